@@ -1,0 +1,209 @@
+"""Names of things: DIDs, peer ids, CIDs, job ids. Parsed once at the edge, compared cheaply from then on.
+
+A node's Ed25519 key gives both its DID (`did:key:z6Mk…`, W3C did:key method, multicodec 0xed) and its libp2p peer id
+(`12D3KooW…`, identity multihash of the protobuf public key), so one turns into the other without asking anybody.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+from icn.kernel import varint
+from icn.kernel.base_encodings import base32_decode, base32_encode, base58_decode, base58_encode
+from icn.kernel.errors import Invalid
+
+PUBLIC_KEY_BYTES = 32
+_ED25519_PUB = varint.encode(0xED)
+_PEER_ID_PREFIX = bytes.fromhex("002408011220")
+"""Identity multihash (0x00), 36 bytes, of the protobuf {Type: Ed25519 (1), Data: 32 bytes}. Source: libp2p peer-ids spec."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Did:
+    """A `did:key` of an Ed25519 key. Order is that of the text, the same on every node."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Invalid` for anything but `did:key:z6Mk…` in its one canonical spelling."""
+        _public_key_of(text)
+        return cls(text)
+
+    @classmethod
+    def from_public_key(cls, public_key: bytes) -> Self:
+        """The DID of a raw 32-byte Ed25519 public key."""
+        if len(public_key) != PUBLIC_KEY_BYTES:
+            raise Invalid("did", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
+        return cls("did:key:z" + base58_encode(_ED25519_PUB + public_key))
+
+    @property
+    def public_key(self) -> bytes:
+        """The raw 32 bytes the name is made of."""
+        return _public_key_of(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=4096)
+def _public_key_of(text: str) -> bytes:
+    prefix = "did:key:z"
+    if not text.startswith(prefix):
+        raise Invalid("did", f"{text[:80]!r} does not begin with {prefix}")
+    data = base58_decode(text[len(prefix) :])
+    if data[:2] != _ED25519_PUB or len(data) != 2 + PUBLIC_KEY_BYTES:
+        raise Invalid("did", f"{text[:80]!r} is not an Ed25519 key (did:key:z6Mk…)")
+    if base58_encode(data) != text[len(prefix) :]:
+        raise Invalid("did", f"{text[:80]!r} is not in its canonical spelling")
+    return data[2:]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PeerId:
+    """A libp2p peer id of an Ed25519 key."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Invalid` for anything but the base58 form of an Ed25519 key, `12D3KooW…`."""
+        data = base58_decode(text)
+        if data[: len(_PEER_ID_PREFIX)] != _PEER_ID_PREFIX or len(data) != len(_PEER_ID_PREFIX) + PUBLIC_KEY_BYTES:
+            raise Invalid("peer id", f"{text[:80]!r} is not an Ed25519 peer id (12D3KooW…)")
+        if base58_encode(data) != text:
+            raise Invalid("peer id", f"{text[:80]!r} is not in its canonical spelling")
+        return cls(text)
+
+    @classmethod
+    def from_public_key(cls, public_key: bytes) -> Self:
+        """The peer id of a raw 32-byte Ed25519 public key."""
+        if len(public_key) != PUBLIC_KEY_BYTES:
+            raise Invalid("peer id", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
+        return cls(base58_encode(_PEER_ID_PREFIX + public_key))
+
+    @classmethod
+    def of(cls, did: Did) -> Self:
+        """The peer id of the node with this DID."""
+        return cls.from_public_key(did.public_key)
+
+    @property
+    def did(self) -> Did:
+        """The DID of the node with this peer id."""
+        return Did.from_public_key(base58_decode(self.text)[len(_PEER_ID_PREFIX) :])
+
+    @property
+    def multihash(self) -> bytes:
+        """The binary form, as wire messages carry it."""
+        return base58_decode(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+RAW = 0x55
+DAG_CBOR = 0x71
+CID_BYTES = 36
+_CODECS = (RAW, DAG_CBOR)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cid:
+    """A CIDv1 with sha2-256 and codec raw or dag-cbor: the names IPFS tools give the same bytes.
+
+    Order is that of the binary form.
+    """
+
+    data: bytes
+
+    @classmethod
+    def of(cls, content: bytes, codec: int) -> Self:
+        """The name of `content`."""
+        return cls(bytes((1, codec, 0x12, 0x20)) + hashlib.sha256(content).digest())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `Invalid` unless `data` is a CIDv1, raw or dag-cbor, sha2-256 of 32 bytes."""
+        if len(data) != CID_BYTES or data[0] != 1 or data[1] not in _CODECS or data[2:4] != b"\x12\x20":
+            raise Invalid("cid", "only CIDv1 with codec raw or dag-cbor and sha2-256 is accepted")
+        return cls(bytes(data))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the base32 text `bafy…` or `bafk…`."""
+        if not text.startswith("b") or len(text) > 2 * CID_BYTES:
+            raise Invalid("cid", f"{text[:80]!r} is not a base32 CIDv1")
+        return cls.from_bytes(base32_decode(text[1:]))
+
+    @property
+    def codec(self) -> int:
+        """`RAW` or `DAG_CBOR`."""
+        return self.data[1]
+
+    @property
+    def digest(self) -> bytes:
+        """The sha2-256 of the content."""
+        return self.data[4:]
+
+    def names(self, content: bytes) -> bool:
+        """Whether `content` is what this CID stands for."""
+        return hashlib.sha256(content).digest() == self.digest
+
+    def __str__(self) -> str:
+        return "b" + base32_encode(self.data)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ForeignCid:
+    """A well-formed CID of another version, codec or hash: members' content may link to it; we never follow it."""
+
+    data: bytes
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `Invalid` unless `data` is a CIDv0, or a CIDv1 whose multihash has the length it says."""
+        if data[:2] == b"\x12\x20" and len(data) == 34:
+            return cls(data)
+        position, parts = 0, []
+        for _ in range(4):  # version, codec, hash function, digest length
+            found = varint.decode(data, position)
+            if found is None:
+                raise Invalid("cid", "ends too early")
+            number, position = found
+            parts.append(number)
+        if parts[0] != 1 or len(data) - position != parts[3]:
+            raise Invalid("cid", "not a CIDv1, or its digest has another length than it says")
+        return cls(data)
+
+
+JOB_ID_BYTES = 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JobId:
+    """Names a job. Bound to its home, so that no other node can open a job of the same name."""
+
+    data: bytes
+
+    @classmethod
+    def of(cls, home: Did, nonce: bytes) -> Self:
+        """The id that `home` gets for a job it opens with a fresh `nonce` of 16 bytes."""
+        return cls(hashlib.sha256(b"icn/job/1" + home.public_key + nonce).digest()[:JOB_ID_BYTES])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `Invalid` unless `data` has the length of an id."""
+        if len(data) != JOB_ID_BYTES:
+            raise Invalid("job id", f"has {JOB_ID_BYTES} bytes, not {len(data)}")
+        return cls(bytes(data))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the text `job-…` that people see."""
+        if not text.startswith("job-") or len(text) != 4 + 32:
+            raise Invalid("job id", f"{text[:80]!r} does not look like job-… with 32 characters behind")
+        return cls.from_bytes(base32_decode(text[4:]))
+
+    def __str__(self) -> str:
+        return "job-" + base32_encode(self.data)

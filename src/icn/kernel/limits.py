@@ -1,0 +1,70 @@
+"""Every bound of the core, with its unit in its name. What an operator may change is a settings type, not here.
+
+Everything has a limit; the only question is who chooses it (TigerBeetle).
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# The DAG.
+BLOCK_BYTES_MAX = 1 * MIB
+"""An encoded signed block (semantics §2)."""
+CONTENT_BYTES_MAX = 8 * MIB
+"""A content block: members' data, job modules, inputs, outputs."""
+PARENTS_MAX = 256
+"""Heads of other feeds that one block names."""
+RECORDS_PER_BLOCK_MAX = 4096
+RECORD_BYTES_MAX = 256 * KIB
+CLOCK_AHEAD_MS_MAX = 15_000
+"""A block dated further ahead than this waits in quarantine until its time comes; it is not refused."""
+
+# Group commit.
+BATCH_INPUTS_MAX = 1024
+"""Inputs decided in one durable commit."""
+QUEUE_INPUTS_MAX = 8192
+"""Inputs waiting for the writer; beyond it callers get `too_many`."""
+
+# Replication.
+QUARANTINE_BLOCKS_MAX = 4096
+QUARANTINE_BYTES_MAX = 64 * MIB
+QUARANTINE_PER_PEER_MAX = 1024
+CATCHUP_BYTES_MAX = 2 * MIB
+"""Blocks in one answer to a catch-up request."""
+CATCHUP_BLOCKS_MAX = 512
+ANNOUNCE_BYTES_MAX = 1 * MIB
+CLOCK_ENTRIES_MAX = 4096
+"""Feeds named in one message: the most nodes of a federation."""
+
+# Wire messages between nodes.
+MESSAGE_BYTES_MAX = 4 * MIB
+CHUNK_BYTES_MAX = 1 * MIB
+"""Content travels in chunks of this size."""
+FETCHES_IN_FLIGHT_MAX = 64
+OUTBOX_PER_PEER_MAX = 4096
+PEER_QUEUE_BYTES_MAX = 16 * MIB
+"""What may wait to be sent to one peer before messages to it are dropped (catch-up and the outbox repair that)."""
+
+# Accounts.
+GRANTS_PER_NODE_MAX = 1000
+REPLIES_PER_PRINCIPAL_MAX = 10_000
+"""Stored answers to request keys; the oldest go first."""
+REQUEST_KEY_CHARS_MAX = 128
+NOTE_CHARS_MAX = 512
+
+# Jobs.
+JOBS_OPEN_MAX = 10_000
+"""Jobs of this home that have not ended."""
+JOB_INPUT_BYTES_MAX = 256 * KIB
+"""Inline input; more goes by CID."""
+JOB_ARGUMENTS_MAX = 64
+JOB_ARGUMENT_BYTES_MAX = 4 * KIB
+BIDS_PER_ATTEMPT_MAX = 1024
+REDUNDANCY_MAX = 9
+FUEL_MAX = 2**53 - 1
+JOB_MEMORY_BYTES_MAX = 1024 * MIB
+JOB_TABLE_ELEMENTS_MAX = 1_000_000
+JOB_WALL_MS_MAX = 3_600_000
+JOB_OUTPUT_BYTES_MAX = CONTENT_BYTES_MAX
+
+# Queries.
+PAGE_ROWS_MAX = 500

@@ -1,0 +1,1 @@
+"""Persistence, written once, over one port (`kv`). Knows nothing of any engine."""
