@@ -8,8 +8,8 @@ outbox, replies and projections are written once above it. This docstring is the
 0 to `VALUE_BYTES_MAX`. Order is bytewise, unsigned, shorter first.
 
 **Reading.** `get` gives None for a missing key, never an error. `scan` yields pairs in ascending order, those whose key
-begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. Both read in bounded pages, so
-a caller may stop early at no cost. Reads on the store see the newest commit; reads on a `Snapshot` see one commit,
+begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. Both read in bounded pages,
+so a caller may stop early at no cost. Reads on the store see the newest commit; reads on a `Snapshot` see one commit,
 whatever comes later, until it is closed. Snapshots may be used from any one thread at a time, and must be short-lived:
 some engines cannot reuse space while one is open.
 
