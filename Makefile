@@ -1,0 +1,96 @@
+# `make demo` and `make test` are all a newcomer needs: each sets up .venv by itself, from locked wheels checked by hash.
+# Needs Python 3.11 or later with venv; no compiler. Another interpreter: make demo PYTHON=/path/to/python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+# This project itself, editable: no download, because the build back end came with the locks.
+INSTALL_SELF := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+# Simulation: make sim SEEDS=300 NODES=5, or repeat one finding with make sim SEED=42.
+SEEDS ?= 200
+NODES ?= 5
+SIM_LONG_SEEDS ?= 5000
+# What pytest is given besides: make test ARGS="-k ledger -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup build test check format sim sim-long crash-long bench docs lock clean
+
+help:
+	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
+	@echo "make test        set up, then all tests but the minutes-long ones"
+	@echo "make check       formatting, lint, types, import contract, house rules"
+	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
+	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
+	@echo "make crash-long  100 times SIGKILL on a real node under load"
+	@echo "make bench       figures; see bench/"
+	@echo "make docs        generated references in docs/"
+	@echo "make lock        resolve dependencies anew into the locks"
+
+# --- set-up ---
+
+# Two stamps, so that the demo installs what runs and nothing else.
+$(VENV)/.runtime-ready: requirements.lock requirements-build.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "ICN needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "Could not create $(VENV): on Debian and Ubuntu the package is called python3-venv." >&2; \
+		rm -rf $(VENV); exit 1; }
+	@echo "Installing what the node needs into $(VENV) (wheels, checked by hash)"
+	@$(PIP_INSTALL) -r requirements.lock -r requirements-build.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.runtime-ready requirements-dev.lock
+	@echo "Installing what tests and checks need"
+	@$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+setup build: $(VENV)/.dev-ready
+
+# --- what people run ---
+
+demo: $(VENV)/.runtime-ready
+	$(BIN)/python demo/run.py
+
+test: $(VENV)/.dev-ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/.dev-ready
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/tidy
+
+format: $(VENV)/.dev-ready
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+sim: $(VENV)/.runtime-ready
+	$(BIN)/icn-sim --nodes $(NODES) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+sim-long: $(VENV)/.runtime-ready
+	$(BIN)/icn-sim --nodes $(NODES) --seeds $(SIM_LONG_SEEDS)
+
+crash-long: $(VENV)/.dev-ready
+	$(BIN)/python -m pytest -m long tests/crash $(ARGS)
+
+bench: $(VENV)/.runtime-ready
+	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+docs: $(VENV)/.dev-ready
+	$(BIN)/python tools/generate_docs.py
+
+# Dependencies change on purpose: look at the difference before committing it.
+lock: $(VENV)/.dev-ready
+	$(LOCK) pyproject.toml --output-file requirements.lock $(ARGS)
+	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock $(ARGS)
+	$(LOCK) pyproject.toml --group dev --constraint requirements-build.lock --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
