@@ -4,27 +4,34 @@ Five methods, so that SQLite, LMDB, RocksDB, PostgreSQL and a map in memory can 
 outbox, replies and projections are written once above it. This docstring is the contract, and
 `tests/contract/test_key_value_store.py` is its suite, the same for every adapter.
 
-**Keys and values** are bytes. A key has 1 to `KEY_BYTES_MAX` bytes (the smallest bound of the engines we know), a value
-0 to `VALUE_BYTES_MAX`. Order is bytewise, unsigned, shorter first.
+**Keys and values** are bytes. A key has 1 to `KEY_BYTES_MAX` bytes (the smallest bound of the engines we know), a
+value 0 to `VALUE_BYTES_MAX`. Order is bytewise, unsigned, shorter first.
 
-**Reading.** `get` gives None for a missing key, never an error. `scan` yields pairs in ascending order, those whose key
-begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. Both read in bounded pages,
-so a caller may stop early at no cost. Reads on the store see the newest commit; reads on a `Snapshot` see one commit,
-whatever comes later, until it is closed. Snapshots may be used from any one thread at a time, and must be short-lived:
-some engines cannot reuse space while one is open.
+**Reading.** `get` gives None for a missing key, never an error. `scan` yields pairs in ascending order, those whose
+key begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. `after` and `before`
+need not begin with the prefix, nor exist. Both read in pages bounded in rows and bytes, so a caller may stop early at
+no cost and a scan over large values does not fill memory. Reads on the store see the newest commit; a scan on it may
+see commits that come while it runs, each key still at most once and in order. Reads on a `Snapshot` see one commit,
+whatever comes later, until it is closed. Snapshots must be short-lived (some engines cannot reuse space while one is
+open) and few: an engine may refuse with `StoreUnavailable` when more than `SNAPSHOTS_OPEN_MAX` are open.
 
 **Writing.** There is one writer. `commit(batch, fence)` applies all operations of a batch or none, and when it returns
 they survive the loss of the process and of power (for `memory`: as long as the object lives). Within a batch the last
-operation on a key counts. `commit` checks, in the same transaction, that `fence` is still the newest: otherwise nothing
-is written and `FenceLost` is raised.
+operation on a key counts. `commit` checks, in the same transaction, that `fence` is still the newest: otherwise
+nothing is written and `FenceLost` is raised. An empty batch checks the fence, no more.
 
 **Fencing.** `claim()` makes the caller the author: it durably raises the store's epoch by one and returns it as a
-`Fence`. Every older fence is void from then on, in every process. Whether a second process may open the store at all is
-a property (`shared`): engines that lock the store refuse with `StoreInUse` at opening.
+`Fence`. Every older fence is void from then on, in every process. Whether a second process may open the store at all
+is a property (`shared`): engines that lock the store refuse with `StoreInUse` at opening.
 
-**Faults.** `StoreUnavailable` (retryable: the engine may come back; nothing was written), `CommitUncertain` (the answer
-to a commit was lost: the caller must read what is there before it goes on), `StoreFull`, `StoreCorrupt`. `close` is
-called once; afterwards every call raises `StoreUnavailable`.
+**Threads.** `get`, `scan`, `scan_down` and `snapshot` may be called from any thread, also during a commit, and never
+see half of one. `claim`, `commit` and `close` are called from one thread at a time. A snapshot, and an iterator of
+either kind, may wander between threads but is used by one at a time.
+
+**Faults.** `StoreUnavailable` (retryable: the engine may come back; nothing was written), `CommitUncertain` (the
+answer to a commit was lost: the store takes no further commit, the caller closes it, opens it again and reads what is
+there before it goes on), `StoreFull`, `StoreCorrupt`, `StoreNewer`. `close` is called once, after every snapshot is
+closed; afterwards every call raises `StoreUnavailable`. The same holds for a snapshot and its `close`.
 """
 
 from collections.abc import Iterator
@@ -36,9 +43,11 @@ from icn.kernel.limits import CONTENT_BYTES_MAX, KIB
 
 KEY_BYTES_MAX = 480
 VALUE_BYTES_MAX = CONTENT_BYTES_MAX + 4 * KIB
+SNAPSHOTS_OPEN_MAX = 64
+"""Snapshots that every engine lets a process hold open at once."""
 
 Fence = NewType("Fence", int)
-"""An epoch of authorship. Higher is newer."""
+"""An epoch of authorship. Higher is newer; the first claim on a store gives 1."""
 
 
 class StoreInUse(Fault):
@@ -55,7 +64,7 @@ class StoreUnavailable(Fault):
 
 
 class CommitUncertain(Fault):
-    """The engine did not say whether the batch was committed. Read before writing on."""
+    """The engine did not say whether the batch was committed. Reopen and read before writing on."""
 
     code: ClassVar[str] = "store.commit_uncertain"
 
@@ -70,6 +79,12 @@ class StoreCorrupt(Fault):
     """The engine says that its files are damaged, or they are not a store of ours."""
 
     code: ClassVar[str] = "store.corrupt"
+
+
+class StoreNewer(Fault):
+    """The store was written by a later release than this one can read."""
+
+    code: ClassVar[str] = "store.newer"
 
 
 class FenceLost(Fault):

@@ -1,0 +1,43 @@
+"""The storage engines that the contract suite runs against. A backend joins by adding one entry to `BACKENDS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from icn.adapters.storage.memory import MemoryStore
+from icn.stores.kv import Batch, KeyValueStore
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    name: str
+    open: Callable[[Path], KeyValueStore]
+    """Opens the store that lives in a folder, creating it when there is none."""
+    durable: bool
+    shared: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+
+BACKENDS = (Backend("memory", lambda _folder: MemoryStore(), durable=False, shared=False),)
+
+
+def backend_named(name: str) -> Backend:
+    return next(backend for backend in BACKENDS if backend.name == name)
+
+
+def batch(operations: dict[bytes, bytes | None]) -> Batch:
+    """A batch from a dict, through the checks of the port."""
+    made = Batch()
+    for key, value in operations.items():
+        if value is None:
+            made.delete(key)
+        else:
+            made.put(key, value)
+    return made
+
+
+def fill(store: KeyValueStore, pairs: dict[bytes, bytes]) -> None:
+    """Commit `pairs` as a new author."""
+    store.commit(batch(dict(pairs)), store.claim())
