@@ -16,7 +16,7 @@ from icn.kernel.errors import Invalid
 PUBLIC_KEY_BYTES = 32
 _ED25519_PUB = varint.encode(0xED)
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
-"""Identity multihash (0x00), 36 bytes, of the protobuf {Type: Ed25519, Data: 32 bytes}. Source: peer-ids spec of libp2p."""
+"""Identity multihash (0x00), 36 bytes, of the protobuf {Type: Ed25519, Data}. Source: the peer-ids spec of libp2p."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

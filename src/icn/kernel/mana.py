@@ -15,6 +15,6 @@ ZERO = Mana(0)
 
 def mana(value: int) -> Mana:
     """`value` as an amount. Raises `Invalid` outside 0 … `MANA_MAX`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MANA_MAX:
+    if type(value) is not int or not 0 <= value <= MANA_MAX:  # a bool is an int, and no amount
         raise Invalid("mana", f"{value!r} is not a whole number from 0 to {MANA_MAX}")
     return Mana(value)

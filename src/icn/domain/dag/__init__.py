@@ -1,0 +1,1 @@
+"""The federation's DAG: blocks, feeds, heads, verification (semantics §2)."""

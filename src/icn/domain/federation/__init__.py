@@ -1,0 +1,1 @@
+"""Who belongs together: genesis, policy, membership (semantics §3, §8)."""

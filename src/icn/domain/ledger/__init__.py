@@ -1,0 +1,1 @@
+"""Mana: accounts, transfers, holds, regeneration, supply (semantics §4)."""

@@ -1,0 +1,112 @@
+"""Every feed's newest block, the frontier of the DAG, and who has seen what.
+
+A block's **clock** says, for each author, how many blocks of that author are in its ancestry, itself included: a vector
+clock, so "is X in the ancestry of Y" is one comparison. The **frontier** is the set of blocks nobody has built on; its
+hash is the DAG root, equal on two nodes exactly when they have the same blocks.
+
+**Confirmed** (semantics §2): blocks by a quorum of the voting nodes have it in their ancestry.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from icn.domain.dag.block import Block
+from icn.kernel.errors import require
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+
+Clock = Mapping[Did, int]
+"""Author to the number of that author's blocks in the ancestry (the highest sequence plus one)."""
+
+ClockOf = Callable[[Did, int], Clock]
+"""The clock of the block (author, sequence), which must be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest block of one feed."""
+
+    cid: Cid
+    sequence: int
+    time: Instant
+    clock: Clock
+    is_acknowledgement: bool
+
+
+@dataclass(slots=True)
+class Feeds:
+    """The shape of the DAG as far as this node has it. Changed only by `advance`."""
+
+    heads: dict[Did, Head] = field(default_factory=dict)
+    frontier: dict[Cid, Did] = field(default_factory=dict)
+    """Blocks nobody has built on, with their authors."""
+    block_count: int = 0
+
+    def next_sequence(self, author: Did) -> int:
+        """The sequence of the next block of `author`."""
+        head = self.heads.get(author)
+        return 0 if head is None else head.sequence + 1
+
+    def clock(self) -> dict[Did, int]:
+        """How much of every feed is here."""
+        return {author: head.sequence + 1 for author, head in sorted(self.heads.items())}
+
+    def root(self) -> str:
+        """SHA-256 over the sorted frontier, in hexadecimal."""
+        return hashlib.sha256(b"".join(cid.data for cid in sorted(self.frontier))).hexdigest()
+
+    def parents_for(self, author: Did) -> tuple[Cid, ...]:
+        """The frontier but for `author`'s own head: what its next block names."""
+        return tuple(sorted(cid for cid, by in self.frontier.items() if by != author))
+
+    def latest_time(self) -> Instant:
+        """The highest time on the frontier: the next block must not be before it."""
+        return max((self.heads[by].time for by in self.frontier.values()), default=Instant(0))
+
+    def advance(self, block: Block, clock: Clock) -> None:
+        """Take in a block whose previous and parents are here."""
+        header = block.header
+        require(header.sequence == self.next_sequence(header.author), "blocks of a feed are taken in order")
+        if header.previous is not None:
+            self.frontier.pop(header.previous, None)
+        for parent in header.parents:
+            self.frontier.pop(parent, None)
+        self.frontier[block.cid] = header.author
+        self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, block.is_acknowledgement)
+        self.block_count += 1
+
+
+def merged_clock(author: Did, sequence: int, ancestors: Iterable[Clock]) -> dict[Did, int]:
+    """The clock of the block (author, sequence) with these direct ancestors."""
+    merged: dict[Did, int] = {}
+    for clock in ancestors:
+        for who, count in clock.items():
+            if count > merged.get(who, 0):
+                merged[who] = count
+    merged[author] = sequence + 1
+    return merged
+
+
+def quorum(voters: int) -> int:
+    """How many of `voters` nodes confirm: more than half below four, more than two thirds from four on.
+
+    Below four a node may be down but none dishonest; from four on, fewer than a third may be dishonest.
+    """
+    return voters // 2 + 1 if voters < 4 else 2 * voters // 3 + 1
+
+
+def confirmed_count(author: Did, voters: Iterable[Did], seen_by: Callable[[Did], Clock | None]) -> int:
+    """How many blocks of `author` are confirmed, where `seen_by(voter)` is the clock of the voter's newest block."""
+    counts = sorted(((seen_by(voter) or {}).get(author, 0) for voter in voters), reverse=True)
+    return counts[quorum(len(counts)) - 1] if counts else 0
+
+
+def is_confirmed_at(author: Did, sequence: int, *, clock: Clock, voters: Iterable[Did], clock_of: ClockOf) -> bool:
+    """Whether (author, sequence) is confirmed in the ancestry that `clock` describes. A function of ancestry alone."""
+
+    def seen_by(voter: Did) -> Clock | None:
+        count = clock.get(voter, 0)
+        return clock_of(voter, count - 1) if count else None
+
+    return confirmed_count(author, voters, seen_by) > sequence

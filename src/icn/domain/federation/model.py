@@ -1,0 +1,60 @@
+"""A federation's policy and its members."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from icn.kernel.ids import Cid, Did
+from icn.kernel.mana import Mana
+
+
+class JoinPolicy(Enum):
+    """How a node becomes a member."""
+
+    OPEN = "open"
+    """By saying so. Such a member neither counts towards a quorum nor has mana minted for it until it is admitted."""
+    INVITE = "invite"
+    VOTE = "vote"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the members agreed on. Federation state: recorded in the genesis, the same on every node."""
+
+    join_policy: JoinPolicy
+    initial_grant: Mana
+    """Minted once for the own account of each founding or admitted node."""
+    mana_cap: Mana
+    regeneration_per_hour: int
+    grants_per_node_max: int
+    """How many accounts a node may open that receive the grant and regenerate."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Admission:
+    """Which block admitted a member: whoever leans on it must have that block behind it."""
+
+    by: Did
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of the federation."""
+
+    node: Did
+    admissions: tuple[Admission, ...]
+    """Sorted. Founders are admitted by the genesis; who joined through an open policy is not until a member vouches;
+    several may do so at the same time."""
+    joined: bool
+    """Whether its feed in this federation has begun. A founder named in the genesis may not have come yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """The federation as its genesis describes it."""
+
+    id: Cid | None
+    """CID of the genesis block; none only while that block is being made."""
+    name: str
+    policy: Policy
+    founder: Did

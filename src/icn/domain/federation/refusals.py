@@ -1,0 +1,69 @@
+"""Why a federation says no."""
+
+from typing import ClassVar
+
+from icn.kernel.errors import Kind, Refusal
+from icn.kernel.ids import Did
+
+
+class AlreadyFounded(Refusal):
+    """This node is in a federation already."""
+
+    code: ClassVar[str] = "federation.already_founded"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("this node already belongs to a federation")
+
+
+class NotInFederation(Refusal):
+    """There is no federation here yet."""
+
+    code: ClassVar[str] = "federation.none"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("this node does not belong to a federation yet: it waits to join one through its peers")
+
+
+class AdmissionNeeded(Refusal):
+    """The federation does not let nodes join by themselves."""
+
+    code: ClassVar[str] = "federation.admission_needed"
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        super().__init__(f"the federation's join policy is {policy!r}: a member must admit this node first")
+
+
+class UnknownNode(Refusal):
+    """Not a node of this federation."""
+
+    code: ClassVar[str] = "federation.unknown_node"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+    def __init__(self, node: Did) -> None:
+        self.node = str(node)
+        super().__init__(f"{node} has not joined this federation")
+
+
+class AlreadyAdmitted(Refusal):
+    """Nothing to do."""
+
+    code: ClassVar[str] = "federation.already_admitted"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did) -> None:
+        self.node = str(node)
+        super().__init__(f"{node} is admitted already")
+
+
+class NotEntitledToAdmit(Refusal):
+    """Only an admitted member vouches for others."""
+
+    code: ClassVar[str] = "federation.not_entitled_to_admit"
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("this node is not admitted itself, so it cannot admit others")

@@ -1,0 +1,101 @@
+"""Decides and checks membership.
+
+`decide` says what a command of ours would change; `check` says whether the author of a block was entitled to a record.
+Whatever `decide` yields passes `check`, on every node.
+"""
+
+from typing import assert_never
+
+from icn.domain.context import Context, entitled
+from icn.domain.federation.commands import AdmitNode, FederationCommand, FoundFederation, JoinFederation
+from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.federation.refusals import (
+    AdmissionNeeded,
+    AlreadyAdmitted,
+    AlreadyFounded,
+    NotEntitledToAdmit,
+    NotInFederation,
+    UnknownNode,
+)
+from icn.domain.federation.state import FederationState
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import Did
+from icn.kernel.limits import GRANTS_PER_NODE_MAX
+from icn.kernel.mana import MANA_MAX
+
+NAME_CHARS_MAX = 64
+AGENT_CHARS_MAX = 64
+FOUNDERS_MAX = 64
+REGENERATION_PER_HOUR_MAX = 10**9
+
+
+def decide(state: FederationState, command: FederationCommand, context: Context) -> list[FederationEvent]:
+    """What `command` would change. Raises a `Refusal`; changes nothing."""
+    author = context.author
+    match command:
+        case FoundFederation(name, founders, policy):
+            if state.federation is not None:
+                raise AlreadyFounded
+            why_not = _wrong_with_genesis(name, founders, policy, author)
+            if why_not:
+                raise Invalid("federation", why_not)
+            return [FederationFounded(name, founders, policy)]
+        case JoinFederation(agent):
+            if state.federation is None:
+                raise NotInFederation
+            member = state.members.get(author)
+            if member is not None and member.joined:
+                raise AlreadyFounded
+            policy_now = state.federation.policy.join_policy
+            if policy_now is not JoinPolicy.OPEN and not state.is_admitted(author, context.ancestry):
+                raise AdmissionNeeded(policy_now.value)
+            return [NodeJoined(author, agent[:AGENT_CHARS_MAX])]
+        case AdmitNode(node):
+            if state.federation is None:
+                raise NotInFederation
+            if not state.is_admitted(author, context.ancestry):
+                raise NotEntitledToAdmit
+            if node not in state.members and state.federation.policy.join_policy is JoinPolicy.OPEN:
+                raise UnknownNode(node)  # where anybody may join, an unknown name is a slip of the pen
+            if state.is_admitted(node, context.ancestry):
+                raise AlreadyAdmitted(node)
+            return [NodeAdmitted(node)]
+        case _:
+            assert_never(command)
+
+
+def check(state: FederationState, event: FederationEvent, context: Context) -> None:
+    """Raise `EventRefused` unless the author was entitled to `event`, judged by the block's ancestry alone."""
+    match event:
+        case FederationFounded(name, founders, policy):
+            entitled(state.federation is None and context.sequence == 0, "a genesis begins a federation")
+            why_not = _wrong_with_genesis(name, founders, policy, context.author)
+            entitled(why_not is None, f"genesis: {why_not}")
+        case NodeJoined(node, agent):
+            entitled(node == context.author, "a node joins for itself")
+            entitled(context.sequence == 0, "joining begins a feed")
+            entitled(len(agent) <= AGENT_CHARS_MAX, "the agent's name is short")
+            policy_now = state.federation.policy.join_policy if state.federation else None
+            entitled(
+                policy_now is JoinPolicy.OPEN or state.is_admitted(node, context.ancestry),
+                "a node joins as a founder, after admission, or where the policy is open",
+            )
+        case NodeAdmitted():
+            entitled(state.is_admitted(context.author, context.ancestry), "an admitted member admits others")
+        case _:
+            assert_never(event)
+
+
+def _wrong_with_genesis(name: str, founders: tuple[Did, ...], policy: Policy, author: Did) -> str | None:
+    if not 1 <= len(name) <= NAME_CHARS_MAX:
+        return f"the name has 1 to {NAME_CHARS_MAX} characters"
+    if author not in founders or list(founders) != sorted(dict.fromkeys(founders)) or len(founders) > FOUNDERS_MAX:
+        return f"the founders are distinct, sorted, at most {FOUNDERS_MAX}, and include the founding node"
+    if not 0 <= policy.initial_grant <= policy.mana_cap <= MANA_MAX:
+        return "the initial grant is at most the cap"
+    if not 0 <= policy.regeneration_per_hour <= REGENERATION_PER_HOUR_MAX:
+        return f"regeneration is 0 to {REGENERATION_PER_HOUR_MAX} per hour"
+    if not 1 <= policy.grants_per_node_max <= GRANTS_PER_NODE_MAX:
+        return f"a node opens 1 to {GRANTS_PER_NODE_MAX} accounts with a grant"
+    return None

@@ -1,0 +1,221 @@
+"""Balances, and `apply`, the only place they change.
+
+Which accounts, holds and transits a home has depends on its own feed alone; only a transit is changed by two feeds, and
+then in an order their links fix. So replicas that apply the same blocks in any causal order reach the same state.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from icn.domain.context import Context
+from icn.domain.ledger.events import (
+    AccountEndowed,
+    AccountOpened,
+    HoldReleased,
+    HoldSettled,
+    LedgerEvent,
+    ManaHeld,
+    ManaRegenerated,
+    TransferDeclined,
+    TransferReceived,
+    Transferred,
+    TransferReturned,
+    TransferSent,
+)
+from icn.domain.ledger.model import Account, Hold, HoldId, Supply, TransferNumber, Transit
+from icn.kernel.errors import require
+from icn.kernel.ids import Did
+from icn.kernel.mana import Mana
+
+AccountKey = tuple[Did, Did]
+"""(owner, home)"""
+HoldKey = tuple[Did, HoldId]
+"""(home, hold)"""
+TransitKey = tuple[Did, TransferNumber]
+"""(payer's home, number)"""
+
+
+FIRST_TRANSFER = TransferNumber(0)
+
+
+@dataclass(slots=True)
+class Touched:
+    """What changed since the last commit, in the order of change; the engine writes those rows."""
+
+    accounts: dict[AccountKey, None] = field(default_factory=dict)
+    holds: dict[HoldKey, None] = field(default_factory=dict)
+    transits: dict[TransitKey, None] = field(default_factory=dict)
+    homes: dict[Did, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HomeCounts:
+    """Counters that depend on one home's feed."""
+
+    next_transfer: TransferNumber = FIRST_TRANSFER
+    endowed_accounts: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All accounts of the federation, whatever their home."""
+
+    accounts: dict[AccountKey, Account] = field(default_factory=dict)
+    homes_of: dict[Did, tuple[Did, ...]] = field(default_factory=dict)
+    """Owner to the homes where it has an account, sorted. Nearly always one."""
+    holds: dict[HoldKey, Hold] = field(default_factory=dict)
+    transits: dict[TransitKey, Transit] = field(default_factory=dict)
+    counts: dict[Did, HomeCounts] = field(default_factory=dict)
+    supply: Supply = field(default_factory=Supply)
+    touched: Touched = field(default_factory=Touched)
+
+    def account(self, owner: Did, home: Did) -> Account | None:
+        """The account `home` keeps for `owner`."""
+        return self.accounts.get((owner, home))
+
+    def accounts_of(self, owner: Did) -> list[Account]:
+        """The accounts of `owner`, by home."""
+        return [self.accounts[owner, home] for home in self.homes_of.get(owner, ())]
+
+    def counts_of(self, home: Did) -> HomeCounts:
+        """The counters of `home`."""
+        return self.counts.get(home, HomeCounts())
+
+
+def apply(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
+    """Move mana as `event` says. Cannot refuse; what must hold is required."""
+    home = context.author
+    match event:
+        case AccountOpened(owner, _, home_epoch, cap, rate, granted):
+            endowed = rate > 0 or granted > 0
+            _put(
+                ledger,
+                Account(
+                    owner,
+                    home,
+                    home_epoch,
+                    context.sequence,
+                    endowed,
+                    Mana(0),
+                    cap,
+                    rate,
+                    context.time,
+                    carry=0,
+                ),
+            )
+            ledger.homes_of[owner] = tuple(sorted((*ledger.homes_of.get(owner, ()), home)))
+            _endow(ledger, owner, home, granted, endowed=endowed)
+        case AccountEndowed(owner, cap, rate, granted):
+            account = ledger.accounts[owner, home]
+            _put(
+                ledger,
+                replace(account, endowed=True, cap=cap, rate=rate, settled_at=context.time, carry=0),
+            )
+            _endow(ledger, owner, home, granted, endowed=True)
+        case ManaRegenerated(owner, gained, settled_at, carry):
+            account = ledger.accounts[owner, home]
+            _put(ledger, replace(account, settled_at=settled_at, carry=carry))
+            _mint(ledger, owner, home, gained)
+        case Transferred(number, payer, payee, amount):
+            _debit(ledger, payer, home, amount)
+            _credit(ledger, payee, home, amount)
+            _count_transfer(ledger, home, number)
+        case TransferSent(number, payer, payee, payee_home, amount):
+            _debit(ledger, payer, home, amount)
+            _send(ledger, context, number, payer, payee, payee_home, amount)
+        case TransferReceived(payer_home, number, payee, amount):
+            _drop_transit(ledger, payer_home, number)
+            _credit(ledger, payee, home, amount)
+        case TransferDeclined(payer_home, number):
+            key = (payer_home, number)
+            ledger.transits[key] = replace(ledger.transits[key], declined_at_sequence=context.sequence)
+            ledger.touched.transits[key] = None
+        case TransferReturned(number):
+            transit = _drop_transit(ledger, home, number)
+            _credit(ledger, transit.payer, home, transit.amount)
+        case ManaHeld(hold_id, payer, amount):
+            _debit(ledger, payer, home, amount)
+            ledger.holds[home, hold_id] = Hold(hold_id, payer, home, amount)
+            ledger.touched.holds[home, hold_id] = None
+            ledger.supply = replace(ledger.supply, held=ledger.supply.held + amount)
+        case HoldSettled(hold_id, number, payee, payee_home, paid):
+            hold = _drop_hold(ledger, home, hold_id)
+            if payee_home == home:
+                _credit(ledger, payee, home, paid)
+                _count_transfer(ledger, home, number)
+            else:
+                _send(ledger, context, number, hold.payer, payee, payee_home, paid)
+            _credit(ledger, hold.payer, home, Mana(hold.amount - paid))
+        case HoldReleased(hold_id):
+            hold = _drop_hold(ledger, home, hold_id)
+            _credit(ledger, hold.payer, home, hold.amount)
+        case _:
+            assert_never(event)
+
+
+def _put(ledger: Ledger, account: Account) -> None:
+    key = (account.owner, account.home)
+    ledger.accounts[key] = account
+    ledger.touched.accounts[key] = None
+
+
+def _credit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
+    if not amount:
+        return
+    account = ledger.accounts[owner, home]
+    _put(ledger, replace(account, balance=Mana(account.balance + amount)))
+    ledger.supply = replace(ledger.supply, available=ledger.supply.available + amount)
+
+
+def _debit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
+    account = ledger.accounts[owner, home]
+    require(account.balance >= amount, "a debit is covered")
+    _put(ledger, replace(account, balance=Mana(account.balance - amount)))
+    ledger.supply = replace(ledger.supply, available=ledger.supply.available - amount)
+
+
+def _mint(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
+    _credit(ledger, owner, home, amount)
+    ledger.supply = replace(ledger.supply, minted=ledger.supply.minted + amount)
+
+
+def _endow(ledger: Ledger, owner: Did, home: Did, granted: Mana, *, endowed: bool) -> None:
+    _mint(ledger, owner, home, granted)
+    if endowed:
+        counts = ledger.counts_of(home)
+        ledger.counts[home] = replace(counts, endowed_accounts=counts.endowed_accounts + 1)
+        ledger.touched.homes[home] = None
+
+
+def _count_transfer(ledger: Ledger, home: Did, number: TransferNumber) -> None:
+    ledger.counts[home] = replace(ledger.counts_of(home), next_transfer=TransferNumber(number + 1))
+    ledger.touched.homes[home] = None
+
+
+def _send(
+    ledger: Ledger, context: Context, number: TransferNumber, payer: Did, payee: Did, payee_home: Did, amount: Mana
+) -> None:
+    home = context.author
+    _count_transfer(ledger, home, number)
+    if not amount:
+        return
+    key = (home, number)
+    ledger.transits[key] = Transit(
+        home, number, payer, payee, payee_home, amount, context.sequence, declined_at_sequence=None
+    )
+    ledger.touched.transits[key] = None
+    ledger.supply = replace(ledger.supply, in_transit=ledger.supply.in_transit + amount)
+
+
+def _drop_transit(ledger: Ledger, home: Did, number: TransferNumber) -> Transit:
+    transit = ledger.transits.pop((home, number))
+    ledger.touched.transits[home, number] = None
+    ledger.supply = replace(ledger.supply, in_transit=ledger.supply.in_transit - transit.amount)
+    return transit
+
+
+def _drop_hold(ledger: Ledger, home: Did, hold: HoldId) -> Hold:
+    dropped = ledger.holds.pop((home, hold))
+    ledger.touched.holds[home, hold] = None
+    ledger.supply = replace(ledger.supply, held=ledger.supply.held - dropped.amount)
+    return dropped
