@@ -1,0 +1,320 @@
+"""Every setting of a node: its key, type, range, default and meaning. The one place all of these are written.
+
+Every key has an effect, or it is not accepted (surface, "Configuration"). The catalogue, the flags, the environment
+names and `docs/config.md` are derived from these classes. Not here: other spellings (`aliases`), sources and
+precedence (`load`), rules that concern several settings at once (`check`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from icn.config.placeholders import placeholder_in
+from icn.config.values import HostPort, Multiaddr, Secret
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import Did
+from icn.kernel.mana import MANA_MAX
+
+Environment = Literal["production", "development"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Backend = Literal["sqlite", "memory", "sled", "rocksdb", "postgresql", "postgres"]
+JoinPolicy = Literal["open", "invite", "vote"]
+LogFormat = Literal["json", "text"]
+
+FEDERATION_NAME_CHARS_MAX = 64
+TIMEOUT_MS_MAX = 3_600_000
+PEERS_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the type of a setting does not say."""
+
+    doc: str
+    key: str | None = None
+    """The key in the file, where it differs from the attribute (a unit in its name)."""
+    scale: int = 1
+    """What one unit outside is inside: 1000 for a key in seconds and an attribute in milliseconds."""
+    unit: str = ""
+    """The unit inside, for messages and the reference."""
+    default_in: Mapping[Environment, int | str] | None = None
+    """Defaults that depend on `runtime.environment`."""
+    in_data_dir: str | None = None
+    """The default is the file of this name in `runtime.data_dir`."""
+    from_variable: str | None = None
+    """For a secret: the setting that names an environment variable to read it from."""
+    must_be_set: bool = False
+    """For such a setting: a configured name whose variable is missing stops the start."""
+
+
+_PARSED = {HostPort, Multiaddr, Did, Secret, type(Path()), type(None)}
+"""What the parsers below give. The file has no null, so None can only be theirs or a default."""
+
+
+def _from_text(parse: Callable[[str], Any]) -> PlainValidator:
+    """A validator for a type of ours that is written as text; what `parse` refuses, the loader reports."""
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str):
+            if type(value) in _PARSED:
+                return value
+            raise ValueError("should be text in quotes")
+        try:
+            return parse(value)
+        except Invalid as error:
+            raise ValueError(error.why) from error
+
+    return PlainValidator(validate)
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("should be the path of a file or directory")
+    if "://" in text:
+        raise ValueError("is a URL; a path belongs there")
+    if text.startswith("~"):
+        raise ValueError("begins with ~, which only a shell expands; write ${HOME} instead")
+    return Path(text)
+
+
+def _log_output(text: str) -> Path | None:
+    return None if text == "stderr" else _path(text)
+
+
+def _secret(text: str) -> Secret:
+    if not text.strip():
+        raise ValueError("is empty")
+    return Secret(text)
+
+
+def _p2p_listen_addr(text: str) -> Multiaddr:
+    if not text.startswith("/"):
+        plain = HostPort.parse(text)
+        protocol = "ip6" if ":" in plain.host else "ip4" if re.fullmatch(r"[0-9.]+", plain.host) else "dns"
+        return Multiaddr(protocol, plain.host, plain.port)
+    address = Multiaddr.parse(text)
+    if address.peer_id is not None:
+        raise ValueError("ends in /p2p/…; the node's own peer id follows from its key")
+    return address
+
+
+def _bootstrap_peer(text: str) -> Multiaddr:
+    if hint := placeholder_in(text):
+        raise ValueError(hint)
+    address = Multiaddr.parse(text)
+    if address.peer_id is None:
+        raise ValueError("does not end in /p2p/<peer id>, so the peer could not be told from an impostor")
+    if address.port == 0:
+        raise ValueError("has port 0; the port on which the peer listens belongs there")
+    return address
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _variable_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("should be the name of an environment variable")
+    return text
+
+
+def _federation_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", text) or len(text) > FEDERATION_NAME_CHARS_MAX:
+        raise ValueError(
+            f"should be at most {FEDERATION_NAME_CHARS_MAX} of a-z 0-9 . _ - and begin with a letter or digit"
+        )
+    return text
+
+
+class Section(BaseModel):
+    """A section of the file. Frozen; hides values in errors, since they may be secrets."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class RuntimeSettings(Section):
+    """What kind of node this is and where its files are."""
+
+    environment: Annotated[
+        Environment, Setting("Development relaxes what `config check` insists on and shortens some defaults.")
+    ] = "production"
+    test_mode: Annotated[
+        bool,
+        Setting(
+            "A node to try things with: in memory, without P2P, with a demonstration federation. "
+            "Real cryptography, the same code. Changes defaults only: what you set yourself stays."
+        ),
+    ] = False
+    log_level: Annotated[LogLevel, Setting("The least important messages that are logged.")] = "info"
+    standby: Annotated[
+        bool, Setting("Start as a standby: replicate and answer reads, author nothing until told to take over.")
+    ] = False
+    data_dir: Annotated[Path, _from_text(_path), Setting("Where files go whose own path is not configured.")] = Path(
+        "./icn_data"
+    )
+
+
+class NetworkSettings(Section):
+    """Where the node listens and whom it calls."""
+
+    http_listen_addr: Annotated[HostPort, _from_text(HostPort.parse), Setting("Where the HTTP API listens.")] = (
+        HostPort("127.0.0.1", 7845)
+    )
+    p2p_enabled: Annotated[bool, Setting("Whether the node talks to other nodes.")] = True
+    p2p_listen_addr: Annotated[
+        Multiaddr,
+        _from_text(_p2p_listen_addr),
+        Setting("Where other nodes reach this one: a multiaddr; plain `host:port` is also understood."),
+    ] = Multiaddr("ip4", "0.0.0.0", 7000)  # noqa: S104 - other nodes must reach it; every connection is authenticated
+    bootstrap_peers: Annotated[
+        tuple[Annotated[Multiaddr, _from_text(_bootstrap_peer)], ...],
+        BeforeValidator(_as_tuple),
+        Setting("Nodes to call first, as multiaddrs that end in `/p2p/<peer id>`."),
+    ] = ()
+    max_peers: Annotated[int, Field(ge=1, le=PEERS_MAX), Setting("Most nodes connected at once.")] = 50
+    connection_timeout_ms: Annotated[
+        int,
+        Field(ge=1, le=TIMEOUT_MS_MAX),
+        Setting(
+            "Seconds until an attempt to connect to another node is given up.",
+            key="connection_timeout",
+            scale=1000,
+            unit="ms",
+        ),
+    ] = 30_000
+
+
+class StorageSettings(Section):
+    """Where the DAG is kept."""
+
+    backend: Annotated[Backend, Setting("What keeps the data. This build has `sqlite` and `memory`.")] = "sqlite"
+    path: Annotated[Path, _from_text(_path), Setting("The database file.", in_data_dir="dag.sqlite")]
+
+
+class IdentitySettings(Section):
+    """The node's key (semantics §1)."""
+
+    key_path: Annotated[Path, _from_text(_path), Setting("The key file.", in_data_dir="identity.key")]
+    key_passphrase: Annotated[
+        Secret | None,
+        _from_text(_secret),
+        Setting(
+            "Encrypts the key file. Better given by variable or file.", from_variable="identity.key_passphrase_env"
+        ),
+    ] = None
+    key_passphrase_env: Annotated[
+        str, _from_text(_variable_name), Setting("The variable that holds the passphrase.")
+    ] = "ICN_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+    generate_new_key: Annotated[bool, Setting("Create the key when the file does not exist.")] = True
+    node_did: Annotated[
+        Did | None, _from_text(Did.parse), Setting("The DID this node must have; another key stops the start.")
+    ] = None
+
+
+class SecuritySettings(Section):
+    """Who may use the API."""
+
+    api_key: Annotated[
+        Secret | None,
+        _from_text(_secret),
+        Setting("The operator's key. Better given by variable or file.", from_variable="security.api_key_env"),
+    ] = None
+    api_key_env: Annotated[
+        str, _from_text(_variable_name), Setting("The variable that holds the operator's key.", must_be_set=True)
+    ] = "ICN_API_KEY"
+    require_auth: Annotated[bool, Setting("Whether requests must bear a key.")] = True
+
+
+class MonitoringSettings(Section):
+    """Metrics for Prometheus."""
+
+    metrics_enabled: Annotated[bool, Setting("Serve metrics on a listener of their own.")] = True
+    metrics_bind_addr: Annotated[HostPort, _from_text(HostPort.parse), Setting("Where metrics are served.")] = HostPort(
+        "127.0.0.1", 9090
+    )
+
+
+class PerformanceSettings(Section):
+    """How much the node does."""
+
+    max_concurrent_jobs: Annotated[
+        int, Field(ge=0, le=1024), Setting("Jobs run at once; 0: this node executes none.")
+    ] = 4
+    mana_regeneration_rate: Annotated[
+        int,
+        Field(ge=0, le=MANA_MAX),
+        Setting(
+            "Mana per hour that an account regains. Used when founding a federation (semantics §4).", unit="per hour"
+        ),
+    ] = 10
+
+
+class MeshSettings(Section):
+    """Jobs (semantics §5)."""
+
+    job_retry_count: Annotated[int, Field(ge=1, le=100), Setting("Most attempts at a job.")] = 5
+    bid_window_ms: Annotated[
+        int,
+        Field(ge=10, le=TIMEOUT_MS_MAX),
+        Setting("How long bids are awaited.", unit="ms", default_in={"development": 1000, "production": 5000}),
+    ]
+    price_per_million_fuel: Annotated[
+        int, Field(ge=0, le=MANA_MAX), Setting("Mana that this node asks for a million units of fuel.", unit="mana")
+    ] = 1
+    price_minimum: Annotated[
+        int, Field(ge=0, le=MANA_MAX), Setting("The least mana this node asks for a job.", unit="mana")
+    ] = 1
+
+
+class FederationSettings(Section):
+    """The federation that this node founds when it joins none (semantics §3); recorded in its genesis."""
+
+    name: Annotated[str, _from_text(_federation_name), Setting("Its name.")] = "icn"
+    join_policy: Annotated[
+        JoinPolicy,
+        Setting(
+            "How nodes join. This build joins federations whose policy is `open`; with another one the policy is "
+            "recorded, and a member admits newcomers.",
+            default_in={"development": "open", "production": "invite"},
+        ),
+    ]
+    initial_grant: Annotated[
+        int, Field(ge=0, le=MANA_MAX), Setting("Mana that a new account begins with.", unit="mana")
+    ] = 1000
+    mana_cap: Annotated[int, Field(ge=0, le=MANA_MAX), Setting("Regeneration ends at this balance.", unit="mana")] = (
+        10_000
+    )
+    founders: Annotated[
+        tuple[Annotated[Did, _from_text(Did.parse)], ...],
+        BeforeValidator(_as_tuple),
+        Setting("DIDs that are members from the start, beside this node."),
+    ] = ()
+
+
+class LoggingSettings(Section):
+    """What the log looks like and where it goes; its level is `runtime.log_level`."""
+
+    format: Annotated[LogFormat, Setting("One JSON object per line, or text for people.")] = "json"
+    output: Annotated[Path | None, _from_text(_log_output), Setting("`stderr`, or the path of a file.")] = None
+
+
+class Settings(Section):
+    """The whole configuration, complete and valid."""
+
+    runtime: RuntimeSettings
+    network: NetworkSettings
+    storage: StorageSettings
+    identity: IdentitySettings
+    security: SecuritySettings
+    monitoring: MonitoringSettings
+    performance: PerformanceSettings
+    mesh: MeshSettings
+    federation: FederationSettings
+    logging: LoggingSettings

@@ -1,0 +1,148 @@
+"""Types of configured values: addresses and secrets, parsed once and safe to print.
+
+Not here: which setting has which type (`schema`), where a value came from (`sources`).
+"""
+
+import hmac
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Self, final
+
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import PeerId
+
+PORT_MAX = 65_535
+STARS = "********"
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\Z")
+_HOST_CHARS_MAX = 253
+
+
+@final
+class Secret:
+    """Text that prints as stars, in every way Python prints (surface, "Secrets")."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __repr__(self) -> str:
+        return f"Secret({STARS})"
+
+    def __str__(self) -> str:
+        return STARS
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A socket address to listen on: `127.0.0.1:7845`, `[::1]:7845`, `localhost:0`. Port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Invalid` unless `text` is a host and a port; an IPv6 host stands in brackets."""
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise Invalid("address", "has no port; write host:port, as in 127.0.0.1:7845")
+        if not host:
+            raise Invalid("address", f"has no host; to listen on every interface write 0.0.0.0:{port}")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            _require_ip(host, 6)
+        elif ":" in host:
+            raise Invalid("address", "an IPv6 host stands in brackets, as in [::1]:7845")
+        else:
+            _require_host(host)
+        return cls(host, _port(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect. A host name other than localhost is not trusted to mean that."""
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+_HOST_PROTOCOLS = {"ip4": 4, "ip6": 6, "dns": 0, "dns4": 0, "dns6": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Multiaddr:
+    """`/ip4/…/tcp/…`, optionally with `/p2p/<peer id>`: the part of libp2p's multiaddr that this node speaks."""
+
+    protocol: str
+    host: str
+    port: int
+    peer_id: PeerId | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Invalid` unless `text` is a host, a TCP port and at most a peer id (semantics §8)."""
+        parts = text.split("/")
+        if parts[0] or len(parts) < 5:
+            raise Invalid("multiaddr", "is not of the form /ip4/192.0.2.7/tcp/7000")
+        protocol, host, transport, port, *rest = parts[1:]
+        if protocol not in _HOST_PROTOCOLS:
+            raise Invalid("multiaddr", f"begins with /{protocol}; one of /{', /'.join(_HOST_PROTOCOLS)} belongs there")
+        if transport != "tcp":
+            raise Invalid("multiaddr", f"uses {transport}; this node speaks tcp")
+        if version := _HOST_PROTOCOLS[protocol]:
+            _require_ip(host, version)
+        else:
+            _require_host(host)
+        if not rest:
+            return cls(protocol, host, _port(port))
+        if len(rest) != 2 or rest[0] != "p2p":
+            raise Invalid("multiaddr", f"goes on with /{'/'.join(rest)}; only /p2p/<peer id> may follow the port")
+        return cls(protocol, host, _port(port), PeerId.parse(rest[1]))
+
+    def __str__(self) -> str:
+        tail = f"/p2p/{self.peer_id}" if self.peer_id else ""
+        return f"/{self.protocol}/{self.host}/tcp/{self.port}{tail}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is localhost or a loopback IP address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _require_ip(host: str, version: int) -> None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError as error:
+        raise Invalid("address", f"{host!r} is not an IPv{version} address") from error
+    if address.version != version:
+        raise Invalid("address", f"{host!r} is not an IPv{version} address")
+
+
+def _require_host(host: str) -> None:
+    if re.fullmatch(r"[0-9.]+", host):
+        _require_ip(host, 4)
+    elif len(host) > _HOST_CHARS_MAX or not _HOST_NAME.match(host):
+        raise Invalid("address", f"{host[:80]!r} is neither an IP address nor a host name")
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > PORT_MAX:
+        raise Invalid("port", f"{text[:20]!r} is not a number from 0 to {PORT_MAX}")
+    return int(text)
