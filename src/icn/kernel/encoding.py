@@ -35,7 +35,10 @@ def encode(value: Any) -> bytes:
     Raises:
         Invalid: a value DAG-CBOR cannot carry.
     """
-    return cbor2.dumps(_ordered(value, 0))
+    try:
+        return cbor2.dumps(_ordered(value, 0))
+    except UnicodeEncodeError as error:  # a lone surrogate: Python holds it, UTF-8 cannot
+        raise Invalid("dag-cbor", "text that UTF-8 cannot carry") from error
 
 
 def decode(data: bytes) -> Any:
@@ -99,14 +102,14 @@ def _ordered(value: Any, depth: int) -> Any:
         if not _INT_MIN <= value <= _UINT_MAX:
             raise Invalid("dag-cbor", f"{value} does not fit 64 bits")
         return value
-    if kind is Cid or kind is ForeignCid:
-        return cbor2.CBORTag(_CID_TAG, b"\0" + value.data)
     if kind is float:
         if not math.isfinite(value):
             raise Invalid("dag-cbor", "NaN and infinity have no encoding")
         return value
     if depth >= DEPTH_MAX:
         raise Invalid("dag-cbor", f"nested deeper than {DEPTH_MAX}")
+    if kind is Cid or kind is ForeignCid:  # behind the bound, because its tag is a level when it is read
+        return cbor2.CBORTag(_CID_TAG, b"\0" + value.data)
     if kind is dict:
         return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_map_order)}
     if kind is list or kind is tuple:

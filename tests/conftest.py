@@ -1,0 +1,50 @@
+"""What holds for every test: how Hypothesis behaves, and that skips are counted (see `support.skips`)."""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from support.skips import Skip, forbidden
+
+# Deterministic or not merged: the examples follow from the test's source. Time limits would make a slow machine red.
+settings.register_profile(
+    "icn",
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("icn")
+
+REQUIRE_ALL = "ICN_TEST_REQUIRE_ALL"
+
+
+def _skips_of(config: pytest.Config) -> list[Skip]:
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    found = []
+    for report in reporter.stats.get("skipped", []) if reporter is not None else []:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        found.append(Skip(report.nodeid, reason))
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get(REQUIRE_ALL) == "1" and forbidden(_skips_of(session.config)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    skips = _skips_of(config)
+    absent = [skip for skip in skips if skip.is_for_vectors]
+    if absent:
+        terminalreporter.section("published vectors absent", red=True, bold=True)
+        terminalreporter.line(f"{len(absent)} test(s) did not run; set VECTORS_DIR. First: {absent[0].reason}")
+    refused = forbidden(skips)
+    if refused and os.environ.get(REQUIRE_ALL) == "1":
+        terminalreporter.section(f"skips are failures here ({REQUIRE_ALL}=1)", red=True, bold=True)
+        for skip in refused:
+            terminalreporter.line(f"{skip.where}: {skip.reason}")
