@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.sqlite import SqliteStore
 from icn.stores.kv import Batch, KeyValueStore
 
 
@@ -20,7 +21,10 @@ class Backend:
         return self.name
 
 
-BACKENDS = (Backend("memory", lambda _folder: MemoryStore(), durable=False, shared=False),)
+BACKENDS = (
+    Backend("memory", lambda _folder: MemoryStore(), durable=False, shared=False),
+    Backend("sqlite", lambda folder: SqliteStore.open(folder / "store.sqlite"), durable=True, shared=False),
+)
 
 
 def backend_named(name: str) -> Backend:

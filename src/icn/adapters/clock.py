@@ -1,0 +1,25 @@
+"""The wall clock of this machine, as the core wants it: whole milliseconds that never run backwards.
+
+The operating system's clock may be set back while we run; then `now` stands still until real time has caught up, since
+a node that dates its second block before its first looks dishonest. Across restarts the journal guards the order, not
+this module.
+"""
+
+import threading
+import time
+
+from icn.kernel.instant import Instant
+
+
+class SystemClock:
+    """Satisfies the services' `Clock`. From any thread."""
+
+    def __init__(self) -> None:
+        self._newest = 0
+        self._reading = threading.Lock()
+
+    def now(self) -> Instant:
+        """The present moment, never earlier than one given before."""
+        with self._reading:
+            self._newest = max(self._newest, time.time_ns() // 1_000_000)
+            return Instant(self._newest)

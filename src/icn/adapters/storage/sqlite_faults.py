@@ -1,0 +1,59 @@
+"""Turns what SQLite and the file system raise into the faults of the storage port, in this one place.
+
+What a failed COMMIT means is not decided here but in `sqlite`, which alone knows that it was one.
+"""
+
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from icn.kernel.errors import IcnError, InvariantBroken
+from icn.stores.kv import StoreCorrupt, StoreFull, StoreInUse, StoreUnavailable
+
+
+class Edge:
+    """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
+
+    __slots__ = ("_opening", "_path")
+
+    def __init__(self, path: Path, *, opening: bool = False) -> None:
+        self._path = path
+        self._opening = opening
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, apsw.Error | OSError):
+            raise self._fault_of(error) from error
+
+    def _fault_of(self, error: apsw.Error | OSError) -> IcnError:
+        says = f"{self._path}: {error}"
+        match error:
+            case apsw.FullError():
+                return StoreFull(f"{says}: make room on the disk; nothing was written")
+            case apsw.NotADBError():
+                return StoreCorrupt(f"{self._path} is not a SQLite database, or its first page is damaged")
+            case apsw.CorruptError():
+                return StoreCorrupt(f"{says}: restore a backup, or let the federation refill an empty store")
+            case apsw.BusyError() | apsw.LockedError() if self._opening:
+                return StoreInUse(f"{self._path} is in use by a program that is not an icn-node (a SQLite shell?)")
+            case apsw.ConnectionClosedError():
+                return StoreUnavailable(f"{self._path}: the store is closed")
+            case (
+                apsw.IOError()
+                | apsw.BusyError()
+                | apsw.LockedError()
+                | apsw.CantOpenError()
+                | apsw.ReadOnlyError()
+                | apsw.PermissionsError()
+                | apsw.AuthError()
+                | apsw.NoMemError()
+                | OSError()
+            ):
+                return StoreUnavailable(says)
+            case _:
+                return InvariantBroken(f"a statement that SQLite refuses: {says}")
