@@ -51,11 +51,16 @@ class Shape(Generic[T]):
         return self.cls(**values)
 
 
-@cache
 def shape_of(cls: type[T]) -> Shape[T]:
     """The shape of a dataclass; computed once."""
+    shape: Shape[T] = _compiled(cls)
+    return shape
+
+
+@cache
+def _compiled(cls: Any) -> Shape[Any]:
     hints = typing.get_type_hints(cls)
-    fields = [(field.name, *_converters(hints[field.name])) for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # every caller passes a dataclass
+    fields = [(field.name, *_converters(hints[field.name])) for field in dataclasses.fields(cls)]
     return Shape(cls, tuple(sorted(fields, key=lambda field: (len(field[0]), field[0]))))
 
 

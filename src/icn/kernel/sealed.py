@@ -38,7 +38,7 @@ def seal(signer: Signer, tag: bytes, body: Any) -> bytes:
 
 def open_sealed(data: bytes) -> Sealed:
     """Parse sealed bytes. Raises `Invalid` unless they are canonical and of this form."""
-    if data[:1] != _HEAD or data[-_TAIL_BYTES : -SIGNATURE_BYTES] != _SIGNATURE_HEAD:
+    if data[:1] != _HEAD or data[-_TAIL_BYTES:-SIGNATURE_BYTES] != _SIGNATURE_HEAD:
         raise Invalid("sealed value", "an array of a body and a signature of 64 bytes is expected")
     value = encoding.decode(data)
     if type(value[1]) is not bytes or len(value[1]) != SIGNATURE_BYTES:

@@ -1,0 +1,83 @@
+"""What may be asked of the mesh. Times that run out are commands too: the home asks itself."""
+
+from dataclasses import dataclass
+
+from icn.domain.mesh.model import Bid, JobSpec, Receipt
+from icn.kernel.ids import Did, JobId
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob:
+    """Open a job and its first bidding."""
+
+    nonce: bytes
+    payer: Did
+    spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A verified bid with the home of the account its executor is paid to."""
+
+    bid: Bid
+    account_home: Did
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBidding:
+    """Choose among the offers, or open bidding again."""
+
+    job: JobId
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenBidding:
+    """The pause after a failed attempt is over."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStart:
+    """The executor of the current attempt has begun."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+
+
+@dataclass(frozen=True, slots=True)
+class TakeReceipt:
+    """A receipt with a good signature; where it claims an output, that output is here and has that name."""
+
+    receipt: Receipt
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpAttempt:
+    """No receipt came by the attempt's deadline, or the executor declined or could not be used."""
+
+    job: JobId
+    executor: Did
+    reason: str
+    counts_against_executor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """The submitter wants it no more."""
+
+    job: JobId
+    principal: Did
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireJob:
+    """The job's own deadline has passed."""
+
+    job: JobId
+
+
+MeshCommand = SubmitJob | CloseBidding | ReopenBidding | NoteStart | TakeReceipt | GiveUpAttempt | CancelJob | ExpireJob

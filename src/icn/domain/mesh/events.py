@@ -1,0 +1,144 @@
+"""What happens to jobs. Those of the home come first, those that executors record in their own feeds last."""
+
+from dataclasses import dataclass
+
+from icn.domain.mesh.model import Assignee, JobSpec, Status
+from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.instant import Instant
+from icn.kernel.mana import Mana
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """A job is opened; its price is held in the same block."""
+
+    job: JobId
+    nonce: bytes
+    """The id is made of the home and this."""
+    home_epoch: int
+    payer: Did
+    spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class BiddingOpened:
+    """Bids for this attempt are taken until `closes_at`. Recorded again when none came."""
+
+    job: JobId
+    attempt: int
+    closes_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class JobAssigned:
+    """Bidding is over."""
+
+    job: JobId
+    attempt: int
+    deadline: Instant
+    assignees: tuple[Assignee, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStarted:
+    """The executor said that it has begun."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCommitted:
+    """With redundancy: the executor bound itself to an output that it has not shown yet."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    commitment: bytes
+    """SHA-256(output CID ‖ nonce ‖ DID)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """This attempt brings no result; the next one may begin at `retry_at`."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    reason: str
+    counts_against_executor: bool
+    retry_at: Instant
+    receipt: bytes
+    """The executor's failure receipt; empty where none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCompleted:
+    """The output is here and checked; the executor is paid in the same block."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    output: Cid
+    paid: Mana
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JobRolledBack:
+    """The job ends without a result; its hold is released in the same block. What people call the RollbackEvent."""
+
+    job: JobId
+    outcome: Status
+    """`FAILED` or `CANCELLED`."""
+    reason: str
+    attempts: int
+    restored: Mana
+    """What went back to the payer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKept:
+    """A receipt that came too late: evidence, neither paid nor scored."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentAccepted:
+    """In the executor's feed: it is going to run this."""
+
+    job: JobId
+    attempt: int
+    home: Did
+    deadline: Instant
+    assignment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptIssued:
+    """In the executor's feed: what it signed, for everybody to see."""
+
+    job: JobId
+    attempt: int
+    home: Did
+    receipt: bytes
+
+
+MeshEvent = (
+    JobSubmitted
+    | BiddingOpened
+    | JobAssigned
+    | ExecutionStarted
+    | OutputCommitted
+    | AttemptFailed
+    | JobCompleted
+    | JobRolledBack
+    | ReceiptKept
+    | AssignmentAccepted
+    | ReceiptIssued
+)

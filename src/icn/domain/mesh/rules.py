@@ -1,0 +1,279 @@
+"""Decides what a mesh command would change, and checks what other homes and executors recorded.
+
+The home of the account that pays decides about a job. Settlement happens once: a job leaves the open state with the one
+event that pays or releases its hold, and every later command finds it closed.
+"""
+
+from typing import assert_never
+
+from icn.domain.context import Context, entitled
+from icn.domain.mesh import placement, retries
+from icn.domain.mesh.commands import (
+    CancelJob,
+    CloseBidding,
+    ExpireJob,
+    GiveUpAttempt,
+    MeshCommand,
+    NoteStart,
+    ReopenBidding,
+    SubmitJob,
+    TakeReceipt,
+)
+from icn.domain.mesh.events import (
+    AssignmentAccepted,
+    AttemptFailed,
+    BiddingOpened,
+    ExecutionStarted,
+    JobAssigned,
+    JobCompleted,
+    JobRolledBack,
+    JobSubmitted,
+    MeshEvent,
+    OutputCommitted,
+    ReceiptIssued,
+    ReceiptKept,
+)
+from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.model import Assignee, Job, Receipt, Status
+from icn.domain.mesh.papers import open_assignment, open_receipt
+from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
+from icn.domain.mesh.retries import MeshTerms
+from icn.domain.mesh.state import Mesh
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import Did, JobId
+from icn.kernel.instant import Duration, Instant, later
+from icn.kernel.limits import JOBS_OPEN_MAX
+from icn.kernel.mana import Mana
+
+_RUNNING = (Status.ASSIGNED, Status.EXECUTING)
+NO_EXECUTOR = "no executor offered within the job's deadline"
+EXPIRED = "the job's deadline passed"
+REASON_CHARS_MAX = 1024
+
+
+def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms) -> list[MeshEvent]:
+    """Say what `command` would change at this home, without changing it."""
+    now = context.time
+    match command:
+        case SubmitJob(nonce, payer, spec):
+            if spec.redundancy != 1:
+                raise RedundancyNotOffered(spec.redundancy)
+            spec.check()
+            if spec.deadline <= now:
+                raise DeadlinePassed
+            open_jobs = mesh.open_by_home.get(context.author, 0)
+            if open_jobs >= JOBS_OPEN_MAX:
+                raise TooManyJobs(open_jobs)
+            job_id = JobId.of(context.author, nonce)
+            closes_at = later(now, terms.bid_window)
+            return [JobSubmitted(job_id, nonce, 0, payer, spec), BiddingOpened(job_id, 1, closes_at)]
+        case CloseBidding(job_id, offers):
+            job = open_job(mesh, job_id, context)
+            if job.status is not Status.BIDDING:
+                return []
+            winner = placement.choose(job, offers, mesh.standings_at(job.home))
+            if winner is not None:
+                assignee = Assignee(winner.bid.executor, winner.account_home, winner.bid.price)
+                return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), (assignee,))]
+            if now >= job.spec.deadline:
+                return [_rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
+            closes_at = min(later(now, terms.bid_window), job.spec.deadline)
+            return [BiddingOpened(job_id, job.attempt, closes_at)]
+        case ReopenBidding(job_id):
+            job = open_job(mesh, job_id, context)
+            if job.status is not Status.SUBMITTED:
+                return []
+            if now >= job.spec.deadline:
+                return [_rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+            closes_at = min(later(now, terms.bid_window), job.spec.deadline)
+            return [BiddingOpened(job_id, job.attempt + 1, closes_at)]
+        case NoteStart(job_id, attempt, executor):
+            job = open_job(mesh, job_id, context)
+            if job.status is Status.ASSIGNED and job.attempt == attempt and job.assignee(executor):
+                return [ExecutionStarted(job_id, attempt, executor)]
+            return []
+        case TakeReceipt(receipt, data):
+            return _decide_receipt(mesh, receipt, data, context, terms)
+        case GiveUpAttempt(job_id, executor, reason, counts):
+            job = open_job(mesh, job_id, context)
+            if job.status not in _RUNNING or not job.assignee(executor):
+                return []
+            return _attempt_failed(job, executor, reason, now, terms, counts=counts, receipt=b"")
+        case CancelJob(job_id, principal):
+            job = open_job(mesh, job_id, context)
+            if principal != job.payer:
+                raise NotYourJob(job_id, principal)
+            return [_rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
+        case ExpireJob(job_id):
+            job = open_job(mesh, job_id, context)
+            if now < job.spec.deadline:
+                return []
+            return [_rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+        case _:
+            assert_never(command)
+
+
+def open_job(mesh: Mesh, job_id: JobId, context: Context) -> Job:
+    """The open job of this home. Raises `JobNotOpen`."""
+    job = mesh.jobs.get(job_id)
+    if job is None or job.home != context.author:
+        raise JobNotOpen(job_id)
+    return job
+
+
+def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context, terms: MeshTerms) -> list[MeshEvent]:
+    job = mesh.jobs.get(receipt.job)
+    if receipt.home != context.author:
+        raise JobNotOpen(receipt.job)
+    assignee = None if job is None else job.assignee(receipt.executor)
+    current = job is not None and job.status in _RUNNING and job.attempt == receipt.attempt
+    if job is None or not current or assignee is None:
+        return [ReceiptKept(receipt.job, receipt.attempt, receipt.executor, data)]
+    if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and receipt.spec == job.spec.cid:
+        return [JobCompleted(job.id, job.attempt, receipt.executor, receipt.output, assignee.price, data)]
+    reason = f"{receipt.exit.value}: {receipt.detail}"[:REASON_CHARS_MAX]
+    if receipt.exit.guest_fault and receipt.spec == job.spec.cid:
+        failed = AttemptFailed(
+            job.id,
+            job.attempt,
+            receipt.executor,
+            reason,
+            counts_against_executor=False,
+            retry_at=context.time,
+            receipt=data,
+        )
+        return [failed, _rolled_back(job, Status.FAILED, reason)]
+    return _attempt_failed(job, receipt.executor, reason, context.time, terms, counts=True, receipt=data)
+
+
+def _attempt_failed(
+    job: Job, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, counts: bool, receipt: bytes
+) -> list[MeshEvent]:
+    again = retries.retry_at(job, now, terms)
+    failed = AttemptFailed(job.id, job.attempt, executor, reason, counts, again, receipt)
+    if not retries.may_retry(job, terms):
+        return [failed, _rolled_back(job, Status.FAILED, f"{job.attempt} attempts failed, the last: {reason}")]
+    return [failed]
+
+
+def _rolled_back(job: Job, outcome: Status, reason: str) -> JobRolledBack:
+    return JobRolledBack(job.id, outcome, reason[:REASON_CHARS_MAX], job.attempt, job.spec.price_held)
+
+
+def _last_reason(job: Job, otherwise: str) -> str:
+    return f"{otherwise}; the last attempt: {job.failures[-1].reason}" if job.failures else otherwise
+
+
+def _attempt_deadline(job: Job, now: Instant, terms: MeshTerms) -> Instant:
+    return min(later(now, Duration(job.spec.limits.wall_ms + terms.assignment_grace)), job.spec.deadline)
+
+
+def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
+    """Raise `EventRefused` unless the author was entitled to `event`.
+
+    Everything about a job depends on its home's feed alone, and everything about an execution on its executor's, so no
+    question here leans on another feed.
+    """
+    match event:
+        case JobSubmitted(job_id, nonce, home_epoch, _, spec):
+            entitled(job_id == JobId.of(context.author, nonce), "a job's id is made of its home and a nonce")
+            entitled(job_id not in mesh.jobs and home_epoch == 0, "a job is opened once, at epoch 0")
+            entitled(mesh.open_by_home.get(context.author, 0) < JOBS_OPEN_MAX, "a home has few jobs open")
+            entitled(spec.deadline > context.time, "a job has time")
+            try:
+                spec.check()
+            except Invalid as error:
+                entitled(condition=False, rule=f"a job's specification is within bounds: {error}")
+        case BiddingOpened(job_id, attempt, closes_at):
+            job = _own_job(mesh, job_id, context)
+            first = job.status is Status.SUBMITTED and attempt == job.attempt + 1
+            again = job.status is Status.BIDDING and attempt == job.attempt
+            entitled(first or again, "bidding opens for the next attempt, or again for this one")
+            entitled(closes_at >= context.time, "bidding closes after it opened")
+        case JobAssigned(job_id, attempt, deadline, assignees):
+            job = _own_job(mesh, job_id, context)
+            entitled(job.status is Status.BIDDING and attempt == job.attempt, "bidding comes before assignment")
+            entitled(context.time <= deadline, "an attempt has time")
+            entitled(len(assignees) == job.spec.redundancy, "as many executors as the job asks for")
+            executors = [assignee.executor for assignee in assignees]
+            entitled(len(executors) == len(dict.fromkeys(executors)), "executors are distinct")
+            entitled(all(0 <= a.price <= job.spec.max_price for a in assignees), "the price is within the maximum")
+        case ExecutionStarted(job_id, attempt, executor):
+            job = _own_job(mesh, job_id, context)
+            entitled(job.status is Status.ASSIGNED, "an execution starts once")
+            entitled(attempt == job.attempt and job.assignee(executor) is not None, "an assigned executor starts")
+        case OutputCommitted(job_id, attempt, executor):
+            job = _own_job(mesh, job_id, context)
+            entitled(job.status in _RUNNING and attempt == job.attempt, "a commitment belongs to an attempt")
+            entitled(job.assignee(executor) is not None, "an assigned executor commits itself")
+        case AttemptFailed(job_id, attempt, executor, reason):
+            job = _own_job(mesh, job_id, context)
+            entitled(job.status in _RUNNING and attempt == job.attempt, "the attempt under way fails")
+            entitled(job.assignee(executor) is not None, "an assigned executor fails")
+            entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+        case JobCompleted(job_id, attempt, executor, output, paid, data):
+            job = _own_job(mesh, job_id, context)
+            assignee = job.assignee(executor)
+            entitled(job.status in _RUNNING and attempt == job.attempt, "the attempt under way completes")
+            entitled(assignee is not None and assignee.price == paid, "the executor is paid its price")
+            receipt = _receipt(data)
+            entitled(
+                (receipt.job, receipt.attempt, receipt.executor, receipt.home)
+                == (job_id, attempt, executor, context.author),
+                "the receipt is for this attempt",
+            )
+            entitled(receipt.exit is ExitKind.COMPLETED and receipt.output == output, "the receipt says completed")
+            entitled(receipt.spec == job.spec.cid, "the receipt is for this very job")
+        case JobRolledBack(job_id, outcome, reason, attempts, restored):
+            job = _own_job(mesh, job_id, context)
+            entitled(outcome in {Status.FAILED, Status.CANCELLED}, "a rollback ends a job")
+            entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+            entitled((attempts, restored) == (job.attempt, job.spec.price_held), "all of the hold is restored")
+        case ReceiptKept(job_id, attempt, executor, data):
+            receipt = _receipt(data)
+            entitled(
+                (receipt.job, receipt.attempt, receipt.executor, receipt.home)
+                == (job_id, attempt, executor, context.author),
+                "a kept receipt was for this home",
+            )
+        case AssignmentAccepted(job_id, attempt, home, deadline, data):
+            entitled((context.author, job_id, attempt) not in mesh.executions, "an assignment is accepted once")
+            try:
+                assignment = open_assignment(data)
+            except Invalid as error:
+                entitled(condition=False, rule=f"an assignment is genuine: {error}")
+                return
+            entitled(
+                (assignment.job, assignment.attempt, assignment.home, assignment.deadline, assignment.executor)
+                == (job_id, attempt, home, deadline, context.author),
+                "the assignment is for the author",
+            )
+        case ReceiptIssued(job_id, attempt, home, data):
+            entitled((context.author, job_id, attempt) in mesh.executions, "a receipt follows an accepted assignment")
+            receipt = _receipt(data)
+            entitled(
+                (receipt.job, receipt.attempt, receipt.home, receipt.executor)
+                == (job_id, attempt, home, context.author),
+                "the receipt is the author's own",
+            )
+        case _:
+            assert_never(event)
+
+
+def _own_job(mesh: Mesh, job_id: JobId, context: Context) -> Job:
+    job = mesh.jobs.get(job_id)
+    entitled(job is not None and job.home == context.author, "only its home decides about an open job")
+    return mesh.jobs[job_id]
+
+
+def _receipt(data: bytes) -> Receipt:
+    try:
+        return open_receipt(data)
+    except Invalid as error:
+        entitled(condition=False, rule=f"a receipt is genuine: {error}")
+        raise
+
+
+def price_of(fuel: int, *, per_million_fuel: int, minimum: int) -> Mana:
+    """What an executor asks for a job with this fuel limit: known before it runs, so that a bid is a promise."""
+    return Mana(max(minimum, -(-fuel * per_million_fuel // 1_000_000)))
