@@ -4,6 +4,7 @@ Derived from `schema` and `aliases`; nothing is listed twice. Built on first use
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -37,12 +38,23 @@ class Form(Enum):
     SECRET = "secret"  # noqa: S105 - a word, not one
 
 
-class Rejected(Exception):
-    """A value does not fit its setting. `what` never holds the value itself."""
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What is wrong with a value."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
-        super().__init__(what)
+    what: str
+    item: int | None = None
+    """In a list, the position of the item that is wrong."""
+    may_quote: bool = False
+    """Whether `what` may repeat a part of the value, which must then not be, or hold, a secret."""
+
+
+class Rejected(Exception):
+    """A value does not fit its setting."""
+
+    def __init__(self, *complaints: Complaint) -> None:
+        self.complaints = complaints
+        super().__init__("; ".join(complaint.what for complaint in complaints))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +70,8 @@ class Entry:
     choices: tuple[str, ...]
     default: Any
     """None when it depends on others: see `setting.default_in` and `setting.in_data_dir`."""
-    bounds: tuple[int | None, int | None]
+    bounds: tuple[int, int]
+    """Least and most, in the unit inside; (0, 0) for what is not a number."""
     adapter: TypeAdapter[Any]
 
     def parsed(self, value: object, *, textual: bool, scale: int) -> Any:
@@ -76,19 +89,19 @@ class Entry:
         try:
             return self.adapter.validate_python(value, strict=True)
         except ValidationError as error:
-            raise Rejected("; ".join(self._complaint(detail, scale) for detail in error.errors())) from None
+            complaints = [self._complaint(detail, scale) for detail in error.errors()]
+            raise Rejected(*complaints) from None  # the foreign error holds the value
 
     def _from_text(self, text: str) -> object:
         match self.form:
             case Form.WHOLE:
-                stripped = text.strip()
-                if not stripped.removeprefix("-").isascii() or not stripped.removeprefix("-").isdigit():
-                    raise Rejected("should be a whole number")
-                return int(stripped[:30])
+                if not re.fullmatch(r"\s*-?[0-9]{1,20}\s*", text):
+                    raise Rejected(Complaint("should be a whole number"))
+                return int(text)
             case Form.TRUTH:
                 truth = _TRUTHS.get(text.strip().lower())
                 if truth is None:
-                    raise Rejected("should be true or false")
+                    raise Rejected(Complaint("should be true or false"))
                 return truth
             case Form.LIST:
                 return [part.strip() for part in text.split(",") if part.strip()]
@@ -99,17 +112,16 @@ class Entry:
         lowered = text.strip().lower()
         if lowered in self.choices:
             return lowered
-        raise Rejected(f"should be one of {', '.join(self.choices)}{suggestion(lowered, self.choices)}")
+        raise Rejected(Complaint(f"should be one of {', '.join(self.choices)}{suggestion(lowered, self.choices)}"))
 
-    def _complaint(self, detail: Any, scale: int) -> str:
-        at = "".join(f"item {place + 1} " for place in detail["loc"] if isinstance(place, int))
+    def _complaint(self, detail: Any, scale: int) -> Complaint:
         match detail["type"]:
             case "value_error":
                 what = detail["msg"].removeprefix("Value error, ")
             case "greater_than_equal":
-                what = f"should be at least {_outside(detail['ctx']['ge'], scale)}"
+                what = f"should be at least {outside(detail['ctx']['ge'], scale)}"
             case "less_than_equal":
-                what = f"should be at most {_outside(detail['ctx']['le'], scale)}"
+                what = f"should be at most {outside(detail['ctx']['le'], scale)}"
             case "int_type" | "int_from_float":
                 what = "should be a whole number, without quotes"
             case "bool_type":
@@ -120,14 +132,15 @@ class Entry:
                 what = f"should be one of {', '.join(self.choices)}, in quotes"
             case _:
                 what = detail["msg"].replace("Input should", "should")
-        return f"{at}{what}"
+        item = next((place for place in detail["loc"] if isinstance(place, int)), None)
+        return Complaint(what, item, may_quote=detail["type"] == "value_error")
 
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def _outside(bound: int, scale: int) -> int:
-    """The bound in the unit that the operator writes, rounded inwards."""
+def outside(bound: int, scale: int) -> int:
+    """A bound in the unit that the operator writes."""
     return max(1, bound // scale) if bound else 0
 
 
@@ -166,6 +179,11 @@ class Catalog:
     def section_names(self) -> tuple[str, ...]:
         """Canonical sections and those that exist as another spelling only (`api`)."""
         return tuple(dict.fromkeys(key.partition(".")[0] for key in self.spellings if "." in key))
+
+    def shortest_variable(self, entry: Entry) -> str:
+        """The variable that people use for a setting: `ICN_API_KEY` rather than `ICN_SECURITY_API_KEY`."""
+        names = [s.variable for s in self.spellings.values() if s.entry is entry and s.means is Means.VALUE]
+        return min(names, key=len)
 
     def nearest_key(self, key: str) -> str:
         """`; did you mean …?` for a key that does not exist, or nothing when none is near."""
@@ -219,7 +237,7 @@ def _add_spelling(spellings: dict[str, Spelling], key: str, entry: Entry, scale:
 def _entry(section: str, attribute: str, info: FieldInfo) -> Entry:
     settings = [item for item in info.metadata if isinstance(item, Setting)]
     require(len(settings) == 1, "every field of a section is described by one Setting")
-    bounds = [next((getattr(m, name) for m in info.metadata if hasattr(m, name)), None) for name in ("ge", "le")]
+    bounds = [next((getattr(m, name) for m in info.metadata if hasattr(m, name)), 0) for name in ("ge", "le")]
     return Entry(
         key=f"{section}.{settings[0].key or attribute}",
         section=section,

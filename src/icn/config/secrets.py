@@ -7,7 +7,7 @@ newline, which is removed.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from icn.config.sources import Unusable
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 class Found:
     """Text from elsewhere, and from where."""
 
-    text: str
+    text: str = field(repr=False)
     causes: tuple[str, ...]
 
 

@@ -4,7 +4,7 @@ Precedence: defaults, template, file, environment, flags (surface, "Configuratio
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from icn.kernel.errors import ConfigError
@@ -46,10 +46,12 @@ class Given:
     """A value as a source holds it, under the key as it was spelt there."""
 
     key: str
-    value: object
+    value: object = field(repr=False)
     origin: Origin
     textual: bool
     """From a source that has only text: numbers and truth values are read from it."""
+    item_places: tuple[str, ...] = ()
+    """For a list in a file: where each item stands."""
 
 
 @dataclass(frozen=True, slots=True)
