@@ -7,6 +7,7 @@ this module.
 
 import threading
 import time
+from collections.abc import Callable
 
 from icn.kernel.instant import Instant
 
@@ -14,12 +15,13 @@ from icn.kernel.instant import Instant
 class SystemClock:
     """Satisfies the services' `Clock`. From any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_ns: Callable[[], int] = time.time_ns) -> None:
+        self._read_ns = read_ns
         self._newest = 0
         self._reading = threading.Lock()
 
     def now(self) -> Instant:
         """The present moment, never earlier than one given before."""
         with self._reading:
-            self._newest = max(self._newest, time.time_ns() // 1_000_000)
+            self._newest = max(self._newest, self._read_ns() // 1_000_000)
             return Instant(self._newest)
