@@ -1,51 +1,19 @@
-"""The port behind which jobs are executed, and the refusals it answers with.
+"""The port behind which jobs are executed.
 
 One request is executed at most once: what was lost is reported as lost, and trying again is the node's decision
 (semantics §5). Limits are enforced where the guest runs, never by whoever places the work.
 
-Not here: what to do with an outcome (domain.mesh), the processes behind it (pool), another backend's placement.
+Not here: what follows from an outcome (domain.mesh), the processes behind it (pool).
 """
 
 from collections.abc import Callable
 from typing import Protocol
 
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
-from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import JobId
 
 Done = Callable[[ExecutionRequest, ExecutionOutcome], None]
-
-
-class ModuleRefused(Refusal):
-    """The module cannot be a job: not WebAssembly, too large, an import that is not allowed, no entry point."""
-
-    code = "sandbox.module_refused"
-    kind = Kind.INVALID
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"module refused: {why}")
-
-
-class SandboxFull(Refusal):
-    """Every place is taken; the caller offers the job elsewhere or later."""
-
-    code = "sandbox.full"
-    kind = Kind.TOO_MANY
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        super().__init__(f"all {capacity} places of the sandbox are taken")
-
-
-class SandboxClosed(Refusal):
-    """The sandbox is shutting down and takes no more work."""
-
-    code = "sandbox.closed"
-    kind = Kind.CONFLICT
-
-    def __init__(self) -> None:
-        super().__init__("the sandbox is closed")
+"""Told how an execution ended. It must not raise, and should only pass the news on: it holds a place meanwhile."""
 
 
 class Executor(Protocol):
@@ -55,8 +23,8 @@ class Executor(Protocol):
 
     - `submit` returns at once. `done` is called exactly once per accepted request, from a thread of the executor,
       also when the guest, its worker or the executor itself ends before its time. A refused submit calls nothing.
-    - Same module, arguments, input, limits and profile give the same output, exit kind, exit code and fuel, wherever
-      `ExitKind.repeatable` says so.
+    - Same module, arguments, input, job, limits and profile give the same output, exit kind, exit code and fuel,
+      wherever `ExitKind.repeatable` says so.
     - A guest gets no clock, entropy, file, environment or network; what it may know is in the request.
     - A module that fails `check` is not run: its outcome is `REFUSED`.
     """
@@ -67,7 +35,7 @@ class Executor(Protocol):
         ...
 
     def capacity(self) -> int:
-        """How many executions may run at once."""
+        """How many executions may be open at once."""
         ...
 
     def free(self) -> int:
@@ -77,8 +45,8 @@ class Executor(Protocol):
     def submit(self, request: ExecutionRequest, module: bytes, done: Done) -> None:
         """Execute `request` once. `module` is the content behind `request.module`; empty for the built-in echo.
 
-        Raises `SandboxFull`, `SandboxClosed`, or `Invalid` when the request is out of bounds or `module` is not what
-        its CID names.
+        Raises `SandboxFull`, `SandboxClosed`, `AlreadyExecuting`, or `Invalid` when the request is out of bounds or
+        `module` is not what its CID names.
         """
         ...
 
@@ -87,7 +55,7 @@ class Executor(Protocol):
         ...
 
     def check(self, module: bytes) -> None:
-        """Raise `ModuleRefused` when `module` cannot be a job, cheaply and without running anything."""
+        """Raise `ModuleRefused` when `module` cannot be a job. Cheap: reads declarations, compiles nothing."""
         ...
 
     def denials(self) -> tuple[int, int]:

@@ -1,0 +1,128 @@
+"""Looks after one worker: starts it, gives it executions one by one, replaces it when it is lost, killed or worn.
+
+Compiling happens in a worker of its own that never runs a guest, so that what goes into the cache was never within a
+guest's reach.
+"""
+
+import hashlib
+import time
+
+from icn.adapters.wasm import outcomes
+from icn.adapters.wasm.cache import ModuleCache
+from icn.adapters.wasm.child import Child, GuestOverdue
+from icn.adapters.wasm.frames import WorkerGarbled, WorkerGone
+from icn.adapters.wasm.messages import Ended, Run
+from icn.adapters.wasm.open_execution import OpenExecution
+from icn.adapters.wasm.refusals import ModuleRefused
+from icn.adapters.wasm.settings import SandboxSettings
+from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
+from icn.kernel.errors import Fault
+from icn.kernel.ids import Cid
+
+_LOSSES = (WorkerGone, WorkerGarbled, TimeoutError, OSError)
+"""What starting a worker or talking to one ends with when the fault is not the guest's."""
+
+
+class CompilingOverdue(Fault):
+    """Compiling took longer than the settings allow."""
+
+    code = "sandbox.compiling_overdue"
+
+
+class Attendant:
+    """Used by one thread. What it returns is the outcome; what happened to the worker stays here."""
+
+    def __init__(self, settings: SandboxSettings, cache: ModuleCache, profile: str) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._profile = profile
+        self._child: Child | None = None
+        self.isolation = ""
+        """What the newest worker is sealed with."""
+        self.failure = ""
+        """Why there is no worker, when there is none."""
+
+    def prepare(self) -> None:
+        """Have a fresh worker ready, if one can be started."""
+        if self._child is not None and self._child.executions >= self._settings.executions_per_worker:
+            self.discard()
+        if self._child is not None:
+            return
+        try:
+            self._child = Child.start(self._settings.start_ms)
+        except _LOSSES as error:
+            self.failure = f"no worker could be started: {error}"
+        else:
+            self.isolation = self._child.isolation
+
+    def discard(self) -> None:
+        """End the worker, if there is one."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+
+    def execute(self, execution: OpenExecution) -> ExecutionOutcome:
+        """Run it to its end, whatever that is."""
+        module = execution.request.module
+        if module is None:
+            return outcomes.echo(execution.request, self._profile)
+        if self._child is None:
+            self.prepare()  # the last attempt may have failed for a reason that is gone
+        if self._child is None:
+            return outcomes.without_guest(ExitKind.WORKER_LOST, self._profile, self.failure)
+        began = time.monotonic()
+        lost = True
+        try:
+            with execution.occupying(self._child):
+                ended = self._run(self._child, execution, module)
+            lost = execution.cancelled  # then the worker was killed, if only after its answer
+            return outcomes.of_guest(ended, self._profile)
+        except ModuleRefused as refused:
+            lost = execution.cancelled
+            return outcomes.without_guest(ExitKind.REFUSED, self._profile, refused.why)
+        except (CompilingOverdue, GuestOverdue) as overdue:
+            return outcomes.without_guest(ExitKind.DEADLINE, self._profile, str(overdue), _since(began))
+        except _LOSSES as error:
+            return outcomes.without_guest(ExitKind.WORKER_LOST, self._profile, f"worker lost: {error}", _since(began))
+        finally:
+            if lost:
+                self.discard()
+
+    def _run(self, child: Child, execution: OpenExecution, module: Cid) -> Ended:
+        request, settings = execution.request, self._settings
+        name = self._cache.name_of(module)
+        asked = Run(
+            key=name.encode(),
+            limits=request.limits,
+            seed=hashlib.sha256(request.job.data).digest(),
+            input=request.input,
+            arguments=tuple(argument.encode() for argument in request.arguments),
+        )
+        ended = child.run(asked, start_ms=settings.start_ms, grace_ms=settings.grace_ms)
+        if ended is None:
+            child.load(asked.key, self._cache.get(name) or self._compile(execution, name), settings.start_ms)
+            ended = child.run(asked, start_ms=settings.start_ms, grace_ms=settings.grace_ms)
+        if ended is None:
+            # Compiled for another processor, such as that of the machine this disk was in before.
+            self._cache.drop(name)
+            child.load(asked.key, self._compile(execution, name), settings.start_ms)
+            ended = child.run(asked, start_ms=settings.start_ms, grace_ms=settings.grace_ms)
+        if ended is None:
+            raise WorkerGarbled("cannot load what was just compiled on this machine")
+        return ended
+
+    def _compile(self, execution: OpenExecution, name: str) -> bytes:
+        compiler = Child.start(self._settings.start_ms)
+        try:
+            with execution.occupying(compiler):
+                compiled = compiler.compile(execution.module, self._settings.compile_ms).encode()
+        except TimeoutError:
+            raise CompilingOverdue(f"compiling took more than {self._settings.compile_ms} ms") from None
+        finally:
+            compiler.end()
+        self._cache.put(name, compiled)
+        return compiled
+
+
+def _since(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)

@@ -1,0 +1,45 @@
+"""Every bound of the sandbox that an operator does not choose. What they choose is in settings."""
+
+from icn.kernel.limits import CONTENT_BYTES_MAX, KIB, MIB
+
+MODULE_BYTES_MAX = CONTENT_BYTES_MAX
+"""A module travels as one content block."""
+
+# Declarations, so that reading them costs milliseconds whatever a stranger sends.
+TYPES_MAX = 20_000
+IMPORTS_MAX = 1_000
+FUNCTIONS_MAX = 100_000
+EXPORTS_MAX = 10_000
+NAME_BYTES_MAX = 1_000
+TABLES_MAX = 4
+"""The table cap holds per table, so their number must have one too."""
+
+WASM_STACK_BYTES = 512 * KIB
+PAGE_BYTES = 64 * KIB
+
+# What a guest may say beside its output.
+DIAGNOSTIC_BYTES_MAX = 4 * KIB
+"""Kept of standard error, for the outcome's detail; the rest is counted as fuel and dropped."""
+DETAIL_CHARS_MAX = 2_000
+
+# One host call.
+VECTORS_MAX = 1_024
+"""Buffers in one fd_read or fd_write (IOV_MAX elsewhere); more is answered with EINVAL."""
+SUBSCRIPTIONS_MAX = 128
+"""Subscriptions in one poll_oneoff."""
+HOST_CHUNK_BYTES = 64 * KIB
+
+# Between a worker and the node.
+FRAME_BYTES_MAX = 64 * MIB
+FIELDS_MAX = 256
+MODULES_LOADED_MAX = 8
+"""Compiled modules a worker keeps ready."""
+
+# A worker process. The reservation is address space that guests index without checks; it is not memory.
+MEMORY_RESERVATION_BYTES = 4096 * MIB
+MEMORY_GUARD_BYTES = 32 * MIB
+WORKER_ADDRESS_BYTES = 3 * 1024 * MIB
+"""Address space of a worker beside the reservation."""
+WORKER_OVERHEAD_BYTES = 512 * MIB
+"""Writable memory of a worker beside a guest's linear memory: interpreter, engine, compiled modules, frames."""
+WORKER_FILES_MAX = 16

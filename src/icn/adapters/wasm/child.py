@@ -1,0 +1,114 @@
+"""The node's end of one worker process: start it, ask it, kill it.
+
+The process gets an empty environment, one socket, and its own session. It is started anew, never forked off with the
+node's memory in it.
+"""
+
+import socket
+import subprocess
+import sys
+import time
+from typing import Self
+
+from icn.adapters.wasm.artifact import Artifact
+from icn.adapters.wasm.frames import Frame, Kind, WorkerGarbled, pack, receive, send
+from icn.adapters.wasm.messages import Ended, Run
+from icn.adapters.wasm.refusals import ModuleRefused
+from icn.kernel.errors import Fault
+
+
+class GuestOverdue(Fault):
+    """The guest did not end by its deadline and grace; its worker must be killed."""
+
+    code = "sandbox.guest_overdue"
+
+
+class Child:
+    """One worker process. Asked from one thread at a time; `kill` may come from any."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, isolation: str) -> None:
+        self._process = process
+        self._channel = channel
+        self.isolation = isolation
+        """What the worker says it is sealed with."""
+        self.executions = 0
+
+    @classmethod
+    def start(cls, start_ms: int) -> Self:
+        """A worker that is ready. Raises `OSError`, `TimeoutError`, `WorkerGone` or `WorkerGarbled`."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-I", "-m", "icn.adapters.wasm.worker"]
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        child = cls(process, ours, "")
+        try:
+            child.isolation = child._expect(Kind.READY, _in(start_ms)).payload.decode(errors="replace")
+        except BaseException:
+            child.end()
+            raise
+        return child
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def compile(self, module: bytes, compile_ms: int) -> Artifact:
+        """Raises `ModuleRefused`, and as `start` does."""
+        deadline = _in(compile_ms)
+        send(self._channel, Kind.COMPILE, module, deadline=deadline)
+        frame = receive(self._channel, deadline=deadline)
+        if frame.kind is Kind.REFUSED:
+            raise ModuleRefused(frame.payload.decode(errors="replace"))
+        if frame.kind is not Kind.COMPILED:
+            raise WorkerGarbled(f"{frame.kind.name} instead of COMPILED")
+        return Artifact.decode(frame.payload)
+
+    def load(self, key: bytes, artifact: bytes, start_ms: int) -> None:
+        """Make a compiled module ready. There is no answer: a run that finds nothing says so."""
+        send(self._channel, Kind.LOAD, pack(key, artifact), deadline=_in(start_ms))
+
+    def run(self, asked: Run, *, start_ms: int, grace_ms: int) -> Ended | None:
+        """How the guest ended, or None when its module is not loaded. Raises `GuestOverdue`, and as `start` does."""
+        deadline = _in(start_ms)
+        send(self._channel, Kind.RUN, asked.encode(), deadline=deadline)
+        frame = receive(self._channel, deadline=deadline)
+        if frame.kind is Kind.MISSING:
+            return None
+        if frame.kind is not Kind.STARTED:
+            raise WorkerGarbled(f"{frame.kind.name} instead of STARTED")
+        self.executions += 1
+        began = time.monotonic()
+        try:
+            ended = self._expect(Kind.ENDED, began + (asked.limits.wall_ms + grace_ms) / 1000)
+        except TimeoutError:
+            raise GuestOverdue(f"killed: did not end by its deadline of {asked.limits.wall_ms} ms") from None
+        return Ended.decode(ended.payload)
+
+    def kill(self) -> None:
+        """End the process at once. Whoever waits for its answer gets `WorkerGone`."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill the process, wait until it is gone, and give back what it took."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+    def _expect(self, kind: Kind, deadline: float) -> Frame:
+        frame = receive(self._channel, deadline=deadline)
+        if frame.kind is not kind:
+            raise WorkerGarbled(f"{frame.kind.name} instead of {kind.name}")
+        return frame
+
+
+def _in(milliseconds: int) -> float:
+    return time.monotonic() + milliseconds / 1000

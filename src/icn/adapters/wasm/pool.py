@@ -1,0 +1,130 @@
+"""The executor of a single machine: a few persistent workers, each with a thread of the node that looks after it.
+
+Callers never wait, because there are never more executions open than workers. This module counts, hands out and takes
+back; what an attendant does with its worker is its own affair.
+
+Not here: which job runs where (domain.mesh), trying again (the node).
+"""
+
+import queue
+import threading
+
+from icn.adapters.wasm import outcomes
+from icn.adapters.wasm.admission import admit
+from icn.adapters.wasm.attendant import Attendant
+from icn.adapters.wasm.cache import ModuleCache
+from icn.adapters.wasm.open_execution import OpenExecution
+from icn.adapters.wasm.ports import Done
+from icn.adapters.wasm.profile import profile
+from icn.adapters.wasm.refusals import AlreadyExecuting, SandboxClosed, SandboxFull
+from icn.adapters.wasm.settings import SandboxSettings
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import JobId
+
+
+class WorkerPool:
+    """Satisfies `ports.Executor`. Workers start in the background; what is submitted meanwhile waits for them."""
+
+    def __init__(self, settings: SandboxSettings, cache: ModuleCache) -> None:
+        self._settings = settings
+        self._profile = profile()
+        self._lock = threading.Lock()
+        self._open: dict[tuple[JobId, int], OpenExecution] = {}
+        self._closed = False
+        self._memory_denied = 0
+        self._table_denied = 0
+        # One place per execution that may be open, and one per thread for the None that ends it.
+        self._waiting: queue.Queue[OpenExecution | None] = queue.Queue(maxsize=2 * settings.workers)
+        self._attendants = [Attendant(settings, cache, self._profile) for _ in range(settings.workers)]
+        self._threads = [
+            threading.Thread(target=self._attend, args=(attendant,), name=f"sandbox-{number}", daemon=True)
+            for number, attendant in enumerate(self._attendants)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def profile(self) -> str:
+        """See `Executor.profile`."""
+        return self._profile
+
+    def isolation(self) -> tuple[str, ...]:
+        """What each worker is sealed with, for operators; empty text while one has not started yet."""
+        return tuple(attendant.isolation for attendant in self._attendants)
+
+    def capacity(self) -> int:
+        """See `Executor.capacity`."""
+        return self._settings.workers
+
+    def free(self) -> int:
+        """See `Executor.free`."""
+        with self._lock:
+            return 0 if self._closed else self._settings.workers - len(self._open)
+
+    def submit(self, request: ExecutionRequest, module: bytes, done: Done) -> None:
+        """See `Executor.submit`."""
+        request.check()
+        if request.module is not None and not request.module.names(module):
+            raise Invalid("module", f"is not what {request.module} names")
+        key = (request.job, request.attempt)
+        with self._lock:
+            if self._closed:
+                raise SandboxClosed
+            if key in self._open:
+                raise AlreadyExecuting(str(request.job), request.attempt)
+            if len(self._open) >= self._settings.workers:
+                raise SandboxFull(self._settings.workers)
+            self._open[key] = OpenExecution(request, module, done)
+            self._waiting.put_nowait(self._open[key])
+
+    def cancel(self, job: JobId, attempt: int) -> bool:
+        """See `Executor.cancel`."""
+        with self._lock:
+            execution = self._open.get((job, attempt))
+            if execution is None:
+                return False
+            execution.cancel()
+            return True
+
+    def check(self, module: bytes) -> None:
+        """See `Executor.check`."""
+        admit(module)
+
+    def denials(self) -> tuple[int, int]:
+        """See `Executor.denials`."""
+        with self._lock:
+            return self._memory_denied, self._table_denied
+
+    def close(self) -> None:
+        """See `Executor.close`. May be called again."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for execution in self._open.values():
+                    execution.cancel()
+                for _ in self._threads:
+                    self._waiting.put_nowait(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _attend(self, attendant: Attendant) -> None:
+        try:
+            attendant.prepare()
+            while (execution := self._waiting.get()) is not None:
+                self._finish(execution, attendant.execute(execution))
+                if not self._closed:
+                    attendant.prepare()
+        finally:
+            attendant.discard()
+
+    def _finish(self, execution: OpenExecution, outcome: ExecutionOutcome) -> None:
+        request = execution.request
+        with self._lock:
+            del self._open[request.job, request.attempt]
+            self._memory_denied += outcome.memory_growth_denied
+            self._table_denied += outcome.table_growth_denied
+        if execution.cancelled:
+            # `cancel` said yes, so this is the outcome, even if the guest was quicker.
+            outcome = outcomes.without_guest(ExitKind.CANCELLED, self._profile, "cancelled", outcome.wall_ms)
+        execution.done(request, outcome)
