@@ -53,7 +53,7 @@ class Shape(Generic[T]):
 
 def shape_of(cls: type[T]) -> Shape[T]:
     """The shape of a dataclass; computed once."""
-    shape: Shape[T] = _compiled(cls)
+    shape: Shape[T] = _compiled(cls)  # type: ignore[arg-type]  # classes are hashable; mypy doubts it of generics
     return shape
 
 

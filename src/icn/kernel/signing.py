@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import Did
+from icn.kernel.ids import PUBLIC_KEY_BYTES, Did
 
 SIGNATURE_BYTES = 64
 SEED_BYTES = 32
@@ -81,7 +81,7 @@ def verify_raw(public_key: bytes, message: bytes, signature: bytes) -> bool:
 def _key(public_key: bytes) -> Ed25519PublicKey:
     """The parsed key. Raises `Invalid` for a non-canonical or small-order encoding."""
     y = int.from_bytes(public_key, "little")
-    sign, y = y >> 255, y & ((1 << 255) - 1)
-    if len(public_key) != 32 or y >= _P or y in _SMALL_ORDER_Y or (sign and y in {1, _P - 1}):
+    y &= (1 << 255) - 1  # the top bit is the sign of x; -0 is a second spelling only at y = ±1, which is of small order
+    if len(public_key) != PUBLIC_KEY_BYTES or y >= _P or y in _SMALL_ORDER_Y:
         raise Invalid("public key", "non-canonical or of small order")
     return Ed25519PublicKey.from_public_bytes(public_key)
