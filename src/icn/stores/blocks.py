@@ -1,0 +1,140 @@
+"""Blocks by name, feeds by author and sequence, the journal in order of arrival, content with its pins.
+
+Reads go through any `Reader`; writes are added to the batch of the commit they belong to.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from icn.domain.dag.block import Block
+from icn.domain.dag.feeds import Clock
+from icn.kernel.encoding import decode, encode
+from icn.kernel.errors import require
+from icn.kernel.fields import shape_of
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+from icn.stores import keyspace
+from icn.stores.kv import Batch, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class ClockEntry:
+    """One component of a clock."""
+
+    author: Did
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMeta:
+    """What this store knows of a signed block beyond its bytes."""
+
+    arrival: int
+    clock: tuple[ClockEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentMeta:
+    """How long a content block is kept."""
+
+    size: int
+    stored_at: Instant
+    pinned: bool
+    expires_at: Instant | None
+
+
+def clock_entries(clock: Clock) -> tuple[ClockEntry, ...]:
+    """A clock in stored form, sorted."""
+    return tuple(ClockEntry(author, count) for author, count in sorted(clock.items()))
+
+
+def clock_of_entries(entries: tuple[ClockEntry, ...]) -> dict[Did, int]:
+    """Inverse of `clock_entries`."""
+    return {entry.author: entry.count for entry in entries}
+
+
+def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_names: tuple[str, ...]) -> None:
+    """Add a signed block with everything that finds it again."""
+    header = block.header
+    batch.put(keyspace.block(block.cid), block.data)
+    meta = BlockMeta(arrival, clock_entries(clock))
+    batch.put(keyspace.block_meta(block.cid), encode(_META.to_map(meta)))
+    batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
+    batch.put(keyspace.journal_entry(arrival), block.cid.data)
+    for name in sorted(dict.fromkeys(event_names)):
+        batch.put(keyspace.event_type(name) + keyspace.u64(arrival), b"")
+
+
+def put_content(batch: Batch, cid: Cid, data: bytes, meta: ContentMeta) -> None:
+    """Add a content block with its pin and time-to-live, in one transaction."""
+    batch.put(keyspace.block(cid), data)
+    batch.put(keyspace.content_meta(cid), encode(_CONTENT.to_map(meta)))
+
+
+def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
+    """The bytes of a block of either kind."""
+    return reader.get(keyspace.block(cid))
+
+
+def get_meta(reader: Reader, cid: Cid) -> BlockMeta | None:
+    """Arrival and clock of a signed block, or None."""
+    data = reader.get(keyspace.block_meta(cid))
+    return None if data is None else _META.from_map(decode(data))
+
+
+def get_content_meta(reader: Reader, cid: Cid) -> ContentMeta | None:
+    """Pin and time-to-live of a content block, or None."""
+    data = reader.get(keyspace.content_meta(cid))
+    return None if data is None else _CONTENT.from_map(decode(data))
+
+
+def cid_at(reader: Reader, author: Did, sequence: int) -> Cid | None:
+    """The block (author, sequence)."""
+    data = reader.get(keyspace.feed_entry(author, sequence))
+    return None if data is None else Cid(data)
+
+
+def clock_at(reader: Reader, author: Did, sequence: int) -> Clock:
+    """The clock of the block (author, sequence), which must be here."""
+    cid = cid_at(reader, author, sequence)
+    require(cid is not None, "a block in an ancestry is stored")
+    meta = get_meta(reader, cid) if cid is not None else None
+    require(meta is not None, "a stored block has its clock beside it")
+    return clock_of_entries(meta.clock) if meta is not None else {}
+
+
+def last_arrival(reader: Reader) -> int:
+    """The highest arrival number, or -1 in an empty store."""
+    for key, _ in reader.scan_down(keyspace.JOURNAL):
+        return int.from_bytes(key[1:], "big")
+    return -1
+
+
+def journal(reader: Reader, after: int = -1) -> Iterator[tuple[int, Cid]]:
+    """(arrival, cid) of every signed block that came after number `after`, in order."""
+    start = keyspace.journal_entry(after) if after >= 0 else None
+    for key, value in reader.scan(keyspace.JOURNAL, after=start):
+        yield int.from_bytes(key[1:], "big"), Cid(value)
+
+
+def missing_from(reader: Reader, have: Clock, authors: list[Did]) -> Iterator[Cid]:
+    """The blocks of `authors` beyond what `have` covers, in an order in which ancestors come first.
+
+    Arrival numbers are such an order, so the feeds are merged by them.
+    """
+
+    def rest(author: Did) -> Iterator[tuple[int, Cid]]:
+        count = have.get(author, 0)
+        start = keyspace.feed_entry(author, count - 1) if count else None
+        for _, value in reader.scan(keyspace.feed(author), after=start):
+            meta = get_meta(reader, Cid(value))
+            require(meta is not None, "a stored block has its arrival beside it")
+            yield (meta.arrival if meta is not None else 0), Cid(value)
+
+    for _, cid in heapq.merge(*(rest(author) for author in sorted(authors))):
+        yield cid
+
+
+_META = shape_of(BlockMeta)
+_CONTENT = shape_of(ContentMeta)

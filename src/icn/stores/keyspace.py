@@ -1,0 +1,89 @@
+"""Every key layout of the store, in one table. Integers are big-endian, so that order by key is order by number.
+
+| key | value |
+|---|---|
+| `b` cid | bytes of a signed block or a content block |
+| `m` cid | `BlockMeta` of a signed block: its arrival number and clock |
+| `f` public key, sequence | cid of that block of the feed |
+| `j` arrival | cid: the journal, in the order blocks came to this store |
+| `t` event name, 0, arrival | empty: which blocks of the journal hold such an event |
+| `c` cid | `ContentMeta` of a content block |
+| `p` table, key | a row of a projection |
+| `o` public key, number | a message to that peer, until it is acknowledged |
+| `r` principal, 0, request key | a stored answer |
+| `x` name | one value about the store itself |
+"""
+
+from icn.kernel.ids import Cid, Did
+
+U64_BYTES = 8
+BLOCK = b"b"
+BLOCK_META = b"m"
+FEED = b"f"
+JOURNAL = b"j"
+EVENT_TYPE = b"t"
+CONTENT_META = b"c"
+PROJECTION = b"p"
+OUTBOX = b"o"
+REPLY = b"r"
+ABOUT = b"x"
+
+
+def u64(number: int) -> bytes:
+    """Eight bytes, big-endian."""
+    return number.to_bytes(U64_BYTES, "big")
+
+
+def block(cid: Cid) -> bytes:
+    """Where a block's bytes stand."""
+    return BLOCK + cid.data
+
+
+def block_meta(cid: Cid) -> bytes:
+    """Where a signed block's arrival and clock stand."""
+    return BLOCK_META + cid.data
+
+
+def feed(author: Did) -> bytes:
+    """Prefix of an author's feed."""
+    return FEED + author.public_key
+
+
+def feed_entry(author: Did, sequence: int) -> bytes:
+    """Where the CID of (author, sequence) stands."""
+    return feed(author) + u64(sequence)
+
+
+def journal_entry(arrival: int) -> bytes:
+    """Where the CID of the block that came as number `arrival` stands."""
+    return JOURNAL + u64(arrival)
+
+
+def event_type(name: str) -> bytes:
+    """Prefix of the journal entries that hold an event of this name."""
+    return EVENT_TYPE + name.encode() + b"\0"
+
+
+def content_meta(cid: Cid) -> bytes:
+    """Where pin and time-to-live of a content block stand."""
+    return CONTENT_META + cid.data
+
+
+def projection(table: str) -> bytes:
+    """Prefix of a projection's rows."""
+    return PROJECTION + table.encode() + b"\0"
+
+
+def outbox(peer: Did) -> bytes:
+    """Prefix of the messages to a peer."""
+    return OUTBOX + peer.public_key
+
+
+def reply(principal: str) -> bytes:
+    """Prefix of the answers to one principal."""
+    return REPLY + principal.encode() + b"\0"
+
+
+def about(name: str) -> bytes:
+    """Where one value about the store stands."""
+    return ABOUT + name.encode()

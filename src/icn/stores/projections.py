@@ -1,0 +1,47 @@
+"""The state as rows, written in the commit that changed it: a snapshot that is never behind.
+
+A start reads the rows; `services.replay` can rebuild them from the journal, and verification compares the two. The
+journal position stands among them, so rows and journal always belong together.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from icn.kernel.encoding import decode, encode
+from icn.kernel.fields import Shape, shape_of
+from icn.stores import keyspace
+from icn.stores.kv import Batch, Reader
+
+Row = TypeVar("Row")
+
+
+class Table(Generic[Row]):
+    """Rows of one dataclass under one prefix."""
+
+    def __init__(self, name: str, row: type[Row]) -> None:
+        self._prefix = keyspace.projection(name)
+        self._shape: Shape[Row] = shape_of(row)
+
+    def put(self, batch: Batch, key: bytes, row: Row | None) -> None:
+        """Set the row, or remove it when None."""
+        if row is None:
+            batch.delete(self._prefix + key)
+        else:
+            batch.put(self._prefix + key, encode(self._shape.to_map(row)))
+
+    def get(self, reader: Reader, key: bytes) -> Row | None:
+        """One row, or None."""
+        data = reader.get(self._prefix + key)
+        return None if data is None else self._shape.from_map(decode(data))
+
+    def rows(self, reader: Reader, *, prefix: bytes = b"", after: bytes | None = None) -> Iterator[tuple[bytes, Row]]:
+        """(key, row) in order of key."""
+        start = None if after is None else self._prefix + after
+        for key, data in reader.scan(self._prefix + prefix, after=start):
+            yield key[len(self._prefix) :], self._shape.from_map(decode(data))
+
+    def rows_down(self, reader: Reader, *, before: bytes | None = None) -> Iterator[tuple[bytes, Row]]:
+        """(key, row) in descending order of key."""
+        start = None if before is None else self._prefix + before
+        for key, data in reader.scan_down(self._prefix, before=start):
+            yield key[len(self._prefix) :], self._shape.from_map(decode(data))
