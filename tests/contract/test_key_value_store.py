@@ -26,7 +26,7 @@ from icn.stores.kv import (
     StoreInUse,
     StoreUnavailable,
 )
-from support.stores import BACKENDS, Backend, batch, fill
+from support.stores import BACKENDS, Backend, batch, child_environment, fill
 
 DURABLE = [backend for backend in BACKENDS if backend.durable]
 LOCKING = [backend for backend in DURABLE if not backend.shared]
@@ -441,13 +441,12 @@ def test_a_store_held_by_another_process_is_refused_by_its_pid_and_free_once_tha
 
 
 def start_child(script: str, backend: Backend, folder: Path) -> subprocess.Popen[str]:
-    tests = Path(__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-c", script, backend.name, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env=child_environment(),
     )
 
 

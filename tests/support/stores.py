@@ -1,5 +1,7 @@
 """The storage engines that the contract suite runs against. A backend joins by adding one entry to `BACKENDS`."""
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,3 +47,8 @@ def batch(operations: dict[bytes, bytes | None]) -> Batch:
 def fill(store: KeyValueStore, pairs: dict[bytes, bytes]) -> None:
     """Commit `pairs` as a new author."""
     store.commit(batch(dict(pairs)), store.claim())
+
+
+def child_environment() -> dict[str, str]:
+    """For a child process that imports what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

@@ -107,7 +107,6 @@ class _Draft:
         del self.keys[chunk][at]
         del self.values[chunk][at]
         if not self.keys[chunk] and chunk > 0:  # the first stays, so that every key has a chunk to belong to
-            self.owned.discard(self.floors[chunk])
             del self.floors[chunk], self.keys[chunk], self.values[chunk]
 
     def _own(self, chunk: int) -> None:

@@ -13,6 +13,7 @@ def test_an_old_version_stays_as_it_was_through_splits_and_removals_of_chunks():
     model: dict[bytes, bytes] = {}
     kept = []
     for turn in range(300):
+        before, pairs_before = store.snapshot(), sorted(model.items())
         operations = {
             b"%04d" % rng.randrange(3000): None if rng.random() < (0.1 if turn < 150 else 0.9) else b"%d" % turn
             for _ in range(60)
@@ -23,6 +24,7 @@ def test_an_old_version_stays_as_it_was_through_splits_and_removals_of_chunks():
                 model.pop(key, None)
             else:
                 model[key] = value
+        assert list(before.scan(b"")) == pairs_before
         if turn % 30 == 0:
             kept.append((store.snapshot(), sorted(model.items())))
     for snapshot, pairs in [*kept, (store.snapshot(), sorted(model.items()))]:

@@ -11,7 +11,7 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import BACKENDS, open_store
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import StoreCorrupt, StoreInUse
-from support.stores import fill
+from support.stores import child_environment, fill
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -117,5 +117,5 @@ def start(script: str, path: Path) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=child_environment(),
     )

@@ -24,7 +24,7 @@ from icn.stores.kv import (
     StoreNewer,
     StoreUnavailable,
 )
-from support.stores import batch, fill
+from support.stores import batch, child_environment, fill
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_a_commit_that_the_disk_fails_is_uncertain_and_closes_the_store_for_writ
         text=True,
         timeout=60,
         check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=child_environment(),
     )
     assert child.stdout.split("\n")[:4] == [CommitUncertain.code, StoreUnavailable.code, StoreUnavailable.code, "b'1'"]
     store = SqliteStore.open(path)
