@@ -176,6 +176,13 @@ def test_a_depth_bomb_is_refused_without_recursion(opening: bytes) -> None:
         decode(nested(1_000_000, opening))
 
 
+def test_depth_is_bounded_before_anything_is_built() -> None:
+    for opening in (b"\x81", b"\xa1\x60", b"\xd8\x2a"):
+        encoding.check_depth(nested(DEPTH_MAX, opening))
+        with pytest.raises(Invalid, match="nested deeper"):
+            encoding.check_depth(nested(DEPTH_MAX + 1, opening))
+
+
 def test_a_value_too_deep_to_write_is_refused_and_not_a_crash() -> None:
     value: list[object] = []
     for _ in range(100_000):

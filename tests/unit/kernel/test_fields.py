@@ -1,0 +1,135 @@
+from dataclasses import dataclass
+from enum import Enum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icn.kernel import encoding
+from icn.kernel.errors import Invalid, InvariantBroken
+from icn.kernel.fields import shape_of
+from icn.kernel.ids import RAW, Cid, Did, JobId, PeerId
+from icn.kernel.instant import Instant
+
+ALICE = Did.from_public_key(b"a" * 32)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    count: int
+    flag: bool
+    text: str
+    data: bytes
+    who: Did
+    peer: PeerId
+    link: Cid
+    job: JobId
+    colour: Colour
+    inner: Inner
+    maybe: int | None
+    many: tuple[Inner, ...]
+    when: Instant
+
+
+def everything(count: int = 1, note: str = "n", maybe: int | None = None, times: int = 2) -> Everything:
+    return Everything(
+        count=count,
+        flag=True,
+        text="t",
+        data=b"d",
+        who=ALICE,
+        peer=PeerId.of(ALICE),
+        link=Cid.of(b"", RAW),
+        job=JobId.of(ALICE, bytes(16)),
+        colour=Colour.BLUE,
+        inner=Inner(note),
+        maybe=maybe,
+        many=(Inner("x"),) * times,
+        when=Instant(5),
+    )
+
+
+SHAPE = shape_of(Everything)
+
+
+@given(st.integers(0, 2**63), st.text(max_size=9), st.none() | st.integers(0, 9), st.integers(0, 4))
+def test_a_value_comes_back_through_bytes(count: int, note: str, maybe: int | None, times: int) -> None:
+    value = everything(count, note, maybe, times)
+    assert SHAPE.from_map(encoding.decode(encoding.encode(SHAPE.to_map(value)))) == value
+
+
+def test_fields_are_written_in_canonical_order() -> None:
+    names = list(SHAPE.to_map(everything()))
+    assert names == sorted(names, key=lambda name: (len(name), name))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("count", True),  # a boolean is an int in Python and not here
+        ("count", "1"),
+        ("count", None),
+        ("flag", 1),
+        ("text", b"t"),
+        ("data", "d"),
+        ("who", "did:key:zzz"),
+        ("who", b"d"),
+        ("peer", ALICE.text),
+        ("link", b"\x01"),
+        ("job", bytes(19)),
+        ("job", "job-"),
+        ("colour", "green"),
+        ("colour", ["red"]),
+        ("inner", {"note": 1}),
+        ("inner", {"note": "n", "extra": 1}),
+        ("inner", []),
+        ("maybe", "1"),
+        ("many", {"note": "x"}),
+        ("many", [{"note": "x"}, 1]),
+        ("when", True),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(name: str, value: object) -> None:
+    data = SHAPE.to_map(everything()) | {name: value}
+    with pytest.raises(Invalid, match=rf"Everything\.{name}"):
+        SHAPE.from_map(data)
+
+
+@pytest.mark.parametrize("name", [field for field, _, _ in SHAPE.fields])
+def test_a_missing_or_renamed_field_is_refused(name: str) -> None:
+    data = SHAPE.to_map(everything())
+    held = data.pop(name)
+    with pytest.raises(Invalid):
+        SHAPE.from_map(data)
+    with pytest.raises(Invalid):
+        SHAPE.from_map(data | {name + "_": held})
+
+
+def test_an_unknown_field_is_refused_and_named() -> None:
+    with pytest.raises(Invalid, match="surprise"):
+        SHAPE.from_map(SHAPE.to_map(everything()) | {"surprise": 1})
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 1])
+def test_what_is_no_map_is_refused(data: object) -> None:
+    with pytest.raises(Invalid, match="map"):
+        SHAPE.from_map(data)
+
+
+def test_an_annotation_outside_the_small_set_is_our_mistake() -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        amounts: dict[str, int]
+
+    with pytest.raises(InvariantBroken, match="no converter"):
+        shape_of(Odd)
