@@ -188,13 +188,13 @@ class Catalog:
     def nearest_key(self, key: str) -> str:
         """`; did you mean …?` for a key that does not exist, or nothing when none is near."""
         section, dot, name = key.rpartition(".")
+        for entry_key in self.entries:
+            if entry_key.rpartition(".")[2] == name:  # right, but in the wrong section
+                return f"; did you mean {entry_key}?"
         if dot:
             beside = {k.rpartition(".")[2]: k for k in self.spellings if k.rpartition(".")[0] == section}
             if close := difflib.get_close_matches(name, beside, n=1, cutoff=_NEAR):
                 return f"; did you mean {beside[close[0]]}?"
-        for entry_key in self.entries:
-            if entry_key.rpartition(".")[2] == name:
-                return f"; did you mean {entry_key}?"
         return suggestion(key, self.spellings)
 
 

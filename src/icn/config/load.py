@@ -98,13 +98,19 @@ class _Reading:
         self._candidates[entry.key].append(_Candidate(parsed, origin))
 
     def take_named_secrets(self) -> None:
-        """Look up the variables that `api_key_env` and its like name, in the layers that name one."""
+        """Look up the variables that `api_key_env` and its like name, in the highest layer that names one.
+
+        The secret belongs to that layer: a variable named by the file gives way to `ICN_API_KEY`.
+        """
         for entry in self._table.entries.values():
             if entry.setting.from_variable is None:
                 continue
             named = self._table.entries[entry.setting.from_variable]
-            for candidate in self._candidates[named.key]:
-                self._take_named(entry, named, candidate)
+            names = self._candidates[named.key]
+            layer = max((naming.origin.layer for naming in names), default=Layer.DEFAULT)
+            for naming in names:
+                if naming.origin.layer is layer:
+                    self._take_named(entry, named, naming)
 
     def _take_named(self, entry: Entry, named: Entry, naming: _Candidate) -> None:
         name, origin = naming.value, naming.origin

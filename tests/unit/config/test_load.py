@@ -1,0 +1,197 @@
+from pathlib import Path
+
+import pytest
+
+from icn.config.aliases import ALIASES
+from icn.config.catalog import Form, catalog
+from icn.config.sources import Layer
+from icn.config.values import HostPort, Multiaddr, Secret
+from icn.kernel.ids import Did, PeerId
+
+PEER = str(PeerId.from_public_key(bytes(range(32))))
+OTHER_PEER = str(PeerId.from_public_key(bytes(32)))
+DID = str(Did.from_public_key(bytes(range(32))))
+B1, B2 = f"/ip4/10.0.1.100/tcp/7000/p2p/{PEER}", f"/dns4/b.example/tcp/7001/p2p/{OTHER_PEER}"
+
+
+def test_a_node_without_any_configuration_is_a_production_node_on_loopback(loading):
+    settings = loading().settings
+    assert settings.runtime.environment == "production"
+    assert settings.network.http_listen_addr == HostPort("127.0.0.1", 7845)
+    assert settings.network.p2p_listen_addr == Multiaddr("ip4", "0.0.0.0", 7000)
+    assert settings.monitoring.metrics_bind_addr == HostPort("127.0.0.1", 9090)
+    assert settings.network.connection_timeout_ms == 30_000
+    assert settings.storage.backend == "sqlite"
+    assert settings.storage.path == Path("icn_data/dag.sqlite")
+    assert settings.identity.key_path == Path("icn_data/identity.key")
+    assert settings.security.require_auth
+    assert settings.mesh.bid_window_ms == 5000
+    assert settings.federation.join_policy == "invite"
+
+
+def test_development_has_a_short_bid_window_and_open_joining(loading):
+    loaded = loading(env={"ICN_RUNTIME_ENVIRONMENT": "development"})
+    assert loaded.settings.mesh.bid_window_ms == 1000
+    assert loaded.settings.federation.join_policy == "open"
+    assert str(loaded.origins["mesh.bid_window_ms"]) == "default in development"
+
+
+def test_the_data_directory_moves_the_files_that_have_no_path_of_their_own(loading):
+    loaded = loading(env={"ICN_DATA_DIR": "/var/lib/icn", "ICN_STORAGE_PATH": "/fast/dag.sqlite"})
+    assert loaded.settings.identity.key_path == Path("/var/lib/icn/identity.key")
+    assert loaded.settings.storage.path == Path("/fast/dag.sqlite")
+
+
+def test_each_layer_outranks_those_before_it(loading):
+    file, env, flag = "[network]\nmax_peers = 1", {"ICN_NETWORK_MAX_PEERS": "2"}, {"network.max_peers": "3"}
+    steps = [
+        (loading(), 50, Layer.DEFAULT, "default"),
+        (loading(file), 1, Layer.FILE, f"{loading.path}:2"),
+        (loading(file, env), 2, Layer.ENVIRONMENT, "environment ICN_NETWORK_MAX_PEERS"),
+        (loading(file, env, flag), 3, Layer.FLAG, "flag --network.max_peers"),
+        (loading(file, None, flag), 3, Layer.FLAG, "flag --network.max_peers"),
+    ]
+    for loaded, value, layer, where in steps:
+        assert loaded.settings.network.max_peers == value
+        assert loaded.origins["network.max_peers"].layer is layer
+        assert loaded.origins["network.max_peers"].where == where
+
+
+def test_a_template_outranks_defaults_and_nothing_else(loading):
+    loaded = loading(env={"ICN_TEST_MODE": "1"})
+    assert (loaded.settings.storage.backend, loaded.settings.network.p2p_enabled) == ("memory", False)
+    assert loaded.settings.runtime.environment == "development"
+    assert loaded.settings.mesh.bid_window_ms == 1000
+    assert loaded.origins["storage.backend"].layer is Layer.TEMPLATE
+    assert str(loaded.origins["storage.backend"]) == "test mode"
+    own = loading('[runtime]\ntest_mode = true\n[storage]\nbackend = "sqlite"\n[network]\np2p_enabled = true')
+    assert (own.settings.storage.backend, own.settings.network.p2p_enabled) == ("sqlite", True)
+
+
+def test_every_setting_has_an_origin(loading):
+    assert set(loading().origins) == set(catalog().entries)
+
+
+SAMPLES = {
+    "runtime.environment": ("development", "development"),
+    "runtime.test_mode": (True, True),
+    "runtime.log_level": ("warning", "warning"),
+    "runtime.standby": (True, True),
+    "runtime.data_dir": ("/d", Path("/d")),
+    "network.http_listen_addr": ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
+    "network.p2p_enabled": (False, False),
+    "network.p2p_listen_addr": ("/ip4/127.0.0.1/tcp/7", Multiaddr("ip4", "127.0.0.1", 7)),
+    "network.bootstrap_peers": ([B1, B2], (Multiaddr.parse(B1), Multiaddr.parse(B2))),
+    "network.max_peers": (7, 7),
+    "network.connection_timeout": (9, 9000),
+    "storage.backend": ("memory", "memory"),
+    "storage.path": ("/p", Path("/p")),
+    "identity.key_path": ("/k", Path("/k")),
+    "identity.key_passphrase": ("pass phrase", Secret("pass phrase")),
+    "identity.key_passphrase_env": ("PP", "PP"),
+    "identity.generate_new_key": (False, False),
+    "identity.node_did": (DID, Did.parse(DID)),
+    "security.api_key": ("k" * 32, Secret("k" * 32)),
+    "security.api_key_env": ("MY_KEY", "MY_KEY"),
+    "security.require_auth": (False, False),
+    "monitoring.metrics_enabled": (False, False),
+    "monitoring.metrics_bind_addr": ("127.0.0.1:2", HostPort("127.0.0.1", 2)),
+    "performance.max_concurrent_jobs": (0, 0),
+    "performance.mana_regeneration_rate": (11, 11),
+    "mesh.job_retry_count": (3, 3),
+    "mesh.bid_window_ms": (250, 250),
+    "mesh.price_per_million_fuel": (2, 2),
+    "mesh.price_minimum": (3, 3),
+    "federation.name": ("coop-1", "coop-1"),
+    "federation.join_policy": ("vote", "vote"),
+    "federation.initial_grant": (5, 5),
+    "federation.mana_cap": (6, 6),
+    "federation.founders": ([DID], (Did.parse(DID),)),
+    "logging.format": ("text", "text"),
+    "logging.output": ("/var/log/icn.log", Path("/var/log/icn.log")),
+}
+
+
+def as_text(value) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_toml(value) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def value_of(loaded, key):
+    entry = catalog().entries[key]
+    return getattr(getattr(loaded.settings, entry.section), entry.attribute)
+
+
+def test_the_samples_cover_the_schema():
+    assert set(SAMPLES) == set(catalog().entries)
+
+
+@pytest.mark.parametrize("key", SAMPLES)
+def test_every_setting_can_be_given_in_file_environment_and_flag(loading, key):
+    written, wanted = SAMPLES[key]
+    section, _, name = key.partition(".")
+    extra = {"MY_KEY": "m" * 32, "PP": "p"}
+    variable = "ICN_" + key.replace(".", "_").upper()
+    assert value_of(loading(f"[{section}]\n{name} = {as_toml(written)}", extra), key) == wanted
+    assert value_of(loading(f'"{section}".{name} = {as_toml(written)}', extra), key) == wanted
+    assert value_of(loading(env={variable: as_text(written), **extra}), key) == wanted
+    assert value_of(loading(env=extra, flags={key: as_text(written)}), key) == wanted
+
+
+@pytest.mark.parametrize("alias", ALIASES, ids=lambda alias: alias.spelling)
+def test_every_alias_means_its_canonical_key(loading, alias):
+    written, wanted = SAMPLES[alias.canonical]
+    if alias.scale is not None:
+        written = wanted // alias.scale
+    env = {"MY_KEY": "m" * 32}
+    section, dot, name = alias.spelling.rpartition(".")
+    text = f"[{section}]\n{name} = {as_toml(written)}" if dot else f"{name} = {as_toml(written)}"
+    variable = "ICN_" + alias.spelling.replace(".", "_").upper()
+    assert value_of(loading(text, env), alias.canonical) == wanted
+    assert value_of(loading(env={variable: as_text(written), **env}), alias.canonical) == wanted
+    assert value_of(loading(env=env, flags={alias.spelling: as_text(written)}), alias.canonical) == wanted
+
+
+@pytest.mark.parametrize(("written", "backend"), [("SQLite", "sqlite"), ("MEMORY", "memory")])
+def test_the_case_of_a_choice_does_not_matter(loading, written, backend):
+    assert loading(f'[storage]\nbackend = "{written}"').settings.storage.backend == backend
+
+
+def test_a_plain_address_is_a_multiaddr_too(loading):
+    for written, wanted in [
+        ("0.0.0.0:7001", "/ip4/0.0.0.0/tcp/7001"),
+        ("[::]:7001", "/ip6/::/tcp/7001"),
+        ("localhost:7001", "/dns/localhost/tcp/7001"),
+    ]:
+        assert str(loading(env={"ICN_P2P_LISTEN_ADDR": written}).settings.network.p2p_listen_addr) == wanted
+
+
+def test_two_spellings_in_one_layer_may_agree_and_may_not_differ(loading):
+    agreeing = "[network]\nconnection_timeout = 30\nconnection_timeout_ms = 30000"
+    assert loading(agreeing).settings.network.connection_timeout_ms == 30_000
+    message = loading.refused("[network]\nconnection_timeout = 30\nconnection_timeout_ms = 30001")
+    assert message == f"node.toml:3: network.connection_timeout is set differently by {'node.toml'}:2"
+    message = loading.refused(env={"ICN_LOG_LEVEL": "info", "ICN_LOGGING_LEVEL": "error"})
+    assert "ICN_LOG_LEVEL" in message
+    assert "ICN_LOGGING_LEVEL" in message
+
+
+def test_settings_cannot_be_changed(loading):
+    with pytest.raises(ValueError, match="frozen"):
+        loading().settings.network.max_peers = 3
+
+
+def test_every_secret_has_a_file_form():
+    table = catalog()
+    secrets = [entry for entry in table.entries.values() if entry.form is Form.SECRET]
+    assert {f"{entry.key}_file" for entry in secrets} <= set(table.spellings)
+
+
+def test_loading_leaves_the_file_as_it_is(loading):
+    text = "# mine\n[network]\nmax_peers   =   1\n\n"
+    loading(text)
+    assert loading.path.read_text() == text
+    assert list(loading.path.parent.iterdir()) == [loading.path]
