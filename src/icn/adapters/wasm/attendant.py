@@ -42,6 +42,12 @@ class Attendant:
         self.failure = ""
         """Why there is no worker, when there is none."""
 
+    @property
+    def pid(self) -> int | None:
+        """Of the worker process, while there is one."""
+        child = self._child
+        return None if child is None else child.pid
+
     def prepare(self) -> None:
         """Have a fresh worker ready, if one can be started."""
         if self._child is not None and self._child.executions >= self._settings.executions_per_worker:

@@ -53,6 +53,10 @@ class WorkerPool:
         """What each worker is sealed with, for operators; empty text while one has not started yet."""
         return tuple(attendant.isolation for attendant in self._attendants)
 
+    def pids(self) -> tuple[int, ...]:
+        """The worker processes alive now, for operators."""
+        return tuple(pid for pid in (attendant.pid for attendant in self._attendants) if pid is not None)
+
     def capacity(self) -> int:
         """See `Executor.capacity`."""
         return self._settings.workers
