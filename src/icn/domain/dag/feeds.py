@@ -15,6 +15,7 @@ from icn.domain.dag.block import Block
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
+from icn.kernel.limits import PARENTS_MAX
 
 Clock = Mapping[Did, int]
 """Author to the number of that author's blocks in the ancestry (the highest sequence plus one)."""
@@ -57,8 +58,14 @@ class Feeds:
         return hashlib.sha256(b"".join(cid.data for cid in sorted(self.frontier))).hexdigest()
 
     def parents_for(self, author: Did) -> tuple[Cid, ...]:
-        """The frontier but for `author`'s own head: what its next block names."""
-        return tuple(sorted(cid for cid, by in self.frontier.items() if by != author))
+        """The frontier but for `author`'s own head: what its next block names, as far as a block has room."""
+        return tuple(sorted(cid for cid, by in self.frontier.items() if by != author))[:PARENTS_MAX]
+
+    def clocks_behind(self, author: Did) -> list[Clock]:
+        """The clocks of the blocks that the next block of `author` names: its own head and its parents."""
+        heads = [self.heads[self.frontier[parent]] for parent in self.parents_for(author)]
+        own = self.heads.get(author)
+        return [head.clock for head in ([own, *heads] if own is not None else heads)]
 
     def latest_time(self) -> Instant:
         """The highest time on the frontier: the next block must not be before it."""

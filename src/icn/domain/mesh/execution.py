@@ -30,6 +30,8 @@ class ExitKind(Enum):
     CANCELLED = "cancelled"
     WORKER_LOST = "worker_lost"
     """The process that ran the guest died; says nothing about the guest."""
+    UNAVAILABLE = "unavailable"
+    """Not run: its module or input could not be had in time; says nothing about the guest."""
 
     @property
     def repeatable(self) -> bool:
@@ -42,7 +44,15 @@ class ExitKind(Enum):
         return self in _GUEST_FAULTS
 
 
-_ACCIDENTAL = frozenset((ExitKind.DEADLINE, ExitKind.STACK_OVERFLOW, ExitKind.CANCELLED, ExitKind.WORKER_LOST))
+_ACCIDENTAL = frozenset(
+    (
+        ExitKind.DEADLINE,
+        ExitKind.STACK_OVERFLOW,
+        ExitKind.CANCELLED,
+        ExitKind.WORKER_LOST,
+        ExitKind.UNAVAILABLE,
+    )
+)
 _GUEST_FAULTS = frozenset((ExitKind.TRAPPED, ExitKind.OUT_OF_FUEL, ExitKind.OUTPUT_LIMIT, ExitKind.REFUSED))
 
 

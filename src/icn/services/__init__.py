@@ -1,0 +1,1 @@
+"""Use cases: one writer, synchronous. Commands in, durable decisions and effects out."""

@@ -1,0 +1,27 @@
+"""The ancestry of one block as the rules see it, from its clock and the clocks of blocks behind it."""
+
+from collections.abc import Callable
+
+from icn.domain.dag.feeds import Clock, is_confirmed_at
+from icn.domain.federation.state import FederationState
+from icn.kernel.ids import Did
+
+
+class BlockAncestry:
+    """Answers for the block whose clock this is. Satisfies `domain.context.Ancestry`."""
+
+    def __init__(self, clock: Clock, federation: FederationState, clock_of: Callable[[Did, int], Clock]) -> None:
+        self._clock = clock
+        self._federation = federation
+        self._clock_of = clock_of
+        self._voters: list[Did] | None = None
+
+    def has(self, author: Did, sequence: int) -> bool:
+        """Whether (author, sequence) is behind the block, or the block itself."""
+        return self._clock.get(author, 0) > sequence
+
+    def confirms(self, author: Did, sequence: int) -> bool:
+        """Whether a quorum of the nodes admitted in this ancestry has (author, sequence) behind a block of its own."""
+        if self._voters is None:
+            self._voters = self._federation.voters(self)
+        return is_confirmed_at(author, sequence, clock=self._clock, voters=self._voters, clock_of=self._clock_of)

@@ -1,0 +1,58 @@
+"""What the engine asks the outside to do, after the commit that caused it. Reading this union is learning all of it."""
+
+from dataclasses import dataclass
+
+from icn.domain.mesh.execution import ExecutionRequest
+from icn.domain.records import Record
+from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.instant import Instant
+from icn.protocol.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """To a connected peer. May be lost; what must not be lost waits in the outbox."""
+
+    peer: Did
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """A peer broke the protocol."""
+
+    peer: Did
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Start an execution; its outcome comes back as the input `Executed`."""
+
+    request: ExecutionRequest
+    module: bytes
+    """The module's bytes; empty for the built-in."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """End an execution if it is still under way."""
+
+    job: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One record became durable: for metrics, audit and the event stream."""
+
+    arrival: int
+    index: int
+    """Position in its block; (arrival, index) orders all records of this store."""
+    cid: Cid
+    author: Did
+    time: Instant
+    record: Record
+
+
+Effect = Send | Disconnect | RunJob | StopJob | Committed

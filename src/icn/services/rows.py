@@ -1,0 +1,208 @@
+"""The state as rows: which tables there are, how they are saved with the commit that changed them, how loaded."""
+
+from dataclasses import dataclass
+
+from icn.domain.dag.feeds import Feeds, Head
+from icn.domain.federation.model import Federation, Member
+from icn.domain.ledger.model import Account, Hold, Supply, Transit
+from icn.domain.ledger.state import HomeCounts
+from icn.domain.mesh.model import Execution, Job, Standing
+from icn.kernel.errors import require
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+from icn.services.state import State
+from icn.stores import keyspace
+from icn.stores.blocks import ClockEntry, clock_entries, clock_of_entries, last_arrival
+from icn.stores.kv import Batch, Reader
+from icn.stores.projections import Table
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """A feed's newest block."""
+
+    author: Did
+    cid: Cid
+    sequence: int
+    time: Instant
+    clock: tuple[ClockEntry, ...]
+    is_acknowledgement: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    """What one home has seen of one executor."""
+
+    home: Did
+    executor: Did
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """Which journal entry the rows are up to, and how many blocks there are."""
+
+    arrival: int
+    block_count: int
+
+
+FEDERATION = Table("federation", Federation)
+MEMBERS = Table("member", Member)
+ACCOUNTS = Table("account", Account)
+HOLDS = Table("hold", Hold)
+TRANSITS = Table("transit", Transit)
+COUNTS = Table("home", HomeCounts)
+SUPPLY = Table("supply", Supply)
+JOBS = Table("job", Job)
+"""All jobs, ended ones too, by id."""
+JOBS_BY_TIME = Table("job_time", PositionRow)
+OPEN_JOBS = Table("job_open", PositionRow)
+"""Keys only: which jobs are open. The row says nothing."""
+EXECUTIONS = Table("execution", Execution)
+EXECUTIONS_ENDED = Table("execution_ended", PositionRow)
+"""Keys only: (executor, job, attempt) whose receipt was issued; a repeated assignment finds it here."""
+STANDINGS = Table("standing", StandingRow)
+HEADS = Table("head", HeadRow)
+POSITION = Table("position", PositionRow)
+
+_ONLY = b"-"
+_MARK = PositionRow(0, 0)
+
+
+def account_key(owner: Did, home: Did) -> bytes:
+    """Accounts by owner first, so that all accounts of an owner stand together."""
+    return owner.public_key + home.public_key
+
+
+def job_time_key(job: Job) -> bytes:
+    """Jobs in order of submission."""
+    return keyspace.u64(job.submitted_at) + job.id.data
+
+
+def execution_key(executor: Did, job: bytes, attempt: int) -> bytes:
+    """Executions by executor."""
+    return executor.public_key + job + attempt.to_bytes(4, "big")
+
+
+def save(state: State, batch: Batch) -> None:
+    """Add the rows that changed since the last call, and forget that they did."""
+    _save_federation(state, batch)
+    _save_ledger(state, batch)
+    _save_mesh(state, batch)
+    POSITION.put(batch, _ONLY, PositionRow(state.last_arrival, state.feeds.block_count))
+
+
+def save_head(state: State, batch: Batch, author: Did) -> None:
+    """Add the row of a feed that grew."""
+    head = state.feeds.heads[author]
+    row = HeadRow(author, head.cid, head.sequence, head.time, clock_entries(head.clock), head.is_acknowledgement)
+    HEADS.put(batch, author.public_key, row)
+
+
+def _save_federation(state: State, batch: Batch) -> None:
+    touched = state.federation.touched
+    if touched:
+        FEDERATION.put(batch, _ONLY, state.federation.federation)
+    for node in touched:
+        MEMBERS.put(batch, node.public_key, state.federation.members[node])
+    touched.clear()
+
+
+def _save_ledger(state: State, batch: Batch) -> None:
+    ledger, touched = state.ledger, state.ledger.touched
+    if touched.accounts or touched.holds or touched.transits:
+        SUPPLY.put(batch, _ONLY, ledger.supply)
+    for owner, home in touched.accounts:
+        ACCOUNTS.put(batch, account_key(owner, home), ledger.accounts[owner, home])
+    for home, hold in touched.holds:
+        HOLDS.put(batch, home.public_key + hold, ledger.holds.get((home, hold)))
+    for home, number in touched.transits:
+        TRANSITS.put(batch, home.public_key + keyspace.u64(number), ledger.transits.get((home, number)))
+    for home in touched.homes:
+        COUNTS.put(batch, home.public_key, ledger.counts[home])
+    touched.accounts.clear()
+    touched.holds.clear()
+    touched.transits.clear()
+    touched.homes.clear()
+
+
+def _save_mesh(state: State, batch: Batch) -> None:
+    mesh, touched = state.mesh, state.mesh.touched
+    for job_id, job in touched.jobs.items():
+        JOBS.put(batch, job_id.data, job)
+        JOBS_BY_TIME.put(batch, job_time_key(job), _MARK)
+        OPEN_JOBS.put(batch, job_id.data, None if job.status.has_ended else _MARK)
+    for key in touched.executions:
+        executor, job_id, attempt = key
+        row_key = execution_key(executor, job_id.data, attempt)
+        execution = mesh.executions.get(key)
+        EXECUTIONS.put(batch, row_key, execution)
+        if execution is None:
+            EXECUTIONS_ENDED.put(batch, row_key, _MARK)
+    for home, executor in touched.standings:
+        row = StandingRow(home, executor, mesh.standings[home, executor])
+        STANDINGS.put(batch, home.public_key + executor.public_key, row)
+    touched.jobs.clear()
+    touched.executions.clear()
+    touched.standings.clear()
+
+
+def load(reader: Reader) -> State:
+    """The state the rows describe, which must be the journal's.
+
+    Raises:
+        InvariantBroken: rows and journal do not belong together; `dag verify --deep` says more.
+    """
+    state = State()
+    position = POSITION.get(reader, _ONLY)
+    state.last_arrival = last_arrival(reader)
+    require((position.arrival if position else -1) == state.last_arrival, "the rows of the state are up to the journal")
+    state.federation.federation = FEDERATION.get(reader, _ONLY)
+    state.federation.members = {member.node: member for _, member in MEMBERS.rows(reader)}
+    ledger = state.ledger
+    for _, account in ACCOUNTS.rows(reader):
+        ledger.accounts[account.owner, account.home] = account
+        ledger.homes_of[account.owner] = tuple(sorted((*ledger.homes_of.get(account.owner, ()), account.home)))
+    ledger.holds = {(hold.home, hold.id): hold for _, hold in HOLDS.rows(reader)}
+    ledger.transits = {(transit.payer_home, transit.number): transit for _, transit in TRANSITS.rows(reader)}
+    ledger.counts = {Did.from_public_key(key): counts for key, counts in COUNTS.rows(reader)}
+    ledger.supply = SUPPLY.get(reader, _ONLY) or Supply()
+    for key, _ in OPEN_JOBS.rows(reader):
+        job = JOBS.get(reader, key)
+        require(job is not None, "an open job has its row")
+        if job is not None:
+            state.mesh.jobs[job.id] = job
+            state.mesh.open_by_home[job.home] = state.mesh.open_by_home.get(job.home, 0) + 1
+    for _, execution in EXECUTIONS.rows(reader):
+        state.mesh.executions[execution.executor, execution.job, execution.attempt] = execution
+    state.mesh.standings = {(row.home, row.executor): row.standing for _, row in STANDINGS.rows(reader)}
+    heads = {
+        row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.is_acknowledgement)
+        for _, row in HEADS.rows(reader)
+    }
+    state.feeds = Feeds(heads, _frontier(heads), position.block_count if position else 0)
+    return state
+
+
+def load_federation(reader: Reader) -> Federation | None:
+    """The federation of the store, if it belongs to one."""
+    return FEDERATION.get(reader, _ONLY)
+
+
+def load_supply(reader: Reader) -> Supply:
+    """The supply as committed."""
+    return SUPPLY.get(reader, _ONLY) or Supply()
+
+
+def load_position(reader: Reader) -> PositionRow:
+    """Journal position and block count as committed."""
+    return POSITION.get(reader, _ONLY) or PositionRow(-1, 0)
+
+
+def _frontier(heads: dict[Did, Head]) -> dict[Cid, Did]:
+    """The heads that no other head has in its ancestry: what nobody has built on."""
+    return {
+        head.cid: author
+        for author, head in sorted(heads.items())
+        if all(other.clock.get(author, 0) <= head.sequence for by, other in heads.items() if by != author)
+    }

@@ -1,0 +1,117 @@
+"""The whole state of a node: what the DAG says, and how a record changes or may not change it.
+
+Knows which domain an event belongs to, and the rules that span domains: a job's hold is made when it is submitted and
+settled or released with the very record that ends it. Those pairs stand in one block, so `Pairing` follows a block from
+its first record to its last.
+"""
+
+from dataclasses import dataclass, field
+
+from icn.domain.context import Context, entitled
+from icn.domain.dag.feeds import Feeds
+from icn.domain.federation import rules as federation_rules
+from icn.domain.federation import state as federation_state
+from icn.domain.federation.events import FederationEvent
+from icn.domain.federation.state import FederationState
+from icn.domain.ledger import rules as ledger_rules
+from icn.domain.ledger import state as ledger_state
+from icn.domain.ledger.commands import Endowment
+from icn.domain.ledger.events import HoldReleased, HoldSettled, LedgerEvent, ManaHeld
+from icn.domain.ledger.state import Ledger
+from icn.domain.mesh import rules as mesh_rules
+from icn.domain.mesh import state as mesh_state
+from icn.domain.mesh.events import JobCompleted, JobRolledBack, JobSubmitted, MeshEvent
+from icn.domain.mesh.state import Mesh
+from icn.domain.records import Event
+from icn.kernel.ids import Did
+from icn.kernel.mana import Mana
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that replay rebuilds."""
+
+    federation: FederationState = field(default_factory=FederationState)
+    ledger: Ledger = field(default_factory=Ledger)
+    mesh: Mesh = field(default_factory=Mesh)
+    feeds: Feeds = field(default_factory=Feeds)
+    last_arrival: int = -1
+    """Number of the newest block in this store's journal."""
+
+    def endowment(self, context: Context) -> Endowment | None:
+        """What may be minted for an account that `context.author` opens; None where it is not admitted."""
+        federation = self.federation.federation
+        if federation is None or not self.federation.is_admitted(context.author, context.ancestry):
+            return None
+        policy = federation.policy
+        if self.ledger.counts_of(context.author).endowed_accounts >= policy.grants_per_node_max:
+            return None
+        return Endowment(policy.initial_grant, policy.mana_cap, policy.regeneration_per_hour)
+
+
+@dataclass(slots=True)
+class Pairing:
+    """What the records of one block still owe each other."""
+
+    held: dict[bytes, tuple[Did, Mana]] = field(default_factory=dict)
+    """Job to the payer and amount its hold must have."""
+    settled: dict[bytes, tuple[Did, Did, Mana]] = field(default_factory=dict)
+    """Job to the executor, its account's home and the price its settlement must pay."""
+    released: dict[bytes, None] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing is owed."""
+        return not (self.held or self.settled or self.released)
+
+
+def check_event(state: State, event: Event, context: Context, pairing: Pairing) -> None:
+    """Raise `EventRefused` unless the author was entitled to `event` at this point of its block."""
+    if isinstance(event, FederationEvent):
+        federation_rules.check(state.federation, event, context)
+    elif isinstance(event, LedgerEvent):
+        _check_pair(event, pairing)
+        ledger_rules.check(state.ledger, event, context, state.endowment(context))
+    else:
+        mesh_rules.check(state.mesh, event, context)
+        _note_debt(state, event, pairing)
+
+
+def apply_event(state: State, event: Event, context: Context) -> None:
+    """Change the state as `event` says."""
+    if isinstance(event, FederationEvent):
+        federation_state.apply(state.federation, event, context)
+    elif isinstance(event, LedgerEvent):
+        ledger_state.apply(state.ledger, event, context)
+    else:
+        mesh_state.apply(state.mesh, event, context)
+
+
+def _note_debt(state: State, event: MeshEvent, pairing: Pairing) -> None:
+    match event:
+        case JobSubmitted(job, _, _, payer, spec):
+            pairing.held[job.data] = (payer, spec.price_held)
+        case JobCompleted(job, _, executor, _, paid):
+            assignee = state.mesh.jobs[job].assignee(executor)
+            if assignee is not None:
+                pairing.settled[job.data] = (executor, assignee.executor_home, paid)
+        case JobRolledBack(job):
+            pairing.released[job.data] = None
+        case _:
+            pass
+
+
+def _check_pair(event: LedgerEvent, pairing: Pairing) -> None:
+    match event:
+        case ManaHeld(hold, payer, amount):
+            owed = pairing.held.pop(hold, None)
+            entitled(owed == (payer, amount), "mana is held for a job as it is submitted")
+        case HoldSettled(hold, _, payee, payee_home, paid):
+            due = pairing.settled.pop(hold, None)
+            entitled(due == (payee, payee_home, paid), "a hold is settled as its job completes")
+        case HoldReleased(hold):
+            known = hold in pairing.released
+            pairing.released.pop(hold, None)
+            entitled(known, "a hold is released as its job is rolled back")
+        case _:
+            pass

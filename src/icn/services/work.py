@@ -1,0 +1,223 @@
+"""One unit of work: what the inputs of one batch decide, until it is committed whole.
+
+Records are checked as other nodes will check them, applied to the live state at once, so that the next input of the
+batch is decided on top of them, and gathered into the node's next block. Nothing leaves before the commit: effects and
+answers are collected here. When the commit fails, the live state is ahead of the disk and the engine loads it anew.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from icn.domain.context import Context, EventRefused
+from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, sign_block
+from icn.domain.dag.feeds import Clock, merged_clock
+from icn.domain.federation.events import FederationFounded
+from icn.domain.federation.state import name_genesis
+from icn.domain.records import Envelope, Event, Record, write_record
+from icn.kernel import limits
+from icn.kernel.encoding import encode
+from icn.kernel.errors import InvariantBroken, require
+from icn.kernel.ids import CID_BYTES, Cid, Did
+from icn.kernel.instant import Instant
+from icn.kernel.signing import Signer
+from icn.protocol.codec import encode_message
+from icn.protocol.messages import Message
+from icn.services import rows
+from icn.services.ancestry import BlockAncestry
+from icn.services.answers import Answer, Done, Reply
+from icn.services.effects import Committed, Effect, Send
+from icn.services.inputs import Request
+from icn.services.state import Pairing, State, apply_event, check_event
+from icn.stores import blocks
+from icn.stores.kv import Batch, Reader
+from icn.stores.outbox import Outbox
+from icn.stores.replies import Replies, StoredReply
+
+_LINK_BYTES = CID_BYTES + 8
+_RECORD_SPACE = limits.BLOCK_BYTES_MAX - BLOCK_OVERHEAD_BYTES_MAX - limits.PARENTS_MAX * _LINK_BYTES
+
+NODE_ITSELF = Envelope(None, None, "", "", None)
+"""The envelope of what the node does of its own accord."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An answer that waits for the commit, and for the CID of the block it is in."""
+
+    request: Request
+    answer: Answer
+    block_index: int | None
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """See the module's docstring. Made by the engine, one per batch."""
+
+    state: State
+    store: Reader
+    signer: Signer
+    outbox: Outbox
+    replies: Replies
+    now: Instant
+    """The time of every record of this batch: not before any block this one will build on."""
+    wall: Instant
+    """What the clock says; time limits are measured by it."""
+    batch: Batch = field(default_factory=Batch)
+    effects: list[Effect] = field(default_factory=list)
+    local: deque[Message] = field(default_factory=deque)
+    """Messages to this node itself; they are taken in the same batch."""
+    accepted: list[tuple[Block, Did | None]] = field(default_factory=list)
+    """Blocks that are new in this batch, with the peer that sent them (None: our own), for announcing."""
+    _records: list[tuple[Record, dict[str, object]]] = field(default_factory=list)
+    _record_bytes: int = 0
+    _pairing: Pairing = field(default_factory=Pairing)
+    _pending: list[_Pending] = field(default_factory=list)
+    _sealed: list[Cid] = field(default_factory=list)
+    _clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict)
+    _context: Context | None = None
+    _context_at: int = -1
+    """The block count the cached context belongs to."""
+
+    @property
+    def did(self) -> Did:
+        """This node."""
+        return self.signer.did
+
+    def get(self, key: bytes) -> bytes | None:
+        """A value as it will be after the commit."""
+        if key in self.batch.operations:
+            return self.batch.operations[key]
+        return self.store.get(key)
+
+    def clock_of(self, author: Did, sequence: int) -> Clock:
+        """The clock of a block that is stored or comes with this batch."""
+        head = self.state.feeds.heads.get(author)
+        if head is not None and head.sequence == sequence:
+            return head.clock
+        pending = self._clocks.get((author, sequence))
+        return pending if pending is not None else blocks.clock_at(self.store, author, sequence)
+
+    def context(self) -> Context:
+        """The context of this node's next record: everything known is in its ancestry."""
+        feeds = self.state.feeds
+        if self._context is None or self._context_at != feeds.block_count:
+            sequence = feeds.next_sequence(self.did)
+            clock = merged_clock(self.did, sequence, feeds.clocks_behind(self.did))
+            self._context = self.context_of(self.did, sequence, self.now, clock)
+            self._context_at = feeds.block_count
+        return self._context
+
+    def context_of(self, author: Did, sequence: int, time: Instant, clock: Clock) -> Context:
+        """The context of the block (author, sequence) with this clock."""
+
+        def clock_of(who: Did, number: int) -> Clock:
+            return clock if (who, number) == (author, sequence) else self.clock_of(who, number)
+
+        return Context(author, sequence, time, BlockAncestry(clock, self.state.federation, clock_of))
+
+    def record(self, events: Sequence[Event], envelope: Envelope = NODE_ITSELF) -> None:
+        """Put `events` into this node's next block, together, and apply them."""
+        written = [(record := Record(envelope, event), write_record(record)) for event in events]
+        size = sum(len(encode(data)) for _, data in written)
+        require(size <= _RECORD_SPACE, "what one command records fits a block")
+        full = len(self._records) + len(written) > limits.RECORDS_PER_BLOCK_MAX
+        if full or self._record_bytes + size > _RECORD_SPACE:
+            self.seal()
+        context = self.context()
+        for event in events:
+            self.apply(event, context, self._pairing)
+        self._records += written
+        self._record_bytes += size
+
+    def apply(self, event: Event, context: Context, pairing: Pairing) -> None:
+        """Check one of our own records as others will, and apply it."""
+        try:
+            check_event(self.state, event, context, pairing)
+        except EventRefused as error:
+            raise InvariantBroken(f"other nodes would refuse our own {type(event).__name__}: {error}") from error
+        apply_event(self.state, event, context)
+
+    def seal(self, *, acknowledge: bool = False) -> None:
+        """Make a block of the records gathered; of none, when it is to acknowledge what was seen."""
+        if not self._records and not acknowledge:
+            return
+        require(self._pairing.is_complete, "the records of a block owe each other nothing")
+        feeds = self.state.feeds
+        head = feeds.heads.get(self.did)
+        federation = self.state.federation.federation
+        header = Header(
+            version=FORMAT_VERSION,
+            federation=federation.id if federation is not None else None,
+            author=self.did,
+            sequence=feeds.next_sequence(self.did),
+            previous=head.cid if head is not None else None,
+            parents=feeds.parents_for(self.did),
+            time=self.now,
+        )
+        block = sign_block(header, tuple(data for _, data in self._records), self.signer)
+        records = [record for record, _ in self._records]
+        if records and isinstance(records[0].event, FederationFounded):
+            name_genesis(self.state.federation, block.cid)
+        clock = merged_clock(self.did, header.sequence, feeds.clocks_behind(self.did))
+        self.admit(block, clock, records, source=None)
+        self._sealed.append(block.cid)
+        self._records, self._record_bytes, self._pairing = [], 0, Pairing()
+
+    def admit(self, block: Block, clock: Clock, records: list[Record], *, source: Did | None) -> None:
+        """Take a block whose records are applied into feeds, store and journal."""
+        state = self.state
+        header = block.header
+        state.feeds.advance(block, clock)
+        state.last_arrival += 1
+        self._clocks[header.author, header.sequence] = clock
+        names = tuple(record.name for record in records)
+        blocks.put_block(self.batch, block, state.last_arrival, clock, names)
+        rows.save_head(state, self.batch, header.author)
+        self.accepted.append((block, source))
+        for index, record in enumerate(records):
+            self.effects.append(Committed(state.last_arrival, index, block.cid, header.author, header.time, record))
+
+    def send(self, peer: Did, message: Message) -> None:
+        """To a peer, after the commit; to this node itself, within this batch."""
+        if peer == self.did:
+            self.local.append(message)
+        else:
+            self.effects.append(Send(peer, message))
+
+    def post(self, peer: Did, number: int, message: Message) -> None:
+        """To a peer through the outbox, under a number reserved before."""
+        if peer == self.did:
+            self.local.append(message)
+            return
+        self.outbox.add(self.batch, peer, number, encode_message(message))
+        self.effects.append(Send(peer, message))
+
+    def answer(self, request: Request, answer: Answer, *, recorded: bool) -> None:
+        """Answer after the commit. `recorded`: the answer's records are in the block being gathered."""
+        index = len(self._sealed) if recorded and self._records else None
+        self._pending.append(_Pending(request, answer, index))
+
+    def finish(self) -> list[Reply]:
+        """Seal, write rows and stored answers into the batch; the replies to give once it is committed."""
+        self.seal()
+        require(self.state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
+        if self.accepted:
+            rows.save(self.state, self.batch)
+        given: list[Reply] = []
+        for pending in self._pending:
+            answer = pending.answer
+            if isinstance(answer, Done) and pending.block_index is not None:
+                answer = Done(answer.body | {"block": str(self._sealed[pending.block_index])})
+            if pending.request.key:
+                self._keep(pending.request, answer)
+            given.append(Reply(pending.request.token, answer))
+        return given
+
+    def _keep(self, request: Request, answer: Answer) -> None:
+        if isinstance(answer, Done):
+            stored = StoredReply(request.digest, self.now, "", encode(answer.body))
+        else:
+            body = {"code": answer.code, "message": answer.message, "fields": dict(answer.fields)}
+            stored = StoredReply(request.digest, self.now, answer.kind.value, encode(body))
+        self.replies.add(self.batch, str(request.principal), request.key, stored)
