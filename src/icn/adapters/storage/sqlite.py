@@ -149,7 +149,8 @@ class SqliteStore:
     def open(cls, path: Path) -> Self:
         """Open the store in the file `path`, creating it and the folders above it.
 
-        Raises `StoreInUse`, `StoreCorrupt` (also for a file that is not ours), `StoreNewer`, `StoreUnavailable`.
+        Raises `StoreInUse`, `StoreCorrupt` (also for a file that is not ours), `StoreNewer`, `StoreUnavailable`, and
+        `StoreFull` when there is not even room to make what the log holds durable.
         """
         with Edge(path, opening=True):
             make_private_folders(path.parent)
@@ -226,7 +227,7 @@ class SqliteStore:
             try:
                 epoch = self._writer.execute(_EPOCH).get
                 if fence != epoch or fence == 0:  # 0: nobody has claimed the store yet
-                    raise FenceLost(f"epoch {fence} is over; the author is now that of epoch {epoch}")  # noqa: TRY301 - the transaction must end
+                    raise FenceLost(f"epoch {fence} is over; the author is now that of epoch {epoch}")
                 if puts:
                     self._writer.executemany(_PUT, puts)
                 if deletes:

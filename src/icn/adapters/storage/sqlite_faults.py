@@ -3,6 +3,7 @@
 What a failed COMMIT means is not decided here but in `sqlite`, which alone knows that it was one.
 """
 
+import errno
 from pathlib import Path
 from types import TracebackType
 
@@ -33,7 +34,7 @@ class Edge:
     def _fault_of(self, error: apsw.Error | OSError) -> IcnError:
         says = f"{self._path}: {error}"
         match error:
-            case apsw.FullError():
+            case apsw.FullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
                 return StoreFull(f"{says}: make room on the disk; nothing was written")
             case apsw.NotADBError():
                 return StoreCorrupt(f"{self._path} is not a SQLite database, or its first page is damaged")

@@ -21,9 +21,10 @@ FORMAT = 1
 PAGE_BYTES = 16 * 1024
 BUSY_TIMEOUT_MS = 2000
 """How long we wait for a program of the operator's, say a SQLite shell, that holds the file's write lock."""
-CHECKPOINT_PAGES = 1000
-"""The log is copied back when it has so many pages: 16 MiB."""
-LOG_BYTES_KEPT_MAX = 64 * 1024 * 1024
+CHECKPOINT_PAGES = 4000
+"""The log is copied back when it has so many pages: 64 MiB. A page that changes often is copied once, so commits of 100
+scattered updates were a third more per second than at SQLite's 1000 pages, with a shorter tail; at 16,000 slower."""
+LOG_BYTES_KEPT_MAX = 128 * 1024 * 1024
 """A log that grew beyond this under a long snapshot is cut when it is reused."""
 WRITER_CACHE_KIB = 16 * 1024
 READER_CACHE_KIB = 2 * 1024

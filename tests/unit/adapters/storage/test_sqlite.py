@@ -206,6 +206,7 @@ def test_a_scan_over_large_values_reads_a_bounded_page(store):
 
 
 def test_a_snapshot_does_not_hold_up_the_writer_and_the_log_is_reused_after_it(store, path):
+    store._writer.wal_autocheckpoint(100)
     fence = store.claim()
     log = path.with_name("dag.sqlite-wal")
     snapshot = store.snapshot()
