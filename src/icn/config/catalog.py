@@ -23,7 +23,7 @@ from icn.kernel.errors import require
 
 VARIABLE_PREFIX = "ICN_"
 FILE_SUFFIX = "_file"
-_NEAR = 0.6
+_NEAR = 0.7
 """How alike a suggestion must be, as difflib counts."""
 
 

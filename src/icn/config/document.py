@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from icn.config import toml_lines
+from icn.config import absent, toml_lines
 from icn.config.catalog import Catalog, suggestion
 from icn.config.sources import Given, Layer, Origin, Problem
 from icn.kernel.limits import MIB
@@ -58,14 +58,19 @@ class _Walk:
                     self._setting((name, key), inner)
             elif name in sections:
                 self._refuse((name,), f"{name}: is a section; write [{name}] and its keys below")
+            elif isinstance(value, dict) and name in absent.KEYS:
+                self._refuse((name,), f"[{name}] {absent.SENTENCE}")
             elif isinstance(value, dict):
-                self._refuse((name,), f"[{name}]: unknown section{_near_section(name, sections)}")
+                self._refuse((name,), f"[{_shown(name)}]: unknown section{_near_section(name, sections)}")
             else:
                 self._setting((name,), value)
         return self._givens, self._problems
 
     def _setting(self, path: tuple[str, ...], value: object) -> None:
         key = ".".join(path)
+        if key in absent.KEYS:
+            self._refuse(path, f"{key} {absent.SENTENCE}")
+            return
         if key not in self._catalog.spellings or any("." in part for part in path):
             self._refuse(path, f"{_shown(key)}: unknown key{self._catalog.nearest_key(key)}")
             return

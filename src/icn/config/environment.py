@@ -5,6 +5,7 @@ A misspelt name would otherwise be ignored in silence, and the node would run wi
 
 import re
 
+from icn.config import absent
 from icn.config.catalog import VARIABLE_PREFIX, Catalog, suggestion
 from icn.config.secrets import Variables
 from icn.config.sources import Given, Layer, Origin, Problem
@@ -31,7 +32,7 @@ def read_environment(variables: Variables, catalog: Catalog) -> list[Given]:
 def unknown_variables(variables: Variables, catalog: Catalog) -> list[Problem]:
     """A problem for each `ICN_` variable that nothing reads. Asked last: a setting may refer to a variable by name."""
     return [
-        Problem(f"environment {name}", f"unknown variable{suggestion(name, catalog.variables)}")
+        Problem(f"environment {name}", _complaint(name, catalog))
         for name in variables.names()
         if name.startswith(VARIABLE_PREFIX)
         and name not in catalog.variables
@@ -39,6 +40,12 @@ def unknown_variables(variables: Variables, catalog: Catalog) -> list[Problem]:
         and not _OF_THE_CLI.match(name)
         and not _is_service_link(name, variables.text(name))
     ]
+
+
+def _complaint(name: str, catalog: Catalog) -> str:
+    if name in absent.VARIABLES:
+        return absent.SENTENCE
+    return f"unknown variable{suggestion(name, catalog.variables)}"
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -7,6 +7,8 @@ https://toml.io/en/v1.0.0. Not here: values, and what is wrong with them.
 import re
 import tomllib
 
+from icn.kernel.errors import InvariantBroken
+
 Path = tuple[str | int, ...]
 """Keys from the top, and positions in arrays: `("network", "bootstrap_peers", 1)`."""
 
@@ -135,7 +137,7 @@ class _Finder:
     def _skip(self, pattern: re.Pattern[str]) -> str:
         match = pattern.match(self._text, self._at)
         if match is None:
-            raise ValueError(f"line {self._here()} is not valid TOML")
+            raise InvariantBroken(f"the line finder cannot read line {self._here()}, which tomllib accepted")
         self._at = match.end()
         return match.group()
 

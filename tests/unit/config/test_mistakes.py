@@ -1,6 +1,9 @@
 # ruff: noqa: E501 - one mistake and its message per line read best side by side
 import pytest
 
+from icn.config import absent
+from icn.config.catalog import catalog
+
 
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -32,8 +35,10 @@ import pytest
         ('[storage]\npath = ""', "should be the path"),
         ('[federation]\nname = "Our Coop"', "should be at most 64 of a-z"),
         ('[federation]\nfounders = ["did:key:z6MkProdNode01"]', "node.toml:2: federation.founders = 'did:key:z6MkProdNode01'"),
-        ('[security]\ntls_cert_path = "/x"', "node.toml:2: security.tls_cert_path: unknown key"),
-        ("[audit]\nenabled = true", "node.toml:1: [audit]: unknown section; there are runtime, network"),
+        ('[security]\ncolour = "red"', "node.toml:2: security.colour: unknown key"),
+        ('[security]\ntls_cert_path = "/x"', "node.toml:2: security.tls_cert_path is in the deployment guide; this build does not have it yet"),
+        ("[audit]\nenabled = true", "node.toml:1: [audit] is in the deployment guide; this build does not have it yet"),
+        ("[audits]\nenabled = true", "node.toml:1: [audits]: unknown section; there are runtime, network"),
         ('[network]\np2p_listen_addr = "/ip4/0.0.0.0/udp/7000"', "this node speaks tcp"),
         ('"network.max_peers" = 1', "network.max_peers: unknown key"),
     ],
@@ -54,6 +59,7 @@ def test_a_mistake_in_the_file_names_line_key_and_remedy(loading, text, message)
         ({"ICN_NETWORK_MAX_PEERS": "1_0"}, "should be a whole number"),
         ({"ICN_NETWORK_MAX_PEERS": "9" * 5000}, "should be a whole number"),
         ({"ICN_TEST_MODE": "tru"}, "should be true or false"),
+        ({"ICN_MANA_LEDGER_PATH": "/x"}, "environment ICN_MANA_LEDGER_PATH: is in the deployment guide; this build does not"),
         ({"ICN_LOG_LEVEL": "warn"}, "did you mean warning?"),
     ],
 )  # fmt: skip
@@ -147,3 +153,8 @@ def test_a_file_that_is_not_text_is_refused_with_the_line(loading):
 def test_lines_are_counted_right_in_a_file_from_windows(loading):
     loading.path.write_bytes(b"[network]\r\n\r\nmax_pers = 1\r\n")
     assert "node.toml:3: network.max_pers" in loading.refused(loading.path.read_bytes().decode())
+
+
+def test_nothing_is_both_absent_and_there():
+    assert not set(absent.KEYS) & set(catalog().spellings)
+    assert not set(absent.VARIABLES) & set(catalog().variables)

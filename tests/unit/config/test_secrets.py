@@ -164,6 +164,7 @@ def test_what_a_reference_brought_in_is_not_shown(loading):
         ('[securty]\napi_key = "SECRETTEXT"', {}, {}),
         ('[security]\napi_key = "SECRETTEXT"\n[api]\napi_key = "other"', {}, {}),
         ('[storage]\npath = "postgres://user:SECRETTEXT@localhost/icn"', {}, {}),
+        ('[storage]\npath = "postgres://user:SECRET/TEXT@SECRETTEXT@localhost/icn"', {}, {}),
         (None, {"ICN_APIKEY": "SECRETTEXT"}, {}),
         (None, {"ICN_API_KEY": "SECRETTEXT", "ICN_API_API_KEY": "other"}, {}),
         (None, {}, {"security.apikey": "SECRETTEXT"}),

@@ -1,0 +1,31 @@
+"""Keys and variables of the deployment guide that this release does not have.
+
+They are refused like every unknown key, because nothing would happen; but with a message that says so, instead of a
+suggestion that would be wrong. Whoever builds one of them removes it here and adds it to `schema`.
+"""
+
+from icn.config.catalog import VARIABLE_PREFIX
+
+_CREDENTIALS_AND_TLS = ("auth_token_env", "auth_token", "tls_cert_path", "tls_key_path", "open_rate_limit")
+KEYS = (
+    "storage.connection_string",
+    "storage.max_connections",
+    "storage.connection_timeout",
+    *(f"security.{name}" for name in _CREDENTIALS_AND_TLS),
+    *(f"api.{name}" for name in _CREDENTIALS_AND_TLS),
+    "monitoring.health_check_interval",
+    "performance.gc_interval",
+    "network.failure_threshold",
+    "network.open_timeout_secs",
+    "network.retry_max_attempts",
+    "network.retry_initial_delay_ms",
+    "network.retry_max_delay_ms",
+    "mesh.blacklist_after_failures",
+    "mesh.blacklist_cooldown_secs",
+    "audit",
+    "auth_token",
+    "mana_ledger_path",
+)
+VARIABLES = tuple(VARIABLE_PREFIX + key.replace(".", "_").upper() for key in KEYS)
+
+SENTENCE = "is in the deployment guide; this build does not have it yet"
