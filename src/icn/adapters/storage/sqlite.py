@@ -153,6 +153,7 @@ class SqliteStore:
         `StoreFull` when there is not even room to make what the log holds durable.
         """
         with Edge(path, opening=True):
+            path = path.resolve()  # or two links to one file would have a lock each
             make_private_folders(path.parent)
             lock = ProcessLock.take(path)
             try:

@@ -130,6 +130,14 @@ def test_a_path_that_is_a_folder_or_under_a_file_is_a_fault(tmp_path):
             SqliteStore.open(path)
 
 
+def test_a_store_cannot_be_opened_twice_by_two_names(store, path, tmp_path):
+    (tmp_path / "link.sqlite").symlink_to(path)
+    (tmp_path / "folder").symlink_to(path.parent)
+    for name in (tmp_path / "link.sqlite", tmp_path / "folder" / path.name):
+        with pytest.raises(StoreInUse):
+            SqliteStore.open(name)
+
+
 # Faults while it runs.
 
 
