@@ -1,0 +1,34 @@
+"""Every dependency has its reason, in pyproject.toml and in docs/dependencies.md, and none is listed that is gone."""
+
+import re
+import tomllib
+from typing import Any
+
+from tidy.source import REPOSITORY
+
+
+def _declared() -> set[str]:
+    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = [*project["project"]["dependencies"], *project["project"].get("optional-dependencies", {}).values()]
+    listed += [entry for group in project["dependency-groups"].values() for entry in group]
+    flat = [name for entry in listed for name in (entry if isinstance(entry, list) else [entry])]
+    return {re.split(r"[<>=!~;\[ ]", name)[0] for name in flat if isinstance(name, str)}
+
+
+def test_the_page_of_dependencies_lists_exactly_those_declared() -> None:
+    page = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([\w-]+)` \|", page, flags=re.MULTILINE)) == _declared()
+
+
+def test_each_declared_dependency_has_its_reason_beside_it() -> None:
+    lines = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    for name in sorted(_declared()):
+        beside = [line for line in lines if re.match(rf'\s*"{re.escape(name)}[<>=!~]', line)]
+        assert beside, name
+        assert all("#" in line and len(line.split("#")[1].strip()) > 5 for line in beside), beside
+
+
+def test_what_is_declared_is_locked() -> None:
+    lock = (REPOSITORY / "requirements-dev.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w.-]+)==", lock, flags=re.MULTILINE))
+    assert {name.replace("_", "-") for name in _declared()} <= locked
