@@ -1,10 +1,15 @@
 """Every dependency has its reason, in pyproject.toml and in docs/dependencies.md, and none is listed that is gone."""
 
+import ast
 import re
+import sys
 import tomllib
 from typing import Any
 
-from tidy.source import REPOSITORY
+from tidy.source import PACKAGE, REPOSITORY, modules_under
+
+COME_WITH_ANOTHER = {"starlette": "fastapi"}
+"""Imported here though not declared, because they are the public half of what is."""
 
 
 def _declared() -> set[str]:
@@ -32,3 +37,20 @@ def test_what_is_declared_is_locked() -> None:
     lock = (REPOSITORY / "requirements-dev.lock").read_text(encoding="utf-8")
     locked = set(re.findall(r"^([\w.-]+)==", lock, flags=re.MULTILINE))
     assert {name.replace("_", "-") for name in _declared()} <= locked
+
+
+def test_what_the_node_imports_is_declared() -> None:
+    known = {name.replace("-", "_") for name in _declared()} | set(sys.stdlib_module_names) | {"icn"}
+    known |= {name for name, source in COME_WITH_ANOTHER.items() if source in _declared()}
+    found = []
+    for module in modules_under(PACKAGE):
+        for node in ast.walk(module.tree):
+            match node:
+                case ast.Import(names=names):
+                    roots = {alias.name.split(".")[0] for alias in names}
+                case ast.ImportFrom(module=str(source), level=0):
+                    roots = {source.split(".")[0]}
+                case _:
+                    continue
+            found += [f"{module.path}:{node.lineno}: {root}" for root in sorted(roots - known)]
+    assert not found, "\n".join(found)
