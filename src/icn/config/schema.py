@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from icn.config.placeholders import placeholder_in
-from icn.config.values import HostPort, Multiaddr, Secret
+from icn.config.values import HostPort, Secret
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
 from icn.kernel.mana import MANA_MAX
+from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
 Environment = Literal["production", "development"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -94,10 +95,10 @@ def _secret(text: str) -> Secret:
 def _p2p_listen_addr(text: str) -> Multiaddr:
     if not text.startswith("/"):
         plain = HostPort.parse(text)
-        protocol = "ip6" if ":" in plain.host else "ip4" if re.fullmatch(r"[0-9.]+", plain.host) else "dns"
-        return Multiaddr(protocol, plain.host, plain.port)
+        kind = Host.IP6 if ":" in plain.host else Host.IP4 if re.fullmatch(r"[0-9.]+", plain.host) else Host.DNS
+        return Multiaddr.make(kind, plain.host, plain.port)
     address = Multiaddr.parse(text)
-    if address.peer_id is not None:
+    if address.peer is not None:
         raise ValueError("ends in /p2p/…; the node's own peer id follows from its key")
     return address
 
@@ -106,7 +107,7 @@ def _bootstrap_peer(text: str) -> Multiaddr:
     if hint := placeholder_in(text):
         raise ValueError(hint)
     address = Multiaddr.parse(text)
-    if address.peer_id is None:
+    if address.peer is None:
         raise ValueError("does not end in /p2p/<peer id>, so the peer could not be told from an impostor")
     if address.port == 0:
         raise ValueError("has port 0; the port on which the peer listens belongs there")
@@ -172,7 +173,7 @@ class NetworkSettings(Section):
         Multiaddr,
         _from_text(_p2p_listen_addr),
         Setting("Where other nodes reach this one: a multiaddr; plain `host:port` is also understood."),
-    ] = Multiaddr("ip4", "0.0.0.0", 7000)  # noqa: S104 - other nodes must reach it; every connection is authenticated
+    ] = Multiaddr.make(Host.IP4, "0.0.0.0", 7000)  # noqa: S104 - other nodes must reach it; every connection is authenticated
     bootstrap_peers: Annotated[
         tuple[Annotated[Multiaddr, _from_text(_bootstrap_peer)], ...],
         BeforeValidator(_as_tuple),

@@ -1,6 +1,7 @@
 """Types of configured values: addresses and secrets, parsed once and safe to print.
 
-Not here: which setting has which type (`schema`), where a value came from (`sources`).
+Not here: multiaddrs (`icn.protocol.libp2p.multiaddr`), which setting has which type (`schema`), where a value came
+from (`sources`).
 """
 
 import hmac
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Self, final
 
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import PeerId
 
 PORT_MAX = 65_535
 STARS = "********"
@@ -78,44 +78,6 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-_HOST_PROTOCOLS = {"ip4": 4, "ip6": 6, "dns": 0, "dns4": 0, "dns6": 0}
-
-
-@dataclass(frozen=True, slots=True)
-class Multiaddr:
-    """`/ip4/…/tcp/…`, optionally with `/p2p/<peer id>`: the part of libp2p's multiaddr that this node speaks."""
-
-    protocol: str
-    host: str
-    port: int
-    peer_id: PeerId | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises `Invalid` unless `text` is a host, a TCP port and at most a peer id (semantics §8)."""
-        parts = text.split("/")
-        if parts[0] or len(parts) < 5:
-            raise Invalid("multiaddr", "is not of the form /ip4/192.0.2.7/tcp/7000")
-        protocol, host, transport, port, *rest = parts[1:]
-        if protocol not in _HOST_PROTOCOLS:
-            raise Invalid("multiaddr", f"begins with /{protocol}; one of /{', /'.join(_HOST_PROTOCOLS)} belongs there")
-        if transport != "tcp":
-            raise Invalid("multiaddr", f"uses {transport}; this node speaks tcp")
-        if version := _HOST_PROTOCOLS[protocol]:
-            _require_ip(host, version)
-        else:
-            _require_host(host)
-        if not rest:
-            return cls(protocol, host, _port(port))
-        if len(rest) != 2 or rest[0] != "p2p":
-            raise Invalid("multiaddr", f"goes on with /{'/'.join(rest)}; only /p2p/<peer id> may follow the port")
-        return cls(protocol, host, _port(port), PeerId.parse(rest[1]))
-
-    def __str__(self) -> str:
-        tail = f"/p2p/{self.peer_id}" if self.peer_id else ""
-        return f"/{self.protocol}/{self.host}/tcp/{self.port}{tail}"
 
 
 def is_loopback(host: str) -> bool:

@@ -5,8 +5,9 @@ import pytest
 from icn.config.aliases import ALIASES
 from icn.config.catalog import Form, catalog
 from icn.config.sources import Layer
-from icn.config.values import HostPort, Multiaddr, Secret
+from icn.config.values import HostPort, Secret
 from icn.kernel.ids import Did, PeerId
+from icn.protocol.libp2p.multiaddr import Multiaddr
 
 PEER = str(PeerId.from_public_key(bytes(range(32))))
 OTHER_PEER = str(PeerId.from_public_key(bytes(32)))
@@ -18,7 +19,7 @@ def test_a_node_without_any_configuration_is_a_production_node_on_loopback(loadi
     settings = loading().settings
     assert settings.runtime.environment == "production"
     assert settings.network.http_listen_addr == HostPort("127.0.0.1", 7845)
-    assert settings.network.p2p_listen_addr == Multiaddr("ip4", "0.0.0.0", 7000)
+    assert settings.network.p2p_listen_addr == Multiaddr.parse("/ip4/0.0.0.0/tcp/7000")
     assert settings.monitoring.metrics_bind_addr == HostPort("127.0.0.1", 9090)
     assert settings.network.connection_timeout_ms == 30_000
     assert settings.storage.backend == "sqlite"
@@ -80,7 +81,7 @@ SAMPLES = {
     "runtime.data_dir": ("/d", Path("/d")),
     "network.http_listen_addr": ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
     "network.p2p_enabled": (False, False),
-    "network.p2p_listen_addr": ("/ip4/127.0.0.1/tcp/7", Multiaddr("ip4", "127.0.0.1", 7)),
+    "network.p2p_listen_addr": ("/ip4/127.0.0.1/tcp/7", Multiaddr.parse("/ip4/127.0.0.1/tcp/7")),
     "network.bootstrap_peers": ([B1, B2], (Multiaddr.parse(B1), Multiaddr.parse(B2))),
     "network.max_peers": (7, 7),
     "network.connection_timeout": (9, 9000),

@@ -3,6 +3,7 @@ import pytest
 
 from icn.config import absent
 from icn.config.catalog import catalog
+from icn.kernel.ids import PeerId
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,10 @@ from icn.config.catalog import catalog
         ('[security]\ntls_cert_path = "/x"', "node.toml:2: security.tls_cert_path is in the deployment guide; this build does not have it yet"),
         ("[audit]\nenabled = true", "node.toml:1: [audit] is in the deployment guide; this build does not have it yet"),
         ("[audits]\nenabled = true", "node.toml:1: [audits]: unknown section; there are runtime, network"),
-        ('[network]\np2p_listen_addr = "/ip4/0.0.0.0/udp/7000"', "this node speaks tcp"),
+        (f'[network]\np2p_listen_addr = "/ip4/1.2.3.4/tcp/1/p2p/{PeerId.from_public_key(bytes(32))}"', "follows from its key"),
+        ('[network]\nbootstrap_peers = ["/ip4/1.2.3.4/tcp/1"]', "does not end in /p2p/<peer id>"),
+        ('[network]\nbootstrap_peers = ["/ip4/1.2.3.4/tcp/1/p2p/12D3KooW"]', "'12D3KooW' is a placeholder or mistyped"),
+        ('[network]\np2p_listen_addr = "/ip4/0.0.0.0/udp/7000"', "other transports are not spoken"),
         ('"network.max_peers" = 1', "network.max_peers: unknown key"),
     ],
 )  # fmt: skip

@@ -4,11 +4,8 @@ import pickle
 
 import pytest
 
-from icn.config.values import HostPort, Multiaddr, Secret
+from icn.config.values import HostPort, Secret
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import PeerId
-
-PEER = str(PeerId.from_public_key(bytes(range(32))))
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:7845", "0.0.0.0:0", "[::1]:7845", "localhost:65535", "node-a.example:80"])
@@ -51,29 +48,6 @@ def test_an_address_that_cannot_be_is_refused_with_the_reason(text, why):
 )
 def test_only_this_machine_counts_as_loopback(text, loopback):
     assert HostPort.parse(text).is_loopback is loopback
-
-
-@pytest.mark.parametrize(
-    "text", ["/ip4/0.0.0.0/tcp/7000", f"/dns4/node.example/tcp/7000/p2p/{PEER}", f"/ip6/::1/tcp/0/p2p/{PEER}"]
-)
-def test_a_multiaddr_is_printed_as_it_was_written(text):
-    assert str(Multiaddr.parse(text)) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("ip4/1.2.3.4/tcp/1", "not of the form"),
-        ("/ip4/1.2.3.4/udp/1", "this node speaks tcp"),
-        ("/ip4/1.2.3.4/tcp/1/ws", "only /p2p/"),
-        ("/ip4/1.2.3.4/tcp/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", "Ed25519"),
-        ("/ip4/node.example/tcp/1", "not an IPv4"),
-        ("/unix/x/tcp/1", "begins with /unix"),
-    ],
-)
-def test_a_multiaddr_this_node_cannot_use_is_refused_with_the_reason(text, why):
-    with pytest.raises(Invalid, match=why):
-        Multiaddr.parse(text)
 
 
 def test_a_secret_is_printed_as_stars_in_every_way():
