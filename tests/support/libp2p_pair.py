@@ -37,7 +37,9 @@ class Side:
 class Pair:
     """`one` dialled `two`."""
 
-    def __init__(self, limits: ConnectionLimits | None = None, *, early_one=True, early_two=True, expected=None) -> None:
+    def __init__(
+        self, limits: ConnectionLimits | None = None, *, early_one=True, early_two=True, expected=None
+    ) -> None:
         limits = limits or ConnectionLimits()
         self.now = 1000
         self.one = Side(self._machine(Role.INITIATOR, 1, limits, early_one, expected or self.peer_of(2)))

@@ -1,0 +1,133 @@
+"""The network port: what the node needs from a network, and all it may assume.
+
+This docstring is the contract; `tests/contract/test_network.py` is its suite, the same for every adapter.
+
+**Peers.** A peer is an identity that has proved its key, not a connection. `peer_up` comes once when the first
+connection to it stands, `peer_down` once when the last is gone; between two `peer_up` of one peer there is always a
+`peer_down`. Two nodes that dial each other at the same time end up with one connection, the same on both sides.
+
+**Messages** are bytes under a protocol id. Every protocol has a bound, given at construction; a longer message is an
+error to the sender (`Invalid`), and from a peer it is a violation that costs the stream, with what was on it. Between
+two nodes, messages of one protocol arrive in the order they were sent, at most once. The order across protocols is not
+promised, nor is it while duplicate connections are being settled. A message accepted by `send` may still be lost with
+its connection: whoever needs more keeps an outbox.
+
+**Sending never waits.** `send` gives False when the peer is not connected, does not speak the protocol as far as we
+know, or when what waits for it would exceed `peer_queue_bytes_max`: a slow peer costs its own messages and nobody
+else's.
+
+**Dialling.** Bootstrap addresses are dialled for ever, with exponential backoff and jitter, whenever their peer is not
+connected; `dial_states` shows how that goes.
+
+**Callbacks** run on the event loop's thread, in order, each in a loop turn of its own and after the bytes that caused
+it were dealt with. They must not block. An exception from one is a bug of the listener's and does not end a connection:
+it reaches the loop's exception handler (`loop.set_exception_handler`), which `node.lifecycle` sets so that it ends the
+node's task group. No callback comes after `stop` has returned.
+
+**Life.** `start` is called once and returns when all addresses listen (`ListenFailed` otherwise); `stop` once, says
+goodbye to everybody, and returns when every socket is closed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from icn.kernel.errors import Fault
+from icn.kernel.ids import PeerId
+
+
+class ListenFailed(Fault):
+    """An address cannot be listened on: in use, or not this machine's."""
+
+    code: ClassVar[str] = "network.listen_failed"
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address = address
+        self.why = why
+        super().__init__(f"cannot listen on {address}: {why}")
+
+
+class Direction(StrEnum):
+    """Who dialled."""
+
+    DIALLED = "dialled"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedPeer:
+    """One peer, as it is known now."""
+
+    peer: PeerId
+    address: str
+    """Where its connection comes from or goes to."""
+    direction: Direction
+    since_ms: int
+    """When it came up, on the network's clock."""
+    agent: str
+    """What it says it runs; empty until it said so."""
+    protocols: tuple[str, ...]
+    """What it says it speaks; empty until it said so."""
+    rtt_ms: int | None
+    bytes_in: int
+    bytes_out: int
+
+
+class DialPhase(StrEnum):
+    """Where the dialling of one address stands."""
+
+    CONNECTED = "connected"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class DialState:
+    """One bootstrap address."""
+
+    address: str
+    state: DialPhase
+    attempts: int
+    """Since it was last connected for a while."""
+    next_attempt_ms: int | None
+    """When WAITING ends, on the network's clock."""
+    last_error: str | None
+
+
+class NetworkListener(Protocol):
+    """Who is told. Calls come on the event loop's thread and must not block."""
+
+    def peer_up(self, peer: PeerId, address: str) -> None:
+        """The first connection to `peer` stands."""
+
+    def peer_down(self, peer: PeerId, reason: str) -> None:
+        """The last connection to `peer` is gone."""
+
+    def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
+        """`peer` sent `payload` under `protocol`."""
+
+
+class Network(Protocol):
+    """The port."""
+
+    async def start(self, listener: NetworkListener) -> None:
+        """Listen, and begin to dial."""
+
+    async def stop(self) -> None:
+        """Say goodbye and close everything."""
+
+    def send(self, peer: PeerId, protocol: str, payload: bytes) -> bool:
+        """Queue one message; False when it was not taken. Raises `Invalid` when it is too long for its protocol."""
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        """End every connection to `peer`; `peer_down` follows. Nothing happens when there is none."""
+
+    def peers(self) -> list[ConnectedPeer]:
+        """Connected peers, in the order of their ids."""
+
+    def dial_states(self) -> list[DialState]:
+        """The bootstrap addresses, in the order given."""
+
+    @property
+    def listen_addresses(self) -> list[str]:
+        """Where we can be dialled, each with `/p2p/<our id>`; never a wildcard address."""

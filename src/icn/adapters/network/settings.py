@@ -1,0 +1,67 @@
+"""What an operator may set about the network, and the bounds on connections together.
+
+Bounds of one connection are `ConnectionLimits`; both are settings because what is right depends on the machine.
+"""
+
+from dataclasses import dataclass, field
+
+from icn.kernel.limits import KIB, MIB, PEER_QUEUE_BYTES_MAX
+from icn.protocol.libp2p.limits import ConnectionLimits
+from icn.protocol.libp2p.multiaddr import Multiaddr
+
+
+@dataclass(frozen=True, slots=True)
+class DialSettings:
+    """How hard to try."""
+
+    backoff_ms_min: int = 500
+    """Before the second attempt; doubles from there."""
+    backoff_ms_max: int = 60_000
+    steady_ms: int = 30_000
+    """A connection that held this long makes its address count from the beginning again."""
+    connect_ms_max: int = 10_000
+    """For name resolution and the TCP connection. The handshake has its own deadline."""
+    dials_max: int = 8
+    """Attempts under way at one time."""
+    addresses_max: int = 256
+    """Addresses kept being dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """All of it."""
+
+    listen: tuple[Multiaddr, ...]
+    announce: tuple[Multiaddr, ...] = ()
+    """What to tell others instead of the addresses found, behind NAT or in a container."""
+    bootstrap: tuple[Multiaddr, ...] = ()
+    agent: str = "icn"
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    dial: DialSettings = field(default_factory=DialSettings)
+
+    connections_max: int = 512
+    """Accepted connections past their handshake. Our own dials are not counted: strangers cannot shut us in."""
+    connections_per_address_max: int = 64
+    """The same, from one IPv4 address or one IPv6 /64."""
+    connections_per_peer_max: int = 4
+    """Beyond the one in use, while duplicates are being settled."""
+    handshakes_max: int = 128
+    """Accepted connections in their handshake. One more ends the oldest, so idle sockets shut nobody out."""
+    handshakes_per_address_max: int = 32
+
+    peer_queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
+    """What may wait for one peer."""
+    incomplete_bytes_max: int = 256 * MIB
+    """Halves of messages held for all peers together. Beyond it the connection holding most is closed."""
+
+    simultaneous_ms: int = 5_000
+    """Two connections to one peer whose handshakes ended this close together were dialled at the same time."""
+    retire_ms: int = 2_000
+    """How long the connection that lost against a duplicate may finish what was on it."""
+    closing_ms_max: int = 2_000
+    """How long a peer may take to read our goodbye."""
+    tick_ms: int = 250
+    """How exactly deadlines are kept."""
+
+    flush_bytes: int = 256 * KIB
+    """Written to one socket in one loop turn, so that no peer starves the others."""

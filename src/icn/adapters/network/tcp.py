@@ -1,0 +1,249 @@
+"""libp2p over TCP: listens, dials, and puts sockets, machines and peers together behind the network port.
+
+What a connection is, is in `protocol.libp2p`; what happens on connections, in `switchboard`; when to dial again, in
+`dialing`. `SO_REUSEPORT` is not used: it would let another process of the same user take our connections.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+
+from icn.adapters.network.addresses import announced, reachable
+from icn.adapters.network.dialing import DialFailed, Dialling
+from icn.adapters.network.link import Link
+from icn.adapters.network.peers import OutgoingPhase
+from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, ListenFailed, NetworkListener
+from icn.adapters.network.settings import NetworkSettings
+from icn.adapters.network.stream import RawCallback, RawStream
+from icn.adapters.network.switchboard import Switchboard
+from icn.kernel.errors import Invalid, InvariantBroken, require
+from icn.kernel.ids import PeerId
+from icn.kernel.signing import Signer
+from icn.protocol.libp2p.connection import Connection
+from icn.protocol.libp2p.identify import IDENTIFY, Identification
+from icn.protocol.libp2p.multiaddr import Host, Multiaddr
+from icn.protocol.libp2p.noise import KEY_BYTES, Role
+from icn.protocol.libp2p.ping import PING
+from icn.protocol.libp2p.secure_channel import Keys
+
+_FAMILY = {
+    Host.IP4: socket.AF_INET,
+    Host.IP6: socket.AF_INET6,
+    Host.DNS: socket.AF_UNSPEC,
+    Host.DNS4: socket.AF_INET,
+    Host.DNS6: socket.AF_INET6,
+}
+_BACKLOG = 256
+
+
+class Libp2pNetwork:
+    """The network port over real sockets. Lives on one event loop; satisfies `Network`."""
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        signer: Signer,
+        entropy: Callable[[int], bytes],
+        clock: Callable[[], int],
+        protocols: Mapping[str, int],
+    ) -> None:
+        """`clock` gives milliseconds, never backwards; `protocols` are ids with the bytes of their longest message."""
+        self._settings = settings
+        self._signer = signer
+        self._entropy = entropy
+        self._clock = clock
+        self._protocols = dict(protocols)
+        self._peer = PeerId.of(signer.did)
+        self._raw: dict[str, RawCallback] = {}
+        self._spoken: set[str] = set(protocols)
+        self._servers: list[asyncio.Server] = []
+        self._addresses: list[Multiaddr] = []
+        self._switchboard: Switchboard | None = None
+        self._dialling: Dialling | None = None
+        self._dialling_task: asyncio.Task[None] | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who we are."""
+        return self._peer
+
+    @property
+    def listen_addresses(self) -> list[str]:
+        """Where we can be dialled, each with our id."""
+        return [str(address) for address in self._addresses]
+
+    def handle(self, protocol: str, callback: RawCallback) -> None:
+        """Serve `protocol` with raw streams. Called before `start`."""
+        require(protocol not in self._spoken, "a protocol is served in one way")
+        self._raw[protocol] = callback
+        self._spoken.add(protocol)
+
+    async def start(self, listener: NetworkListener) -> None:
+        """Listen, and begin to dial. Raises `ListenFailed`."""
+        require(self._switchboard is None, "a network is started once")
+        self._dialling = Dialling(
+            self._settings.dial,
+            connect=self._connect,
+            connected=self._is_connected,
+            clock=self._clock,
+            entropy=self._entropy,
+        )
+        self._switchboard = Switchboard(self._settings, self._peer, self._protocols, self._clock, self._dialling.stir)
+        self._switchboard.raw = self._raw
+        self._switchboard.listener = listener
+        found: list[Multiaddr] = []
+        for address in self._settings.listen:
+            found += await self._listen(address)
+        self._addresses = announced(found, self._settings.announce, self._peer)
+        for address in self._settings.bootstrap:
+            self._dialling.add(address)
+        loop = asyncio.get_running_loop()
+        self._dialling_task = loop.create_task(self._dialling.run(), name="network dialling")
+        self._dialling_task.add_done_callback(_report)
+        self._tick()
+
+    async def stop(self) -> None:
+        """Say goodbye and close everything."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._dialling_task is not None:
+            self._dialling_task.cancel()
+            await asyncio.wait([self._dialling_task])
+        for server in self._servers:
+            server.close()
+        if self._switchboard is not None:
+            await self._switchboard.end()
+
+    def send(self, peer: PeerId, protocol: str, payload: bytes) -> bool:
+        """Queue one message; False when it was not taken. Raises `Invalid` when it is too long."""
+        longest = self._protocols.get(protocol)
+        if longest is None or len(payload) > longest:
+            raise Invalid("message", f"{len(payload)} bytes under {protocol!r}, which carries {longest or 'nothing'}")
+        record = self._board.peers.get(peer)
+        if record is None:
+            return False
+        outgoing = record.current.outgoing.get(protocol)
+        if outgoing is not None and outgoing.phase is OutgoingPhase.REFUSED:
+            return False
+        if record.waiting() + len(payload) > self._settings.peer_queue_bytes_max:
+            return False
+        record.queue(protocol, payload)
+        record.pump(self._clock())
+        return True
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        """End every connection to `peer`."""
+        record = self._board.peers.get(peer)
+        for one in list(record.records) if record else []:
+            one.link.close(reason)
+
+    def dial(self, address: Multiaddr) -> None:
+        """Keep `address` connected from now on, as if it were a bootstrap address."""
+        if self._dialling is None:
+            raise InvariantBroken("a network dials after its start")
+        self._dialling.add(address)
+
+    async def open_stream(self, peer: PeerId, protocol: str) -> RawStream:
+        """A raw stream to `peer`. Raises `StreamLost` when it is not connected or does not speak `protocol`."""
+        return await self._board.open_raw(peer, protocol)
+
+    def peers(self) -> list[ConnectedPeer]:
+        """Connected peers, in the order of their ids."""
+        records = self._board.peers
+        return [records[peer].shown() for peer in sorted(records)]
+
+    def dial_states(self) -> list[DialState]:
+        """The bootstrap addresses, in the order given."""
+        return self._dialling.states() if self._dialling else []
+
+    @property
+    def _board(self) -> Switchboard:
+        if self._switchboard is None:
+            raise InvariantBroken("a network is used after its start")
+        return self._switchboard
+
+    # Sockets.
+
+    async def _listen(self, address: Multiaddr) -> list[Multiaddr]:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(
+                lambda: self._link(Direction.ACCEPTED, None),
+                address.host,
+                address.port,
+                family=_FAMILY[address.kind],
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            raise ListenFailed(str(address), error.strerror or str(error)) from error
+        self._servers.append(server)
+        return [one for sock in server.sockets for one in reachable(*sock.getsockname()[:2])]
+
+    async def _connect(self, address: Multiaddr) -> PeerId:
+        """Dial once. Raises `DialFailed`."""
+        if address.peer == self._peer:
+            raise DialFailed("this is our own address")
+        loop = asyncio.get_running_loop()
+        link = self._link(Direction.DIALLED, address.peer)
+        answer = self._board.answer(link)
+        try:
+            async with asyncio.timeout(self._settings.dial.connect_ms_max / 1000):
+                await loop.create_connection(lambda: link, address.host, address.port, family=_FAMILY[address.kind])
+            # The handshake has a deadline of its own; when it passes, the answer fails.
+            return await answer
+        except TimeoutError as error:
+            raise DialFailed("nobody answered in time") from error
+        except OSError as error:
+            raise DialFailed(error.strerror or str(error)) from error
+        finally:
+            self._board.forget_answer(link)
+
+    def _link(self, direction: Direction, expected: PeerId | None) -> Link:
+        role = Role.INITIATOR if direction is Direction.DIALLED else Role.RESPONDER
+
+        def machine(link: Link) -> Connection:
+            return Connection(
+                role,
+                Keys(self._signer, self._entropy(KEY_BYTES), self._entropy(KEY_BYTES)),
+                self._settings.limits,
+                now=self._clock(),
+                owners=self._spoken,
+                about=self._about(link),
+                ping_secret=self._entropy(KEY_BYTES),
+                expected=expected,
+            )
+
+        return Link(
+            self._board,
+            machine,
+            self._clock,
+            direction,
+            flush_bytes=self._settings.flush_bytes,
+            unread_bytes_max=self._settings.limits.unread_bytes_max,
+        )
+
+    def _about(self, link: Link) -> Identification:
+        """What identify tells the other end of `link`."""
+        kind = Host.IP6 if ":" in link.host else Host.IP4
+        return Identification(
+            agent=self._settings.agent,
+            protocols=(IDENTIFY, PING, *sorted(self._spoken)),
+            listen_addresses=tuple(self._addresses),
+            observed=Multiaddr.make(kind, link.host.partition("%")[0], link.port) if link.host else None,
+        )
+
+    def _is_connected(self, peer: PeerId) -> bool:
+        return peer in self._board.peers
+
+    def _tick(self) -> None:
+        # Armed first: a bug in one link must not stop the deadlines of the others.
+        self._ticking = asyncio.get_running_loop().call_later(self._settings.tick_ms / 1000, self._tick)
+        self._board.tick(self._clock())
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    """A dialling task that fails is a bug; whoever owns the loop is told."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        asyncio.get_running_loop().call_exception_handler({"message": "network dialling failed", "exception": error})

@@ -1,0 +1,278 @@
+"""The contract of `icn.adapters.network.ports`, the same suite for every adapter."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from icn.adapters.network.ports import DialPhase, Direction, ListenFailed
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import PeerId
+from icn.protocol.libp2p.multiaddr import Multiaddr
+from support.libp2p_network import MESSAGE_BYTES_MAX, OTHER, PROTOCOL, Recorder, World, eventually, peer_of
+
+
+@pytest.fixture(params=["libp2p", "loopback"])
+def play(request: pytest.FixtureRequest) -> Callable[[Callable[[World], Awaitable[None]]], None]:
+    """Runs a scene in a world of one kind, and stops everything afterwards."""
+
+    def run(scene: Callable[[World], Awaitable[None]]) -> None:
+        async def within() -> None:
+            async with World(request.param) as world:
+                await scene(world)
+
+        asyncio.run(within())
+
+    return run
+
+
+def test_both_sides_learn_of_each_other(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: len(a_told.ups) == 1)
+        await b_told.until(lambda: len(b_told.ups) == 1)
+        assert [peer for peer, _ in a_told.ups] == [b.peer_id]
+        assert [peer for peer, _ in b_told.ups] == [a.peer_id]
+        [shown] = a.peers()
+        assert (shown.peer, shown.direction) == (peer_of("b"), Direction.DIALLED)
+        assert [peer.direction for peer in b.peers()] == [Direction.ACCEPTED]
+
+    play(scene)
+
+
+def test_listen_addresses_are_real_and_name_us(play):
+    async def scene(world):
+        a, _ = await world.start("a")
+        [address] = map(Multiaddr.parse, a.listen_addresses)
+        assert address.port != 0
+        assert address.peer == a.peer_id
+        assert address.host != "0.0.0.0"
+
+    play(scene)
+
+
+def test_messages_arrive_once_in_order_under_their_protocol(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: a_told.ups)
+        sent = [b"%d" % number for number in range(300)]
+        assert all(a.send(b.peer_id, PROTOCOL, payload) for payload in sent)
+        assert a.send(b.peer_id, OTHER, b"")
+        await b_told.until(lambda: len(b_told.messages) == 301)
+        assert [payload for _, protocol, payload in b_told.messages if protocol == PROTOCOL] == sent
+        assert (a.peer_id, OTHER, b"") in b_told.messages
+
+    play(scene)
+
+
+def test_both_sides_send_the_longest_message_at_the_same_time(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: a_told.ups)
+        await b_told.until(lambda: b_told.ups)
+        longest = bytes(range(256)) * (MESSAGE_BYTES_MAX // 256)
+        for _ in range(3):
+            assert a.send(b.peer_id, PROTOCOL, longest)
+            assert b.send(a.peer_id, PROTOCOL, longest)
+        await a_told.until(lambda: len(a_told.messages) == 3)
+        await b_told.until(lambda: len(b_told.messages) == 3)
+        assert all(payload == longest for _, _, payload in a_told.messages + b_told.messages)
+
+    play(scene)
+
+
+def test_a_message_that_is_too_long_or_of_no_protocol_is_an_error(play):
+    async def scene(world):
+        a, _ = await world.start("a")
+        with pytest.raises(Invalid):
+            a.send(peer_of("b"), OTHER, bytes(1025))
+        with pytest.raises(Invalid):
+            a.send(peer_of("b"), "/icn/unheard/1", b"")
+
+    play(scene)
+
+
+def test_nothing_is_taken_for_a_peer_that_is_not_connected(play):
+    async def scene(world):
+        a, _ = await world.start("a")
+        assert not a.send(peer_of("b"), PROTOCOL, b"hello")
+
+    play(scene)
+
+
+def test_a_full_queue_refuses_and_other_peers_do_not_notice(play):
+    async def scene(world):
+        b, _ = await world.start("b")
+        c, c_told = await world.start("c")
+        a, a_told = await world.start(
+            "a", *b.listen_addresses, *c.listen_addresses, peer_queue_bytes_max=2 * MESSAGE_BYTES_MAX
+        )
+        await a_told.until(lambda: len(a_told.ups) == 2)
+        taken = [a.send(b.peer_id, PROTOCOL, bytes(MESSAGE_BYTES_MAX)) for _ in range(4)]
+        assert taken[0]
+        assert not taken[-1]
+        assert a.send(c.peer_id, PROTOCOL, b"through")
+        await c_told.until(lambda: c_told.messages)
+
+    play(scene)
+
+
+def test_a_peer_that_does_not_speak_a_protocol_gets_nothing_under_it(play):
+    async def scene(world):
+        b, b_told = await world.start("b", protocols={PROTOCOL: 100})
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: a_told.ups)
+        a.send(b.peer_id, OTHER, b"what")
+        await eventually(lambda: not a.send(b.peer_id, OTHER, b"what"))
+        assert a.send(b.peer_id, PROTOCOL, b"this")
+        await b_told.until(lambda: b_told.messages)
+        assert b_told.messages == [(a.peer_id, PROTOCOL, b"this")]
+        assert not b_told.downs
+
+    play(scene)
+
+
+def test_disconnect_is_told_on_both_sides_and_the_dialler_comes_back(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await b_told.until(lambda: b_told.ups)
+        b.disconnect(a.peer_id, "enough")
+        await b_told.until(lambda: len(b_told.downs) == 1)
+        await a_told.until(lambda: len(a_told.downs) == 1)
+        assert b_told.downs[0] == (a.peer_id, "enough")
+        await b_told.until(lambda: len(b_told.ups) == 2)
+        assert b_told.downs == [(a.peer_id, "enough")]
+
+    play(scene)
+
+
+def test_disconnecting_a_stranger_does_nothing(play):
+    async def scene(world):
+        a, _ = await world.start("a")
+        a.disconnect(peer_of("b"), "unknown")
+        assert a.peers() == []
+
+    play(scene)
+
+
+def test_an_address_where_nobody_listens_is_dialled_until_somebody_does(play):
+    async def scene(world):
+        b, _ = await world.start("b")
+        [address] = b.listen_addresses
+        await b.stop()
+        world.networks.remove(b)
+        a, a_told = await world.start("a", address)
+        await eventually(lambda: a.dial_states()[0].attempts >= 3)
+        [state] = a.dial_states()
+        assert state.address == address
+        assert state.state in {DialPhase.WAITING, DialPhase.CONNECTING}
+        assert state.last_error
+        back, _ = await world.start("b", listen=(Multiaddr.parse(address.partition("/p2p/")[0]),))
+        await a_told.until(lambda: a_told.ups)
+        await eventually(lambda: a.dial_states()[0].state is DialPhase.CONNECTED)
+        assert a.dial_states()[0].last_error is None
+        assert [peer.peer for peer in a.peers()] == [back.peer_id]
+
+    play(scene)
+
+
+def test_another_peer_than_expected_is_not_accepted(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        [address] = b.listen_addresses
+        wrong = address.replace(str(b.peer_id), str(peer_of("somebody else")))
+        a, a_told = await world.start("a", wrong)
+        await eventually(lambda: a.dial_states()[0].attempts >= 2)
+        assert "expected" in a.dial_states()[0].last_error
+        assert not a_told.ups
+        assert not b_told.ups
+
+    play(scene)
+
+
+def test_our_own_address_is_never_a_peer(play):
+    async def scene(world):
+        a, a_told = await world.start("a")
+        [address] = a.listen_addresses
+        a.dial(Multiaddr.parse(address.partition("/p2p/")[0]))
+        await eventually(lambda: a.dial_states()[0].attempts >= 2)
+        assert "our own" in a.dial_states()[0].last_error
+        assert not a_told.ups
+
+    play(scene)
+
+
+def test_two_nodes_that_dial_each_other_end_with_one_connection(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a")
+        a.dial(Multiaddr.parse(b.listen_addresses[0]))
+        b.dial(Multiaddr.parse(a.listen_addresses[0]))
+        await a_told.until(lambda: a_told.ups)
+        await b_told.until(lambda: b_told.ups)
+        for number in range(50):
+            assert a.send(b.peer_id, PROTOCOL, b"%d" % number)
+            assert b.send(a.peer_id, PROTOCOL, b"%d" % number)
+            await asyncio.sleep(0)
+        await a_told.until(lambda: len(a_told.messages) == 50)
+        await b_told.until(lambda: len(b_told.messages) == 50)
+        assert len(a_told.ups) == len(b_told.ups) == 1
+        assert not a_told.downs
+        assert not b_told.downs
+        kept = {a.peers()[0].direction, b.peers()[0].direction}
+        assert kept == {Direction.DIALLED, Direction.ACCEPTED}
+
+    play(scene)
+
+
+def test_an_address_in_use_is_one_clear_line(play):
+    async def scene(world):
+        a, _ = await world.start("a")
+        taken = Multiaddr.parse(a.listen_addresses[0].partition("/p2p/")[0])
+        b = world.make("b", listen=(taken,))
+        with pytest.raises(ListenFailed, match="cannot listen on"):
+            await b.start(Recorder())
+
+    play(scene)
+
+
+def test_an_exception_in_a_callback_reaches_the_loop_and_spares_the_connection(play):
+    async def scene(world):
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        b, b_told = await world.start("b")
+
+        def fail(_peer: PeerId, _protocol: str, payload: bytes) -> None:
+            if payload == b"bad":
+                raise RuntimeError("a bug")
+
+        b_told.on_message = fail
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: a_told.ups)
+        a.send(b.peer_id, PROTOCOL, b"bad")
+        a.send(b.peer_id, PROTOCOL, b"good")
+        await b_told.until(lambda: len(b_told.messages) == 2)
+        assert [str(error) for error in reported] == ["a bug"]
+        assert not b_told.downs
+
+    play(scene)
+
+
+def test_after_stop_nothing_is_told_and_others_learn_of_it(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await b_told.until(lambda: b_told.ups)
+        await a.stop()
+        world.networks.remove(a)
+        told = (len(a_told.ups), len(a_told.downs), len(a_told.messages))
+        b.send(a.peer_id, PROTOCOL, b"too late")
+        await b_told.until(lambda: b_told.downs)
+        assert (len(a_told.ups), len(a_told.downs), len(a_told.messages)) == told
+        assert b.peers() == []
+
+    play(scene)
