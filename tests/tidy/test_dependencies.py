@@ -8,7 +8,7 @@ from typing import Any
 
 from tidy.source import PACKAGE, REPOSITORY, modules_under
 
-COME_WITH_ANOTHER = {"starlette": "fastapi"}
+COME_WITH_ANOTHER = {"starlette": "fastapi", "pydantic_core": "pydantic"}
 """Imported here though not declared, because they are the public half of what is."""
 
 

@@ -221,7 +221,7 @@ def test_what_can_be_written_can_be_read() -> None:
         bytearray(b"a"),
         1j,
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_values_dag_cbor_cannot_carry_are_refused(value: object) -> None:
     for candidate in (value, [value], {"a": value}):
