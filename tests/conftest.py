@@ -39,10 +39,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     skips = _skips_of(config)
-    absent = [skip for skip in skips if skip.is_for_vectors]
+    absent = [skip for skip in skips if skip.is_forgiven]
     if absent:
-        terminalreporter.section("published vectors absent", red=True, bold=True)
-        terminalreporter.line(f"{len(absent)} test(s) did not run; set VECTORS_DIR. First: {absent[0].reason}")
+        terminalreporter.section("published vectors or guide absent", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(absent)} test(s) did not run; set VECTORS_DIR, GUIDE_PATH. First: {absent[0].reason}"
+        )
     refused = forbidden(skips)
     if refused and os.environ.get(REQUIRE_ALL) == "1":
         terminalreporter.section(f"skips are failures here ({REQUIRE_ALL}=1)", red=True, bold=True)
