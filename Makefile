@@ -17,7 +17,8 @@ SIM_LONG_SEEDS ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup build test check format sim sim-long crash-long bench docs lock clean
+.PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
+	sim sim-long crash-long bench docs lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
@@ -60,11 +61,18 @@ demo: $(VENV)/.runtime-ready
 test: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-check: $(VENV)/.dev-ready
+# One target each, so that `make -k check` reports everything that is wrong at once.
+check: check-format check-lint check-types check-imports check-house
+
+check-format: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check
+check-lint: $(VENV)/.dev-ready
 	$(BIN)/ruff check
+check-types: $(VENV)/.dev-ready
 	$(BIN)/mypy
+check-imports: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
+check-house: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -q tests/tidy
 
 format: $(VENV)/.dev-ready
