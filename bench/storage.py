@@ -25,6 +25,7 @@ from icn.adapters.storage.sqlite_format import PAGE_BYTES
 from icn.stores.kv import Batch, KeyValueStore
 
 KEYS_AT_START = 50_000
+SCATTERED_KEYS = 50_000
 VALUE_BYTES = 200
 SEED = 1
 
@@ -38,12 +39,14 @@ class Rows:
     def __init__(self) -> None:
         self.random = random.Random(SEED)
         self.value = self.random.randbytes(VALUE_BYTES)
+        # From a bounded pool, or the fastest contender would be punished with the largest store.
+        self.scattered = [b"n" + self.random.randbytes(16) for _ in range(SCATTERED_KEYS)]
 
     def start(self) -> dict[bytes, bytes]:
         return {b"k%08d" % number: self.value for number in range(KEYS_AT_START)}
 
     def next(self, count: int) -> list[tuple[bytes, bytes]]:
-        return [(b"n" + self.random.randbytes(16), self.value) for _ in range(count)]
+        return [(key, self.value) for key in self.random.choices(self.scattered, k=count)]
 
     def known(self) -> bytes:
         return b"k%08d" % self.random.randrange(KEYS_AT_START)

@@ -24,7 +24,7 @@ from icn.adapters.files import PRIVATE_FILE, make_private_folders, sync_folder
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.adapters.storage.ranges import ascending, descending
 from icn.adapters.storage.sqlite_faults import Edge
-from icn.adapters.storage.sqlite_format import open_reader, open_writer
+from icn.adapters.storage.sqlite_format import CACHE_KIB, SNAPSHOT_CACHE_KIB, open_reader, open_writer
 from icn.stores.kv import (
     KEY_BYTES_MAX,
     SNAPSHOTS_OPEN_MAX,
@@ -160,7 +160,7 @@ class SqliteStore:
                 _create_private(path)
                 writer = open_writer(path)
                 try:
-                    return cls(path, lock, writer, open_reader(path))
+                    return cls(path, lock, writer, open_reader(path, cache_kib=CACHE_KIB))
                 except BaseException:
                     writer.close()
                     raise
@@ -196,7 +196,7 @@ class SqliteStore:
         try:
             with self._edge:
                 if connection is None:
-                    connection = open_reader(self._path)
+                    connection = open_reader(self._path, cache_kib=SNAPSHOT_CACHE_KIB)
                 connection.execute("BEGIN")
                 connection.execute(_EPOCH).get  # noqa: B018 - the first read, not BEGIN, fixes what is seen
         except BaseException:

@@ -26,8 +26,10 @@ CHECKPOINT_PAGES = 4000
 scattered updates were a third more per second than at SQLite's 1000 pages, with a shorter tail; at 16,000 slower."""
 LOG_BYTES_KEPT_MAX = 128 * 1024 * 1024
 """A log that grew beyond this under a long snapshot is cut when it is reused."""
-WRITER_CACHE_KIB = 16 * 1024
-READER_CACHE_KIB = 2 * 1024
+CACHE_KIB = 16 * 1024
+"""Of each of the two connections that live as long as the store."""
+SNAPSHOT_CACHE_KIB = 2 * 1024
+"""Of each of the many that serve snapshots."""
 
 _TABLES = (
     "CREATE TABLE kv (id INTEGER PRIMARY KEY, k BLOB NOT NULL UNIQUE, v BLOB NOT NULL) STRICT",
@@ -40,7 +42,7 @@ _TABLES = (
 
 def open_writer(path: Path) -> apsw.Connection:
     """The writing connection to the store in the file `path`, which exists; an empty file becomes a store."""
-    connection = _connect(path, WRITER_CACHE_KIB)
+    connection = _connect(path, CACHE_KIB)
     try:
         is_new = _is_new(connection, path)  # before anything is changed: the file might be somebody else's
         connection.pragma("page_size", PAGE_BYTES)
@@ -59,9 +61,9 @@ def open_writer(path: Path) -> apsw.Connection:
     return connection
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_reader(path: Path, *, cache_kib: int) -> apsw.Connection:
     """A connection that cannot write, to a file that `open_writer` has accepted."""
-    connection = _connect(path, READER_CACHE_KIB)
+    connection = _connect(path, cache_kib)
     connection.pragma("query_only", True)
     return connection
 
