@@ -27,6 +27,6 @@ def compile_module(engine: Engine, module: bytes) -> Artifact:
         entry=entry,
         prefix=rewritten.prefix,
         memory_bytes=sum(declared.memories) * bounds.PAGE_BYTES,
-        tables=tuple(table.minimum for table in declared.tables),
+        tables=declared.tables,
         native=bytes(compiled.serialize()),
     )

@@ -11,6 +11,8 @@ from icn.adapters.wasm.binary import Reader
 from icn.adapters.wasm.refusals import ModuleRefused
 
 FUNC, TABLE, MEMORY, GLOBAL = range(4)
+FUNCTION_REFERENCE = 0x70
+"""The encoding of funcref (5.3.3). References to host values are garbage collected and so switched off."""
 KINDS = ("function", "table", "memory", "global")
 
 
@@ -37,14 +39,6 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table the module defines: the encoding of its reference type, and how many elements it begins with."""
-
-    reference: bytes
-    minimum: int
-
-
-@dataclass(frozen=True, slots=True)
 class Declarations:
     """Everything of a module but its code and data."""
 
@@ -52,7 +46,8 @@ class Declarations:
     imports: tuple[Import, ...]
     functions: tuple[int, ...]
     """The type index of each function it defines."""
-    tables: tuple[Table, ...]
+    tables: tuple[int, ...]
+    """How many elements each table begins with; all hold function references."""
     memories: tuple[int, ...]
     """The pages each memory begins with."""
     globals_count: int
@@ -140,7 +135,7 @@ def _imports(reader: Reader, types: tuple[FunctionType, ...]) -> tuple[Import, .
     return tuple(imports)
 
 
-def _tables(reader: Reader) -> tuple[Table, ...]:
+def _tables(reader: Reader) -> tuple[int, ...]:
     return tuple(_table(reader) for _ in range(reader.count("tables", bounds.TABLES_MAX)))
 
 
@@ -157,11 +152,10 @@ def _exports(reader: Reader) -> dict[str, tuple[int, int]]:
     return exports
 
 
-def _table(reader: Reader) -> Table:
-    reference = reader.take(1)
-    if reference not in {b"\x70", b"\x6f"}:  # funcref, externref (5.3.6)
-        raise ModuleRefused("declares a table of a reference type that is not supported")
-    return Table(reference, _limits(reader))
+def _table(reader: Reader) -> int:
+    if reader.byte() != FUNCTION_REFERENCE:
+        raise ModuleRefused("declares a table of something else than functions, which is not supported")
+    return _limits(reader)
 
 
 def _limits(reader: Reader) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from icn.adapters.wasm import binary, bounds
 from icn.adapters.wasm.binary import Reader, sized, u32
-from icn.adapters.wasm.declarations import FUNC, GLOBAL, MEMORY, Declarations
+from icn.adapters.wasm.declarations import FUNC, FUNCTION_REFERENCE, GLOBAL, MEMORY, Declarations
 from icn.adapters.wasm.instructions import Growth, growths_in
 
 VERSION = 1
@@ -22,7 +22,7 @@ VERSION = 1
 
 MEMORY_DENIED, TABLE_DENIED, THE_MEMORY, THE_START = "memory denied", "table denied", "memory", "start"
 
-_I32, _I64 = b"\x7f", b"\x7e"
+_I32, _I64, _FUNCREF = b"\x7f", b"\x7e", bytes((FUNCTION_REFERENCE,))
 _MAY_GROW = re.compile(rb"\x40[\x00\x80]|\xfc[\x0f\x8f]", re.DOTALL)
 """A body without these bytes grows nothing; most are skipped this way."""
 _COUNTER = _I64 + b"\x01\x42\x00\x0b"
@@ -50,8 +50,7 @@ def rewrite(module: bytes, declared: Declarations) -> Rewritten:
     counters = declared.imported_globals + declared.globals_count
     types, functions = [], []
     for number, table in enumerate(shims):
-        reference = b"" if table is None else declared.tables[table].reference
-        parameters = reference + _I32
+        parameters = _I32 if table is None else _FUNCREF + _I32
         types.append(b"\x60" + sized(parameters) + sized(_I32))
         functions.append(u32(len(declared.types) + number))
         bodies.append(_shim(table, counters + (table is not None)))
