@@ -2,7 +2,7 @@
 
 In one run, on one disk: appending to a file with fdatasync (the floor of any durable write), SQLite used directly with
 the same durability and the same table, and our adapters. Compare the ratios between runs, not the figures: they carry
-the machine. Raw samples go to `bench/results/storage.json`.
+the machine. Ratios are of medians, of calls that took turns. Everything goes to `bench/results/storage.json`.
 
     python bench/storage.py [--seconds 1.0] [--folder DIR] [--output FILE]
 """
@@ -14,7 +14,7 @@ import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -133,26 +133,27 @@ def floor(path: Path) -> dict[str, Step]:
     return {f"put {count}": (lambda count=count: write(count)) for count in (1, 100, 1000)}
 
 
-def measure(step: Step, seconds: float) -> dict[str, float]:
-    samples = list(timed(step, seconds))
-    spent = sum(sample for sample, _ in samples)
-    operations = sum(count for _, count in samples)
-    calls = sorted(sample for sample, _ in samples)
+def measure(steps: dict[str, Step], seconds: float) -> dict[str, dict[str, float]]:
+    """Figures of each contender. They take turns call by call, so that a slow moment of the machine hits all alike."""
+    samples: dict[str, list[float]] = {who: [] for who in steps}
+    operations = dict.fromkeys(steps, 0)
+    end = time.perf_counter() + seconds * len(steps)
+    while time.perf_counter() < end:
+        for who, step in steps.items():
+            start = time.perf_counter()
+            operations[who] += step()
+            samples[who].append(time.perf_counter() - start)
+    return {who: figures(sorted(samples[who]), operations[who]) for who in steps}
+
+
+def figures(calls: list[float], operations: int) -> dict[str, float]:
     return {
-        "per_second": operations / spent,
-        "microseconds_each": spent / operations * 1e6,
+        "per_second": operations / sum(calls),
+        "microseconds_each": sum(calls) / operations * 1e6,
         "call_p50_ms": calls[len(calls) // 2] * 1e3,
         "call_p99_ms": calls[len(calls) * 99 // 100] * 1e3,
         "calls": len(calls),
     }
-
-
-def timed(step: Step, seconds: float) -> Iterator[tuple[float, int]]:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        count = step()
-        yield time.perf_counter() - start, count
 
 
 def main() -> None:
@@ -169,26 +170,20 @@ def main() -> None:
             "sqlite": ours(SqliteStore.open(folder / "ours.sqlite")),
             "memory": ours(MemoryStore()),
         }
-        results: dict[str, dict[str, dict[str, float]]] = {who: {} for who in contenders}
+        results: dict[str, dict[str, dict[str, float]]] = {}
         for what in ("get", "scan", "snapshot, get, close", "put 1", "put 100", "put 1000"):
-            for who, steps in contenders.items():  # one after the other, so that a slow minute of the disk hits all
-                if what in steps:
-                    results[who][what] = measure(steps[what], options.seconds)
+            able = {who: steps[what] for who, steps in contenders.items() if what in steps}
+            results[what] = measure(able, options.seconds)
     print(f"{'':22}{'':20}{'per second':>12}{'µs each':>10}{'p50 ms':>9}{'p99 ms':>9}  {'× SQLite':>8}  {'× floor':>8}")
-    for what in results["sqlite"]:
-        for who in contenders:
-            if what not in results[who]:
-                continue
-            figures = results[who][what]
+    for what, found in results.items():
+        for who, row in found.items():
             ratios = [
-                f"{figures['microseconds_each'] / results[base][what]['microseconds_each']:8.2f}"
-                if what in results[base]
-                else " " * 8
+                f"{row['call_p50_ms'] / found[base]['call_p50_ms']:8.2f}" if base in found else " " * 8
                 for base in ("SQLite directly", "append + fdatasync")
             ]
             print(
-                f"{what:22}{who:20}{figures['per_second']:12,.0f}{figures['microseconds_each']:10.2f}"
-                f"{figures['call_p50_ms']:9.3f}{figures['call_p99_ms']:9.3f}  {'  '.join(ratios)}"
+                f"{what:22}{who:20}{row['per_second']:12,.0f}{row['microseconds_each']:10.2f}"
+                f"{row['call_p50_ms']:9.3f}{row['call_p99_ms']:9.3f}  {'  '.join(ratios)}"
             )
     machine = {
         "python": platform.python_version(),
