@@ -2,10 +2,13 @@
 
 import random
 
+import pytest
+
 from icn.adapters.storage.memory import CHUNK_KEYS_MAX, MemoryStore
 from support.stores import batch, fill
 
 
+@pytest.mark.slow
 def test_an_old_version_stays_as_it_was_through_splits_and_removals_of_chunks():
     rng = random.Random(1)
     store = MemoryStore()
