@@ -95,6 +95,8 @@ def test_fields_are_written_in_canonical_order() -> None:
         ("inner", []),
         ("maybe", "1"),
         ("many", {"note": "x"}),
+        ("many", {}),
+        ("many", None),
         ("many", [{"note": "x"}, 1]),
         ("when", True),
     ],
