@@ -6,6 +6,9 @@ import sys
 import tomllib
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tidy.source import PACKAGE, REPOSITORY, modules_under
 
 COME_WITH_ANOTHER = {"starlette": "fastapi", "pydantic_core": "pydantic"}
@@ -33,10 +36,27 @@ def test_each_declared_dependency_has_its_reason_beside_it() -> None:
         assert all("#" in line and len(line.split("#")[1].strip()) > 5 for line in beside), beside
 
 
-def test_what_is_declared_is_locked() -> None:
-    lock = (REPOSITORY / "requirements-dev.lock").read_text(encoding="utf-8")
-    locked = set(re.findall(r"^([\w.-]+)==", lock, flags=re.MULTILINE))
-    assert {name.replace("_", "-") for name in _declared()} <= locked
+def _locked(name: str) -> dict[str, str]:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    return {
+        canonicalize_name(package): version for package, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)
+    }
+
+
+def test_the_locks_hold_what_is_declared_and_agree_with_each_other() -> None:
+    """A dependency was added or raised without `make lock`, or one lock was written without the others."""
+    everything = _locked("requirements-dev.lock")
+    for lock in ("requirements.lock", "requirements-build.lock"):
+        assert _locked(lock).items() <= everything.items(), lock
+    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = [*project["project"]["dependencies"]]
+    declared += [entry for group in project["dependency-groups"].values() for entry in group if isinstance(entry, str)]
+    for requirement in map(Requirement, declared):
+        version = everything.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement} is in no lock: make lock"
+        assert requirement.specifier.contains(version), f"{requirement}, but {version} is locked: make lock"
+    for requirement in map(Requirement, project["project"]["dependencies"]):
+        assert canonicalize_name(requirement.name) in _locked("requirements.lock"), requirement
 
 
 def test_what_the_node_imports_is_declared() -> None:

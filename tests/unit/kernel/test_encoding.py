@@ -172,7 +172,7 @@ def test_the_deepest_accepted_value_comes_back_and_one_deeper_is_refused() -> No
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x60", b"\xd8\x2a", b"\xc0", b"\x82\x00", b"\x9f"])
 def test_a_depth_bomb_is_refused_without_recursion(opening: bytes) -> None:
-    with pytest.raises(Invalid, match="nested deeper|indefinite"):
+    with pytest.raises(Invalid, match=r"nested deeper|indefinite"):
         decode(nested(1_000_000, opening))
 
 
