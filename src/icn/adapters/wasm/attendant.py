@@ -49,8 +49,9 @@ class Attendant:
         return None if child is None else child.pid
 
     def prepare(self) -> None:
-        """Have a fresh worker ready, if one can be started."""
-        if self._child is not None and self._child.executions >= self._settings.executions_per_worker:
+        """Have a worker ready that lives and is not worn, if one can be started."""
+        child = self._child
+        if child is not None and (not child.alive or child.executions >= self._settings.executions_per_worker):
             self.discard()
         if self._child is not None:
             return
@@ -72,27 +73,27 @@ class Attendant:
         module = execution.request.module
         if module is None:
             return outcomes.echo(execution.request, self._profile)
-        if self._child is None:
-            self.prepare()  # the last attempt may have failed for a reason that is gone
+        self.prepare()  # it may have died while idle, or could not be started before for a reason that is gone
         if self._child is None:
             return outcomes.without_guest(ExitKind.WORKER_LOST, self._profile, self.failure)
         began = time.monotonic()
-        lost = True
         try:
             with execution.occupying(self._child):
                 ended = self._run(self._child, execution, module)
-            lost = execution.cancelled  # then the worker was killed, if only after its answer
-            return outcomes.of_guest(ended, self._profile)
         except ModuleRefused as refused:
-            lost = execution.cancelled
             return outcomes.without_guest(ExitKind.REFUSED, self._profile, refused.why)
-        except (CompilingOverdue, GuestOverdue) as overdue:
+        except CompilingOverdue as overdue:
+            return outcomes.without_guest(ExitKind.DEADLINE, self._profile, str(overdue), _since(began))
+        except GuestOverdue as overdue:
+            self.discard()
             return outcomes.without_guest(ExitKind.DEADLINE, self._profile, str(overdue), _since(began))
         except _LOSSES as error:
+            self.discard()
             return outcomes.without_guest(ExitKind.WORKER_LOST, self._profile, f"worker lost: {error}", _since(began))
         finally:
-            if lost:
-                self.discard()
+            if execution.cancelled:
+                self.discard()  # killed, if only after its answer
+        return outcomes.of_guest(ended, self._profile)
 
     def _run(self, child: Child, execution: OpenExecution, module: Cid) -> Ended:
         request, settings = execution.request, self._settings

@@ -31,6 +31,8 @@ HOST_CHUNK_BYTES = 64 * KIB
 
 # Between a worker and the node.
 FRAME_BYTES_MAX = 64 * MIB
+NATIVE_BYTES_MAX = 60 * MIB
+"""A compiled module; it travels in one frame with what describes it."""
 FIELDS_MAX = 256
 MODULES_LOADED_MAX = 8
 """Compiled modules a worker keeps ready."""

@@ -61,6 +61,11 @@ class Child:
         """Of the process."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process.poll() is None
+
     def compile(self, module: bytes, compile_ms: int) -> Artifact:
         """Raises `ModuleRefused`, and as `start` does."""
         deadline = _in(compile_ms)

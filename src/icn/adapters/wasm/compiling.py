@@ -23,10 +23,13 @@ def compile_module(engine: Engine, module: bytes) -> Artifact:
     except WasmtimeError as error:
         # Limits of the engine's own, such as the size of one function.
         raise ModuleRefused(f"cannot be compiled: {error}") from error
+    native = bytes(compiled.serialize())
+    if len(native) > bounds.NATIVE_BYTES_MAX:
+        raise ModuleRefused(f"compiles to {len(native)} bytes, at most {bounds.NATIVE_BYTES_MAX} are accepted")
     return Artifact(
         entry=entry,
         prefix=rewritten.prefix,
         memory_bytes=sum(declared.memories) * bounds.PAGE_BYTES,
         tables=declared.tables,
-        native=bytes(compiled.serialize()),
+        native=native,
     )

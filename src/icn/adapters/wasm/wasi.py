@@ -20,6 +20,7 @@ _RANDOM_BYTE_FUEL = 4
 _CLOCKS = {0: EPOCH_NS, 1: 0, 2: 0, 3: 0}
 """What each clock (realtime, monotonic, process and thread CPU time) shows at the start."""
 _TAG_CLOCK, _TAG_READ, _TAG_WRITE = range(3)
+_SUBSCRIPTION_BYTES = 48
 _ABSOLUTE = 1
 _RIGHT_READ, _RIGHT_WRITE, _RIGHT_STAT, _RIGHT_POLL = 1 << 1, 1 << 6, 1 << 21, 1 << 27
 
@@ -196,18 +197,18 @@ class Preview1:
             return INVAL
         events: list[bytes] = []
         waits: list[tuple[int, bytes]] = []
-        for number in range(count):
-            userdata, tag = self._get(subscriptions_at + 48 * number, "<QB")
-            body_at = subscriptions_at + 48 * number + 16
+        subscriptions = self._guest.read(subscriptions_at, _SUBSCRIPTION_BYTES * count)
+        for start in range(0, len(subscriptions), _SUBSCRIPTION_BYTES):
+            userdata, tag = struct.unpack_from("<QB", subscriptions, start)
             if tag == _TAG_CLOCK:
-                clock, timeout, _precision, flags = self._get(body_at, "<IxxxxQQH")
+                clock, timeout, _precision, flags = struct.unpack_from("<IxxxxQQH", subscriptions, start + 16)
                 if clock in _CLOCKS:
-                    start = _CLOCKS[clock] + self._guest.clock_ns() if flags & _ABSOLUTE else 0
-                    waits.append((max(0, timeout - start), _event(userdata, SUCCESS, tag)))
+                    shown = _CLOCKS[clock] + self._guest.clock_ns() if flags & _ABSOLUTE else 0
+                    waits.append((max(0, timeout - shown), _event(userdata, SUCCESS, tag)))
                 else:
                     events.append(_event(userdata, INVAL, tag))
             elif tag in {_TAG_READ, _TAG_WRITE}:
-                (descriptor,) = self._get(body_at, "<I")
+                (descriptor,) = struct.unpack_from("<I", subscriptions, start + 16)
                 events.append(self._readiness(userdata, tag, descriptor))
             else:
                 return INVAL
@@ -227,9 +228,6 @@ class Preview1:
 
     def _vectors(self, address: int, count: int) -> list[tuple[int, int]]:
         return list(struct.iter_unpack("<II", self._guest.read(address, 8 * count)))
-
-    def _get(self, address: int, layout: str) -> tuple[int, ...]:
-        return struct.unpack(layout, self._guest.read(address, struct.calcsize(layout)))
 
     def _put(self, address: int, layout: str, *values: int) -> None:
         self._guest.write(address, struct.pack(layout, *values))

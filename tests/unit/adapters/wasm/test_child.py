@@ -1,0 +1,128 @@
+"""The worker process seen from outside: what it has, what it cannot do, and how it ends."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.wasm.child import Child, GuestOverdue
+from icn.adapters.wasm.frames import WorkerGone
+from icn.adapters.wasm.messages import Ended, Run
+from icn.adapters.wasm.refusals import ModuleRefused
+from icn.domain.mesh.execution import ExitKind, Limits
+from support.wasm_guests import ENDLESS, HELLO, compiled
+from support.wasm_pool import FOR_EVER, LIMITS
+
+pytestmark = pytest.mark.slow
+
+START_MS, GRACE_MS = 30_000, 50
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    found = Child.start(START_MS)
+    yield found
+    found.end()
+
+
+def run(child: Child, key: bytes, limits: Limits = LIMITS) -> Ended | None:
+    asked = Run(key=key, limits=limits, seed=b"", input=b"", arguments=())
+    return child.run(asked, start_ms=START_MS, grace_ms=GRACE_MS)
+
+
+def test_a_worker_compiles_loads_and_runs(child: Child) -> None:
+    assert run(child, b"hello") is None
+    child.load(b"hello", child.compile(compiled(HELLO), START_MS).encode(), START_MS)
+    ended = run(child, b"hello")
+    assert ended is not None
+    assert ended.output == b"hello\n"
+
+
+def test_a_worker_survives_what_it_refuses_to_compile(child: Child) -> None:
+    with pytest.raises(ModuleRefused, match="not a WebAssembly"):
+        child.compile(b"nonsense", START_MS)
+    idle = compiled('(module (func (export "_start") nop nop nop))')
+    with pytest.raises(ModuleRefused, match="not valid"):
+        child.compile(idle.replace(b"\x01\x01\x01\x0b", b"\x1a\x1a\x1a\x0b"), START_MS)
+    assert child.compile(compiled(HELLO), START_MS).memory_bytes == 65536
+
+
+def test_a_worker_inherits_no_environment_and_no_descriptor() -> None:
+    secret = Path(__file__).open("rb")  # noqa: SIM115 - open while the worker starts
+    os.set_inheritable(secret.fileno(), True)
+    os.environ["ICN_TEST_SECRET"] = "secret"
+    try:
+        child = Child.start(START_MS)
+    finally:
+        del os.environ["ICN_TEST_SECRET"]
+        secret.close()
+    try:
+        proc = Path(f"/proc/{child.pid}")
+        assert (proc / "environ").read_bytes() == b""
+        open_files = {entry.name: str(entry.readlink()) for entry in (proc / "fd").iterdir()}
+        assert set(open_files) == {"0", "1", "2"}
+        assert open_files["0"].startswith("socket:")
+        assert open_files["1"] == open_files["2"] == "/dev/null"
+        assert (proc / "cwd").readlink() == Path("/")
+    finally:
+        child.end()
+
+
+def test_a_worker_is_sealed(child: Child) -> None:
+    limits = {
+        line[:25].strip(): line[25:].split()[:2] for line in Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+    }
+    assert limits["Max core file size"] == ["0", "0"]
+    assert limits["Max file size"] == ["0", "0"]
+    assert limits["Max open files"] == ["16", "16"]
+    assert limits["Max address space"][0] != "unlimited"
+    assert limits["Max data size"][0] != "unlimited"
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+    assert status["NoNewPrivs"].strip() == "1"
+    assert (status["Seccomp"].strip() == "2") == ("seccomp=on" in child.isolation)
+
+
+def test_a_worker_that_does_not_answer_is_overdue_after_its_grace(child: Child) -> None:
+    child.load(b"endless", child.compile(compiled(ENDLESS), START_MS).encode(), START_MS)
+    # Stopped while the guest runs, when not even its watchdog can act: the raw hang.
+    threading.Thread(target=stop_once_it_computes, args=(child.pid,), daemon=True).start()
+    with pytest.raises(GuestOverdue):
+        run(child, b"endless", replace(LIMITS, fuel=FOR_EVER, wall_ms=400))
+
+
+def stop_once_it_computes(pid: int) -> None:
+    """Stop a process after it has used the processor for some hundredths of a second more."""
+    before = processor_ticks(pid)
+    while processor_ticks(pid) < before + 3:
+        pass
+    os.kill(pid, signal.SIGSTOP)
+
+
+def processor_ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11])
+
+
+def test_a_killed_worker_is_gone(child: Child) -> None:
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(WorkerGone):
+        run(child, b"any")
+
+
+def test_ending_a_worker_leaves_no_process() -> None:
+    child = Child.start(START_MS)
+    child.end()
+    assert not Path(f"/proc/{child.pid}").exists()
+
+
+def test_no_more_than_a_few_modules_stay_loaded(child: Child) -> None:
+    artifact = child.compile(compiled(HELLO), START_MS).encode()
+    for number in range(9):
+        child.load(bytes((number,)), artifact, START_MS)
+    assert run(child, b"\0") is None
+    ended = run(child, b"\1")
+    assert ended is not None
+    assert ended.exit is ExitKind.COMPLETED

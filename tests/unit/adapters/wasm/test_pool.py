@@ -1,0 +1,105 @@
+"""What the pool adds to the contract of an executor: it recovers, recompiles, and trusts no file."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.wasm.settings import SandboxSettings
+from icn.domain.mesh.execution import ExitKind
+from support.wasm_guests import ENDLESS, HELLO, HOSTILE, compiled
+from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, pool, request
+
+pytestmark = pytest.mark.slow
+
+ONE = SandboxSettings(workers=1)
+
+
+def test_a_killed_worker_is_reported_lost_and_replaced(tmp_path: Path) -> None:
+    with pool(tmp_path, ONE) as executor:
+        driver = Driver(executor)
+        driver.outcome(ENDLESS, limits=replace(LIMITS, fuel=1))
+        (before,) = executor.pids()
+        outcomes = driver.begin(request(compiled(ENDLESS), 2, limits=replace(LIMITS, fuel=FOR_EVER)), compiled(ENDLESS))
+        os.kill(before, signal.SIGKILL)
+        assert outcomes.get(timeout=WAIT_S).exit is ExitKind.WORKER_LOST
+        assert driver.outcome(HELLO).output == b"hello\n"
+        assert executor.pids() != (before,)
+
+
+def test_a_worker_that_died_while_idle_costs_no_execution(tmp_path: Path) -> None:
+    with pool(tmp_path, ONE) as executor:
+        driver = Driver(executor)
+        driver.outcome(HELLO)
+        (idle,) = executor.pids()
+        os.kill(idle, signal.SIGKILL)
+        os.waitid(os.P_PID, idle, os.WEXITED | os.WNOWAIT)
+        assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+
+
+def test_a_worker_is_replaced_when_it_has_done_enough(tmp_path: Path) -> None:
+    with pool(tmp_path, replace(ONE, executions_per_worker=2)) as executor:
+        driver = Driver(executor)
+        seen = []
+        for _ in range(5):
+            assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+            seen.append(executor.pids())
+        assert len({pids for pids in seen if pids}) >= 2
+
+
+def test_compiled_modules_are_kept_across_restarts_and_a_damaged_one_is_made_anew(tmp_path: Path) -> None:
+    with pool(tmp_path, ONE) as executor:
+        assert Driver(executor).outcome(HELLO).exit is ExitKind.COMPLETED
+    (kept,) = tmp_path.iterdir()
+    original = kept.read_bytes()
+    with pool(tmp_path, ONE) as executor:
+        assert Driver(executor).outcome(HELLO).exit is ExitKind.COMPLETED
+    assert kept.read_bytes() == original
+    damaged = bytearray(original)
+    damaged[len(damaged) // 2] ^= 0xFF
+    kept.write_bytes(damaged)
+    with pool(tmp_path, ONE) as executor:
+        assert Driver(executor).outcome(HELLO).output == b"hello\n"
+    assert kept.read_bytes() != bytes(damaged)
+
+
+def test_two_pools_agree_on_everything_repeatable(tmp_path: Path) -> None:
+    with pool(tmp_path / "a", ONE) as first, pool(tmp_path / "b", ONE) as second:
+        assert first.profile == second.profile
+        for text in (HELLO, *HOSTILE.values()):
+            one, other = Driver(first).outcome(text), Driver(second).outcome(text)
+            assert one.exit is other.exit
+            if one.exit.repeatable:
+                assert one == replace(other, wall_ms=one.wall_ms)
+
+
+def test_a_module_that_cannot_be_compiled_in_time_does_not_cost_the_worker(tmp_path: Path) -> None:
+    long = "(func (param f64) (result f64) " + "(f64.mul (local.get 0) " * 50 + "(local.get 0)" + ")" * 51
+    with pool(tmp_path, replace(ONE, compile_ms=20)) as executor:
+        driver = Driver(executor)
+        assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+        before = executor.pids()
+        outcome = driver.outcome(f'(module {long * 3000} (func (export "_start")))')
+        assert outcome.exit is ExitKind.DEADLINE
+        assert "compiling took more than" in outcome.detail
+        assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+        assert executor.pids() == before
+
+
+def test_without_workers_an_execution_is_answered_and_not_left_waiting(tmp_path: Path) -> None:
+    with pool(tmp_path, replace(ONE, start_ms=0)) as executor:
+        outcome = Driver(executor).outcome(HELLO)
+        assert outcome.exit is ExitKind.WORKER_LOST
+        assert "no worker could be started" in outcome.detail
+
+
+def test_closing_leaves_no_process(tmp_path: Path) -> None:
+    with pool(tmp_path, ONE) as executor:
+        Driver(executor).outcome(HELLO)
+        (pid,) = executor.pids()
+        assert "rlimits" in executor.isolation()[0]
+        executor.close()
+        executor.close()
+    assert not Path(f"/proc/{pid}").exists()
