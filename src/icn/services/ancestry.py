@@ -14,7 +14,6 @@ class BlockAncestry:
         self._clock = clock
         self._federation = federation
         self._clock_of = clock_of
-        self._voters: list[Did] | None = None
 
     def has(self, author: Did, sequence: int) -> bool:
         """Whether (author, sequence) is behind the block, or the block itself."""
@@ -22,6 +21,7 @@ class BlockAncestry:
 
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether a quorum of the nodes admitted in this ancestry has (author, sequence) behind a block of its own."""
-        if self._voters is None:
-            self._voters = self._federation.voters(self)
-        return is_confirmed_at(author, sequence, clock=self._clock, voters=self._voters, clock_of=self._clock_of)
+        # The voters are counted anew each time: a record of this very block may have admitted one, and every node must
+        # count as many at the same record.
+        voters = self._federation.voters(self)
+        return is_confirmed_at(author, sequence, clock=self._clock, voters=voters, clock_of=self._clock_of)

@@ -1,5 +1,6 @@
 """The state as rows: which tables there are, how they are saved with the commit that changed them, how loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from icn.domain.dag.feeds import Feeds, Head
@@ -8,7 +9,7 @@ from icn.domain.ledger.model import Account, Hold, Supply, Transit
 from icn.domain.ledger.state import HomeCounts
 from icn.domain.mesh.model import Execution, Job, Standing
 from icn.kernel.errors import require
-from icn.kernel.ids import Cid, Did
+from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.services.state import State
 from icn.stores import keyspace
@@ -82,6 +83,16 @@ def job_time_key(job: Job) -> bytes:
 def execution_key(executor: Did, job: bytes, attempt: int) -> bytes:
     """Executions by executor."""
     return executor.public_key + job + attempt.to_bytes(4, "big")
+
+
+def receipt_taken_key(job: JobId, attempt: int, executor: Did) -> bytes:
+    """Marks a receipt as taken by this home."""
+    return keyspace.projection("receipt_taken") + job.data + attempt.to_bytes(4, "big") + executor.public_key
+
+
+def execution_ended(read: Callable[[bytes], bytes | None], executor: Did, job: JobId, attempt: int) -> bool:
+    """Whether the executor issued its receipt for this attempt."""
+    return read(keyspace.projection("execution_ended") + execution_key(executor, job.data, attempt)) is not None
 
 
 def save(state: State, batch: Batch) -> None:

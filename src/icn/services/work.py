@@ -7,7 +7,7 @@ answers are collected here. When the commit fails, the live state is ahead of th
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, sign_block
@@ -17,7 +17,7 @@ from icn.domain.federation.state import name_genesis
 from icn.domain.records import Envelope, Event, Record, write_record
 from icn.kernel import limits
 from icn.kernel.encoding import encode
-from icn.kernel.errors import InvariantBroken, require
+from icn.kernel.errors import InvariantBroken, Kind, require
 from icn.kernel.ids import CID_BYTES, Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.signing import Signer
@@ -25,7 +25,7 @@ from icn.protocol.codec import encode_message
 from icn.protocol.messages import Message
 from icn.services import rows
 from icn.services.ancestry import BlockAncestry
-from icn.services.answers import Answer, Done, Reply
+from icn.services.answers import Answer, Done, Refused, Reply
 from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
@@ -198,6 +198,17 @@ class UnitOfWork:
         index = len(self._sealed) if recorded and self._records else None
         self._pending.append(_Pending(request, answer, index))
 
+    def answer_given(self, request: Request) -> tuple[bytes, Answer] | None:
+        """Digest and answer of an earlier request of this batch with the same key."""
+        for pending in self._pending:
+            if (pending.request.principal, pending.request.key) == (request.principal, request.key):
+                return pending.request.digest, pending.answer
+        return None
+
+    def answer_again(self, request: Request, answer: Answer) -> None:
+        """Give an answer that is stored, or not to be stored."""
+        self._pending.append(_Pending(replace(request, key=""), answer, None))
+
     def finish(self) -> list[Reply]:
         """Seal, write rows and stored answers into the batch; the replies to give once it is committed."""
         self.seal()
@@ -209,7 +220,7 @@ class UnitOfWork:
             answer = pending.answer
             if isinstance(answer, Done) and pending.block_index is not None:
                 answer = Done(answer.body | {"block": str(self._sealed[pending.block_index])})
-            if pending.request.key:
+            if pending.request.key and not _may_change(answer):
                 self._keep(pending.request, answer)
             given.append(Reply(pending.request.token, answer))
         return given
@@ -221,3 +232,8 @@ class UnitOfWork:
             body = {"code": answer.code, "message": answer.message, "fields": dict(answer.fields)}
             stored = StoredReply(request.digest, self.now, answer.kind.value, encode(body))
         self.replies.add(self.batch, str(request.principal), request.key, stored)
+
+
+def _may_change(answer: Answer) -> bool:
+    """Refusals of load and authentication are not stored: the same request may succeed in a moment."""
+    return isinstance(answer, Refused) and answer.kind in {Kind.TOO_MANY, Kind.UNAUTHENTICATED}

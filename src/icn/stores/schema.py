@@ -9,17 +9,11 @@ from typing import ClassVar
 from icn.kernel.errors import Fault
 from icn.kernel.ids import Did
 from icn.stores import keyspace
-from icn.stores.kv import Batch, Reader
+from icn.stores.kv import Batch, Reader, StoreNewer
 
 FORMAT_VERSION = 1
 _VERSION = keyspace.about("format")
 _OWNER = keyspace.about("owner")
-
-
-class StoreNewer(Fault):
-    """Written by a later release."""
-
-    code: ClassVar[str] = "store.newer_format"
 
 
 class ForeignStore(Fault):

@@ -19,6 +19,8 @@ class MeshTerms:
     """How long bids are taken; the same number stands in the announcement."""
     attempts_max: int
     """The configuration's `job_retry_count`: the most attempts a job gets."""
+    bid_renewal: Duration = Duration(15_000)
+    """When the window brought no offer the job is announced again this often; a late offer is taken at once."""
     retry_pause: Duration = Duration(200)
     """Before the second attempt; doubles from there."""
     retry_pause_max: Duration = Duration(30_000)

@@ -77,7 +77,7 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
                 return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), (assignee,))]
             if now >= job.spec.deadline:
                 return [_rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
-            closes_at = min(later(now, terms.bid_window), job.spec.deadline)
+            closes_at = min(later(now, terms.bid_renewal), job.spec.deadline)
             return [BiddingOpened(job_id, job.attempt, closes_at)]
         case ReopenBidding(job_id):
             job = open_job(mesh, job_id, context)

@@ -1,0 +1,159 @@
+"""Content blocks: stored here, served to peers, fetched from them by name and believed only when the name fits.
+
+A fetch asks one source at a time, chunk by chunk, and goes on to the next source when one does not have it, sends what
+cannot be, falls silent or leaves. Whoever waits is told once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from icn.kernel import limits
+from icn.kernel.encoding import decode
+from icn.kernel.errors import Invalid, Kind, PeerViolation, Refusal
+from icn.kernel.ids import DAG_CBOR, Cid, Did
+from icn.kernel.instant import Duration, Instant, later
+from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
+from icn.services.work import UnitOfWork
+from icn.stores import blocks, keyspace
+from icn.stores.blocks import ContentMeta
+
+Waiter = Callable[[UnitOfWork, bool], None]
+"""Told whether the content is here now."""
+
+
+class ContentNotFound(Refusal):
+    """Neither here nor at a connected peer."""
+
+    code = "dag.not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, cid: Cid) -> None:
+        self.cid = str(cid)
+        super().__init__(f"{cid} is neither here nor at a connected peer")
+
+
+@dataclass(slots=True)
+class _Fetching:
+    sources: list[Did]
+    """Not asked yet."""
+    waiters: list[Waiter]
+    current: Did | None = None
+    buffer: bytearray = field(default_factory=bytearray)
+    heard_at: Instant = Instant(0)
+
+
+@dataclass(slots=True)
+class ContentService:
+    """Owns the fetches under way."""
+
+    patience: Duration
+    _fetches: dict[Cid, _Fetching] = field(default_factory=dict)
+
+    def has(self, work: UnitOfWork, cid: Cid) -> bool:
+        """Whether the block is stored, or comes with this batch."""
+        return work.get(keyspace.block(cid)) is not None
+
+    def store(
+        self, work: UnitOfWork, data: bytes, codec: int, *, pinned: bool, lifetime: Duration | None = None
+    ) -> Cid:
+        """Keep a content block; one that is here already stays as it is.
+
+        Raises:
+            Invalid: too large, or not strict DAG-CBOR though called so.
+        """
+        if len(data) > limits.CONTENT_BYTES_MAX:
+            raise Invalid("content", f"{len(data)} bytes; at most {limits.CONTENT_BYTES_MAX} are stored in one block")
+        if codec == DAG_CBOR:
+            decode(data)
+        cid = Cid.of(data, codec)
+        if not self.has(work, cid):
+            expires = None if lifetime is None else later(work.wall, lifetime)
+            blocks.put_content(work.batch, cid, data, ContentMeta(len(data), work.wall, pinned, expires))
+        return cid
+
+    def fetch(self, work: UnitOfWork, cid: Cid, sources: list[Did], waiter: Waiter) -> None:
+        """Tell `waiter` when the content is here, or cannot be had from `sources`."""
+        if self.has(work, cid):
+            waiter(work, True)
+            return
+        fetching = self._fetches.get(cid)
+        if fetching is not None:
+            fetching.waiters.append(waiter)
+            fetching.sources += [source for source in sources if source not in fetching.sources]
+            return
+        if len(self._fetches) >= limits.FETCHES_IN_FLIGHT_MAX:
+            waiter(work, False)
+            return
+        self._fetches[cid] = _Fetching(list(sources), [waiter])
+        self._ask_next(work, cid)
+
+    def receive(self, work: UnitOfWork, peer: Did, message: ContentMessage) -> None:
+        """A content message of a peer."""
+        match message:
+            case Fetch(cid, offset):
+                self._serve(work, peer, cid, offset)
+            case Chunk():
+                self._take(work, peer, message)
+            case NotHere(cid):
+                fetching = self._fetches.get(cid)
+                if fetching is not None and fetching.current == peer:
+                    self._ask_next(work, cid)
+
+    def peer_gone(self, work: UnitOfWork, peer: Did) -> None:
+        """Go on with other sources."""
+        for cid in [cid for cid, fetching in self._fetches.items() if fetching.current == peer]:
+            self._ask_next(work, cid)
+
+    def tick(self, work: UnitOfWork) -> None:
+        """Go on with other sources where the current one fell silent."""
+        for cid, fetching in list(self._fetches.items()):
+            if work.wall >= later(fetching.heard_at, self.patience):
+                self._ask_next(work, cid)
+
+    def wake_at(self) -> Instant | None:
+        """When `tick` has something to do."""
+        return min((later(f.heard_at, self.patience) for f in self._fetches.values()), default=None)
+
+    def _serve(self, work: UnitOfWork, peer: Did, cid: Cid, offset: int) -> None:
+        data = work.get(keyspace.block(cid))
+        if data is None or not 0 <= offset <= len(data):
+            work.send(peer, NotHere(cid))
+            return
+        chunk = data[offset : offset + limits.CHUNK_BYTES_MAX]
+        work.send(peer, Chunk(cid, offset, len(data), chunk))
+
+    def _take(self, work: UnitOfWork, peer: Did, chunk: Chunk) -> None:
+        fetching = self._fetches.get(chunk.cid)
+        if fetching is None or fetching.current != peer or chunk.offset != len(fetching.buffer):
+            return  # an answer that comes too late, or twice
+        if not 0 <= chunk.total <= limits.CONTENT_BYTES_MAX or len(fetching.buffer) + len(chunk.data) > chunk.total:
+            raise PeerViolation("a content block is within its bound")
+        if not chunk.data and chunk.total != len(fetching.buffer):
+            raise PeerViolation("a chunk brings something")
+        fetching.buffer += chunk.data
+        fetching.heard_at = work.wall
+        if len(fetching.buffer) < chunk.total:
+            work.send(peer, Fetch(chunk.cid, len(fetching.buffer)))
+            return
+        data = bytes(fetching.buffer)
+        if not chunk.cid.names(data):
+            self._ask_next(work, chunk.cid)
+            raise PeerViolation("content has the name it is sent under")
+        blocks.put_content(
+            work.batch, chunk.cid, data, ContentMeta(len(data), work.wall, pinned=False, expires_at=None)
+        )
+        self._end(work, chunk.cid, found=True)
+
+    def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:
+        fetching = self._fetches[cid]
+        if not fetching.sources:
+            self._end(work, cid, found=False)
+            return
+        fetching.current = fetching.sources.pop(0)
+        fetching.buffer.clear()
+        fetching.heard_at = work.wall
+        work.send(fetching.current, Fetch(cid, 0))
+
+    def _end(self, work: UnitOfWork, cid: Cid, *, found: bool) -> None:
+        for waiter in self._fetches.pop(cid).waiters:
+            waiter(work, found)

@@ -1,0 +1,150 @@
+"""Answers callers' commands: who may ask, what is decided, what is said back.
+
+The operator's principal is the node itself, so what it pays comes from the node's own account; a member pays from its
+own. Nobody pays from somebody else's (semantics §4).
+"""
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from icn.domain.federation.commands import AdmitNode, FoundFederation
+from icn.domain.federation.refusals import NotInFederation
+from icn.domain.federation.rules import decide as decide_federation
+from icn.domain.ledger.commands import Endowment, OpenAccount, Transfer
+from icn.domain.ledger.events import Transferred, TransferSent
+from icn.domain.ledger.rules import account_at, available
+from icn.domain.ledger.rules import decide as decide_ledger
+from icn.domain.records import Envelope
+from icn.kernel.errors import Kind, Refusal
+from icn.kernel.instant import Duration
+from icn.kernel.mana import Mana
+from icn.services.answers import Answer, Done, refused
+from icn.services.commands import (
+    Admit,
+    Cancel,
+    FetchContent,
+    Found,
+    NodeCommand,
+    OpenAccountFor,
+    Pay,
+    PutContent,
+    Submit,
+)
+from icn.services.content import ContentNotFound, ContentService
+from icn.services.federation import open_own_account
+from icn.services.inputs import Request
+from icn.services.mesh import NONCE_BYTES, HomeService
+from icn.services.peers import Peers
+from icn.services.ports import Entropy
+from icn.services.work import UnitOfWork
+
+
+class NotTheOperator(Refusal):
+    """A command about the node itself."""
+
+    code = "access.operator_only"
+    kind = Kind.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("only the node's operator may do this")
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """Knows the services a command may need."""
+
+    entropy: Entropy
+    home: HomeService
+    content: ContentService
+    peers: Peers
+
+    def take(self, work: UnitOfWork, request: Request) -> None:
+        """Answer `request`, now or when what it waits for is there."""
+        envelope = Envelope(request.principal, None, request.key, request.correlation, None)
+        if isinstance(request.command, FetchContent):
+            self._fetch(work, request, request.command)
+            return
+        answer: Answer
+        try:
+            answer = Done(self._decide(work, request, request.command, envelope))
+        except Refusal as refusal:
+            answer = refused(refusal)
+        work.answer(request, answer, recorded=isinstance(answer, Done))
+
+    def _decide(self, work: UnitOfWork, request: Request, command: NodeCommand, envelope: Envelope) -> dict[str, Any]:
+        match command:
+            case Found(name, founders, policy):
+                found = FoundFederation(name, founders, policy)
+                work.record(decide_federation(work.state.federation, found, work.context()), envelope)
+                open_own_account(work)
+                return {"federation": name}
+            case Admit(node):
+                self._only_operator(work, request)
+                work.record(decide_federation(work.state.federation, AdmitNode(node), work.context()), envelope)
+                return {"node": str(node), "admitted": True}
+            case OpenAccountFor():
+                self._only_operator(work, request)
+                return self._open_account(work, command, envelope)
+            case Pay():
+                return self._pay(work, request, command, envelope)
+            case PutContent(data, codec, pinned, lifetime_ms):
+                lifetime = None if lifetime_ms is None else Duration(lifetime_ms)
+                cid = self.content.store(work, data, codec, pinned=pinned, lifetime=lifetime)
+                return {"cid": str(cid), "size": len(data)}
+            case Submit(spec, given):
+                _in_federation(work)
+                job = self.home.submit(work, spec, given, self.entropy.bytes(NONCE_BYTES), envelope)
+                return {"job_id": str(job), "status": "bidding", "held": spec.price_held}
+            case Cancel(job):
+                self.home.cancel(work, job, envelope)
+                return {"job_id": str(job), "status": "cancelled"}
+            case FetchContent():
+                return {}
+            case _:
+                assert_never(command)
+
+    @staticmethod
+    def _only_operator(work: UnitOfWork, request: Request) -> None:
+        if request.principal != work.did:
+            raise NotTheOperator
+
+    @staticmethod
+    def _open_account(work: UnitOfWork, command: OpenAccountFor, envelope: Envelope) -> dict[str, Any]:
+        _in_federation(work)
+        context = work.context()
+        endowment = work.state.endowment(context) or Endowment(Mana(0), Mana(0), 0)
+        opened = decide_ledger(work.state.ledger, OpenAccount(command.owner, endowment), context)
+        work.record(opened, envelope)
+        return {"did": str(command.owner), "home": str(work.did), "balance": endowment.granted}
+
+    @staticmethod
+    def _pay(work: UnitOfWork, request: Request, command: Pay, envelope: Envelope) -> dict[str, Any]:
+        _in_federation(work)
+        transfer = Transfer(request.principal, command.payee, command.amount, command.note)
+        events = decide_ledger(work.state.ledger, transfer, work.context())
+        work.record(events, envelope)
+        moved = events[-1]
+        number = moved.number if isinstance(moved, Transferred | TransferSent) else 0
+        payer = account_at(work.state.ledger, request.principal, work.did)
+        return {
+            "transfer": f"{work.did}/{number}",
+            "from": str(request.principal),
+            "to": str(command.payee),
+            "amount": command.amount,
+            "status": "in_transit" if isinstance(moved, TransferSent) else "done",
+            "balance": available(payer, work.now),
+        }
+
+    def _fetch(self, work: UnitOfWork, request: Request, command: FetchContent) -> None:
+        def answer(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
+            result: Answer = Done({"cid": str(command.cid)}) if found else refused(ContentNotFound(command.cid))
+            later_work.answer(request, result, recorded=False)
+
+        self.content.fetch(work, command.cid, [view.did for view in self.peers.greeted()], answer)
+
+
+def _in_federation(work: UnitOfWork) -> None:
+    """Raise `NotInFederation` until this node's feed has begun."""
+    member = work.state.federation.members.get(work.did)
+    if member is None or not member.joined:
+        raise NotInFederation

@@ -1,0 +1,338 @@
+"""The one writer: a batch of inputs in, one durable commit, then answers and effects out.
+
+```
+ stamp ─> decide ─> (apply) ─> seal one block ─> commit ─> answers, effects
+            │                                      │
+            └ a refusal: only its answer is kept   └ a fault: nothing left the node; the state is loaded from the store
+                                                     before the next input, which also finds out whether an uncertain
+                                                     commit happened
+```
+
+Whatever waits goes into one block and one commit (group commit). Blocks of peers come first in a batch, so that our own
+block is dated, and linked, after them. No effect leaves before its cause is on disk.
+
+Not here: threads, queues, sockets (node.writer and node.drivers); the simulator calls `handle` directly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from icn.kernel.encoding import decode
+from icn.kernel.errors import Kind, PeerViolation, Refusal, require
+from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
+from icn.kernel.signing import Signer
+from icn.protocol.codec import decode_message
+from icn.protocol.messages import (
+    MESH_PROTOCOL,
+    Acknowledged,
+    Announce,
+    AssignmentRefused,
+    AssignmentSent,
+    BidDeclined,
+    BidOffered,
+    Blocks,
+    Chunk,
+    ExecutionBegun,
+    ExecutionCancelled,
+    Fetch,
+    Heads,
+    Hello,
+    JobAnnounced,
+    MeshMessage,
+    Message,
+    NotHere,
+    OutputPledged,
+    ReceiptSent,
+    Want,
+)
+from icn.services import rows
+from icn.services.answers import Answer, Done, Refused, Reply, refused
+from icn.services.content import ContentService
+from icn.services.dispatch import Dispatch
+from icn.services.effects import Disconnect, Effect, Send
+from icn.services.executing import ExecutorService
+from icn.services.federation import join_when_caught_up, take_what_is_due
+from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.mesh import HomeService
+from icn.services.peers import Peers
+from icn.services.ports import Clock, Entropy
+from icn.services.replication import RecordsRefused, ReplicationService
+from icn.services.settings import NodeTerms
+from icn.services.state import State
+from icn.services.work import UnitOfWork
+from icn.stores.kv import Fence, KeyValueStore
+from icn.stores.outbox import Outbox
+from icn.stores.replies import Replies, StoredReply
+from icn.stores.schema import check_or_claim
+
+
+class KeyReused(Refusal):
+    """A request key stands for one request."""
+
+    code = "request.key_reused"
+    kind = Kind.CONFLICT
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"the request key {key!r} was used for another request: choose a new one")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one batch led to. All of it is durable."""
+
+    replies: list[Reply]
+    effects: list[Effect]
+    wake_at: Instant | None
+    """When the engine wants a `Tick`, if nothing else happens before."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """One node's state and the services that change it. Not for two threads."""
+
+    store: KeyValueStore
+    clock: Clock
+    signer: Signer
+    terms: NodeTerms
+    fence: Fence
+    state: State
+    outbox: Outbox
+    replies: Replies
+    peers: Peers
+    replication: ReplicationService
+    content: ContentService
+    home: HomeService
+    executor: ExecutorService
+    dispatch: Dispatch
+    _stale: bool = False
+    """The live state is ahead of the store: a commit failed, or a block was refused half applied."""
+    _resumed: bool = field(default=False)
+
+    @classmethod
+    def open(
+        cls, *, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms
+    ) -> "Engine":
+        """Become the author of the store and load its state.
+
+        Raises:
+            StoreNewer, ForeignStore: the store is not for this program or this key.
+            InvariantBroken: its rows and its journal do not belong together.
+        """
+        first = check_or_claim(store, signer.did)
+        fence = store.claim()
+        if first.operations:
+            store.commit(first, fence)
+        peers = Peers()
+        content = ContentService(terms.replication.answer_patience)
+        home = HomeService(terms, peers, content)
+        return cls(
+            store=store,
+            clock=clock,
+            signer=signer,
+            terms=terms,
+            fence=fence,
+            state=rows.load(store),
+            outbox=Outbox.load(store),
+            replies=Replies.load(store),
+            peers=peers,
+            replication=ReplicationService(terms, peers),
+            content=content,
+            home=home,
+            executor=ExecutorService(terms, peers, content),
+            dispatch=Dispatch(entropy, home, content, peers),
+        )
+
+    @property
+    def did(self) -> Did:
+        """This node."""
+        return self.signer.did
+
+    def handle(self, inputs: Sequence[Input]) -> Outcome:
+        """Take a batch. All of it is durable when this returns; nothing of it is when this raises a `Fault`.
+
+        After a fault the callers of the batch must be told that they do not know; with their request keys they may ask
+        again.
+        """
+        arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
+        work, violations = self._take_blocks(arriving)
+        if not self._resumed:
+            self._resumed = True
+            self.home.resume(work)
+            self.executor.resume(work)
+        self._stale, self._resumed = True, False  # until the commit has succeeded
+        for input_ in inputs:
+            if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
+                self._take(work, input_, violations)
+        self._round_off(work)
+        replies = work.finish()
+        if len(work.batch):
+            self.store.commit(work.batch, self.fence)
+        self._stale, self._resumed = False, True
+        effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in violations)]
+        return Outcome(replies, effects, self._wake_at())
+
+    def _take_blocks(self, arriving: list[Received]) -> tuple[UnitOfWork, list[tuple[Did, str]]]:
+        """Begin a unit of work with the blocks that came. Nothing else has been touched when one must be taken back."""
+        while True:
+            if self._stale:
+                self.state = rows.load(self.store)
+                self.outbox = Outbox.load(self.store)
+                self.replies = Replies.load(self.store)
+                self._stale = False
+            wall = self.clock.now()
+            now = max(wall, self.state.feeds.latest_time())
+            work = UnitOfWork(self.state, self.store, self.signer, self.outbox, self.replies, now, wall)
+            violations: list[tuple[Did, str]] = []
+            try:
+                self.replication.release(work)
+                for input_ in arriving:
+                    self._take(work, input_, violations)
+            except RecordsRefused:
+                # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
+                # remembered as refused; each turn refuses one more, so this ends.
+                self._stale = True
+                continue
+            return work, violations
+
+    def _round_off(self, work: UnitOfWork) -> None:
+        """What follows from the inputs, in a fixed order, until nothing more follows."""
+        if work.accepted:
+            take_what_is_due(work)
+        if join_when_caught_up(work, self.peers, self.terms):
+            take_what_is_due(work)
+        self.home.tick(work)
+        self.executor.tick(work)
+        self.content.tick(work)
+        self._drain_local(work)
+        self.replication.tick(work)
+        work.seal()
+        self.replication.acknowledge(work)
+        self.replication.announce(work)
+
+    def _take(self, work: UnitOfWork, input_: Input, violations: list[tuple[Did, str]]) -> None:
+        try:
+            self._take_one(work, input_)
+            self._drain_local(work)
+        except RecordsRefused:
+            raise
+        except PeerViolation as violation:
+            require(isinstance(input_, Received), "only a peer breaks the protocol")
+            if isinstance(input_, Received):
+                violations.append((input_.peer, str(violation)))
+                self._lose(work, input_.peer)
+
+    def _take_one(self, work: UnitOfWork, input_: Input) -> None:
+        match input_:
+            case Request():
+                self._answer(work, input_)
+            case PeerUp(peer):
+                self.replication.greet(work, peer)
+            case PeerDown(peer):
+                self._lose(work, peer)
+            case Received(peer, message):
+                self._receive(work, peer, message)
+            case Executed(request, outcome):
+                self.executor.take_outcome(work, request, outcome)
+            case Tick():
+                pass
+            case _:
+                assert_never(input_)
+
+    def _lose(self, work: UnitOfWork, peer: Did) -> None:
+        self.replication.part(peer)
+        self.executor.peer_gone(peer)
+        self.content.peer_gone(work, peer)
+        self.home.peer_gone(work, peer)
+
+    def _receive(self, work: UnitOfWork, peer: Did, message: Message) -> None:
+        match message:
+            case Fetch() | Chunk() | NotHere():
+                if self.peers.is_here(peer):
+                    self.content.receive(work, peer, message)
+            case Hello():
+                self.replication.receive(work, peer, message)
+                if self.peers.is_here(peer):
+                    self._welcome(work, peer, executes=message.executes)
+            case Heads() | Want() | Blocks() | Announce():
+                self.replication.receive(work, peer, message)
+            case _:
+                if self.peers.is_here(peer):
+                    self._receive_mesh(work, peer, message)
+
+    def _welcome(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
+        """A peer of our federation is here: what waits for it goes out again."""
+        for encoded in self.outbox.messages_for(peer):
+            work.effects.append(Send(peer, decode_message(MESH_PROTOCOL, encoded)))
+        self.home.peer_here(work, peer, executes=executes)
+        self.executor.peer_here(work, peer)
+
+    def _receive_mesh(self, work: UnitOfWork, peer: Did, message: MeshMessage) -> None:
+        match message:
+            case JobAnnounced():
+                if self.terms.executor.capacity:
+                    self.executor.take_announcement(work, peer, message)
+            case AssignmentSent():
+                self.executor.take_assignment(work, peer, message)
+            case ExecutionCancelled():
+                self.executor.take_cancellation(work, peer, message)
+            case BidOffered():
+                self.home.take_bid(work, peer, message)
+            case BidDeclined():
+                self.home.take_decline(work, peer, message)
+            case ExecutionBegun():
+                self.home.take_start(work, peer, message)
+            case AssignmentRefused():
+                self.home.take_refusal(work, peer, message)
+            case ReceiptSent():
+                self.home.take_receipt(work, peer, message)
+            case Acknowledged(number):
+                self.outbox.remove(work.batch, peer, number)
+            case OutputPledged():
+                raise PeerViolation("no job here asks for commitments")
+            case _:
+                assert_never(message)
+
+    def _drain_local(self, work: UnitOfWork) -> None:
+        """Messages of this node to itself: home and executor in one."""
+        while work.local:
+            message = work.local.popleft()
+            match message:
+                case Fetch() | Chunk() | NotHere():
+                    self.content.receive(work, self.did, message)
+                case Hello() | Heads() | Want() | Blocks() | Announce():
+                    require(condition=False, what_must_hold="a node does not replicate with itself")
+                case _:
+                    self._receive_mesh(work, self.did, message)
+
+    def _answer(self, work: UnitOfWork, request: Request) -> None:
+        if request.key:
+            given = work.answer_given(request)
+            if given is None:
+                stored = self.replies.get(self.store, str(request.principal), request.key)
+                given = None if stored is None else (stored.request, _from_stored(stored))
+            if given is not None:
+                digest, answer = given
+                same = digest == request.digest
+                work.answer_again(request, answer if same else refused(KeyReused(request.key)))
+                return
+        self.dispatch.take(work, request)
+
+    def _wake_at(self) -> Instant | None:
+        own = [e for e in self.state.mesh.executions.values() if e.executor == self.did]
+        moments = (
+            self.home.wake_at(),
+            self.executor.wake_at(own),
+            self.content.wake_at(),
+            self.replication.wake_at(self.clock.now()),
+        )
+        return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _from_stored(stored: StoredReply) -> Answer:
+    body = decode(stored.body)
+    if not stored.kind:
+        return Done(body)
+    return Refused(Kind(stored.kind), body["code"], body["message"], body["fields"])

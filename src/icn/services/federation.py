@@ -1,0 +1,66 @@
+"""What a node does of its own accord once blocks have come: join, be endowed, claim what is in transit to it."""
+
+from icn.domain.federation.commands import JoinFederation
+from icn.domain.federation.refusals import AdmissionNeeded
+from icn.domain.federation.rules import decide as decide_federation
+from icn.domain.ledger.commands import ClaimTransfer, EndowAccount, Endowment, OpenAccount, ReturnTransfer
+from icn.domain.ledger.rules import decide as decide_ledger
+from icn.domain.records import Event
+from icn.kernel.mana import Mana
+from icn.services.peers import Peers
+from icn.services.settings import NodeTerms
+from icn.services.work import NODE_ITSELF, UnitOfWork
+
+
+def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> bool:
+    """Begin this node's feed once the genesis and all that greeted peers have is here. Whether it did.
+
+    Not before: a block names the newest blocks its author knows, and a newcomer should know them.
+    """
+    state = work.state
+    federation = state.federation.federation
+    member = state.federation.members.get(work.did)
+    if federation is None or (member is not None and member.joined):
+        return False
+    behind = any(
+        count > state.feeds.next_sequence(author) for view in peers.greeted() for author, count in view.counts.items()
+    )
+    if behind or not peers.greeted():
+        return False
+    try:
+        joined = decide_federation(state.federation, JoinFederation(terms.agent), work.context())
+    except AdmissionNeeded:
+        return False  # it waits; `services.health` says for what
+    work.record(joined, NODE_ITSELF)
+    open_own_account(work)
+    return True
+
+
+def open_own_account(work: UnitOfWork) -> None:
+    """The node's own account: with grant and regeneration where the node is admitted, empty where it is not yet."""
+    if work.state.ledger.account(work.did, work.did) is None:
+        context = work.context()
+        endowment = work.state.endowment(context) or Endowment(Mana(0), Mana(0), 0)
+        # Asked for whether or not another node happens to keep an account of ours already: this is its own home.
+        opened = decide_ledger(work.state.ledger, OpenAccount(work.did, endowment), context)
+        work.record(opened)
+
+
+def take_what_is_due(work: UnitOfWork) -> None:
+    """Endowment after admission, transfers to claim, transfers to take back."""
+    context = work.context()
+    ledger = work.state.ledger
+    own = ledger.account(work.did, work.did)
+    endowment = work.state.endowment(context)
+    if own is not None and not own.endowed and endowment is not None and endowment.granted + endowment.rate > 0:
+        work.record(decide_ledger(ledger, EndowAccount(work.did, endowment), context))
+    for transit in list(ledger.transits.values()):
+        events: list[Event] = []
+        confirmed = context.ancestry.confirms(transit.payer_home, transit.sent_at_sequence)
+        if transit.payee_home == work.did and transit.declined_at_sequence is None and confirmed:
+            claim = ClaimTransfer(transit.payer_home, transit.number)
+            events = [*decide_ledger(ledger, claim, work.context())]
+        elif transit.payer_home == work.did and transit.declined_at_sequence is not None:
+            events = [*decide_ledger(ledger, ReturnTransfer(transit.number), work.context())]
+        if events:
+            work.record(events)

@@ -1,0 +1,357 @@
+"""A job at its home: from submission to settlement or rollback (semantics §5).
+
+The rules (`domain.mesh`) decide; this service brings the facts to them — offers, receipts, absent executors, times that
+ran out — and what they decided to the ledger and the peers. Bids are soft state: after a crash bidding opens again.
+Assignments and cancellations go through the outbox.
+"""
+
+import heapq
+from dataclasses import dataclass, field, replace
+
+from icn.domain.ledger.commands import HoldMana, ReleaseHold, SettleHold
+from icn.domain.ledger.model import HoldId
+from icn.domain.ledger.rules import account_at
+from icn.domain.ledger.rules import decide as decide_ledger
+from icn.domain.mesh import placement
+from icn.domain.mesh.commands import (
+    CancelJob,
+    CloseBidding,
+    ExpireJob,
+    GiveUpAttempt,
+    MeshCommand,
+    NoteStart,
+    Offer,
+    ReopenBidding,
+    SubmitJob,
+    TakeReceipt,
+)
+from icn.domain.mesh.events import (
+    BiddingOpened,
+    JobAssigned,
+    JobCompleted,
+    JobRolledBack,
+    JobSubmitted,
+    MeshEvent,
+)
+from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
+from icn.domain.mesh.papers import open_bid, open_receipt, seal_assignment
+from icn.domain.mesh.rules import decide
+from icn.domain.records import Envelope, Event
+from icn.kernel import limits
+from icn.kernel.errors import Invalid, PeerViolation, require
+from icn.kernel.ids import RAW, Did, JobId
+from icn.kernel.instant import Instant, later
+from icn.protocol.messages import (
+    Acknowledged,
+    AssignmentRefused,
+    AssignmentSent,
+    BidDeclined,
+    BidOffered,
+    ExecutionBegun,
+    ExecutionCancelled,
+    JobAnnounced,
+    ReceiptSent,
+)
+from icn.services import rows
+from icn.services.content import ContentService
+from icn.services.peers import Peers
+from icn.services.settings import NodeTerms
+from icn.services.work import NODE_ITSELF, UnitOfWork
+
+NONCE_BYTES = 16
+
+
+@dataclass(slots=True)
+class _Bidding:
+    """Offers for one attempt, by executor, and who said that none will come."""
+
+    attempt: int
+    offers: dict[Did, Offer] = field(default_factory=dict)
+    declined: dict[Did, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class HomeService:
+    """Owns the biddings under way and the times at which jobs fall due."""
+
+    terms: NodeTerms
+    peers: Peers
+    content: ContentService
+    _biddings: dict[JobId, _Bidding] = field(default_factory=dict)
+    _due: list[tuple[Instant, JobId]] = field(default_factory=list)
+    """A heap; entries that no longer hold are dropped when they come up."""
+    _absent: dict[Did, Instant] = field(default_factory=dict)
+    """Executors with an attempt of ours that are not connected, and since when."""
+
+    def resume(self, work: UnitOfWork) -> None:
+        """After a start: every open job of this home falls due again; executors count as absent until they come."""
+        self._biddings.clear()
+        self._due.clear()
+        self._absent.clear()
+        for job in work.state.mesh.jobs.values():
+            if job.home == work.did:
+                self._watch(job)
+                for assignee in job.assignees:
+                    if assignee.executor != work.did:
+                        self._absent[assignee.executor] = work.wall
+
+    def submit(self, work: UnitOfWork, spec: JobSpec, input_bytes: bytes, nonce: bytes, envelope: Envelope) -> JobId:
+        """Open a job paid by the envelope's principal. Raises a `Refusal`."""
+        payer = envelope.principal
+        require(payer is not None, "a job is submitted by somebody")
+        if payer is None:
+            return JobId.of(work.did, nonce)
+        if input_bytes and spec.input_cid is not None:
+            raise Invalid("input", "either inline or by CID")
+        if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
+            spec = replace(spec, input=input_bytes)
+        else:
+            cid = self.content.store(work, input_bytes, RAW, pinned=False)
+            spec = replace(spec, input=b"", input_cid=cid)
+        context = work.context()
+        account_at(work.state.ledger, payer, work.did)
+        submitted, opened = decide(work.state.mesh, SubmitJob(nonce, payer, spec), context, self.terms.mesh)
+        job_id = JobId.of(work.did, nonce)
+        hold = decide_ledger(work.state.ledger, HoldMana(HoldId(job_id.data), payer, spec.price_held), context)
+        work.record([submitted, *hold, opened], envelope)
+        self._follow(work, [submitted, opened])
+        return job_id
+
+    def cancel(self, work: UnitOfWork, job_id: JobId, envelope: Envelope) -> None:
+        """Give up a job of the envelope's principal. Raises a `Refusal`."""
+        if envelope.principal is not None:
+            self._decide(work, CancelJob(job_id, envelope.principal), envelope)
+
+    def take_bid(self, work: UnitOfWork, peer: Did, message: BidOffered) -> None:
+        """An executor offers."""
+        try:
+            bid = open_bid(message.bid)
+        except Invalid as error:
+            raise PeerViolation(f"a bid is genuine: {error}") from error
+        if bid.executor != peer or bid.home != work.did:
+            raise PeerViolation("an executor bids for itself, at the job's home")
+        bidding = self._bidding_of(work, bid.job, bid.attempt)
+        accounts = work.state.ledger.accounts_of(peer)
+        member = work.state.federation.members.get(peer)
+        if bidding is None or not accounts or member is None or not member.joined:
+            return  # too late, or an executor that cannot be paid yet
+        if len(bidding.offers) < limits.BIDS_PER_ATTEMPT_MAX:
+            bidding.declined.pop(peer, None)
+            bidding.offers[peer] = Offer(bid, accounts[0].home)
+        self._close_if_all_answered(work, bid.job)
+
+    def take_decline(self, work: UnitOfWork, peer: Did, message: BidDeclined) -> None:
+        """An executor says that no bid will come."""
+        bidding = self._bidding_of(work, message.job, message.attempt)
+        if bidding is not None and peer not in bidding.offers:
+            bidding.declined[peer] = None
+            self._close_if_all_answered(work, message.job)
+
+    def take_start(self, work: UnitOfWork, peer: Did, message: ExecutionBegun) -> None:
+        """An executor has accepted its assignment durably."""
+        job = work.state.mesh.jobs.get(message.job)
+        if job is not None and job.home == work.did:
+            self._decide(work, NoteStart(message.job, message.attempt, peer))
+        work.send(peer, Acknowledged(message.number))
+
+    def take_refusal(self, work: UnitOfWork, peer: Did, message: AssignmentRefused) -> None:
+        """An executor cannot do what it offered."""
+        job = work.state.mesh.jobs.get(message.job)
+        if job is not None and job.home == work.did and job.attempt == message.attempt:
+            reason = f"declined by its executor: {message.reason[:200]}"
+            self._decide(work, GiveUpAttempt(message.job, peer, reason, counts_against_executor=True))
+        work.send(peer, Acknowledged(message.number))
+
+    def take_receipt(self, work: UnitOfWork, peer: Did, message: ReceiptSent) -> None:
+        """An executor is done. The output is fetched and checked before it is paid."""
+        try:
+            receipt = open_receipt(message.receipt)
+        except Invalid as error:
+            raise PeerViolation(f"a receipt is genuine: {error}") from error
+        if receipt.executor != peer or receipt.home != work.did:
+            raise PeerViolation("an executor sends its own receipts, to the job's home")
+        if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and self._is_current(work, receipt):
+
+            def settle(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
+                if found:
+                    self._settle(later_work, peer, message, receipt)
+                # Otherwise the receipt stays in the executor's outbox and comes again with it.
+
+            self.content.fetch(work, receipt.output, [peer], settle)
+        else:
+            self._settle(work, peer, message, receipt)
+
+    def peer_here(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
+        """A peer of the federation is connected: it may bid for what is open."""
+        self._absent.pop(peer, None)
+        if executes:
+            for job_id in list(self._biddings):
+                self._announce(work, work.state.mesh.jobs[job_id], [peer])
+
+    def peer_gone(self, work: UnitOfWork, peer: Did) -> None:
+        """An executor may have gone with an attempt of ours; and nobody waits for its bid any more."""
+        if any(job.home == work.did and job.assignee(peer) for job in work.state.mesh.jobs.values()):
+            self._absent[peer] = work.wall
+        for job_id in list(self._biddings):
+            self._close_if_all_answered(work, job_id)
+
+    def tick(self, work: UnitOfWork) -> None:
+        """Whatever fell due."""
+        while self._due and self._due[0][0] <= work.wall:
+            _, job_id = heapq.heappop(self._due)
+            job = work.state.mesh.jobs.get(job_id)
+            if job is not None and job.home == work.did:
+                self._fall_due(work, job)
+        for executor, since in list(self._absent.items()):
+            if work.wall >= later(since, self.terms.executor_absence):
+                del self._absent[executor]
+                self._give_up_on(work, executor)
+
+    def wake_at(self) -> Instant | None:
+        """When `tick` has something to do."""
+        moments = [later(since, self.terms.executor_absence) for since in self._absent.values()]
+        if self._due:
+            moments.append(self._due[0][0])
+        return min(moments, default=None)
+
+    # What follows from decisions
+
+    def _decide(self, work: UnitOfWork, command: MeshCommand, envelope: Envelope = NODE_ITSELF) -> list[MeshEvent]:
+        context = work.context()
+        events = decide(work.state.mesh, command, context, self.terms.mesh)
+        together: list[Event] = []
+        for event in events:
+            together.append(event)
+            together += self._money(work, event)
+        if together:
+            before = {
+                event.job: work.state.mesh.jobs[event.job] for event in events if isinstance(event, JobRolledBack)
+            }
+            work.record(together, envelope)
+            self._follow(work, events, before)
+        return events
+
+    @staticmethod
+    def _money(work: UnitOfWork, event: MeshEvent) -> list[Event]:
+        """The ledger's part of the same decision."""
+        ledger, context = work.state.ledger, work.context()
+        if isinstance(event, JobCompleted):
+            assignee = work.state.mesh.jobs[event.job].assignee(event.executor)
+            require(assignee is not None, "who completes a job was assigned it")
+            if assignee is None:
+                return []
+            hold = HoldId(event.job.data)
+            return [
+                *decide_ledger(ledger, SettleHold(hold, event.executor, assignee.executor_home, event.paid), context)
+            ]
+        if isinstance(event, JobRolledBack):
+            return [*decide_ledger(ledger, ReleaseHold(HoldId(event.job.data), event.reason[:200]), context)]
+        return []
+
+    def _follow(self, work: UnitOfWork, events: list[MeshEvent], before: dict[JobId, Job] | None = None) -> None:
+        """Effects of what was just recorded."""
+        for event in events:
+            match event:
+                case JobSubmitted():
+                    pass
+                case BiddingOpened(job_id, attempt):
+                    self._biddings[job_id] = _Bidding(attempt)
+                    job = work.state.mesh.jobs[job_id]
+                    self._watch(job)
+                    self._announce(work, job, [work.did, *self.peers.executors()])
+                case JobAssigned(job_id):
+                    self._biddings.pop(job_id, None)
+                    job = work.state.mesh.jobs[job_id]
+                    self._watch(job)
+                    self._assign(work, job)
+                case JobRolledBack(job_id):
+                    self._biddings.pop(job_id, None)
+                    for assignee in (before or {})[job_id].assignees:
+                        number = work.outbox.reserve()
+                        attempt = (before or {})[job_id].attempt
+                        work.post(assignee.executor, number, ExecutionCancelled(number, job_id, attempt))
+                case _:
+                    job_now = work.state.mesh.jobs.get(event.job)
+                    if job_now is not None and job_now.home == work.did:
+                        self._watch(job_now)
+
+    def _watch(self, job: Job) -> None:
+        heapq.heappush(self._due, (min(job.due_at, job.spec.deadline), job.id))
+
+    def _fall_due(self, work: UnitOfWork, job: Job) -> None:
+        if work.wall < min(job.due_at, job.spec.deadline):
+            return  # an older entry; a newer one stands in the heap
+        if work.wall >= job.spec.deadline:
+            self._decide(work, ExpireJob(job.id))
+        elif job.status is Status.SUBMITTED:
+            self._decide(work, ReopenBidding(job.id))
+        elif job.status is Status.BIDDING:
+            self._close(work, job.id)
+        else:
+            for assignee in job.assignees:
+                reason = "no receipt by the attempt's deadline"
+                # Not held against the executor: the job, or our own link, may be to blame (semantics §5).
+                self._decide(work, GiveUpAttempt(job.id, assignee.executor, reason, counts_against_executor=False))
+
+    def _give_up_on(self, work: UnitOfWork, executor: Did) -> None:
+        for job in list(work.state.mesh.jobs.values()):
+            if job.home == work.did and job.assignee(executor) is not None:
+                reason = "the executor's connection was lost"
+                self._decide(work, GiveUpAttempt(job.id, executor, reason, counts_against_executor=False))
+
+    def _announce(self, work: UnitOfWork, job: Job, to: list[Did]) -> None:
+        window = max(0, job.due_at - work.wall)
+        for peer in to:
+            work.send(peer, JobAnnounced(job.id, job.attempt, window, job.spec))
+
+    def _assign(self, work: UnitOfWork, job: Job) -> None:
+        for assignee in job.assignees:
+            assignment = Assignment(
+                job.id, job.attempt, work.did, assignee.executor, assignee.price, job.due_at, job.spec
+            )
+            number = work.outbox.reserve()
+            sealed = seal_assignment(assignment, work.signer)
+            work.post(assignee.executor, number, AssignmentSent(number, sealed))
+            if assignee.executor != work.did and not self.peers.is_here(assignee.executor):
+                self._absent.setdefault(assignee.executor, work.wall)
+
+    def _bidding_of(self, work: UnitOfWork, job_id: JobId, attempt: int) -> _Bidding | None:
+        """The bidding under way, which a restart may have left to be made anew."""
+        job = work.state.mesh.jobs.get(job_id)
+        if job is None or job.home != work.did or job.status is not Status.BIDDING or job.attempt != attempt:
+            return None
+        return self._biddings.setdefault(job_id, _Bidding(attempt))
+
+    def _close_if_all_answered(self, work: UnitOfWork, job_id: JobId) -> None:
+        """The window closes early when every executor in reach has answered and one of them suits."""
+        bidding = self._biddings.get(job_id)
+        job = work.state.mesh.jobs.get(job_id)
+        if bidding is None or job is None:
+            return
+        expected = self.peers.executors() + ([work.did] if self.terms.executor.capacity else [])
+        answered = all(who in bidding.offers or who in bidding.declined for who in expected)
+        if answered and any(placement.is_eligible(job, offer) for offer in bidding.offers.values()):
+            self._close(work, job_id)
+
+    def _close(self, work: UnitOfWork, job_id: JobId) -> None:
+        bidding = self._biddings.get(job_id)
+        offers = tuple(bidding.offers.values()) if bidding is not None else ()
+        self._decide(work, CloseBidding(job_id, offers))
+
+    def _is_current(self, work: UnitOfWork, receipt: Receipt) -> bool:
+        job = work.state.mesh.jobs.get(receipt.job)
+        return job is not None and job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None
+
+    def _settle(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
+        """Decide what the receipt means, once per receipt; then the executor may forget it."""
+        key = _receipt_key(receipt)
+        if work.get(key) is None:
+            work.batch.put(key, b"")
+            self._decide(work, TakeReceipt(receipt, message.receipt))
+        work.send(peer, Acknowledged(message.number))
+
+
+def _receipt_key(receipt: Receipt) -> bytes:
+    """Marks a receipt as taken, so that one that comes again changes nothing."""
+    return rows.receipt_taken_key(receipt.job, receipt.attempt, receipt.executor)

@@ -1,0 +1,60 @@
+"""Who is connected, and what each said it has. Soft state: gone at a restart, learned anew."""
+
+from dataclasses import dataclass, field
+
+from icn.domain.dag.feeds import Clock
+from icn.kernel.errors import PeerViolation
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+from icn.protocol.messages import FeedCount
+
+
+@dataclass(slots=True)
+class PeerView:
+    """One connected peer."""
+
+    did: Did
+    greeted: bool = False
+    """Its `Hello` has come and its federation is ours."""
+    agent: str = ""
+    federation: Cid | None = None
+    counts: dict[Did, int] = field(default_factory=dict)
+    root: str = ""
+    executes: bool = False
+    wanted_at: Instant | None = None
+    """Since when an answer to our `Want` is awaited."""
+    quarantined: int = 0
+    """Blocks of its sending that wait in quarantine."""
+
+
+@dataclass(slots=True)
+class Peers:
+    """The connected peers, in order of connection."""
+
+    views: dict[Did, PeerView] = field(default_factory=dict)
+
+    def greeted(self) -> list[PeerView]:
+        """Peers of our federation."""
+        return [view for view in self.views.values() if view.greeted]
+
+    def executors(self) -> list[Did]:
+        """Peers of our federation that take jobs."""
+        return [view.did for view in self.views.values() if view.greeted and view.executes]
+
+    def is_here(self, did: Did) -> bool:
+        """Whether the peer is connected and of our federation."""
+        view = self.views.get(did)
+        return view is not None and view.greeted
+
+
+def feed_counts(clock: Clock) -> tuple[FeedCount, ...]:
+    """A clock as messages carry it."""
+    return tuple(FeedCount(author, count) for author, count in sorted(clock.items()))
+
+
+def clock_of_counts(counts: tuple[FeedCount, ...]) -> dict[Did, int]:
+    """Inverse of `feed_counts`. Raises `PeerViolation` for negative counts or a feed named twice."""
+    clock = {entry.author: entry.count for entry in counts}
+    if len(clock) != len(counts) or any(count < 0 for count in clock.values()):
+        raise PeerViolation("feeds are counted once each, from zero up")
+    return clock

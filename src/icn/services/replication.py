@@ -1,0 +1,444 @@
+"""Blocks in and out: greet, compare, ask for what is missing, verify, apply, pass on (semantics §2).
+
+```
+ PeerUp ──> Hello ──> (same federation?) ──> counts compared ──> Want ──> Blocks … until nothing is missing
+ a commit ─> Announce to every peer that has not sent the block itself; who lacks its ancestors asks with Want
+ now and then ─> Heads, which repairs whatever was lost on the way
+```
+
+One path for every block, wherever it comes from: size and form, name, signature, membership, sequence and previous,
+parents (else it waits in a bounded quarantine and the sender is asked), time, then every record against the rules. A
+block whose records its author was not entitled to is refused whole and remembered as such.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from icn.domain.context import EventRefused
+from icn.domain.dag.block import Block, parse_block
+from icn.domain.dag.feeds import Clock, merged_clock
+from icn.domain.federation.events import FederationFounded, NodeJoined
+from icn.domain.federation.state import name_genesis
+from icn.domain.records import Record, read_record
+from icn.kernel import limits
+from icn.kernel.errors import Invalid, PeerViolation
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant, later
+from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
+from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
+from icn.services.settings import NodeTerms
+from icn.services.state import Pairing, apply_event, check_event
+from icn.services.work import UnitOfWork
+from icn.stores import blocks, keyspace
+
+REFUSED_REMEMBERED_MAX = 4096
+
+
+class RecordsRefused(PeerViolation):
+    """A block with a record against the rules was partly applied: the batch must be done again without it."""
+
+    def __init__(self, cid: Cid, author: Did, rule: str) -> None:
+        self.cid = cid
+        self.author = author
+        super().__init__(f"block {cid} of {author} is against the rules: {rule}")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    block: Block
+    sender: Did
+    missing: Cid | None
+    """None: it waits for its own time."""
+
+
+@dataclass(slots=True)
+class Quarantine:
+    """Blocks whose ancestors are not here yet, or whose time has not come. Bounded in number, bytes and per peer."""
+
+    waiting: dict[Cid, _Waiting] = field(default_factory=dict)
+    size: int = 0
+
+    def add(self, entry: _Waiting, view: PeerView) -> bool:
+        """Whether there was room."""
+        if (
+            entry.block.cid in self.waiting
+            or len(self.waiting) >= limits.QUARANTINE_BLOCKS_MAX
+            or self.size + len(entry.block.data) > limits.QUARANTINE_BYTES_MAX
+            or view.quarantined >= limits.QUARANTINE_PER_PEER_MAX
+        ):
+            return False
+        self.waiting[entry.block.cid] = entry
+        self.size += len(entry.block.data)
+        view.quarantined += 1
+        return True
+
+    def release(self, arrived: Cid | None, wall: Instant, peers: Peers) -> list[_Waiting]:
+        """Take out what waited for the block `arrived`, or (None) for a time that has come."""
+        ready = [
+            entry
+            for entry in self.waiting.values()
+            if (entry.missing == arrived if arrived is not None else _time_has_come(entry, wall))
+        ]
+        for entry in ready:
+            del self.waiting[entry.block.cid]
+            self.size -= len(entry.block.data)
+            view = peers.views.get(entry.sender)
+            if view is not None:
+                view.quarantined -= 1
+        return ready
+
+    def drop_sender(self, sender: Did) -> None:
+        """Forget what a peer that left had sent; whoever has it will send it again."""
+        for cid in [cid for cid, entry in self.waiting.items() if entry.sender == sender]:
+            self.size -= len(self.waiting.pop(cid).block.data)
+
+
+def _time_has_come(entry: _Waiting, wall: Instant) -> bool:
+    return entry.missing is None and entry.block.header.time <= wall + limits.CLOCK_AHEAD_MS_MAX
+
+
+@dataclass(slots=True)
+class ReplicationService:
+    """Owns the quarantine and what is under way with peers."""
+
+    terms: NodeTerms
+    peers: Peers
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    refused: dict[Cid, None] = field(default_factory=dict)
+    """Blocks found to be against the rules, newest last."""
+    target: Cid | None = None
+    """The federation this node is joining, while it has no genesis."""
+    news_since: Instant | None = None
+    """When news came that we have not acknowledged."""
+    heads_sent_at: Instant = Instant(0)
+    equivocations: dict[tuple[Did, int], tuple[Cid, Cid]] = field(default_factory=dict)
+    """Seen: (author, sequence) to the two blocks. Both are kept as evidence."""
+
+    # Conversation
+
+    def greet(self, work: UnitOfWork, peer: Did) -> None:
+        """A peer is connected: say who we are."""
+        self.peers.views.pop(peer, None)
+        self.peers.views[peer] = PeerView(peer)
+        work.send(peer, self._hello(work))
+
+    def part(self, peer: Did) -> None:
+        """A peer is gone."""
+        self.peers.views.pop(peer, None)
+        self.quarantine.drop_sender(peer)
+
+    def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
+        """A feed message of a peer."""
+        view = self.peers.views.get(peer)
+        if view is None:
+            return  # it left while its message was in the queue
+        match message:
+            case Hello():
+                self._take_hello(work, view, message)
+                return
+            case _ if not view.greeted:
+                raise PeerViolation("a conversation begins with Hello")
+            case Heads(counts, root):
+                self._note(view, clock_of_counts(counts), root)
+                self._ask_if_behind(work, view)
+            case Want(counts):
+                self._answer_want(work, view, clock_of_counts(counts))
+            case Blocks(encoded, more):
+                view.wanted_at = None
+                progress = self._take_blocks(work, view, encoded)
+                if more and progress:
+                    self._want(work, view)
+                else:
+                    self._ask_if_behind(work, view, again=progress)
+            case Announce(encoded):
+                self._take_blocks(work, view, encoded)
+
+    def announce(self, work: UnitOfWork) -> None:
+        """Pass on the blocks that are new in this batch, to every peer but the one they came from."""
+        if not work.accepted:
+            return
+        for view in self.peers.greeted():
+            fresh = [
+                block
+                for block, source in work.accepted
+                if source != view.did and view.counts.get(block.header.author, 0) <= block.header.sequence
+            ]
+            for part in _parts(fresh):
+                work.send(view.did, Announce(tuple(block.data for block in part)))
+            for block in fresh:
+                view.counts[block.header.author] = max(
+                    view.counts.get(block.header.author, 0), block.header.sequence + 1
+                )
+
+    def release(self, work: UnitOfWork) -> None:
+        """Take blocks whose time has come."""
+        for entry in self.quarantine.release(None, work.wall, self.peers):
+            view = self.peers.views.get(entry.sender)
+            if view is not None:
+                self._accept(work, view, entry.block)
+
+    def tick(self, work: UnitOfWork) -> None:
+        """Anti-entropy and impatience."""
+        patience = self.terms.replication.answer_patience
+        for view in self.peers.greeted():
+            if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
+                view.wanted_at = None
+                self._ask_if_behind(work, view)
+        if work.wall >= later(self.heads_sent_at, self.terms.replication.anti_entropy):
+            self.heads_sent_at = work.wall
+            feeds = work.state.feeds
+            for view in self.peers.greeted():
+                work.send(view.did, Heads(feed_counts(feeds.clock()), feeds.root()))
+
+    def wake_at(self, wall: Instant) -> Instant | None:
+        """When `tick` or `acknowledge` has something to do."""
+        moments: list[Instant] = []
+        if self.peers.views:
+            moments.append(later(self.heads_sent_at, self.terms.replication.anti_entropy))
+            moments += [
+                later(view.wanted_at, self.terms.replication.answer_patience)
+                for view in self.peers.views.values()
+                if view.wanted_at is not None
+            ]
+        if self.news_since is not None:
+            moments.append(later(self.news_since, self.terms.replication.acknowledge_after))
+        if any(entry.missing is None for entry in self.quarantine.waiting.values()):
+            moments.append(later(wall, self.terms.replication.anti_entropy))
+        return min(moments, default=None)
+
+    def acknowledge(self, work: UnitOfWork) -> None:
+        """Author an empty block when news was seen a while ago and nothing else was to be said (semantics §2)."""
+        own = work.state.feeds.heads.get(work.did)
+        if own is None or not self._has_news(work, own.clock):
+            self.news_since = None
+            return
+        if self.news_since is None:
+            self.news_since = work.wall
+        due = later(self.news_since, self.terms.replication.acknowledge_after)
+        if work.wall >= due and work.state.federation.is_admitted(work.did, work.context().ancestry):
+            work.seal(acknowledge=True)
+            self.news_since = None
+
+    def in_sync(self, root: str) -> bool | None:
+        """Whether every peer last reported this root; None when nobody is there to compare with."""
+        views = self.peers.greeted()
+        return all(view.root == root for view in views) if views else None
+
+    def _hello(self, work: UnitOfWork) -> Hello:
+        federation = work.state.federation.federation
+        feeds = work.state.feeds
+        return Hello(
+            agent=self.terms.agent,
+            federation=federation.id if federation is not None else None,
+            counts=feed_counts(feeds.clock()),
+            root=feeds.root(),
+            executes=self.terms.executor.capacity > 0,
+        )
+
+    def _take_hello(self, work: UnitOfWork, view: PeerView, hello: Hello) -> None:
+        federation = work.state.federation.federation
+        ours = federation.id if federation is not None else self.target
+        view.agent, view.executes, view.federation = hello.agent[:64], hello.executes, hello.federation
+        if ours is None and hello.federation is not None and self.terms.joins:
+            ours = self.target = hello.federation
+        if hello.federation is not None and hello.federation != ours:
+            raise PeerViolation(f"it belongs to another federation ({hello.federation})")
+        view.greeted = hello.federation is not None or federation is not None
+        self._note(view, clock_of_counts(hello.counts), hello.root)
+        self._ask_if_behind(work, view)
+
+    @staticmethod
+    def _note(view: PeerView, counts: dict[Did, int], root: str) -> None:
+        view.counts = counts
+        view.root = root[:64]
+
+    def _ask_if_behind(self, work: UnitOfWork, view: PeerView, *, again: bool = True) -> None:
+        feeds = work.state.feeds
+        behind = any(count > feeds.next_sequence(author) for author, count in view.counts.items())
+        if behind and again and view.wanted_at is None:
+            self._want(work, view)
+
+    @staticmethod
+    def _want(work: UnitOfWork, view: PeerView) -> None:
+        view.wanted_at = work.wall
+        work.send(view.did, Want(feed_counts(work.state.feeds.clock())))
+
+    @staticmethod
+    def _answer_want(work: UnitOfWork, view: PeerView, have: Clock) -> None:
+        """Send what is committed beyond `have`, ancestors first, one answer's worth."""
+        view.counts = {**view.counts, **have}
+        found: list[bytes] = []
+        size = 0
+        for cid in blocks.missing_from(work.store, have, list(work.state.feeds.heads)):
+            data = blocks.get_bytes(work.store, cid) or b""
+            if found and (size + len(data) > limits.CATCHUP_BYTES_MAX or len(found) >= limits.CATCHUP_BLOCKS_MAX):
+                work.send(view.did, Blocks(tuple(found), more=True))
+                return
+            found.append(data)
+            size += len(data)
+        work.send(view.did, Blocks(tuple(found), more=False))
+
+    # Acceptance
+
+    def _take_blocks(self, work: UnitOfWork, view: PeerView, encoded: tuple[bytes, ...]) -> bool:
+        """Whether any of them was news."""
+        before = work.state.feeds.block_count
+        for data in encoded:
+            try:
+                block = parse_block(data)
+            except Invalid as error:
+                raise PeerViolation(f"malformed block: {error}") from error
+            self._note_sender_has(view, block)
+            self._accept(work, view, block)
+        return work.state.feeds.block_count > before
+
+    @staticmethod
+    def _note_sender_has(view: PeerView, block: Block) -> None:
+        author, count = block.header.author, block.header.sequence + 1
+        view.counts[author] = max(view.counts.get(author, 0), count)
+
+    def _accept(self, work: UnitOfWork, view: PeerView, block: Block) -> None:
+        pending = [_Waiting(block, view.did, None)]
+        while pending:
+            entry = pending.pop(0)
+            sender = self.peers.views.get(entry.sender, view)
+            if self._accept_one(work, sender, entry.block):
+                pending += self.quarantine.release(entry.block.cid, work.wall, self.peers)
+
+    def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
+        """Whether the block is new and in. Raises `PeerViolation` when it can never be."""
+        header, feeds = block.header, work.state.feeds
+        if work.get(keyspace.block_meta(block.cid)) is not None:
+            return False
+        if block.cid in self.refused:
+            raise PeerViolation(f"block {block.cid} was refused before")
+        self._check_federation(work, block)
+        if not block.is_genuine():
+            raise PeerViolation("a block is signed by its author")
+        expected = feeds.next_sequence(header.author)
+        if header.sequence < expected:
+            self._note_equivocation(work, block)
+            return False
+        if header.time > work.wall + limits.CLOCK_AHEAD_MS_MAX:
+            self.quarantine.add(_Waiting(block, view.did, None), view)
+            return False
+        missing = self._first_missing(work, block)
+        if missing is not None:
+            # An ancestor will come with the answer to Want; until then the block may wait, if there is room.
+            self.quarantine.add(_Waiting(block, view.did, missing), view)
+            if view.wanted_at is None:
+                self._want(work, view)
+            return False
+        if header.sequence != expected or (
+            header.previous is not None and feeds.heads[header.author].cid != header.previous
+        ):
+            raise PeerViolation("a block follows the newest one of its feed")
+        clock = self._clock_from_links(work, block)
+        self._apply(work, view, block, clock)
+        return True
+
+    def _check_federation(self, work: UnitOfWork, block: Block) -> None:
+        header = block.header
+        federation = work.state.federation.federation
+        ours = federation.id if federation is not None else self.target
+        is_genesis = header.federation is None and header.sequence == 0 and block.cid == ours
+        if header.federation != ours and not is_genesis:
+            raise PeerViolation("a block belongs to the federation")
+
+    @staticmethod
+    def _first_missing(work: UnitOfWork, block: Block) -> Cid | None:
+        links: Iterable[Cid] = block.header.parents
+        if block.header.previous is not None:
+            links = (block.header.previous, *block.header.parents)
+        return next((cid for cid in links if work.get(keyspace.block_meta(cid)) is None), None)
+
+    @staticmethod
+    def _clock_from_links(work: UnitOfWork, block: Block) -> dict[Did, int]:
+        """The block's clock, from the blocks it names; checks what their headers oblige it to."""
+        header = block.header
+        clocks: list[Clock] = []
+        authors: list[Did] = []
+        for cid in header.parents if header.previous is None else (header.previous, *header.parents):
+            data = work.get(keyspace.block(cid))
+            ancestor = parse_block(data or b"").header
+            if ancestor.time > header.time:
+                raise PeerViolation("a block is not older than its parents")
+            clocks.append(work.clock_of(ancestor.author, ancestor.sequence))
+            authors.append(ancestor.author)
+        parent_authors = authors if header.previous is None else authors[1:]
+        if header.previous is not None and authors[0] != header.author:
+            raise PeerViolation("the previous block is the author's own")
+        if header.author in parent_authors or len(parent_authors) != len(dict.fromkeys(parent_authors)):
+            raise PeerViolation("parents are heads of different feeds of others")
+        return merged_clock(header.author, header.sequence, clocks)
+
+    def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock) -> None:
+        header, state = block.header, work.state
+        try:
+            records = [read_record(data) for data in block.records]
+        except Invalid as error:
+            self.refuse(block.cid)
+            raise PeerViolation(f"a block's records have their form: {error}") from error
+        member = state.federation.members.get(header.author)
+        begins = header.sequence == 0 and bool(records)
+        if not (begins and isinstance(records[0].event, NodeJoined | FederationFounded)) and (
+            member is None or not member.joined
+        ):
+            self.refuse(block.cid)
+            raise PeerViolation("a block is authored by a member, and a feed begins with joining")
+        self._apply_records(work, block, clock, records)
+        if begins and isinstance(records[0].event, FederationFounded):
+            name_genesis(state.federation, block.cid)
+        work.now = max(work.now, header.time)
+        work.admit(block, clock, records, source=view.did)
+
+    def _apply_records(self, work: UnitOfWork, block: Block, clock: Clock, records: list[Record]) -> None:
+        header, pairing = block.header, Pairing()
+        context = work.context_of(header.author, header.sequence, header.time, clock)
+        try:
+            for record in records:
+                check_event(work.state, record.event, context, pairing)
+                apply_event(work.state, record.event, context)
+            if not pairing.is_complete:
+                raise EventRefused("jobs and their holds stand together")
+        except EventRefused as error:
+            self.refuse(block.cid)
+            raise RecordsRefused(block.cid, header.author, str(error)) from error
+
+    def refuse(self, cid: Cid) -> None:
+        """Remember that a block is against the rules."""
+        self.refused[cid] = None
+        while len(self.refused) > REFUSED_REMEMBERED_MAX:
+            del self.refused[next(iter(self.refused))]
+
+    def _note_equivocation(self, work: UnitOfWork, block: Block) -> None:
+        header = block.header
+        ours = blocks.cid_at(work.store, header.author, header.sequence)
+        if ours is None or ours == block.cid:
+            return
+        key = (header.author, header.sequence)
+        if key not in self.equivocations and len(self.equivocations) < REFUSED_REMEMBERED_MAX:
+            self.equivocations[key] = (ours, block.cid)
+            work.batch.put(keyspace.block(block.cid), block.data)  # evidence, not part of any feed
+        raise PeerViolation(f"{header.author} signed two blocks with sequence {header.sequence}")
+
+    @staticmethod
+    def _has_news(work: UnitOfWork, own: Clock) -> bool:
+        """Whether something other than acknowledgements lies beyond our newest block."""
+        return any(
+            not head.is_acknowledgement and own.get(author, 0) <= head.sequence
+            for author, head in work.state.feeds.heads.items()
+        )
+
+
+def _parts(fresh: list[Block]) -> list[list[Block]]:
+    """`fresh` in messages of bounded size."""
+    parts: list[list[Block]] = []
+    size = 0
+    for block in fresh:
+        if not parts or size + len(block.data) > limits.ANNOUNCE_BYTES_MAX or len(parts[-1]) >= 256:
+            parts.append([])
+            size = 0
+        parts[-1].append(block)
+        size += len(block.data)
+    return parts

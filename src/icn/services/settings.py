@@ -1,0 +1,43 @@
+"""How a node runs its side of the federation. Built by `assemble` from the configuration."""
+
+from dataclasses import dataclass
+
+from icn.domain.mesh.retries import MeshTerms
+from icn.kernel.instant import Duration
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorTerms:
+    """What this node offers as an executor."""
+
+    capacity: int
+    """Jobs under way at once; 0: this node takes none."""
+    price_per_million_fuel: int
+    price_minimum: int
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationTerms:
+    """How blocks are kept moving."""
+
+    anti_entropy: Duration = Duration(5_000)
+    """Everybody is told what we have this often, so that what was lost on the way is asked for."""
+    acknowledge_after: Duration = Duration(200)
+    """News is acknowledged with an empty block if nothing else was to be said for this long."""
+    answer_patience: Duration = Duration(5_000)
+    """A request for blocks or content that brought nothing for this long is made again, or elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTerms:
+    """All of it."""
+
+    agent: str
+    mesh: MeshTerms
+    executor: ExecutorTerms
+    replication: ReplicationTerms
+    joins: bool
+    """Whether a node without a federation joins that of its peers; otherwise it founds its own."""
+    executor_absence: Duration = Duration(10_000)
+    """An executor that is gone for this long has its attempt given up."""
