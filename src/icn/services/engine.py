@@ -157,6 +157,7 @@ class Engine:
         again.
         """
         arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
+        lonely = self.state.federation.federation is None
         work, violations = self._take_blocks(arriving)
         if not self._resumed:
             self._resumed = True
@@ -167,6 +168,8 @@ class Engine:
             if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
                 self._take(work, input_, violations)
         self._round_off(work)
+        if lonely and self.state.federation.federation is not None:
+            self.replication.greet_all_again(work)
         replies = work.finish()
         if len(work.batch):
             self.store.commit(work.batch, self.fence)

@@ -14,8 +14,10 @@ class PeerView:
     """One connected peer."""
 
     did: Did
+    introduced: bool = False
+    """Its `Hello` has come."""
     greeted: bool = False
-    """Its `Hello` has come and its federation is ours."""
+    """It is of our federation, or asks to join it: what it says counts."""
     agent: str = ""
     federation: Cid | None = None
     counts: dict[Did, int] = field(default_factory=dict)

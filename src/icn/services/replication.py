@@ -122,6 +122,11 @@ class ReplicationService:
         self.peers.views[peer] = PeerView(peer)
         work.send(peer, self._hello(work))
 
+    def greet_all_again(self, work: UnitOfWork) -> None:
+        """This node belongs to a federation now: peers were told otherwise."""
+        for peer in self.peers.views:
+            work.send(peer, self._hello(work))
+
     def part(self, peer: Did) -> None:
         """A peer is gone."""
         self.peers.views.pop(peer, None)
@@ -136,8 +141,10 @@ class ReplicationService:
             case Hello():
                 self._take_hello(work, view, message)
                 return
-            case _ if not view.greeted:
+            case _ if not view.introduced:
                 raise PeerViolation("a conversation begins with Hello")
+            case _ if not view.greeted:
+                return  # it joined a federation since; its next Hello is on the way
             case Heads(counts, root):
                 self._note(view, clock_of_counts(counts), root)
                 self._ask_if_behind(work, view)
@@ -238,6 +245,7 @@ class ReplicationService:
     def _take_hello(self, work: UnitOfWork, view: PeerView, hello: Hello) -> None:
         federation = work.state.federation.federation
         ours = federation.id if federation is not None else self.target
+        view.introduced = True
         view.agent, view.executes, view.federation = hello.agent[:64], hello.executes, hello.federation
         if ours is None and hello.federation is not None and self.terms.joins:
             ours = self.target = hello.federation
