@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
 from icn.adapters.network.ports import DialPhase, Direction, ListenFailed
 from icn.kernel.errors import Invalid
@@ -11,17 +12,21 @@ from icn.kernel.ids import PeerId
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from support.libp2p_network import MESSAGE_BYTES_MAX, OTHER, PROTOCOL, Recorder, World, eventually, peer_of
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
-@pytest.fixture(params=["libp2p", "loopback"])
+
+@pytest.fixture(params=["libp2p-asyncio", "libp2p-uvloop", "loopback-asyncio"])
 def play(request: pytest.FixtureRequest) -> Callable[[Callable[[World], Awaitable[None]]], None]:
     """Runs a scene in a world of one kind, and stops everything afterwards."""
+    kind, loop = request.param.split("-")
 
     def run(scene: Callable[[World], Awaitable[None]]) -> None:
         async def within() -> None:
-            async with World(request.param) as world:
+            async with World(kind) as world:
                 await scene(world)
 
-        asyncio.run(within())
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(within())
 
     return run
 

@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from icn.adapters.network.loopback import Loopback, LoopbackNetwork
 from icn.adapters.network.settings import DialSettings, NetworkSettings
@@ -83,7 +83,7 @@ class Recorder:
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait until `true`, for what no callback tells. Looks once per loop turn, bounded by time."""
     async with asyncio.timeout(PATIENCE_S):
-        while not true():
+        while not true():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 
 
@@ -112,7 +112,7 @@ class World:
         await network.start(recorder)
         return network, recorder
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,7 +1,9 @@
 """Two connection machines joined by nothing but their bytes, with a clock that stands still until told."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.protocol.libp2p.connection import Connection
 from icn.protocol.libp2p.events import ConnectionEvent
@@ -30,7 +32,7 @@ class Side:
     machine: Connection
     events: list[ConnectionEvent] = field(default_factory=list)
 
-    def told(self, kind: type) -> list:
+    def told(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -38,7 +40,12 @@ class Pair:
     """`one` dialled `two`."""
 
     def __init__(
-        self, limits: ConnectionLimits | None = None, *, early_one=True, early_two=True, expected=None
+        self,
+        limits: ConnectionLimits | None = None,
+        *,
+        early_one: bool = True,
+        early_two: bool = True,
+        expected: PeerId | None = None,
     ) -> None:
         limits = limits or ConnectionLimits()
         self.now = 1000
@@ -46,12 +53,12 @@ class Pair:
         self.two = Side(self._machine(Role.RESPONDER, 2, limits, early_two, None))
 
     @staticmethod
-    def peer_of(number: int):
-        from icn.kernel.ids import PeerId
-
+    def peer_of(number: int) -> PeerId:
         return PeerId.of(keys(number).signer.did)
 
-    def _machine(self, role, number, limits, early, expected) -> Connection:
+    def _machine(
+        self, role: Role, number: int, limits: ConnectionLimits, early: bool, expected: PeerId | None
+    ) -> Connection:
         return Connection(
             role,
             keys(number),

@@ -10,7 +10,7 @@ The owner (`tcp`) is told every event, and the end exactly once.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from icn.adapters.network.ports import Direction
 from icn.kernel.ids import PeerId
@@ -62,6 +62,7 @@ class Link(asyncio.Protocol):
         self._writable = True
         self._reading = True
         self._lost = False
+        self._closed = False
         self._machine: Connection | None = None
         self.direction = direction
         self.host = ""
@@ -93,9 +94,10 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a link runs on a stream transport")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+        if self._lost:
+            self._transport.abort()
+            return
         name = transport.get_extra_info("peername")
         self.host, self.port = (name[0], name[1]) if name else ("", 0)
         sock = transport.get_extra_info("socket")
@@ -123,7 +125,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self._end(str(exc) if exc else "the connection was closed")
-        self._owner.link_closed(self)
+        self._tell_closed()
 
     def pause_writing(self) -> None:
         """The socket takes no more."""
@@ -168,6 +170,8 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._end(reason)
+        # Not left to `connection_lost`: uvloop does not call it for a connection whose making was cancelled.
+        self._tell_closed()
 
     # Inside.
 
@@ -209,6 +213,11 @@ class Link(asyncio.Protocol):
         if not self._lost:
             self._lost = True
             self._owner.link_lost(self, reason)
+
+    def _tell_closed(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._owner.link_closed(self)
 
     def _mind_unread(self) -> None:
         """Stop reading the socket above the bound, go on below half of it."""
