@@ -73,6 +73,7 @@ class UnitOfWork:
     _record_bytes: int = 0
     _pairing: Pairing = field(default_factory=Pairing)
     _pending: list[_Pending] = field(default_factory=list)
+    _by_key: dict[tuple[Did, str], _Pending] = field(default_factory=dict)
     _sealed: list[Cid] = field(default_factory=list)
     _clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict)
     _context: Context | None = None
@@ -196,14 +197,15 @@ class UnitOfWork:
     def answer(self, request: Request, answer: Answer, *, recorded: bool) -> None:
         """Answer after the commit. `recorded`: the answer's records are in the block being gathered."""
         index = len(self._sealed) if recorded and self._records else None
-        self._pending.append(_Pending(request, answer, index))
+        pending = _Pending(request, answer, index)
+        self._pending.append(pending)
+        if request.key:
+            self._by_key[request.principal, request.key] = pending
 
     def answer_given(self, request: Request) -> tuple[bytes, Answer] | None:
         """Digest and answer of an earlier request of this batch with the same key."""
-        for pending in self._pending:
-            if (pending.request.principal, pending.request.key) == (request.principal, request.key):
-                return pending.request.digest, pending.answer
-        return None
+        pending = self._by_key.get((request.principal, request.key))
+        return None if pending is None else (pending.request.digest, pending.answer)
 
     def answer_again(self, request: Request, answer: Answer) -> None:
         """Give an answer that is stored, or not to be stored."""
