@@ -25,7 +25,8 @@ does not read its answers.
 
 **Strays.** Frames for streams that are gone are discarded: the peer may have sent them before it learned of the end.
 
-What surprised: a data frame may be longer than what is worth buffering, so bodies are delivered as they arrive.
+What surprised: a data frame may be longer than what is worth buffering, so bodies are delivered as they arrive; and not
+everybody reads a data frame that ends its stream, so FIN travels alone.
 
 Not here: encryption (`secure_channel`), protocols on streams (`connection`), time.
 """
@@ -387,7 +388,19 @@ class Session:
         ends = stream.closing and count == stream.pending_bytes
         if not count and not ends:
             return 0  # no window: an update will queue it again
-        out.append(HEADER.pack(0, _DATA, _FIN if ends else 0, stream.number, count))
+        if count:
+            self._append_data(stream, count, out)
+        if ends:
+            # A frame of its own: js-libp2p 3.3 drops the body of a data frame that also has FIN.
+            out.append(HEADER.pack(0, _UPDATE, _FIN, stream.number, 0))
+            stream.fin_sent = True
+            self._forget_if_done(stream)
+        elif stream.pending_bytes and stream.send_window:
+            self._queue(stream)
+        return HEADER.size + count
+
+    def _append_data(self, stream: _Stream, count: int, out: list[bytes | memoryview]) -> None:
+        out.append(HEADER.pack(0, _DATA, 0, stream.number, count))
         stream.send_window -= count
         stream.pending_bytes -= count
         self.pending -= count
@@ -401,12 +414,6 @@ class Session:
                 out.append(chunk[:left])
                 stream.pending[0] = chunk[left:]
                 left = 0
-        if ends:
-            stream.fin_sent = True
-            self._forget_if_done(stream)
-        elif stream.pending_bytes and stream.send_window:
-            self._queue(stream)
-        return HEADER.size + count
 
     def _queue(self, stream: _Stream) -> None:
         if not stream.queued and not stream.fin_sent:
