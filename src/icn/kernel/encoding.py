@@ -4,13 +4,14 @@ The rules are those of the IPLD DAG-CBOR specification: map keys are text, sorte
 and lengths minimal; no indefinite lengths; links are tag 42 and no other tag exists; floats are 64 bits and finite.
 The core itself never uses floats; they are read only so that members' content can be checked.
 
-`cbor2` does the byte work; what it tolerates, this module refuses: depth is bounded before decoding, and what was
-decoded must encode to the very same bytes.
+`cbor2` does the byte work, within a bound on depth; what else it tolerates, this module refuses: what was decoded must
+encode to the very same bytes.
 
 Not here: what the values mean (`domain.records`, `protocol.codec`).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -36,7 +37,9 @@ def encode(value: Any) -> bytes:
         Invalid: a value DAG-CBOR cannot carry.
     """
     try:
-        return cbor2.dumps(_ordered(value, 0))
+        if not _is_ordered(value, 0):
+            value = _ordered(value)
+        return cbor2.dumps(value, encoders=_ENCODERS)
     except UnicodeEncodeError as error:  # a lone surrogate: Python holds it, UTF-8 cannot
         raise Invalid("dag-cbor", "text that UTF-8 cannot carry") from error
 
@@ -47,10 +50,13 @@ def decode(data: bytes) -> Any:
     Raises:
         Invalid: anything but the one canonical encoding of one value, with nothing behind it.
     """
-    check_depth(data)
     try:
         value = cbor2.loads(
-            data, semantic_decoders={_CID_TAG: _link}, allow_indefinite=False, allow_duplicate_keys=False
+            data,
+            semantic_decoders=_DECODERS,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            max_depth=DEPTH_MAX,
         )
         again = encode(value)
     except Invalid:
@@ -62,66 +68,53 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def check_depth(data: bytes) -> None:
-    """Raise `Invalid` when `data` nests deeper than `DEPTH_MAX`, without recursion and before anything is built."""
-    open_items: list[int] = []
-    position, size = 0, len(data)
-    while position < size:
-        major, argument = data[position] >> 5, data[position] & 31
-        position += 1
-        if argument >= 24:
-            if argument > 27:
-                raise Invalid("dag-cbor", "indefinite length or reserved byte")
-            width = 1 << (argument - 24)
-            argument = int.from_bytes(data[position : position + width], "big")
-            position += width
-        if major in {2, 3}:
-            position += argument
-        elif major >= 4 and major != 7:
-            children = argument if major == 4 else 2 * argument if major == 5 else 1
-            if children:
-                if len(open_items) >= DEPTH_MAX:
-                    raise Invalid("dag-cbor", f"nested deeper than {DEPTH_MAX}")
-                open_items.append(children)
-                continue
-        while open_items:
-            open_items[-1] -= 1
-            if open_items[-1]:
-                break
-            open_items.pop()
-        else:
-            return  # one complete item; decode() refuses what follows it
-
-
-def _ordered(value: Any, depth: int) -> Any:
-    """`value` with maps in canonical order and links as tags; refuses what DAG-CBOR cannot carry."""
+def _is_ordered(value: Any, depth: int) -> bool:
+    """Whether every map in `value` is in canonical order already. Refuses what DAG-CBOR cannot carry."""
     kind = type(value)
     if kind is str or kind is bytes or kind is bool or value is None:
-        return value
+        return True
     if kind is int:
         if not _INT_MIN <= value <= _UINT_MAX:
             raise Invalid("dag-cbor", f"{value} does not fit 64 bits")
-        return value
+        return True
     if kind is float:
         if not math.isfinite(value):
             raise Invalid("dag-cbor", "NaN and infinity have no encoding")
-        return value
+        return True
     if depth >= DEPTH_MAX:
         raise Invalid("dag-cbor", f"nested deeper than {DEPTH_MAX}")
-    if kind is Cid or kind is ForeignCid:  # behind the bound, because its tag is a level when it is read
-        return cbor2.CBORTag(_CID_TAG, b"\0" + value.data)
+    ordered = True
     if kind is dict:
-        return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_map_order)}
+        last = (-1, "")
+        for key, item in value.items():
+            if type(key) is not str:
+                raise Invalid("dag-cbor", "map keys are text")
+            # The order of code points is that of their UTF-8 bytes, so text compares as well as bytes would.
+            place = (len(key) if key.isascii() else len(key.encode()), key)
+            ordered = place > last and _is_ordered(item, depth + 1) and ordered
+            last = place
+        return ordered
     if kind is list or kind is tuple:
-        return [_ordered(item, depth + 1) for item in value]
+        for item in value:
+            ordered = _is_ordered(item, depth + 1) and ordered
+        return ordered
+    if kind is Cid or kind is ForeignCid:  # behind the bound, because its tag is a level when it is read
+        return True
     raise Invalid("dag-cbor", f"{kind.__name__} has no encoding")
 
 
-def _map_order(key: Any) -> tuple[int, bytes]:
-    if type(key) is not str:
-        raise Invalid("dag-cbor", "map keys are text")
-    encoded = key.encode()
-    return len(encoded), encoded
+def _ordered(value: Any) -> Any:
+    """`value` with its maps in canonical order."""
+    kind = type(value)
+    if kind is dict:
+        return {key: _ordered(value[key]) for key in sorted(value, key=lambda key: (len(key.encode()), key))}
+    if kind is list or kind is tuple:
+        return [_ordered(item) for item in value]
+    return value
+
+
+def _write_link(encoder: cbor2.CBOREncoder, cid: Cid | ForeignCid) -> None:
+    encoder.encode(cbor2.CBORTag(_CID_TAG, b"\0" + cid.data))
 
 
 def _link(value: Any, _immutable: bool = False) -> Cid | ForeignCid:  # noqa: FBT001, FBT002 - cbor2's callback signature
@@ -135,3 +128,7 @@ def _link(value: Any, _immutable: bool = False) -> Cid | ForeignCid:  # noqa: FB
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+_ENCODERS: dict[type, Callable[[cbor2.CBOREncoder, Any], None]] = {Cid: _write_link, ForeignCid: _write_link}
+_DECODERS = {_CID_TAG: _link}
