@@ -26,6 +26,9 @@ from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, job, pool, reque
 
 pytestmark = pytest.mark.slow
 
+NEVER_MS = 3_600_000
+"""Longer than any test waits: what ends before was stopped by somebody."""
+
 
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
@@ -135,7 +138,7 @@ def test_the_same_request_ends_the_same_again(driver: Driver) -> None:
 
 def test_cancelling_stops_the_guest_and_says_so(driver: Driver) -> None:
     module = compiled(ENDLESS)
-    asked = request(module, number=2, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=60_000))
+    asked = request(module, number=2, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
     outcomes = driver.begin(asked, module)
     assert driver.executor.cancel(asked.job, asked.attempt)
     assert outcomes.get(timeout=WAIT_S).exit is ExitKind.CANCELLED
@@ -149,7 +152,7 @@ def test_cancelling_what_is_not_open_does_nothing(driver: Driver) -> None:
 
 def test_more_than_its_capacity_is_refused_and_calls_nothing(driver: Driver) -> None:
     executor, module = driver.executor, compiled(ENDLESS)
-    limits = replace(LIMITS, fuel=FOR_EVER, wall_ms=60_000)
+    limits = replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS)
     asked = [request(module, number=10 + place, limits=limits) for place in range(executor.capacity())]
     waiting = [driver.begin(one, module) for one in asked]
     assert executor.free() == 0
@@ -163,7 +166,7 @@ def test_more_than_its_capacity_is_refused_and_calls_nothing(driver: Driver) -> 
 
 def test_one_attempt_is_not_executed_twice_at_once(driver: Driver) -> None:
     module = compiled(ENDLESS)
-    asked = request(module, number=3, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=60_000))
+    asked = request(module, number=3, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
     outcomes = driver.begin(asked, module)
     with pytest.raises(AlreadyExecuting):
         driver.begin(asked, module)
@@ -202,7 +205,7 @@ def test_done_may_submit_the_next_execution(driver: Driver) -> None:
 def test_closing_ends_what_is_open_and_takes_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pool(tmp_path_factory.mktemp("closing")) as executor:
         module = compiled(ENDLESS)
-        asked = request(module, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=60_000))
+        asked = request(module, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
         outcomes = Driver(executor).begin(asked, module)
         executor.close()
         assert outcomes.get(timeout=WAIT_S).exit is ExitKind.CANCELLED

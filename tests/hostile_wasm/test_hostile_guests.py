@@ -1,7 +1,7 @@
 """Six hostile modules end within 100 ms of their limit, and the node's own process does not notice.
 
-The short run does each a few times; `pytest -m long -s tests/hostile_wasm` does each a hundred times and prints the
-largest overshoot.
+The short run does each a few times; `pytest -m long -s tests/hostile_wasm`, alone on a machine, does each a hundred
+times, holds the 100 ms and prints the largest overshoot.
 """
 
 import time
@@ -20,6 +20,8 @@ from support.wasm_pool import LIMITS, Driver, pool
 pytestmark = pytest.mark.slow
 
 OVERSHOOT_MS_MAX = 100
+BUSY_OVERSHOOT_MS_MAX = 1_000
+"""For the short run, which shares the machine with other tests."""
 NODE_GROWTH_BYTES_MAX = 8 * MIB
 BY_TIME = replace(LIMITS, fuel=FUEL_MAX, memory_bytes=64 * MIB, wall_ms=200)
 """Fuel for ever: only the deadline can stop what does not stop by itself."""
@@ -56,27 +58,27 @@ def overshoot_ms(driver: Driver, name: str) -> tuple[float, ExecutionOutcome]:
     return elapsed_ms - (BY_TIME.wall_ms if EXPECTED[name] is ExitKind.DEADLINE else 0), outcome
 
 
-def assert_stopped(driver: Driver, name: str, times: int) -> float:
+def assert_stopped(driver: Driver, name: str, times: int, most_ms: int) -> float:
     before, worst = resident_bytes(), 0.0
     for _ in range(times):
         over, outcome = overshoot_ms(driver, name)
         assert outcome.exit is EXPECTED[name]
         worst = max(worst, over)
-    assert worst < OVERSHOOT_MS_MAX
+    assert worst < most_ms
     assert resident_bytes() - before < NODE_GROWTH_BYTES_MAX
     return worst
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_guest_stops_at_its_limit(driver: Driver, name: str) -> None:
-    assert_stopped(driver, name, times=3)
+    assert_stopped(driver, name, times=3, most_ms=BUSY_OVERSHOOT_MS_MAX)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_guest_stops_at_its_limit_a_hundred_times(driver: Driver, name: str) -> None:
     began, before = time.perf_counter(), resident_bytes()
-    worst = assert_stopped(driver, name, times=100)
+    worst = assert_stopped(driver, name, times=100, most_ms=OVERSHOOT_MS_MAX)
     grown_kib = (resident_bytes() - before) // 1024
     print(f"\n{name}: 100 times in {time.perf_counter() - began:.1f} s,", end=" ")
     print(f"at most {worst:.1f} ms over its limit, node grew {grown_kib} KiB")

@@ -95,9 +95,7 @@ class ExecutionRequest:
         _within("attempt", self.attempt, limits.FUEL_MAX)
         _within("arguments", len(self.arguments), limits.JOB_ARGUMENTS_MAX, least=0)
         for argument in self.arguments:
-            _within("argument bytes", len(argument.encode()), limits.JOB_ARGUMENT_BYTES_MAX, least=0)
-            if "\0" in argument:
-                raise Invalid("argument", "contains a zero byte, which ends an argument in WASI")
+            _check_argument(argument)
         _within("input bytes", len(self.input), limits.CONTENT_BYTES_MAX, least=0)
         self.limits.check()
 
@@ -119,6 +117,16 @@ class ExecutionOutcome:
     table_growth_denied: int
     profile: str
     """The deterministic profile it ran under; results of different profiles are not comparable."""
+
+
+def _check_argument(argument: str) -> None:
+    try:
+        encoded = argument.encode()
+    except UnicodeEncodeError:
+        raise Invalid("argument", "contains a surrogate, which UTF-8 cannot carry") from None
+    _within("argument bytes", len(encoded), limits.JOB_ARGUMENT_BYTES_MAX, least=0)
+    if b"\0" in encoded:
+        raise Invalid("argument", "contains a zero byte, which ends an argument in WASI")
 
 
 def _within(what: str, value: int, most: int, *, least: int = 1) -> None:

@@ -1,7 +1,10 @@
 """The worker process seen from outside: what it has, what it cannot do, and how it ends."""
 
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,7 +94,7 @@ def test_a_worker_that_does_not_answer_is_overdue_after_its_grace(child: Child) 
     # Stopped while the guest runs, when not even its watchdog can act: the raw hang.
     threading.Thread(target=stop_once_it_computes, args=(child.pid,), daemon=True).start()
     with pytest.raises(GuestOverdue):
-        run(child, b"endless", replace(LIMITS, fuel=FOR_EVER, wall_ms=400))
+        run(child, b"endless", replace(LIMITS, fuel=FOR_EVER, wall_ms=1_000))
 
 
 def stop_once_it_computes(pid: int) -> None:
@@ -126,3 +129,26 @@ def test_no_more_than_a_few_modules_stay_loaded(child: Child) -> None:
     ended = run(child, b"\1")
     assert ended is not None
     assert ended.exit is ExitKind.COMPLETED
+
+
+ORPHANING = """
+import os, signal
+from icn.adapters.wasm.child import Child
+print(Child.start(30_000).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_does_not_outlive_its_node() -> None:
+    node = subprocess.Popen([sys.executable, "-I", "-c", ORPHANING], stdout=subprocess.PIPE)
+    out, _ = node.communicate(timeout=60)
+    try:
+        worker = os.pidfd_open(int(out))
+    except ProcessLookupError:
+        return  # gone already
+    try:
+        ended = select.poll()
+        ended.register(worker, select.POLLIN)
+        assert ended.poll(10_000)
+    finally:
+        os.close(worker)

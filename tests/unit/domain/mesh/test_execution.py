@@ -46,6 +46,7 @@ def test_a_request_is_bounded() -> None:
         replace(REQUEST, arguments=("",) * (limits.JOB_ARGUMENTS_MAX + 1)),
         replace(REQUEST, arguments=(argument + "x",)),
         replace(REQUEST, arguments=("a\0b",)),
+        replace(REQUEST, arguments=("\ud800",)),
         replace(REQUEST, input=bytes(limits.CONTENT_BYTES_MAX + 1)),
         replace(REQUEST, limits=replace(MOST, fuel=0)),
     ):
