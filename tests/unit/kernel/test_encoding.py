@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icn.kernel import encoding
 from icn.kernel.encoding import DEPTH_MAX, decode, encode
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import DAG_CBOR, Cid, ForeignCid
