@@ -14,7 +14,7 @@ from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
 from icn.kernel.limits import KIB
 
-WRITE_AHEAD_BYTES = 512 * KIB
+WRITE_AHEAD_BYTES = 64 * KIB
 READ_BYTES = 64 * KIB
 
 
