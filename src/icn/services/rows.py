@@ -191,7 +191,7 @@ def load(reader: Reader) -> State:
         row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.is_acknowledgement)
         for _, row in HEADS.rows(reader)
     }
-    state.feeds = Feeds(heads, _frontier(heads), position.block_count if position else 0)
+    state.feeds = Feeds(heads, frontier_of(heads), position.block_count if position else 0)
     return state
 
 
@@ -210,7 +210,7 @@ def load_position(reader: Reader) -> PositionRow:
     return POSITION.get(reader, _ONLY) or PositionRow(-1, 0)
 
 
-def _frontier(heads: dict[Did, Head]) -> dict[Cid, Did]:
+def frontier_of(heads: dict[Did, Head]) -> dict[Cid, Did]:
     """The heads that no other head has in its ancestry: what nobody has built on."""
     return {
         head.cid: author

@@ -46,3 +46,9 @@ def check_or_claim(reader: Reader, owner: Did) -> Batch:
             f"the store belongs to {was}, this node's key is {owner}: give back the key it was made with"
         )
     return batch
+
+
+def owner_of(reader: Reader) -> str | None:
+    """The DID of the identity the store belongs to; None in an empty store."""
+    stored = reader.get(_OWNER)
+    return None if stored is None else stored.decode()

@@ -1,0 +1,195 @@
+"""The journal as events, in the order blocks came to this node (semantics §9).
+
+An event is named `<arrival>-<index>`: the number of its block in the journal and its place in the block. Arrival is
+this store's own order, so a name means something on this node only; cursors and `Last-Event-ID` are such names.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from icn.domain.dag.block import parse_block
+from icn.domain.records import EVENT_NAMES, Event, read_record
+from icn.kernel.errors import Invalid, require
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+from icn.kernel.limits import RECORDS_PER_BLOCK_MAX
+from icn.services.queries.paging import Page
+from icn.stores import blocks, keyspace
+from icn.stores.kv import Reader
+
+BLOCKS_SCANNED_MAX = 500
+"""Blocks looked at for one page: a filter that few match gives a short page and a cursor, not a long wait."""
+DIGITS_MAX = 18
+"""Of a number in a cursor; every such number fits the eight bytes of a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One record with where it stands."""
+
+    id: str
+    type: str
+    time: Instant
+    author: Did
+    principal: Did | None
+    cause: str
+    correlation_id: str
+    block: Cid
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are asked for; all that is set must hold."""
+
+    types: tuple[str, ...] | None = None
+    """Full names; none for all."""
+    since: Instant | None = None
+    until: Instant | None = None
+    actor: Did | None = None
+    """The node that recorded it, or the principal that asked for it."""
+
+    def takes(self, event: EventView) -> bool:
+        """Whether `event` is asked for."""
+        return (
+            (self.types is None or event.type in self.types)
+            and (self.since is None or event.time >= self.since)
+            and (self.until is None or event.time <= self.until)
+            and (self.actor is None or self.actor in {event.author, event.principal})
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Behind which event to go on. (-1, 0) is before everything."""
+
+    arrival: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.arrival}-{self.index}"
+
+
+BEGINNING = Position(-1, 0)
+
+
+def types_named(name: str) -> tuple[str, ...]:
+    """The events called so, by full name or by its last part: `mesh.rollback`, `rollback`. Raises `Invalid`."""
+    known = sorted(EVENT_NAMES.values())
+    found = tuple(full for full in known if name in {full, full.partition(".")[2]})
+    if not found:
+        raise Invalid("type", f"{name[:80]!r} is no event's name: {', '.join(known)}")
+    return found
+
+
+def position(text: str) -> Position:
+    """The position a cursor or `Last-Event-ID` stands for. Raises `Invalid`."""
+    arrival, dash, index = text.partition("-")
+    if not (dash and _is_number(arrival) and _is_number(index)):
+        raise Invalid("cursor", f"{text[:80]!r} is not an event's id, like 12-0")
+    return Position(int(arrival), int(index))
+
+
+def end(reader: Reader) -> Position:
+    """Behind everything that is committed."""
+    return _behind(blocks.last_arrival(reader))
+
+
+def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) -> Page[EventView]:
+    """A page of events behind `after`, oldest first."""
+    found: list[EventView] = []
+    scanned: list[int] = []
+    for arrival, cid in _journal(reader, wanted.types, after.arrival):
+        if len(scanned) == BLOCKS_SCANNED_MAX:
+            return Page(tuple(found), str(_behind(scanned[-1])))
+        scanned.append(arrival)
+        for event in _events_of(reader, arrival, cid):
+            if position(event.id) <= after or not wanted.takes(event):
+                continue
+            if len(found) == limit:
+                return Page(tuple(found), found[-1].id)
+            found.append(event)
+    return Page(tuple(found), None)
+
+
+def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
+    """The last `count` events, oldest first; the cursor leads on to what comes later."""
+    found: list[EventView] = []
+    for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted.types)):
+        if len(found) >= count or scanned == BLOCKS_SCANNED_MAX:
+            break
+        found += [event for event in reversed(list(_events_of(reader, arrival, cid))) if wanted.takes(event)]
+    newest = found[:count]
+    return Page(tuple(reversed(newest)), str(end(reader)) if newest else None)
+
+
+def _behind(arrival: int) -> Position:
+    """Behind all records of that block."""
+    return Position(arrival, RECORDS_PER_BLOCK_MAX) if arrival >= 0 else BEGINNING
+
+
+def _journal(reader: Reader, types: tuple[str, ...] | None, start: int) -> Iterator[tuple[int, Cid]]:
+    """Blocks from number `start` on; only those with an event of `types`, which the index by type knows."""
+    if types is None:
+        yield from blocks.journal(reader, start - 1)
+        return
+
+    def of_type(name: str) -> Iterator[int]:
+        prefix = keyspace.event_type(name)
+        after = None if start <= 0 else prefix + keyspace.u64(start - 1)
+        for key, _ in reader.scan(prefix, after=after):
+            yield int.from_bytes(key[-keyspace.U64_BYTES :], "big")
+
+    yield from _named(reader, heapq.merge(*(of_type(name) for name in types)))
+
+
+def _journal_down(reader: Reader, types: tuple[str, ...] | None) -> Iterator[tuple[int, Cid]]:
+    """The same from the newest block back."""
+    if types is None:
+        for key, value in reader.scan_down(keyspace.JOURNAL):
+            yield int.from_bytes(key[1:], "big"), Cid(value)
+        return
+
+    def of_type(name: str) -> Iterator[int]:
+        for key, _ in reader.scan_down(keyspace.event_type(name)):
+            yield int.from_bytes(key[-keyspace.U64_BYTES :], "big")
+
+    yield from _named(reader, heapq.merge(*(of_type(name) for name in types), reverse=True))
+
+
+def _named(reader: Reader, arrivals: Iterator[int]) -> Iterator[tuple[int, Cid]]:
+    """The blocks of these numbers, each once though several types may name it in a row."""
+    last = None
+    for arrival in arrivals:
+        if arrival == last:
+            continue
+        last = arrival
+        cid = reader.get(keyspace.journal_entry(arrival))
+        require(cid is not None, "the index of events points into the journal")
+        if cid is not None:
+            yield arrival, Cid(cid)
+
+
+def _events_of(reader: Reader, arrival: int, cid: Cid) -> Iterator[EventView]:
+    data = blocks.get_bytes(reader, cid)
+    require(data is not None, "the journal's blocks are stored")
+    block = parse_block(data or b"")
+    for index, data_of_record in enumerate(block.records):
+        record = read_record(data_of_record)
+        envelope = record.envelope
+        yield EventView(
+            id=str(Position(arrival, index)),
+            type=record.name,
+            time=block.header.time,
+            author=block.header.author,
+            principal=envelope.principal,
+            cause=envelope.cause,
+            correlation_id=envelope.correlation,
+            block=cid,
+            event=record.event,
+        )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX

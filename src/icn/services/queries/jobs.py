@@ -1,0 +1,232 @@
+"""Jobs, newest first, and one job with all that is known of it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from icn.domain.dag.block import parse_block
+from icn.domain.mesh.model import Job, JobSpec, Receipt, Status
+from icn.domain.mesh.papers import open_receipt
+from icn.domain.mesh.refusals import JobNotFound
+from icn.kernel.errors import Invalid, Kind, Refusal
+from icn.kernel.ids import JOB_ID_BYTES, RAW, Cid, Did, JobId
+from icn.kernel.instant import Instant
+from icn.services import rows
+from icn.services.queries.membership import confirmations
+from icn.services.queries.paging import Page, cursor_bytes
+from icn.stores import blocks, keyspace
+from icn.stores.kv import Reader
+
+JOBS_SCANNED_MAX = 2_000
+"""Jobs looked at for one page: a filter that few match gives a short page and a cursor, not a long wait."""
+_CURSOR_BYTES = keyspace.U64_BYTES + JOB_ID_BYTES
+
+
+class NoReceipt(Refusal):
+    """The job has not been completed, so there is no receipt and no output."""
+
+    code: ClassVar[str] = "mesh.no_receipt"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+    def __init__(self, job: JobId, status: Status) -> None:
+        self.job = str(job)
+        self.status = status.value
+        super().__init__(f"{job} is {status.value}: only a completed job has a receipt and an output")
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job in a list."""
+
+    job_id: JobId
+    status: Status
+    attempt: int
+    submitted_at: Instant
+    ended_at: Instant | None
+    payer: Did
+    home: Did
+    executor: Did | None
+    """Of the attempt under way, or of the one that completed it."""
+    price: int | None
+    """What the executor gets if it succeeds; none before one is chosen."""
+    paid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """An attempt that brought no result."""
+
+    attempt: int
+    executor: Did
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """Everything about a job."""
+
+    job_id: JobId
+    status: Status
+    attempt: int
+    submitted_at: Instant
+    ended_at: Instant | None
+    payer: Did
+    home: Did
+    executor: Did | None
+    price: int | None
+    paid: int
+    reason: str
+    spec: JobSpec
+    failures: tuple[FailureView, ...]
+    output_cid: Cid | None
+    exit_code: int | None
+    receipt_cid: Cid | None
+    """Names the sealed receipt's bytes."""
+    receipt: Receipt | None
+    deadline: Instant
+    due_at: Instant
+    confirmed: bool
+    """Whether a quorum has seen what this node says of it: that it ended, or that it was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReceipt:
+    """The receipt that completed a job, as signed and as read."""
+
+    job_id: JobId
+    receipt: bytes
+    opened: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """Jobs that have not ended, on every home this node knows."""
+
+    open: int
+    by_status: dict[str, int]
+
+
+def jobs(reader: Reader, *, status: Status | None, limit: int, cursor: str | None) -> Page[JobLine]:
+    """A page, newest first. Raises `Invalid` for a cursor of another list."""
+    before = None if cursor is None else cursor_bytes(cursor, _CURSOR_BYTES)
+    found: list[JobLine] = []
+    scanned = 0
+    last = b""
+    for key, _ in rows.JOBS_BY_TIME.rows_down(reader, before=before):
+        if len(found) == limit or scanned == JOBS_SCANNED_MAX:
+            return Page(tuple(found), last.hex())
+        scanned, last = scanned + 1, key
+        job = rows.JOBS.get(reader, key[keyspace.U64_BYTES :])
+        if job is not None and (status is None or job.status is status):
+            found.append(_line(job))
+    return Page(tuple(found), None)
+
+
+def job(reader: Reader, job_id: JobId) -> JobView:
+    """One job. Raises `JobNotFound`."""
+    stored = _stored(reader, job_id)
+    receipt = _receipt(stored)
+    line = _line(stored)
+    return JobView(
+        job_id=line.job_id,
+        status=line.status,
+        attempt=line.attempt,
+        submitted_at=line.submitted_at,
+        ended_at=line.ended_at,
+        payer=line.payer,
+        home=line.home,
+        executor=line.executor,
+        price=line.price,
+        paid=line.paid,
+        reason=line.reason,
+        spec=stored.spec,
+        failures=tuple(FailureView(f.attempt, f.executor, f.reason) for f in stored.failures),
+        output_cid=stored.output,
+        exit_code=None if receipt is None else receipt.exit_code,
+        receipt_cid=Cid.of(stored.receipt, RAW) if stored.receipt else None,
+        receipt=receipt,
+        deadline=stored.spec.deadline,
+        due_at=stored.due_at,
+        confirmed=_is_confirmed(reader, stored),
+    )
+
+
+def receipt(reader: Reader, job_id: JobId) -> SealedReceipt:
+    """The receipt that completed a job. Raises `JobNotFound`, `NoReceipt`."""
+    stored = _stored(reader, job_id)
+    if not stored.receipt:
+        raise NoReceipt(job_id, stored.status)
+    return SealedReceipt(job_id, stored.receipt, open_receipt(stored.receipt))
+
+
+def output_cid(reader: Reader, job_id: JobId) -> Cid:
+    """The name of a completed job's output. Raises `JobNotFound`, `NoReceipt`."""
+    stored = _stored(reader, job_id)
+    if stored.output is None:
+        raise NoReceipt(job_id, stored.status)
+    return stored.output
+
+
+def open_jobs(reader: Reader) -> OpenJobs:
+    """How many jobs are under way, and where they stand."""
+    counts: dict[str, int] = {}
+    for key, _ in rows.OPEN_JOBS.rows(reader):
+        stored = rows.JOBS.get(reader, key)
+        if stored is not None:
+            counts[stored.status.value] = counts.get(stored.status.value, 0) + 1
+    return OpenJobs(sum(counts.values()), dict(sorted(counts.items())))
+
+
+def _stored(reader: Reader, job_id: JobId) -> Job:
+    stored = rows.JOBS.get(reader, job_id.data)
+    if stored is None:
+        raise JobNotFound(job_id)
+    return stored
+
+
+def _line(job: Job) -> JobLine:
+    assignee = job.assignees[0] if job.assignees else None
+    return JobLine(
+        job_id=job.id,
+        status=job.status,
+        attempt=job.attempt,
+        submitted_at=job.submitted_at,
+        ended_at=job.ended_at,
+        payer=job.payer,
+        home=job.home,
+        executor=None if assignee is None else assignee.executor,
+        price=None if assignee is None else assignee.price,
+        paid=job.paid,
+        reason=job.reason,
+    )
+
+
+def _receipt(job: Job) -> Receipt | None:
+    """The receipt, which was verified when its block was accepted. A damaged one shows as absent; verify says why."""
+    if not job.receipt:
+        return None
+    try:
+        return open_receipt(job.receipt)
+    except Invalid:
+        return None
+
+
+def _is_confirmed(reader: Reader, job: Job) -> bool:
+    """Whether the record that opened an open job, or ended an ended one, stands in a confirmed block of its home.
+
+    Blocks of a feed are in order of time, so it does when the newest confirmed block is later, or as late with none of
+    the same millisecond behind it. In that last case this says "not yet" a little too long, never "yes" too early.
+    """
+    when = job.submitted_at if job.ended_at is None else job.ended_at
+    count = confirmations(reader).count(job.home)
+    newest = _time_of(reader, job.home, count - 1) if count else None
+    if newest is None or newest < when:
+        return False
+    following = _time_of(reader, job.home, count)
+    return newest > when or following is None or following > when
+
+
+def _time_of(reader: Reader, author: Did, sequence: int) -> Instant | None:
+    cid = blocks.cid_at(reader, author, sequence)
+    data = None if cid is None else blocks.get_bytes(reader, cid)
+    return None if data is None else parse_block(data).header.time

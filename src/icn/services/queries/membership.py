@@ -1,0 +1,130 @@
+"""The federation as the DAG tells it: policy, members, how far this node is, and what its members have confirmed.
+
+A view of everything that is stored, not of one block's ancestry: what a rule may lean on is `services.ancestry`'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from icn.domain.dag.feeds import Clock, confirmed_count, quorum
+from icn.domain.federation.model import JoinPolicy, Member
+from icn.kernel.ids import Cid, Did
+from icn.services import rows
+from icn.stores.blocks import clock_of_entries
+from icn.stores.kv import Reader
+
+
+class Membership(Enum):
+    """How far this node is in becoming a member."""
+
+    MEMBER = "member"
+    FOUNDING = "founding"
+    """It has no federation and founds its own."""
+    WAITING_TO_JOIN = "waiting to join"
+    """It needs a peer that is a member, and all of that peer's blocks."""
+    WAITING_FOR_ADMISSION = "waiting for admission"
+    """A member must admit it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """What the members agreed on."""
+
+    join_policy: JoinPolicy
+    initial_grant: int
+    mana_cap: int
+    regeneration_per_hour: int
+    grants_per_node_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A node of the federation."""
+
+    did: Did
+    admitted: bool
+    joined: bool
+    sequence: int | None
+    """Of its newest block here."""
+
+
+@dataclass(frozen=True, slots=True)
+class FederationView:
+    """The federation this node belongs to, or waits for."""
+
+    id: Cid | None
+    name: str | None
+    policy: PolicyView | None
+    state: Membership
+    members: tuple[MemberView, ...]
+    quorum: int
+    """How many admitted members confirm a block."""
+
+
+def federation(reader: Reader, here: Did, *, joins: bool) -> FederationView:
+    """The federation as node `here` has it; `joins`: whether a node without one waits for its peers'."""
+    stored = rows.load_federation(reader)
+    members = [member for _, member in rows.MEMBERS.rows(reader)]
+    heads = {row.author: row.sequence for _, row in rows.HEADS.rows(reader)}
+    policy = None if stored is None else stored.policy
+    return FederationView(
+        id=None if stored is None else stored.id,
+        name=None if stored is None else stored.name,
+        policy=None
+        if policy is None
+        else PolicyView(
+            join_policy=policy.join_policy,
+            initial_grant=policy.initial_grant,
+            mana_cap=policy.mana_cap,
+            regeneration_per_hour=policy.regeneration_per_hour,
+            grants_per_node_max=policy.grants_per_node_max,
+        ),
+        state=membership(reader, here, joins=joins),
+        members=tuple(
+            MemberView(
+                did=member.node,
+                admitted=bool(member.admissions),
+                joined=member.joined,
+                sequence=heads.get(member.node),
+            )
+            for member in members
+        ),
+        quorum=quorum(sum(1 for member in members if member.admissions)),
+    )
+
+
+def membership(reader: Reader, here: Did, *, joins: bool) -> Membership:
+    """How far node `here` is (semantics §3)."""
+    stored = rows.load_federation(reader)
+    if stored is None:
+        return Membership.WAITING_TO_JOIN if joins else Membership.FOUNDING
+    member = rows.MEMBERS.get(reader, here.public_key)
+    admitted = member is not None and bool(member.admissions)
+    if member is not None and member.joined:
+        return Membership.MEMBER if admitted else Membership.WAITING_FOR_ADMISSION
+    may_join = admitted or stored.policy.join_policy is JoinPolicy.OPEN
+    return Membership.WAITING_TO_JOIN if may_join else Membership.WAITING_FOR_ADMISSION
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmations:
+    """What a quorum of the admitted members has built on, as far as this store knows (semantics §2)."""
+
+    voters: tuple[Did, ...]
+    clocks: Mapping[Did, Clock]
+    """Of each feed's newest block."""
+
+    def count(self, author: Did) -> int:
+        """How many blocks of `author`, from the first, are confirmed."""
+        return confirmed_count(author, self.voters, self.clocks.get)
+
+
+def confirmations(reader: Reader) -> Confirmations:
+    """Of everything stored."""
+
+    def admitted(member: Member) -> bool:
+        return bool(member.admissions)
+
+    voters = tuple(member.node for _, member in rows.MEMBERS.rows(reader) if admitted(member))
+    return Confirmations(voters, {row.author: clock_of_entries(row.clock) for _, row in rows.HEADS.rows(reader)})
