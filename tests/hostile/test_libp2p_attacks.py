@@ -35,7 +35,25 @@ GOSSIP = ["/meshsub/1.2.0", "/meshsub/1.1.0", "/floodsub/1.0.0"]
 DATA, UPDATE, GO_AWAY = 0, 1, 3
 SYN, FIN, RST = 1, 4, 8
 NOISE_AGREED = line(MULTISTREAM) + line(b"/noise")
+GARBAGE = [b"\xff" * 4096, b"\x80\x00", b"", b"\x00" * 4096, random.Random(2).randbytes(9999)]
 MIB = 1 << 20
+
+
+def broken_off(act: Callable[[], None], times: int) -> bool:
+    """Whether the node closes the connection before `act` was done so often."""
+    try:
+        for _ in range(times):
+            act()
+    except ConnectionError:
+        return True
+    return False
+
+
+def flood_unread(sessions: list[Session]) -> None:
+    """Open streams on which the server sends for ever, with windows of 2 GiB, and read nothing."""
+    for session in sessions:
+        for _ in range(20):
+            session.frame(UPDATE, 0, session.open(FLOOD), 0x7FFF_FFFF)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +63,9 @@ def server() -> Iterator[Server]:
         assert honest_ping(server)  # what is allocated once is allocated now
     with Session(server) as session:
         session.data(session.open(UNREAD), bytes(INITIAL_WINDOW - 100))
+    with Session(server) as one, Session(server) as two:
+        flood_unread([one, two] * 5)
+        assert honest_ping(server)
     assert honest_ping(server)
     memory, files = server.rss(), server.files()
     yield server
@@ -93,10 +114,9 @@ def test_a_stranger_who_begins_with_garbage_is_dropped(server, name):
 
 
 def test_an_endless_line_is_cut_off(server):
-    with attacked(server), server.connect() as sock, pytest.raises(ConnectionError):
+    with attacked(server), server.connect() as sock:
         sock.sendall(b"\xff\x7f")
-        for _ in range(2000):
-            sock.sendall(b"a" * 65_536)
+        assert broken_off(lambda: sock.sendall(b"a" * 65_536), 2000)
 
 
 @pytest.mark.parametrize("protocol", [b"/plaintext/2.0.0", b"/tls/1.0.0", b"/secio/1.0.0"])
@@ -223,7 +243,7 @@ def test_three_hundred_idle_sockets_shut_nobody_out(server):
     try:
         with attacked(server):
             for _ in range(300):
-                socks.append(server.connect())
+                socks.append(server.connect())  # noqa: PERF401 - those opened so far are closed if one fails
         assert honest_ping(server)
     finally:
         for sock in socks:
@@ -234,9 +254,7 @@ def test_three_hundred_idle_sockets_shut_nobody_out(server):
 
 
 @pytest.mark.parametrize("protocol", SPOKEN)
-@pytest.mark.parametrize(
-    "garbage", [b"\xff" * 4096, b"\x80\x00", b"", b"\x00" * 4096, random.Random(2).randbytes(9999)]
-)
+@pytest.mark.parametrize("garbage", GARBAGE, ids=["ones", "varint", "nothing", "zeros", "random"])
 def test_garbage_on_a_protocol_harms_nobody(server, protocol, garbage):
     with attacked(server), Session(server) as session:
         session.data(session.open(protocol), garbage, FIN)
@@ -308,18 +326,14 @@ def test_two_hundred_mib_beyond_the_window_end_the_connection(server, protocol):
     with attacked(server), Session(server) as session:
         stream = session.open(protocol)
         # One frame within the rules of length, and so far beyond the window that no update can excuse it.
-        with pytest.raises(ConnectionError):
-            for _ in range(200):
-                session.frame(DATA, 0, stream, 8 * MIB, bytes(MIB))
+        assert broken_off(lambda: session.frame(DATA, 0, stream, 8 * MIB, bytes(MIB)), 200)
         assert session.closed()
 
 
 def test_small_frames_beyond_the_window_end_the_connection_too(server):
     with attacked(server), Session(server) as session:
         stream = session.open(UNREAD)
-        with pytest.raises(ConnectionError):
-            for _ in range(200 * 16):
-                session.data(stream, bytes(65_500))
+        assert broken_off(lambda: session.data(stream, bytes(65_500)), 200 * 16)
 
 
 @pytest.mark.parametrize(
@@ -367,20 +381,18 @@ def test_a_broken_ciphertext_ends_the_connection(server):
 
 
 def test_pings_without_reading_end_the_connection(server):
-    with attacked(server), Session(server) as session, pytest.raises(ConnectionError):
-        for _ in range(3000):
-            session.send(b"".join(HEADER.pack(0, 2, SYN, 0, number) for number in range(1000)))
+    pings = b"".join(HEADER.pack(0, 2, SYN, 0, number) for number in range(1000))
+    with attacked(server), Session(server) as session:
+        assert broken_off(lambda: session.send(pings), 3000)
 
 
 def test_streams_that_never_read_cost_what_their_window_allows(server):
     sessions = [Session(server) for _ in range(10)]
     try:
         with attacked(server):
-            for session in sessions:
-                for _ in range(20):
-                    session.frame(UPDATE, 0, session.open(FLOOD), 0x7FFF_FFFF)
+            flood_unread(sessions)
         assert honest_ping(server)
-        assert server.rss() < 400 * MIB
+        assert server.rss() < 200 * MIB
     finally:
         for session in sessions:
             session.sock.close()

@@ -53,7 +53,7 @@ class Server:
 
     def files(self) -> int:
         """Open file descriptors."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.address.host, self.address.port), timeout=PATIENCE_S)
