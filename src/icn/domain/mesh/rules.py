@@ -71,12 +71,12 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             job = open_job(mesh, job_id, context)
             if job.status is not Status.BIDDING:
                 return []
+            if now >= job.spec.deadline:  # before anything else: an attempt that has no time must not begin
+                return [_rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
             winner = placement.choose(job, offers, mesh.standings_at(job.home))
             if winner is not None:
                 assignee = Assignee(winner.bid.executor, winner.account_home, winner.bid.price)
                 return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), (assignee,))]
-            if now >= job.spec.deadline:
-                return [_rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
             closes_at = min(later(now, terms.bid_renewal), job.spec.deadline)
             return [BiddingOpened(job_id, job.attempt, closes_at)]
         case ReopenBidding(job_id):
