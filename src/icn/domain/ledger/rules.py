@@ -61,7 +61,8 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
     home, now = context.author, context.time
     match command:
         case OpenAccount(owner, endowment):
-            held_at = ledger.homes_of.get(owner)
+            # A node's own account is opened wherever else somebody opened one for it, or anybody could keep it out.
+            held_at = [at for at in ledger.homes_of.get(owner, ()) if owner != home or at == home]
             if held_at:
                 raise AccountExists(owner, held_at[0])
             return [AccountOpened(owner, home, 0, endowment.cap, endowment.rate, endowment.granted)]
@@ -78,14 +79,14 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
             if len(note) > NOTE_CHARS_MAX:
                 raise Invalid("note", f"has at most {NOTE_CHARS_MAX} characters")
             account = account_at(ledger, payer, home)
-            payees = ledger.accounts_of(payee)
-            if not payees:
+            payee_home = ledger.home_for(payee)
+            if payee_home is None:
                 raise UnknownAccount(payee)
             number = ledger.counts_of(home).next_transfer
             here = ledger.account(payee, home)
             debit = [*_settled(account, now, change=-amount), *_covered(account, now, amount)]
             if here is None:
-                return [*debit, TransferSent(number, payer, payee, payees[0].home, amount, note)]
+                return [*debit, TransferSent(number, payer, payee, payee_home, amount, note)]
             return [
                 *debit,
                 *_settled(here, now, change=amount),
@@ -99,7 +100,7 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
             account_here = ledger.account(transit.payee, home)
             if account_here is None:
                 return [TransferDeclined(payer_home, number, "no such account here")]
-            if account_here.balance + transit.amount > MANA_MAX:
+            if available(account_here, now) + transit.amount > MANA_MAX:
                 return [TransferDeclined(payer_home, number, "the account would exceed the largest amount")]
             received = TransferReceived(payer_home, number, transit.payee, transit.amount)
             return [*_settled(account_here, now, change=transit.amount), received]
@@ -151,7 +152,10 @@ def check(ledger: Ledger, event: LedgerEvent, context: Context, endowment: Endow
         case AccountOpened(owner, event_home, home_epoch, cap, rate, granted):
             entitled(event_home == home and home_epoch == 0, "an account is opened by its home, at epoch 0")
             entitled(ledger.account(owner, home) is None, "a home keeps one account for an owner")
-            entitled(len(ledger.homes_of.get(owner, ())) < ACCOUNT_HOMES_MAX, "an owner has few homes")
+            # Counted in the ancestry: homes that open accounts at the same time do not know of each other, and a node
+            # that happens to know them all must not refuse what others accept. A node may always open its own.
+            behind = [at for at in ledger.accounts_of(owner) if context.ancestry.has(at.home, at.opened_at_sequence)]
+            entitled(owner == home or len(behind) < ACCOUNT_HOMES_MAX, "an owner has few homes")
             _check_endowment(Endowment(granted, cap, rate), endowment)
         case AccountEndowed(owner, cap, rate, granted):
             account = ledger.account(owner, home)
@@ -284,6 +288,8 @@ def _check_debit(ledger: Ledger, owner: Did, home: Did, amount: Mana, now: Insta
         below = account.balance >= account.cap > account.balance - amount
         settled = account.rate == 0 or account.settled_at == now
         entitled(settled or not below, "time above the cap does not count as time to grow")
+        # Or it would be spent first and grown again afterwards, beyond the cap.
+        entitled(growth(account, now).gained == 0, "what has regenerated is accounted for before a debit")
 
 
 def _check_credit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:

@@ -77,6 +77,11 @@ class Ledger:
         """The accounts of `owner`, by home."""
         return [self.accounts[owner, home] for home in self.homes_of.get(owner, ())]
 
+    def home_for(self, owner: Did) -> Did | None:
+        """Where mana for `owner` goes: a node's own home, if it keeps an account for itself, else its first home."""
+        homes = self.homes_of.get(owner, ())
+        return owner if owner in homes else next(iter(homes), None)
+
     def counts_of(self, home: Did) -> HomeCounts:
         """The counters of `home`."""
         return self.counts.get(home, HomeCounts())
