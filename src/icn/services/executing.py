@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from icn.domain.mesh.events import AssignmentAccepted, ReceiptIssued
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.domain.mesh.model import Assignment, Bid, Execution, Receipt
+from icn.domain.mesh.model import Assignment, Bid, Execution, JobSpec, Receipt
 from icn.domain.mesh.papers import open_assignment, seal_bid, seal_receipt
 from icn.domain.mesh.rules import price_of
 from icn.domain.mesh.state import ExecutionKey
@@ -41,6 +41,9 @@ DETAIL_CHARS_MAX = 512
 RESERVATION_GRACE = Duration(2_000)
 """What an offer stays good for beyond its bidding: the assignment is on its way."""
 
+RESERVED_WINDOW_MAX = Duration(60_000)
+"""A home may say any window; a place is not kept for longer than this."""
+
 BidKey = tuple[JobId, int]
 
 
@@ -66,10 +69,10 @@ class ExecutorService:
     def take_announcement(self, work: UnitOfWork, peer: Did, message: JobAnnounced) -> None:
         """A job looks for executors."""
         key = (message.job, message.attempt)
-        if key in self._reserved:
-            return  # announced twice; our offer is under way
-        price = self._price(message)
+        if key in self._reserved or not work.state.federation.has_joined(peer):
+            return  # announced twice, our offer is under way; or by who has no account to pay from
         spec = message.spec
+        price = self._price(spec)
         if price > spec.max_price:
             self._decline(work, peer, message, f"the price here is {price}")
         elif any(name not in self.terms.executor.capabilities for name in spec.capabilities):
@@ -154,13 +157,14 @@ class ExecutorService:
     def _free(self, work: UnitOfWork) -> int:
         return self.terms.executor.capacity - len(self._own(work)) - len(self._reserved)
 
-    def _price(self, message: JobAnnounced) -> Mana:
+    def _price(self, spec: JobSpec) -> Mana:
         executor = self.terms.executor
-        fuel = message.spec.limits.fuel
-        return price_of(fuel, per_million_fuel=executor.price_per_million_fuel, minimum=executor.price_minimum)
+        return price_of(
+            spec.limits.fuel, per_million_fuel=executor.price_per_million_fuel, minimum=executor.price_minimum
+        )
 
     def _offer(self, work: UnitOfWork, peer: Did, message: JobAnnounced) -> None:
-        window = Duration(max(0, message.window_ms))
+        window = Duration(min(max(0, message.window_ms), RESERVED_WINDOW_MAX))
         key = (message.job, message.attempt)
         self._reserved[key] = later(work.wall, Duration(window + RESERVATION_GRACE))
         bid = Bid(
@@ -168,7 +172,7 @@ class ExecutorService:
             attempt=message.attempt,
             home=peer,
             executor=work.did,
-            price=self._price(message),
+            price=self._price(message.spec),
             capabilities=self.terms.executor.capabilities,
         )
         work.send(peer, BidOffered(seal_bid(bid, work.signer)))
@@ -188,6 +192,10 @@ class ExecutorService:
     def _why_not(self, work: UnitOfWork, assignment: Assignment, *, reserved: bool) -> str:
         if work.wall >= assignment.deadline:
             return "the attempt's deadline has passed"
+        if not work.state.federation.has_joined(assignment.home):
+            return "its home is not a member"
+        if assignment.price < self._price(assignment.spec):
+            return "the price is below what is asked here"
         if not reserved and self._free(work) <= 0:
             return "no place is free"
         return ""

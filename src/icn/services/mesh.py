@@ -40,7 +40,7 @@ from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation, require
-from icn.kernel.ids import RAW, Did, JobId
+from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import (
     Acknowledged,
@@ -107,13 +107,14 @@ class HomeService:
         if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
             spec = replace(spec, input=input_bytes)
         else:
-            cid = self.content.store(work, input_bytes, RAW, pinned=False)
-            spec = replace(spec, input=b"", input_cid=cid)
+            spec = replace(spec, input=b"", input_cid=Cid.of(input_bytes, RAW))
         context = work.context()
         account_at(work.state.ledger, payer, work.did)
         submitted, opened = decide(work.state.mesh, SubmitJob(nonce, payer, spec), context, self.terms.mesh)
         job_id = JobId.of(work.did, nonce)
         hold = decide_ledger(work.state.ledger, HoldMana(HoldId(job_id.data), payer, spec.price_held), context)
+        if spec.input_cid is not None and input_bytes:
+            self.content.store(work, input_bytes, RAW, pinned=False)  # only now: a refused job leaves nothing behind
         work.record([submitted, *hold, opened], envelope)
         self._follow(work, [submitted, opened])
         return job_id
@@ -132,13 +133,12 @@ class HomeService:
         if bid.executor != peer or bid.home != work.did:
             raise PeerViolation("an executor bids for itself, at the job's home")
         bidding = self._bidding_of(work, bid.job, bid.attempt)
-        accounts = work.state.ledger.accounts_of(peer)
-        member = work.state.federation.members.get(peer)
-        if bidding is None or not accounts or member is None or not member.joined:
+        account_home = work.state.ledger.home_for(peer)
+        if bidding is None or account_home is None or not work.state.federation.has_joined(peer):
             return  # too late, or an executor that cannot be paid yet
         if len(bidding.offers) < limits.BIDS_PER_ATTEMPT_MAX:
             bidding.declined.pop(peer, None)
-            bidding.offers[peer] = Offer(bid, accounts[0].home)
+            bidding.offers[peer] = Offer(bid, account_home)
         self._close_if_all_answered(work, bid.job)
 
     def take_decline(self, work: UnitOfWork, peer: Did, message: BidDeclined) -> None:
@@ -343,10 +343,21 @@ class HomeService:
         job = work.state.mesh.jobs.get(receipt.job)
         return job is not None and job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None
 
+    @staticmethod
+    def _was_assigned(work: UnitOfWork, receipt: Receipt) -> bool:
+        """Whether this home ever gave that attempt to that executor: nothing else is evidence of anything."""
+        mesh = work.state.mesh
+        job = mesh.jobs.get(receipt.job) or mesh.touched.jobs.get(receipt.job)
+        job = job or rows.JOBS.get(work.store, receipt.job.data)
+        if job is None or job.home != work.did:
+            return False
+        failed = any((f.attempt, f.executor) == (receipt.attempt, receipt.executor) for f in job.failures)
+        return failed or (job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None)
+
     def _settle(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
         """Decide what the receipt means, once per receipt; then the executor may forget it."""
         key = _receipt_key(receipt)
-        if work.get(key) is None:
+        if work.get(key) is None and self._was_assigned(work, receipt):
             work.batch.put(key, b"")
             self._decide(work, TakeReceipt(receipt, message.receipt))
         work.send(peer, Acknowledged(message.number))

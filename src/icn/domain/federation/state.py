@@ -24,6 +24,11 @@ class FederationState:
         member = self.members.get(node)
         return member is not None and any(ancestry.has(a.by, a.sequence) for a in member.admissions)
 
+    def has_joined(self, node: Did) -> bool:
+        """Whether the feed of `node` in this federation has begun, as far as is known here."""
+        member = self.members.get(node)
+        return member is not None and member.joined
+
     def voters(self, ancestry: Ancestry) -> list[Did]:
         """The admitted nodes in that ancestry, sorted: those that count towards a quorum."""
         return [node for node in sorted(self.members) if self.is_admitted(node, ancestry)]
