@@ -158,7 +158,7 @@ class Engine:
         """
         arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
         lonely = self.state.federation.federation is None
-        work, violations = self._take_blocks(arriving)
+        work = self._take_blocks(arriving)
         if not self._resumed:
             self._resumed = True
             self.home.resume(work)
@@ -166,7 +166,9 @@ class Engine:
         self._stale, self._resumed = True, False  # until the commit has succeeded
         for input_ in inputs:
             if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
-                self._take(work, input_, violations)
+                violator = self._take(work, input_)
+                if violator is not None:
+                    self._lose(work, violator)
         self._round_off(work)
         if lonely and self.state.federation.federation is not None:
             self.replication.greet_all_again(work)
@@ -174,11 +176,12 @@ class Engine:
         if len(work.batch):
             self.store.commit(work.batch, self.fence)
         self._stale, self._resumed = False, True
-        effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in violations)]
+        effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
         return Outcome(replies, effects, self._wake_at())
 
-    def _take_blocks(self, arriving: list[Received]) -> tuple[UnitOfWork, list[tuple[Did, str]]]:
+    def _take_blocks(self, arriving: list[Received]) -> UnitOfWork:
         """Begin a unit of work with the blocks that came. Nothing else has been touched when one must be taken back."""
+        mark = self.replication.mark()
         while True:
             if self._stale:
                 self.state = rows.load(self.store)
@@ -188,17 +191,20 @@ class Engine:
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
             work = UnitOfWork(self.state, self.store, self.signer, self.outbox, self.replies, now, wall)
-            violations: list[tuple[Did, str]] = []
             try:
                 self.replication.release(work)
                 for input_ in arriving:
-                    self._take(work, input_, violations)
+                    self._take(work, input_)
             except RecordsRefused:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
-                # remembered as refused; each turn refuses one more, so this ends.
+                # remembered as refused; each turn refuses one more, so this ends. What waited for an ancestor waits
+                # again, and nobody is blamed, or let go, before the turn that counts.
                 self._stale = True
+                self.replication.rewind(mark)
                 continue
-            return work, violations
+            for peer, _ in work.violations:
+                self._lose(work, peer)
+            return work
 
     def _round_off(self, work: UnitOfWork) -> None:
         """What follows from the inputs, in a fixed order, until nothing more follows."""
@@ -215,7 +221,8 @@ class Engine:
         self.replication.acknowledge(work)
         self.replication.announce(work)
 
-    def _take(self, work: UnitOfWork, input_: Input, violations: list[tuple[Did, str]]) -> None:
+    def _take(self, work: UnitOfWork, input_: Input) -> Did | None:
+        """Take one input. Gives the peer that broke the protocol with it, if so."""
         try:
             self._take_one(work, input_)
             self._drain_local(work)
@@ -224,8 +231,9 @@ class Engine:
         except PeerViolation as violation:
             require(isinstance(input_, Received), "only a peer breaks the protocol")
             if isinstance(input_, Received):
-                violations.append((input_.peer, str(violation)))
-                self._lose(work, input_.peer)
+                work.violations.append((input_.peer, str(violation)))
+                return input_.peer
+        return None
 
     def _take_one(self, work: UnitOfWork, input_: Input) -> None:
         match input_:

@@ -11,6 +11,7 @@ parents (else it waits in a bounded quarantine and the sender is asked), time, t
 block whose records its author was not entitled to is refused whole and remembered as such.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -49,6 +50,14 @@ class _Waiting:
     sender: Did
     missing: Cid | None
     """None: it waits for its own time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    waiting: dict[Cid, _Waiting]
+    size: int
+    views: dict[Did, tuple[int, Instant | None]]
+    """By peer: how many of its blocks wait, and since when an answer of it is awaited."""
 
 
 @dataclass(slots=True)
@@ -179,10 +188,18 @@ class ReplicationService:
 
     def release(self, work: UnitOfWork) -> None:
         """Take blocks whose time has come."""
-        for entry in self.quarantine.release(None, work.wall, self.peers):
-            view = self.peers.views.get(entry.sender)
-            if view is not None:
-                self._accept(work, view, entry.block)
+        self._accept_all(work, self.quarantine.release(None, work.wall, self.peers))
+
+    def mark(self) -> "_Mark":
+        """What a batch may have to go back to."""
+        views = {did: (view.quarantined, view.wanted_at) for did, view in self.peers.views.items()}
+        return _Mark(dict(self.quarantine.waiting), self.quarantine.size, views)
+
+    def rewind(self, mark: "_Mark") -> None:
+        """As if the blocks since `mark` had not been taken."""
+        self.quarantine.waiting, self.quarantine.size = dict(mark.waiting), mark.size
+        for did, (quarantined, wanted_at) in mark.views.items():
+            self.peers.views[did].quarantined, self.peers.views[did].wanted_at = quarantined, wanted_at
 
     def tick(self, work: UnitOfWork) -> None:
         """Anti-entropy and impatience."""
@@ -216,13 +233,15 @@ class ReplicationService:
     def acknowledge(self, work: UnitOfWork) -> None:
         """Author an empty block when news was seen a while ago and nothing else was to be said (semantics §2)."""
         own = work.state.feeds.heads.get(work.did)
-        if own is None or not self._has_news(work, own.clock):
+        # Who is not admitted has no say in what is confirmed, and must not be woken for it.
+        admitted = work.state.federation.is_admitted(work.did, work.context().ancestry)
+        if own is None or not admitted or not self._has_news(work, own.clock):
             self.news_since = None
             return
         if self.news_since is None:
             self.news_since = work.wall
         due = later(self.news_since, self.terms.replication.acknowledge_after)
-        if work.wall >= due and work.state.federation.is_admitted(work.did, work.context().ancestry):
+        if work.wall >= due:
             work.seal(acknowledge=True)
             self.news_since = None
 
@@ -263,7 +282,7 @@ class ReplicationService:
     def _ask_if_behind(self, work: UnitOfWork, view: PeerView, *, again: bool = True) -> None:
         feeds = work.state.feeds
         behind = any(count > feeds.next_sequence(author) for author, count in view.counts.items())
-        if behind and again and view.wanted_at is None:
+        if view.greeted and behind and again and view.wanted_at is None:
             self._want(work, view)
 
     @staticmethod
@@ -306,11 +325,25 @@ class ReplicationService:
         view.counts[author] = max(view.counts.get(author, 0), count)
 
     def _accept(self, work: UnitOfWork, view: PeerView, block: Block) -> None:
-        pending = [_Waiting(block, view.did, None)]
+        if self._accept_one(work, view, block):
+            self._accept_all(work, self.quarantine.release(block.cid, work.wall, self.peers))
+
+    def _accept_all(self, work: UnitOfWork, released: list[_Waiting]) -> None:
+        """Take blocks that waited. One that is wrong counts against who sent it, not who brought what it waited for."""
+        pending = deque(released)
         while pending:
-            entry = pending.pop(0)
-            sender = self.peers.views.get(entry.sender, view)
-            if self._accept_one(work, sender, entry.block):
+            entry = pending.popleft()
+            sender = self.peers.views.get(entry.sender)
+            if sender is None:
+                continue
+            try:
+                accepted = self._accept_one(work, sender, entry.block)
+            except RecordsRefused:
+                raise
+            except PeerViolation as violation:
+                work.violations.append((entry.sender, str(violation)))
+                continue
+            if accepted:
                 pending += self.quarantine.release(entry.block.cid, work.wall, self.peers)
 
     def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
@@ -421,12 +454,14 @@ class ReplicationService:
 
     def _note_equivocation(self, work: UnitOfWork, block: Block) -> None:
         header = block.header
-        ours = blocks.cid_at(work.store, header.author, header.sequence)
+        found = work.get(keyspace.feed_entry(header.author, header.sequence))
+        ours = None if found is None else Cid(found)
         if ours is None or ours == block.cid:
             return
         key = (header.author, header.sequence)
         if key not in self.equivocations and len(self.equivocations) < REFUSED_REMEMBERED_MAX:
             self.equivocations[key] = (ours, block.cid)
+        if self.equivocations.get(key) == (ours, block.cid):
             work.batch.put(keyspace.block(block.cid), block.data)  # evidence, not part of any feed
         raise PeerViolation(f"{header.author} signed two blocks with sequence {header.sequence}")
 

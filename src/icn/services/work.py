@@ -69,6 +69,8 @@ class UnitOfWork:
     """Messages to this node itself; they are taken in the same batch."""
     accepted: list[tuple[Block, Did | None]] = field(default_factory=list)
     """Blocks that are new in this batch, with the peer that sent them (None: our own), for announcing."""
+    violations: list[tuple[Did, str]] = field(default_factory=list)
+    """Peers that broke the protocol, and how."""
     _records: list[tuple[Record, dict[str, object]]] = field(default_factory=list)
     _record_bytes: int = 0
     _pairing: Pairing = field(default_factory=Pairing)
@@ -208,8 +210,10 @@ class UnitOfWork:
         return None if pending is None else (pending.request.digest, pending.answer)
 
     def answer_again(self, request: Request, answer: Answer) -> None:
-        """Give an answer that is stored, or not to be stored."""
-        self._pending.append(_Pending(replace(request, key=""), answer, None))
+        """Give an answer that is stored, or not to be stored: block and all, as to the first of this batch."""
+        first = self._by_key.get((request.principal, request.key))
+        index = first.block_index if first is not None and first.answer is answer else None
+        self._pending.append(_Pending(replace(request, key=""), answer, index))
 
     def finish(self) -> list[Reply]:
         """Seal, write rows and stored answers into the batch; the replies to give once it is committed."""
