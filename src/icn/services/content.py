@@ -139,9 +139,9 @@ class ContentService:
         if not chunk.cid.names(data):
             self._ask_next(work, chunk.cid)
             raise PeerViolation("content has the name it is sent under")
-        blocks.put_content(
-            work.batch, chunk.cid, data, ContentMeta(len(data), work.wall, pinned=False, expires_at=None)
-        )
+        if not self.has(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
+            meta = ContentMeta(len(data), work.wall, pinned=False, expires_at=None)
+            blocks.put_content(work.batch, chunk.cid, data, meta)
         self._end(work, chunk.cid, found=True)
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:
