@@ -56,10 +56,10 @@ def take_what_is_due(work: UnitOfWork) -> None:
         work.record(decide_ledger(ledger, EndowAccount(work.did, endowment), context))
     for transit in list(ledger.transits.values()):
         events: list[Event] = []
-        confirmed = context.ancestry.confirms(transit.payer_home, transit.sent_at_sequence)
-        if transit.payee_home == work.did and transit.declined_at_sequence is None and confirmed:
-            claim = ClaimTransfer(transit.payer_home, transit.number)
-            events = [*decide_ledger(ledger, claim, work.context())]
+        if transit.payee_home == work.did and transit.declined_at_sequence is None:
+            if context.ancestry.confirms(transit.payer_home, transit.sent_at_sequence):
+                claim = ClaimTransfer(transit.payer_home, transit.number)
+                events = [*decide_ledger(ledger, claim, work.context())]
         elif transit.payer_home == work.did and transit.declined_at_sequence is not None:
             events = [*decide_ledger(ledger, ReturnTransfer(transit.number), work.context())]
         if events:

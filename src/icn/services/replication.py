@@ -23,7 +23,7 @@ from icn.domain.federation.state import name_genesis
 from icn.domain.records import Record, read_record
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
-from icn.kernel.ids import Cid, Did
+from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
@@ -119,6 +119,8 @@ class ReplicationService:
     """The federation this node is joining, while it has no genesis."""
     news_since: Instant | None = None
     """When news came that we have not acknowledged."""
+    relay_at: Instant | None = None
+    """When peers are to be told of blocks that came from others."""
     heads_sent_at: Instant = Instant(0)
     equivocations: dict[tuple[Did, int], tuple[Cid, Cid]] = field(default_factory=dict)
     """Seen: (author, sequence) to the two blocks. Both are kept as evidence."""
@@ -170,21 +172,27 @@ class ReplicationService:
                 self._take_blocks(work, view, encoded)
 
     def announce(self, work: UnitOfWork) -> None:
-        """Pass on the blocks that are new in this batch, to every peer but the one they came from."""
-        if not work.accepted:
-            return
-        for view in self.peers.greeted():
-            fresh = [
-                block
-                for block, source in work.accepted
-                if source != view.did and view.counts.get(block.header.author, 0) <= block.header.sequence
-            ]
-            for part in _parts(fresh):
+        """Our own new blocks go to every peer at once.
+
+        Of others' blocks we only tell, a little later, who may lack them: most peers have them from their author by
+        then, and say so by building on them.
+        """
+        own = [block for block, source in work.accepted if source is None]
+        if len(own) < len(work.accepted) and self.relay_at is None:
+            self.relay_at = later(work.wall, self.terms.replication.relay_after)
+        for view in self.peers.greeted() if own else ():
+            for part in _parts(own):
                 work.send(view.did, Announce(tuple(block.data for block in part)))
-            for block in fresh:
-                view.counts[block.header.author] = max(
-                    view.counts.get(block.header.author, 0), block.header.sequence + 1
-                )
+            view.counts[work.did] = work.state.feeds.next_sequence(work.did)
+
+    def _relay(self, work: UnitOfWork) -> None:
+        """Tell those who, for all we know, lack something."""
+        feeds = work.state.feeds
+        heads = Heads(feed_counts(feeds.clock()), feeds.root())
+        for view in self.peers.greeted():
+            if any(view.counts.get(author, 0) <= head.sequence for author, head in feeds.heads.items()):
+                work.send(view.did, heads)
+        self.relay_at = None
 
     def release(self, work: UnitOfWork) -> None:
         """Take blocks whose time has come."""
@@ -208,6 +216,8 @@ class ReplicationService:
             if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
                 view.wanted_at = None
                 self._ask_if_behind(work, view)
+        if self.relay_at is not None and work.wall >= self.relay_at:
+            self._relay(work)
         if work.wall >= later(self.heads_sent_at, self.terms.replication.anti_entropy):
             self.heads_sent_at = work.wall
             feeds = work.state.feeds
@@ -224,6 +234,8 @@ class ReplicationService:
                 for view in self.peers.views.values()
                 if view.wanted_at is not None
             ]
+        if self.relay_at is not None:
+            moments.append(self.relay_at)
         if self.news_since is not None:
             moments.append(later(self.news_since, self.terms.replication.acknowledge_after))
         if any(entry.missing is None for entry in self.quarantine.waiting.values()):
@@ -311,6 +323,8 @@ class ReplicationService:
         """Whether any of them was news."""
         before = work.state.feeds.block_count
         for data in encoded:
+            if work.get(keyspace.block_meta(Cid.of(data, DAG_CBOR))) is not None:
+                continue  # known: not worth parsing
             try:
                 block = parse_block(data)
             except Invalid as error:
@@ -330,7 +344,7 @@ class ReplicationService:
 
     def _accept_all(self, work: UnitOfWork, released: list[_Waiting]) -> None:
         """Take blocks that waited. One that is wrong counts against who sent it, not who brought what it waited for."""
-        pending = deque(released)
+        pending = deque(released)  # bounded: by the quarantine it is filled from
         while pending:
             entry = pending.popleft()
             sender = self.peers.views.get(entry.sender)
@@ -432,6 +446,10 @@ class ReplicationService:
             name_genesis(state.federation, block.cid)
         work.now = max(work.now, header.time)
         work.admit(block, clock, records, source=view.did)
+        author = self.peers.views.get(header.author)
+        if author is not None:  # what it built on, it has
+            for who, count in clock.items():
+                author.counts[who] = max(count, author.counts.get(who, 0))
 
     def _apply_records(self, work: UnitOfWork, block: Block, clock: Clock, records: list[Record]) -> None:
         header, pairing = block.header, Pairing()
