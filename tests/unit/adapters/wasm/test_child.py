@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,8 +94,10 @@ def test_a_worker_that_does_not_answer_is_overdue_after_its_grace(child: Child) 
     child.load(b"endless", child.compile(compiled(ENDLESS), START_MS).encode(), START_MS)
     # Stopped while the guest runs, when not even its watchdog can act: the raw hang.
     threading.Thread(target=stop_once_it_computes, args=(child.pid,), daemon=True).start()
+    began = time.monotonic()
     with pytest.raises(GuestOverdue):
         run(child, b"endless", replace(LIMITS, fuel=FOR_EVER, wall_ms=1_000))
+    assert time.monotonic() - began < 10
 
 
 def stop_once_it_computes(pid: int) -> None:
@@ -133,13 +136,25 @@ def test_no_more_than_a_few_modules_stay_loaded(child: Child) -> None:
 
 ORPHANING = """
 import os, signal
+from icn.adapters.wasm import frames
 from icn.adapters.wasm.child import Child
-print(Child.start(30_000).pid, flush=True)
+from icn.adapters.wasm.messages import Run
+from icn.adapters.wasm.text import compile_text
+from icn.domain.mesh.execution import Limits
+
+child = Child.start(30_000)
+endless = compile_text('(module (func (export "_start") (loop $on (br $on))))')
+child.load(b"endless", child.compile(endless, 30_000).encode(), 30_000)
+limits = Limits(fuel=2**53 - 1, memory_bytes=1, table_elements=1, wall_ms=3_600_000, output_bytes=1)
+asked = Run(key=b"endless", limits=limits, seed=b"", input=b"", arguments=())
+frames.send(child._channel, frames.Kind.RUN, asked.encode())
+assert frames.receive(child._channel).kind is frames.Kind.STARTED
+print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_worker_does_not_outlive_its_node() -> None:
+def test_a_worker_does_not_outlive_its_node_even_while_a_guest_runs() -> None:
     node = subprocess.Popen([sys.executable, "-I", "-c", ORPHANING], stdout=subprocess.PIPE)
     out, _ = node.communicate(timeout=60)
     try:
