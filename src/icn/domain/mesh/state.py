@@ -147,6 +147,8 @@ def _end(mesh: Mesh, job: Job) -> None:
     require(job.status.has_ended, "a job that leaves the live state has ended")
     del mesh.jobs[job.id]
     mesh.open_by_home[job.home] -= 1
+    if not mesh.open_by_home[job.home]:
+        del mesh.open_by_home[job.home]  # so that equal histories give equal states
     mesh.touched.jobs[job.id] = job
 
 
