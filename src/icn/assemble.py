@@ -1,0 +1,129 @@
+"""Ports in, running parts out: plain constructor calls, read top to bottom. Used by the programs and the simulator.
+
+Nothing starts here: no thread, no socket, no process but the sandbox's workers, which come with their pool.
+"""
+
+import hashlib
+from pathlib import Path
+
+from icn import __version__
+from icn.adapters.entropy import SystemEntropy
+from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
+from icn.adapters.network.settings import NetworkSettings
+from icn.adapters.network.tcp import Libp2pNetwork
+from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
+from icn.adapters.wasm.pool import WorkerPool
+from icn.adapters.wasm.profile import profile
+from icn.adapters.wasm.settings import SandboxSettings
+from icn.config.loaded import LoadedConfig
+from icn.config.schema import Settings
+from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.retries import MeshTerms
+from icn.kernel.errors import ConfigError
+from icn.kernel.instant import Duration
+from icn.kernel.limits import GRANTS_PER_NODE_MAX
+from icn.kernel.mana import mana
+from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
+from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
+from icn.services.commands import Found
+from icn.services.engine import Engine
+from icn.services.ports import Clock, Entropy
+from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from icn.stores.kv import KeyValueStore
+
+AGENT = f"icn/{__version__}"
+
+
+def open_signer(loaded: LoadedConfig) -> Signer:
+    """The node's identity: loaded, or made where the configuration says so (semantics §1).
+
+    A node in memory gets a key in memory, unless the operator named a key file: with a key that outlives its feed it
+    would begin that feed again, and look dishonest.
+
+    Raises:
+        ConfigError: the key is missing and may not be made, or is not the one `node_did` names.
+        Fault: the key file cannot be used.
+    """
+    settings = loaded.settings
+    identity, entropy = settings.identity, SystemEntropy()
+    signer: Signer
+    if settings.storage.backend == "memory" and not loaded.origins["identity.key_path"].explicit:
+        signer = SeedSigner(entropy.bytes(SEED_BYTES))
+    else:
+        passphrase = identity.key_passphrase.reveal() if identity.key_passphrase else None
+        exposed_ok = settings.runtime.environment == "development"
+        try:
+            signer = load_key(identity.key_path, passphrase=passphrase, may_be_exposed=exposed_ok)
+        except KeyFileMissing as error:
+            if not identity.generate_new_key:
+                raise ConfigError(
+                    f"there is no key at {identity.key_path} and generate_new_key = false: put the key there, or allow "
+                    "one to be made"
+                ) from error
+            signer = create_key(identity.key_path, entropy.bytes(CREATING_BYTES), passphrase=passphrase)
+    if identity.node_did is not None and identity.node_did != signer.did:
+        raise ConfigError(
+            f"node_did is {identity.node_did}, the key at {identity.key_path} is {signer.did}: use the key that "
+            "belongs to the DID, or remove node_did"
+        )
+    return signer
+
+
+def node_terms(settings: Settings) -> NodeTerms:
+    """How the node runs its side of the federation."""
+    mesh = settings.mesh
+    return NodeTerms(
+        agent=AGENT,
+        mesh=MeshTerms(bid_window=Duration(mesh.bid_window_ms), attempts_max=mesh.job_retry_count),
+        executor=ExecutorTerms(
+            capacity=settings.performance.max_concurrent_jobs,
+            price_per_million_fuel=mesh.price_per_million_fuel,
+            price_minimum=mesh.price_minimum,
+        ),
+        replication=ReplicationTerms(),
+        joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),
+    )
+
+
+def founding(settings: Settings, signer: Signer) -> Found:
+    """The federation this node founds when it joins none."""
+    federation = settings.federation
+    policy = Policy(
+        join_policy=JoinPolicy(federation.join_policy),
+        initial_grant=mana(federation.initial_grant),
+        mana_cap=mana(federation.mana_cap),
+        regeneration_per_hour=settings.performance.mana_regeneration_rate,
+        grants_per_node_max=GRANTS_PER_NODE_MAX,
+    )
+    founders = tuple(sorted(dict.fromkeys((signer.did, *federation.founders))))
+    return Found(federation.name, founders, policy)
+
+
+def open_engine(*, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms) -> Engine:
+    """The one writer over an open store. Becomes its author."""
+    return Engine.open(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms)
+
+
+def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork | None:
+    """The libp2p network, where it is enabled."""
+    chosen = settings.network
+    if not chosen.p2p_enabled:
+        return None
+    wanted = NetworkSettings(
+        listen=(chosen.p2p_listen_addr,),
+        bootstrap=chosen.bootstrap_peers,
+        agent=AGENT,
+        connections_max=chosen.max_peers,
+    )
+    return Libp2pNetwork(wanted, signer, SystemEntropy().bytes, clock.now, PROTOCOL_MESSAGE_BYTES_MAX)
+
+
+def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
+    """Workers for as many jobs as the node takes, and one at least, for re-executing receipts on request."""
+    workers = max(1, settings.performance.max_concurrent_jobs)
+    chosen = SandboxSettings(workers=workers)
+    # Compiled modules are native code: only files this very node wrote are believed.
+    key = hashlib.sha256(signer.sign(b"icn/module-cache/1", b"")).digest()[:KEY_BYTES]
+    folder: Path = settings.runtime.data_dir / "modules"
+    cache = ModuleCache(folder, key=key, bytes_max=chosen.cache_bytes_max, profile=profile())
+    return WorkerPool(chosen, cache)

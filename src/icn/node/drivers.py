@@ -1,0 +1,237 @@
+"""Between the engine and the world, on the event loop's thread: callers in, network in, executions in; effects out.
+
+Nothing is decided here. What the engine says is done, in order, after its commit. When a peer's queue is full the peer
+is dropped: what mattered waits in the outbox, and comes with its next connection.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol, assert_never
+
+from icn.adapters.network.ports import Network
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
+from icn.kernel.errors import Fault, Kind, PeerViolation, Refusal
+from icn.kernel.ids import Did, PeerId
+from icn.node.executions import Executions
+from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
+from icn.protocol.codec import decode_message, encode_message
+from icn.protocol.messages import protocol_of
+from icn.services.answers import Answer
+from icn.services.commands import NodeCommand
+from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
+from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request
+
+FOLLOWERS_MAX = 64
+FOLLOWED_EVENTS_MAX = 1000
+"""Events that may wait for one slow follower; then it is cut off and comes back with its cursor."""
+
+
+class Overloaded(Refusal):
+    """The queue before the writer is full."""
+
+    code = "node.overloaded"
+    kind = Kind.TOO_MANY
+
+    def __init__(self) -> None:
+        super().__init__("the node has more to do than it can take: try again shortly, with the same request key")
+
+
+class TooManyFollowers(Refusal):
+    """The bound on event streams."""
+
+    code = "events.too_many_followers"
+    kind = Kind.TOO_MANY
+
+    def __init__(self) -> None:
+        super().__init__(f"{FOLLOWERS_MAX} clients follow the events already")
+
+
+class Observer(Protocol):
+    """Counts what happens, for metrics."""
+
+    def batch(self, *, inputs: int, seconds: float, depth: int) -> None:
+        """A commit: how many inputs, how long it took from decision to disk, how many wait now."""
+
+    def committed(self, effect: Committed) -> None:
+        """A record became durable."""
+
+    def peer_dropped(self) -> None:
+        """A connection was ended by us."""
+
+
+class Drivers:
+    """Between engine and world. Satisfies `adapters.network.ports.NetworkListener`."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        network: Network | None,
+        executions: Callable[["Drivers"], Executions],
+        observer: Observer,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """`executions` gets these drivers to report to."""
+        self._writer = writer
+        self._network = network
+        self._observer = observer
+        self._loop = loop
+        self._executions = executions(self)
+        self._callers: dict[int, asyncio.Future[Answer]] = {}
+        self._next_token = 1
+        self._followers: dict[int, asyncio.Queue[Committed | None]] = {}
+        self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
+        self.commit_fault: str | None = None
+        """Why the newest commit failed; None when it succeeded."""
+
+    # Callers
+
+    async def ask(self, command: NodeCommand, *, principal: Did, key: str, digest: bytes, correlation: str) -> Answer:
+        """The engine's answer, once it is durable.
+
+        Raises:
+            Overloaded: the queue is full.
+            Fault: the commit failed; nothing happened.
+        """
+        token, self._next_token = self._next_token, self._next_token + 1
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._callers[token] = future
+        try:
+            if not self._writer.offer(Request(token, command, principal, key, digest, correlation)):
+                raise Overloaded
+            return await future
+        finally:
+            # A caller that went away does not undo what it asked for; its answer is kept under its request key.
+            self._callers.pop(token, None)
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[asyncio.Queue[Committed | None]]:
+        """Committed records as they come; None ends the stream of a follower that is too slow."""
+        if len(self._followers) >= FOLLOWERS_MAX:
+            raise TooManyFollowers
+        events: asyncio.Queue[Committed | None] = asyncio.Queue(maxsize=FOLLOWED_EVENTS_MAX)
+        number, self._next_token = self._next_token, self._next_token + 1
+        self._followers[number] = events
+        try:
+            yield events
+        finally:
+            self._followers.pop(number, None)
+
+    # Network in
+
+    def peer_up(self, peer: PeerId, address: str) -> None:
+        """See `NetworkListener`."""
+        self._offer_from(peer, PeerUp(peer.did))
+
+    def peer_down(self, peer: PeerId, reason: str) -> None:
+        """See `NetworkListener`."""
+        if not self._writer.offer(PeerDown(peer.did)):
+            # The engine must hear of it; the queue is full only for a moment.
+            self._loop.call_later(0.05, self.peer_down, peer, reason)
+
+    def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
+        """See `NetworkListener`."""
+        try:
+            received = Received(peer.did, decode_message(protocol, payload))
+        except PeerViolation as violation:
+            self._drop(peer, str(violation))
+            return
+        self._offer_from(peer, received)
+
+    # Executions in
+
+    def execution_ended(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+        """An execution of ours ended."""
+        if not self._writer.offer(Executed(request, outcome)) and not self._loop.is_closed():
+            self._loop.call_later(0.05, self.execution_ended, request, outcome)
+
+    # Effects out
+
+    def report(self, report: Report) -> None:
+        """What a batch led to."""
+        match report:
+            case BatchFailed(tokens, fault):
+                self.commit_fault = str(fault)
+                self._fail(tokens, fault)
+            case BatchDone(outcome, view, inputs, seconds):
+                self.view = view
+                self.commit_fault = None
+                self._observer.batch(inputs=inputs, seconds=seconds, depth=self._writer.depth)
+                for reply in outcome.replies:
+                    future = self._callers.get(reply.token)
+                    if future is not None and not future.done():
+                        future.set_result(reply.answer)
+                for effect in outcome.effects:
+                    self._do(effect)
+            case _:
+                assert_never(report)
+
+    def end_followers(self) -> None:
+        """The node stops: streams end."""
+        for events in self._followers.values():
+            self._tell(events, None)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, message):
+                if self._network is not None:
+                    to = PeerId.of(peer)
+                    if not self._network.send(to, protocol_of(message), encode_message(message)):
+                        self._drop(to, "what waits for it exceeds its bound")
+            case Disconnect(peer, reason):
+                self._drop(PeerId.of(peer), reason)
+            case RunJob(request, module):
+                self._executions.run(request, module)
+            case StopJob(job, attempt):
+                self._executions.stop(job, attempt)
+            case Committed():
+                self._observer.committed(effect)
+                for events in self._followers.values():
+                    self._tell(events, effect)
+            case _:
+                assert_never(effect)
+
+    def _fail(self, tokens: tuple[int, ...], fault: Fault) -> None:
+        for token in tokens:
+            future = self._callers.get(token)
+            if future is not None and not future.done():
+                future.set_exception(fault)
+
+    def fail_all(self, fault: Fault) -> None:
+        """The writer is gone: nobody waits for ever."""
+        self._fail(tuple(self._callers), fault)
+
+    @staticmethod
+    def _tell(events: asyncio.Queue[Committed | None], item: Committed | None) -> None:
+        if events.full():
+            while not events.empty():
+                events.get_nowait()
+            item = None  # cut off; the follower reads the rest from its cursor
+        events.put_nowait(item)
+
+    def _offer_from(self, peer: PeerId, input_: Input) -> None:
+        if not self._writer.offer(input_):
+            self._drop(peer, "this node has more to do than it can take")
+
+    def _drop(self, peer: PeerId, reason: str) -> None:
+        if self._network is not None:
+            self._observer.peer_dropped()
+            self._network.disconnect(peer, reason)
+
+
+def run_guarded(run: Callable[[], None], ended: Callable[[Exception | None], None]) -> threading.Thread:
+    """A started thread that runs `run` and tells `ended`, on that thread, how it went."""
+
+    def target() -> None:
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 - the outermost layer of a thread; lifecycle stops the node with it
+            ended(error)
+        else:
+            ended(None)
+
+    thread = threading.Thread(target=target, name="icn-writer", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,54 @@
+"""Executions between engine and sandbox: started when a place is free, told to the engine when they end."""
+
+from collections import deque
+from collections.abc import Callable
+
+from icn.adapters.wasm.ports import Executor
+from icn.adapters.wasm.refusals import AlreadyExecuting, SandboxClosed, SandboxFull
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
+from icn.kernel.ids import JobId
+
+WAITING_MAX = 4096
+"""Executions that wait for a place. The engine accepts no more than the capacity; this is headroom, not a queue."""
+
+
+class Executions:
+    """Lives on the event loop's thread; `ended` is called there."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        ended: Callable[[ExecutionRequest, ExecutionOutcome], None],
+        to_loop: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`to_loop` runs a function on the loop's thread, from any thread."""
+        self._executor = executor
+        self._ended = ended
+        self._to_loop = to_loop
+        self._waiting: deque[tuple[ExecutionRequest, bytes]] = deque(maxlen=WAITING_MAX)
+
+    def run(self, request: ExecutionRequest, module: bytes) -> None:
+        """Start, or wait for a place that is about to become free."""
+        try:
+            self._executor.submit(request, module, self._done)
+        except SandboxFull:
+            self._waiting.append((request, module))
+        except (SandboxClosed, AlreadyExecuting):
+            # Closed: the node is stopping, and what was accepted runs again after its start. Already executing: the
+            # engine asks twice after a fault of the store; the first one's outcome is the answer.
+            return
+
+    def stop(self, job: JobId, attempt: int) -> None:
+        """Stop an execution; one that still waits ends where it stands."""
+        self._executor.cancel(job, attempt)
+
+    def _done(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+        """On a thread of the sandbox."""
+        self._to_loop(lambda: self._finish(request, outcome))
+
+    def _finish(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+        self._ended(request, outcome)
+        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
+        for next_request, module in waiting:
+            self.run(next_request, module)

@@ -1,0 +1,247 @@
+"""Start order, readiness, drain, stop.
+
+```
+ configuration ─> identity ─> listeners bound ─> store opened (or waited for) ─> author ─> network ─> founding ─> ready
+ SIGTERM, SIGINT ─> not ready ─> HTTP drains ─> network says goodbye ─> sandbox ends ─> writer takes what is queued ─> 0
+```
+
+Every task belongs to one task group; the first thing that cannot go on stops the node, and says why.
+"""
+
+import asyncio
+import hashlib
+import signal
+import threading
+import time
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from icn import __version__, assemble
+from icn.adapters.clock import SystemClock
+from icn.adapters.entropy import SystemEntropy
+from icn.adapters.logs import configure_logging
+from icn.adapters.metrics import Metrics
+from icn.adapters.network.tcp import Libp2pNetwork
+from icn.adapters.storage.opening import open_store
+from icn.adapters.wasm.pool import WorkerPool
+from icn.config.loaded import LoadedConfig
+from icn.config.schema import Settings
+from icn.http.app import create_app, create_metrics_app
+from icn.http.settings import HttpSettings
+from icn.kernel.errors import Fault, IcnError
+from icn.kernel.signing import Signer
+from icn.node.demonstration import seed
+from icn.node.drivers import Drivers, run_guarded
+from icn.node.executions import Executions
+from icn.node.running import RunningNode
+from icn.node.servers import HttpListener
+from icn.node.writer import Writer
+from icn.services.answers import Refused
+from icn.services.engine import Engine
+from icn.stores.kv import KeyValueStore
+
+STOP_SECS_MAX = 5.0
+"""From the signal to the end of the process."""
+
+log = structlog.get_logger("icn.node")
+
+
+class NodeFailed(Fault):
+    """The node stopped because something could not go on."""
+
+    code = "node.failed"
+
+
+def run(loaded: LoadedConfig) -> int:
+    """Run the node until it is told to stop. The exit code.
+
+    Raises:
+        ConfigError, Fault: it could not start, or could not go on.
+    """
+    settings = loaded.settings
+    configure_logging(settings.runtime.log_level, settings.logging.format, settings.logging.output)
+    for warning in loaded.warnings:
+        log.warning("configuration", detail=warning)
+    signer = assemble.open_signer(loaded)
+    return uvloop.run(_Node(settings, signer).live())
+
+
+class _Node:
+    """One run of the daemon."""
+
+    def __init__(self, settings: Settings, signer: Signer) -> None:
+        self._settings = settings
+        self._signer = signer
+        self._clock = SystemClock()
+        self._metrics = Metrics(version=__version__, did=str(signer.did))
+        self._stop = asyncio.Event()
+        self._failure: Exception | None = None
+        self._author = asyncio.Event()
+        self._writer_ended = asyncio.Event()
+        self._store: KeyValueStore | None = None
+
+    async def live(self) -> int:
+        """All of it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.set_exception_handler(self._loop_failed)
+        settings, signer = self._settings, self._signer
+        network = assemble.network(settings, signer, self._clock)
+        sandbox = await asyncio.to_thread(assemble.sandbox, settings, signer)
+        writer = self._make_writer(loop)
+        drivers = Drivers(
+            writer=writer,
+            network=network,
+            executions=lambda ours: Executions(sandbox, ended=ours.execution_ended, to_loop=loop.call_soon_threadsafe),
+            observer=self._metrics,
+            loop=loop,
+        )
+        self._drivers = drivers
+        node = RunningNode(
+            settings=settings,
+            signer=signer,
+            clock=self._clock,
+            writer=writer,
+            drivers=drivers,
+            network=network,
+            sandbox=sandbox,
+            metrics=self._metrics,
+            store=lambda: self._store,
+            joins=assemble.node_terms(settings).joins,
+        )
+        self._node = node
+        listeners = self._bind(node)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for listener in listeners:
+                    listener.start(group)
+                thread = run_guarded(writer.run, self._writer_end(loop))
+                group.create_task(self._come_up(node, network, drivers), name="start")
+                await self._stop.wait()
+                await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
+        except* IcnError as group_error:
+            self._failure = self._failure or group_error.exceptions[0]
+        if self._failure is not None:
+            raise self._failure
+        log.info("stopped")
+        return 0
+
+    def _make_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
+        settings, signer = self._settings, self._signer
+        path: Path | None = settings.storage.path
+
+        def store_of(stopping: threading.Event) -> KeyValueStore | None:
+            if settings.runtime.standby:
+                return open_store(settings.storage.backend, path, wait=stopping)
+            return open_store(settings.storage.backend, path)
+
+        def engine_over(store: KeyValueStore) -> Engine:
+            return assemble.open_engine(
+                store=store,
+                clock=self._clock,
+                entropy=SystemEntropy(),
+                signer=signer,
+                terms=assemble.node_terms(settings),
+            )
+
+        def author(store: KeyValueStore, engine: Engine) -> None:
+            self._store = store
+            self._alone = engine.state.federation.federation is None
+            loop.call_soon_threadsafe(self._author.set)
+
+        return Writer(
+            open_store=store_of,
+            open_engine=engine_over,
+            clock=self._clock,
+            elapsed=time.monotonic,
+            on_author=author,
+            on_report=lambda report: loop.call_soon_threadsafe(self._drivers.report, report),
+        )
+
+    def _bind(self, node: RunningNode) -> list[HttpListener]:
+        settings = self._settings
+        key = settings.security.api_key
+        http = HttpSettings(
+            api_key_sha256=hashlib.sha256(key.reveal().encode()).digest() if key else None,
+            require_auth=settings.security.require_auth,
+        )
+        listeners = [HttpListener("http API", settings.network.http_listen_addr, create_app(node, http))]
+        node.set_http_address(listeners[0].address)
+        if settings.monitoring.metrics_enabled:
+            app = create_metrics_app(self._metrics)
+            listeners.append(HttpListener("metrics", settings.monitoring.metrics_bind_addr, app))
+        return listeners
+
+    async def _come_up(self, node: RunningNode, network: Libp2pNetwork | None, drivers: Drivers) -> None:
+        """From author to ready."""
+        log.info("listening", http=node.http_address(), did=str(self._signer.did), version=__version__)
+        if self._settings.runtime.standby:
+            log.info("standing by", store=str(self._settings.storage.path))
+        await self._author.wait()
+        log.info("author", backend=self._settings.storage.backend)
+        if network is not None:
+            await network.start(drivers)
+            for address in network.listen_addresses:
+                log.info("listening", p2p=address)
+        if self._alone and not assemble.node_terms(self._settings).joins:
+            answer = await drivers.ask(
+                assemble.founding(self._settings, self._signer),
+                principal=self._signer.did,
+                key="",
+                digest=b"",
+                correlation="start",
+            )
+            if isinstance(answer, Refused):
+                raise NodeFailed(f"the federation could not be founded: {answer.message}")
+            if self._settings.runtime.test_mode:
+                await seed(drivers, self._signer.did)
+        node.is_up = True
+        log.info("ready", http=node.http_address())
+
+    async def _go_down(
+        self,
+        node: RunningNode,
+        listeners: list[HttpListener],
+        network: Libp2pNetwork | None,
+        sandbox: WorkerPool,
+        writer: Writer,
+        drivers: Drivers,
+        thread: threading.Thread,
+    ) -> None:
+        """In order, each step bounded; together well under `STOP_SECS_MAX`."""
+        log.info("stopping")
+        node.is_up = False
+        drivers.end_followers()
+        await asyncio.gather(*(listener.stop() for listener in listeners))
+        if network is not None:
+            await network.stop()
+        await asyncio.to_thread(sandbox.close)
+        writer.stop()
+        await self._writer_ended.wait()
+        thread.join(STOP_SECS_MAX)
+
+    def _writer_end(self, loop: asyncio.AbstractEventLoop):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a callback made here
+        def ended(error: Exception | None) -> None:
+            loop.call_soon_threadsafe(self._writer_has_ended, error)
+
+        return ended
+
+    def _writer_has_ended(self, error: Exception | None) -> None:
+        self._writer_ended.set()
+        if error is not None:
+            self._fail(error)
+        fault = error if isinstance(error, Fault) else NodeFailed("the node is stopping")
+        self._drivers.fail_all(fault)
+
+    def _loop_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        self._fail(error if isinstance(error, Exception) else NodeFailed(str(context.get("message"))))
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+            log.critical("failed", error=f"{type(error).__name__}: {error}")
+        self._stop.set()

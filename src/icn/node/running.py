@@ -1,0 +1,277 @@
+"""The running node as the HTTP surface sees it. Satisfies `http.ports.NodeApi`; holds no rules."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from icn import __version__
+from icn.adapters.clock import SystemClock
+from icn.adapters.metrics import Metrics
+from icn.adapters.network.tcp import Libp2pNetwork
+from icn.adapters.wasm.pool import WorkerPool
+from icn.adapters.wasm.refusals import SandboxClosed
+from icn.config.schema import Settings
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
+from icn.domain.mesh.refusals import JobNotFound
+from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, Reexecution
+from icn.kernel.errors import Kind, Refusal
+from icn.kernel.ids import RAW, Cid, Did, JobId, PeerId
+from icn.kernel.instant import Instant
+from icn.kernel.limits import MIB
+from icn.kernel.signing import Signer
+from icn.node.drivers import Drivers
+from icn.node.writer import Writer, WriterPhase
+from icn.services import rows
+from icn.services.answers import Answer, Refused
+from icn.services.commands import FetchContent, NodeCommand
+from icn.services.effects import Committed
+from icn.services.health import Check, Facts, readiness
+from icn.stores import blocks
+from icn.stores.kv import KeyValueStore, Snapshot, StoreUnavailable
+
+DISK_FREE_BYTES_MIN = 256 * MIB
+"""With less than this beside the store the node is not ready: a full disk stops it, and should be seen coming."""
+
+REEXECUTION_ATTEMPT = 2**31
+"""Attempts from here on are re-executions on request: never an attempt of the mesh."""
+
+
+class ContentUnavailable(Refusal):
+    """A re-execution lacks its module or input."""
+
+    code = "mesh.content_unavailable"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, cid: Cid) -> None:
+        self.cid = str(cid)
+        super().__init__(f"{cid} is neither here nor at a connected peer: the job cannot be run again")
+
+
+class RunningNode:
+    """See `http.ports.NodeApi`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        signer: Signer,
+        clock: SystemClock,
+        writer: Writer,
+        drivers: Drivers,
+        network: Libp2pNetwork | None,
+        sandbox: WorkerPool,
+        metrics: Metrics,
+        store: Callable[[], KeyValueStore | None],
+        joins: bool,
+    ) -> None:
+        """`store` gives the open store, once there is one."""
+        self._settings = settings
+        self._signer = signer
+        self._clock = clock
+        self._writer = writer
+        self._drivers = drivers
+        self._network = network
+        self._sandbox = sandbox
+        self._metrics = metrics
+        self._store = store
+        self._reexecutions = 0
+        self._http_address = ""
+        self.is_up = False
+        """From ready to stopping."""
+        executes = settings.performance.max_concurrent_jobs > 0
+        in_memory = settings.storage.backend == "memory"
+        self._facts = NodeFacts(
+            version=__version__,
+            environment=settings.runtime.environment,
+            storage_backend=settings.storage.backend,
+            storage_path=None if in_memory else str(settings.storage.path),
+            started_at=clock.now(),
+            execution_profile=sandbox.profile if executes else None,
+            joins=joins,
+        )
+
+    @property
+    def did(self) -> Did:
+        """This node."""
+        return self._signer.did
+
+    @property
+    def facts(self) -> NodeFacts:
+        """What does not change."""
+        return self._facts
+
+    @property
+    def metrics(self) -> Metrics:
+        """Everything that is counted."""
+        return self._metrics
+
+    def now(self) -> Instant:
+        """The node's clock."""
+        return self._clock.now()
+
+    def snapshot(self) -> Snapshot:
+        """Committed data. Raises `StoreUnavailable` while another process is the author, or when the node stops."""
+        store = self._store()
+        if store is None:
+            raise StoreUnavailable("this node stands by: another process is the author of the store")
+        return store.snapshot()
+
+    def live(self) -> LiveStatus:
+        """This moment."""
+        return LiveStatus(
+            queue_depth=self._writer.depth,
+            writer=self._writer.phase.value,
+            in_sync=self._drivers.view.in_sync,
+            executor_capacity=self._settings.performance.max_concurrent_jobs,
+            executor_running=self._drivers.view.running,
+            peers_connected=len(self._network.peers()) if self._network is not None else 0,
+        )
+
+    def peers(self) -> PeersInfo:
+        """Connected peers and addresses dialled."""
+        if self._network is None:
+            return PeersInfo((), ())
+        now = self._clock.now()
+        synced = self._drivers.view.peers_in_sync
+        return PeersInfo(
+            items=tuple(
+                PeerInfo(
+                    peer_id=peer.peer,
+                    did=peer.peer.did,
+                    address=peer.address,
+                    direction=peer.direction.value,
+                    connected_seconds=max(0, now - peer.since_ms) // 1000,
+                    agent=peer.agent,
+                    rtt_ms=peer.rtt_ms,
+                    in_sync=synced.get(peer.peer.did),
+                    bytes_in=peer.bytes_in,
+                    bytes_out=peer.bytes_out,
+                )
+                for peer in self._network.peers()
+            ),
+            dialing=tuple(
+                DialInfo(
+                    address=state.address,
+                    state=state.state.value,
+                    attempts=state.attempts,
+                    next_attempt_in_seconds=(
+                        None if state.next_attempt_ms is None else max(0, state.next_attempt_ms - now) // 1000
+                    ),
+                    last_error=state.last_error,
+                )
+                for state in self._network.dial_states()
+            ),
+        )
+
+    def set_http_address(self, address: str) -> None:
+        """Where the API listens, known once its socket is bound."""
+        self._http_address = address
+
+    def http_address(self) -> str:
+        """Where the API listens."""
+        return self._http_address
+
+    def p2p_addresses(self) -> tuple[str, ...]:
+        """Where peers can dial us."""
+        return tuple(self._network.listen_addresses) if self._network is not None else ()
+
+    @property
+    def peer_id(self) -> PeerId:
+        """This node on the network."""
+        return PeerId.of(self.did)
+
+    async def readiness(self) -> list[Check]:
+        """Whether the node can serve, and why not."""
+        return await asyncio.to_thread(self._readiness)
+
+    async def submit(
+        self, command: NodeCommand, *, principal: Did, key: str, digest: bytes, correlation: str
+    ) -> Answer:
+        """The engine's answer, once it is durable."""
+        if self._writer.phase is not WriterPhase.AUTHOR:
+            raise StoreUnavailable("this node stands by: another process is the author of the store")
+        return await self._drivers.ask(command, principal=principal, key=key, digest=digest, correlation=correlation)
+
+    def follow(self) -> AbstractAsyncContextManager["asyncio.Queue[Committed | None]"]:
+        """Records as they are committed."""
+        return self._drivers.follow()
+
+    async def reexecute(self, job: JobId) -> Reexecution:
+        """Run the job again in a sandbox of this node, outside the mesh."""
+        request, module = await self._request_for(job)
+        outcome = await self._run(request, module)
+        output = Cid.of(outcome.output, RAW) if outcome.exit is ExitKind.COMPLETED else None
+        return Reexecution(output, outcome.fuel_used, outcome.exit, outcome.exit_code, outcome.profile)
+
+    async def _request_for(self, job_id: JobId) -> tuple[ExecutionRequest, bytes]:
+        snapshot = self.snapshot()
+        try:
+            job = rows.JOBS.get(snapshot, job_id.data)
+        finally:
+            snapshot.close()
+        if job is None:
+            raise JobNotFound(job_id)
+        spec = job.spec
+        module = b"" if spec.module is None else await self._content(spec.module)
+        given = spec.input if spec.input_cid is None else await self._content(spec.input_cid)
+        self._reexecutions += 1
+        request = ExecutionRequest(
+            job=job_id,
+            attempt=REEXECUTION_ATTEMPT + self._reexecutions,
+            module=spec.module,
+            arguments=spec.arguments,
+            input=given,
+            limits=spec.limits,
+        )
+        return request, module
+
+    async def _content(self, cid: Cid) -> bytes:
+        answer = await self.submit(
+            FetchContent(cid), principal=self.did, key="", digest=b"", correlation="re-execution"
+        )
+        snapshot = self.snapshot()
+        try:
+            data = blocks.get_bytes(snapshot, cid)
+        finally:
+            snapshot.close()
+        if isinstance(answer, Refused) or data is None:
+            raise ContentUnavailable(cid)
+        return data
+
+    async def _run(self, request: ExecutionRequest, module: bytes) -> ExecutionOutcome:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[ExecutionOutcome] = loop.create_future()
+
+        def done(_: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(outcome))
+
+        try:
+            self._sandbox.submit(request, module, done)
+        except SandboxClosed as error:
+            raise StoreUnavailable("the node is stopping") from error
+        return await ended
+
+    def _readiness(self) -> list[Check]:
+        """On a thread: it reads the store and the disk."""
+        facts = Facts(
+            did=self.did,
+            joins=self._facts.joins,
+            is_author=self._writer.phase is WriterPhase.AUTHOR,
+            commit_fault=self._drivers.commit_fault,
+            is_listening=None if self._network is None else bool(self._network.listen_addresses),
+            disk_free_bytes=self._disk_free(),
+            disk_needed_bytes=DISK_FREE_BYTES_MIN,
+        )
+        store = self._store()
+        if store is None:
+            return [Check("writer", ok=False, detail="standing by: another process is the author of this store")]
+        checks = readiness(store, facts)
+        if not self.is_up:
+            checks.append(Check("life", ok=False, detail="starting or stopping"))
+        return checks
+
+    def _disk_free(self) -> int | None:
+        if self._settings.storage.backend == "memory":
+            return None
+        return shutil.disk_usage(self._settings.storage.path.parent).free

@@ -1,0 +1,173 @@
+"""The one writer thread: a bounded queue before the engine, and what comes out of it handed to the event loop.
+
+The thread opens the store (waiting for it, where the node stands by), becomes its author and takes whatever is queued
+as one batch. Everything that happened in a batch reaches the loop in one call.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from icn.kernel.errors import Fault
+from icn.kernel.ids import Did
+from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
+from icn.services.engine import Engine, Outcome
+from icn.services.inputs import Input, Request, Tick
+from icn.services.ports import Clock
+from icn.stores.kv import KeyValueStore
+
+IDLE_WAIT_SECS = 5.0
+"""The longest the thread sleeps when the engine wants nothing."""
+
+
+class WriterPhase(Enum):
+    """Where the writer stands."""
+
+    STANDBY = "standby"
+    """Another process is the author; this one waits."""
+    AUTHOR = "author"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFailed:
+    """A batch was not committed; nothing of it happened."""
+
+    tokens: tuple[int, ...]
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What only the writer knows, as of its newest batch."""
+
+    root: str
+    in_sync: bool | None
+    peers: int
+    peers_in_sync: Mapping[Did, bool]
+    """For each peer of our federation whether it last reported our root."""
+    running: int
+    waiting_to_join: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """A batch is durable."""
+
+    outcome: Outcome
+    view: LiveView
+    inputs: int
+    seconds: float
+
+
+Report = BatchDone | BatchFailed
+
+
+class Writer:
+    """Owns the thread, the queue and the engine."""
+
+    def __init__(
+        self,
+        *,
+        open_store: Callable[[threading.Event], KeyValueStore | None],
+        open_engine: Callable[[KeyValueStore], Engine],
+        clock: Clock,
+        elapsed: Callable[[], float],
+        on_author: Callable[[KeyValueStore, Engine], None],
+        on_report: Callable[[Report], None],
+    ) -> None:
+        """`on_author` and `on_report` are called on the writer's thread; `elapsed` is a monotonic clock in seconds."""
+        self._open_store = open_store
+        self._open_engine = open_engine
+        self._clock = clock
+        self._elapsed = elapsed
+        self._on_author = on_author
+        self._on_report = on_report
+        self._queue: queue.Queue[Input | None] = queue.Queue(maxsize=QUEUE_INPUTS_MAX)
+        self._stopping = threading.Event()
+        self.phase = WriterPhase.STANDBY
+
+    @property
+    def depth(self) -> int:
+        """Inputs that wait."""
+        return self._queue.qsize()
+
+    def offer(self, input_: Input) -> bool:
+        """Queue an input. False when the queue is full or the writer has stopped; then nothing will come of it."""
+        if self._stopping.is_set():
+            return False
+        try:
+            self._queue.put_nowait(input_)
+        except queue.Full:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Take what is queued, then end. From any thread."""
+        self._stopping.set()
+        with contextlib.suppress(queue.Full):  # a full queue has woken the thread already
+            self._queue.put_nowait(None)
+
+    def run(self) -> None:
+        """The thread's whole life. Raises what the node cannot go on after."""
+        store = self._open_store(self._stopping)
+        if store is None:
+            self.phase = WriterPhase.STOPPED
+            return
+        try:
+            engine = self._open_engine(store)
+            self.phase = WriterPhase.AUTHOR
+            self._on_author(store, engine)
+            wake_at = self._take(engine, [Tick()])
+            while True:
+                batch = self._next_batch(wake_at)
+                if batch is None:
+                    return
+                wake_at = self._take(engine, batch)
+        finally:
+            self.phase = WriterPhase.STOPPED
+            store.close()
+
+    def _next_batch(self, wake_at: int | None) -> list[Input] | None:
+        wait = IDLE_WAIT_SECS
+        if wake_at is not None:
+            wait = min(wait, max(0.0, (wake_at - self._clock.now()) / 1000))
+        batch: list[Input] = []
+        try:
+            first = self._queue.get(timeout=0.001 if self._stopping.is_set() else max(0.001, wait))
+            batch += [] if first is None else [first]
+        except queue.Empty:
+            pass
+        while len(batch) < BATCH_INPUTS_MAX:
+            try:
+                more = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if more is not None:
+                batch.append(more)
+        if not batch and self._stopping.is_set():
+            return None
+        return batch or [Tick()]
+
+    def _take(self, engine: Engine, batch: list[Input]) -> int | None:
+        begun = self._elapsed()
+        try:
+            outcome = engine.handle(batch)
+        except Fault as fault:
+            self._on_report(BatchFailed(tuple(i.token for i in batch if isinstance(i, Request)), fault))
+            if not fault.retryable:
+                raise
+            return self._clock.now() + 1000
+        view = LiveView(
+            root=(root := engine.state.feeds.root()),
+            in_sync=engine.replication.in_sync(root),
+            peers=len(engine.peers.greeted()),
+            peers_in_sync={view.did: view.root == root for view in engine.peers.greeted()},
+            running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),
+            waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
+        )
+        self._on_report(BatchDone(outcome, view, len(batch), self._elapsed() - begun))
+        return outcome.wake_at

@@ -1,0 +1,144 @@
+"""SIGKILL of a real node under load: what was acknowledged is there afterwards, and the store verifies.
+
+The client's own log of answers is the judge. A write whose answer never came may be there or not; asked again with its
+key it must succeed once.
+"""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_process import NodeProcess, base64_of
+
+from icn.kernel.signing import SeedSigner
+
+MEMBERS = [str(SeedSigner(bytes([number]) * 32).did) for number in range(1, 5)]
+CLIENTS = 6
+FLAGS = (
+    *("--no-p2p", "--set", "federation.initial_grant=10000000", "--set", "federation.mana_cap=10000000"),
+    *("--set", "performance.max_concurrent_jobs=1", "--set", "mesh.bid_window_ms=50"),
+)
+
+
+@dataclass
+class Acknowledged:
+    """What the node said it had done."""
+
+    transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+    contents: list[str] = field(default_factory=list)
+    unanswered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        return len(self.transfers) + len(self.jobs) + len(self.contents)
+
+
+def load(node: NodeProcess, log: Acknowledged, until: threading.Event, seed: int) -> None:
+    """One client: writes as fast as it can until the node is gone."""
+    rng = random.Random(seed)
+    while not until.is_set():
+        key = f"{seed}-{rng.getrandbits(64):x}"
+        kind = rng.random()
+        try:
+            if kind < 0.8:
+                body = {"to": rng.choice(MEMBERS), "amount": rng.randrange(1, 5)}
+                with log.lock:
+                    log.unanswered[key] = body
+                answer = node.ask("POST", "/mana/transfer", body, key=key)
+                with log.lock:
+                    log.transfers[key] = answer | {"body": body}
+                    del log.unanswered[key]
+            elif kind < 0.9:
+                body = {"module": None, "input_base64": base64_of(rng.randbytes(30)), "max_price": 5, "fuel": 1000}
+                answer = node.ask("POST", "/mesh/submit", body, key=key)
+                with log.lock:
+                    log.jobs[key] = answer["job_id"]
+            else:
+                answer = node.ask("POST", "/dag/put", {"data": base64_of(rng.randbytes(200))}, key=key)
+                with log.lock:
+                    log.contents.append(answer["cid"])
+        except (OSError, HTTPException):
+            return
+
+
+def check_everything(node: NodeProcess, log: Acknowledged, *, sample: int, rng: random.Random) -> None:
+    """Every acknowledged write of the newest round, and a sample of older ones."""
+    for key, answer in _pick(log.transfers, sample, rng):
+        again = node.ask("POST", "/mana/transfer", answer["body"], key=key)
+        assert again["transfer"] == answer["transfer"], "the same key gets the same answer"
+        block = node.ask("GET", f"/dag/blocks/{answer['block']}")
+        assert any(record["type"] == "ledger.transferred" for record in block["records"])
+    for _, job in _pick(log.jobs, sample, rng):
+        assert node.ask("GET", f"/mesh/jobs/{job}")["job_id"] == job
+    for cid in rng.sample(log.contents, min(sample, len(log.contents))):
+        assert node.ask("POST", "/dag/get", {"cid": cid})["cid"] == cid
+
+
+def _pick(kept: dict[str, Any], sample: int, rng: random.Random) -> list[tuple[str, Any]]:
+    newest = list(kept.items())[-sample:]
+    return newest + rng.sample(list(kept.items()), min(sample, len(kept)))
+
+
+def kill_many_times(folder: Path, kills: int, seed: int) -> Acknowledged:
+    """The whole story; asserts as it goes."""
+    rng = random.Random(seed)
+    log = Acknowledged()
+    node = NodeProcess("under fire", folder, *FLAGS).start()
+    try:
+        for number, member in enumerate(MEMBERS):
+            node.ask("POST", "/account/open", {"did": member}, key=f"open-{number}")
+        for kill in range(kills):
+            gone = threading.Event()
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                for client in range(CLIENTS):
+                    clients.submit(load, node, log, gone, seed * 1_000_000 + kill * 100 + client)
+                gone.wait(rng.uniform(0.05, 0.4))  # how long the node is allowed to live under load
+                node.kill()
+                gone.set()
+            node.start()
+            for key, body in list(log.unanswered.items()):
+                log.transfers[key] = node.ask("POST", "/mana/transfer", body, key=key) | {"body": body}
+            log.unanswered.clear()
+            check_everything(node, log, sample=25, rng=rng)
+            assert node.ask("GET", "/mana/supply")["balanced"], f"supply identity after kill {kill}"
+            if kill % 10 == 9 or kill == kills - 1:
+                verdict = node.ask("GET", "/dag/verify?deep=true")
+                assert verdict["ok"], verdict["findings"]
+        held = {answer["transfer"] for answer in log.transfers.values()}
+        assert len(held) == len(log.transfers), "no two requests share a transfer"
+        balance = node.ask("GET", f"/account/{node.did}/mana")["balance"]
+        received = sum(node.ask("GET", f"/account/{member}/mana")["balance"] for member in MEMBERS)
+        sent = sum(answer["amount"] for answer in log.transfers.values())
+        assert received >= 4 * 10_000_000 + 0, "endowed members keep their grant"
+        assert received - 4 * 10_000_000 == sent, "every acknowledged transfer arrived exactly once"
+        assert balance <= 10_000_000 - sent + 10
+        code, seconds = node.stop()
+        assert code == 0
+        assert seconds < 5
+    finally:
+        node.kill()
+    return log
+
+
+@pytest.mark.slow
+def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
+    log = kill_many_times(tmp_path / "node", kills=4, seed=1)
+    assert len(log) > 50
+
+
+@pytest.mark.long
+def test_acknowledged_writes_survive_a_hundred_sigkills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = time.monotonic()
+    log = kill_many_times(tmp_path / "node", kills=100, seed=2)
+    with capsys.disabled():
+        print(
+            f"\n100 SIGKILLs: {len(log.transfers)} transfers, {len(log.jobs)} jobs, {len(log.contents)} contents "
+            f"acknowledged, 0 lost, {time.monotonic() - begun:.0f} s"
+        )
