@@ -2,6 +2,7 @@
 
 import itertools
 import queue
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -77,3 +78,15 @@ def pool(folder: Path, settings: SandboxSettings | None = None) -> Iterator[Work
         yield found
     finally:
         found.close()
+
+
+def wait_until_it_computes(pid: int) -> None:
+    """Until a process has used the processor for some hundredths of a second more: then its guest is running."""
+    before, deadline = _ticks(pid), time.monotonic() + WAIT_S
+    while _ticks(pid) < before + 3:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} does not compute")
+
+
+def _ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11])

@@ -19,7 +19,7 @@ from icn.adapters.wasm.messages import Ended, Run
 from icn.adapters.wasm.refusals import ModuleRefused
 from icn.domain.mesh.execution import ExitKind, Limits
 from support.wasm_guests import ENDLESS, HELLO, compiled
-from support.wasm_pool import FOR_EVER, LIMITS
+from support.wasm_pool import FOR_EVER, LIMITS, wait_until_it_computes
 
 pytestmark = pytest.mark.slow
 
@@ -101,15 +101,8 @@ def test_a_worker_that_does_not_answer_is_overdue_after_its_grace(child: Child) 
 
 
 def stop_once_it_computes(pid: int) -> None:
-    """Stop a process after it has used the processor for some hundredths of a second more."""
-    before = processor_ticks(pid)
-    while processor_ticks(pid) < before + 3:
-        pass
+    wait_until_it_computes(pid)
     os.kill(pid, signal.SIGSTOP)
-
-
-def processor_ticks(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11])
 
 
 def test_a_killed_worker_is_gone(child: Child) -> None:

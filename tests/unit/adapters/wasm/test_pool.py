@@ -11,7 +11,7 @@ import pytest
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExitKind
 from support.wasm_guests import ENDLESS, HELLO, HOSTILE, compiled
-from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, pool, request
+from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, pool, request, wait_until_it_computes
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,9 @@ def test_a_killed_worker_is_reported_lost_and_replaced(tmp_path: Path) -> None:
         driver = Driver(executor)
         driver.outcome(ENDLESS, limits=replace(LIMITS, fuel=1))
         (before,) = executor.pids()
-        outcomes = driver.begin(request(compiled(ENDLESS), 2, limits=replace(LIMITS, fuel=FOR_EVER)), compiled(ENDLESS))
+        limits = replace(LIMITS, fuel=FOR_EVER, wall_ms=3_600_000)
+        outcomes = driver.begin(request(compiled(ENDLESS), 2, limits=limits), compiled(ENDLESS))
+        wait_until_it_computes(before)
         os.kill(before, signal.SIGKILL)
         assert outcomes.get(timeout=WAIT_S).exit is ExitKind.WORKER_LOST
         assert driver.outcome(HELLO).output == b"hello\n"
