@@ -13,6 +13,10 @@ from typing import Any
 
 from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.limits import KIB
+
+OUTPUT_INLINE_BYTES_MAX = 16 * KIB
+"""Most outputs are small, and a round trip saved is a job settled sooner."""
 
 FEED_PROTOCOL = "/icn/feed/1"
 MESH_PROTOCOL = "/icn/mesh/1"
@@ -135,10 +139,12 @@ class OutputPledged:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptSent:
-    """A sealed receipt; its output can be fetched from the sender."""
+    """A sealed receipt. A short output comes with it; a longer one can be fetched from the sender."""
 
     number: int
     receipt: bytes
+    output: bytes
+    """Up to `OUTPUT_INLINE_BYTES_MAX`; empty where the receipt names a longer one, or none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class ContentService:
 
     patience: Duration
     _fetches: dict[Cid, _Fetching] = field(default_factory=dict)
+    _queued: dict[Cid, _Fetching] = field(default_factory=dict)
+    """Not begun yet, because enough are under way."""
 
     def has(self, work: UnitOfWork, cid: Cid) -> bool:
         """Whether the block is stored, or comes with this batch."""
@@ -81,11 +83,11 @@ class ContentService:
             fetching.waiters.append(waiter)
             fetching.sources += [source for source in sources if source not in fetching.sources]
             return
-        if len(self._fetches) >= limits.FETCHES_IN_FLIGHT_MAX:
+        if len(self._queued) >= limits.FETCHES_QUEUED_MAX:
             waiter(work, False)
             return
-        self._fetches[cid] = _Fetching(list(sources), [waiter])
-        self._ask_next(work, cid)
+        self._queued.setdefault(cid, _Fetching(list(sources), [])).waiters.append(waiter)
+        self._start_queued(work)
 
     def receive(self, work: UnitOfWork, peer: Did, message: ContentMessage) -> None:
         """A content message of a peer."""
@@ -154,6 +156,13 @@ class ContentService:
         fetching.heard_at = work.wall
         work.send(fetching.current, Fetch(cid, 0))
 
+    def _start_queued(self, work: UnitOfWork) -> None:
+        while self._queued and len(self._fetches) < limits.FETCHES_IN_FLIGHT_MAX:
+            cid = next(iter(self._queued))
+            self._fetches[cid] = self._queued.pop(cid)
+            self._ask_next(work, cid)
+
     def _end(self, work: UnitOfWork, cid: Cid, *, found: bool) -> None:
         for waiter in self._fetches.pop(cid).waiters:
             waiter(work, found)
+        self._start_queued(work)

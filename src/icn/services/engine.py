@@ -216,7 +216,9 @@ class Engine:
         self.executor.tick(work)
         self.content.tick(work)
         self._drain_local(work)
-        self.replication.tick(work)
+        if self.replication.tick(work):
+            for view in self.peers.greeted():
+                self._send_again(work, self.outbox.overdue(view.did), view.did)
         work.seal()
         self.replication.acknowledge(work)
         self.replication.announce(work)
@@ -275,10 +277,14 @@ class Engine:
 
     def _welcome(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
         """A peer of our federation is here: what waits for it goes out again."""
-        for encoded in self.outbox.messages_for(peer):
-            work.effects.append(Send(peer, decode_message(MESH_PROTOCOL, encoded)))
+        self._send_again(work, self.outbox.messages_for(peer), peer)
         self.home.peer_here(work, peer, executes=executes)
         self.executor.peer_here(work, peer)
+
+    @staticmethod
+    def _send_again(work: UnitOfWork, messages: list[bytes], peer: Did) -> None:
+        for encoded in messages:
+            work.effects.append(Send(peer, decode_message(MESH_PROTOCOL, encoded)))
 
     def _receive_mesh(self, work: UnitOfWork, peer: Did, message: MeshMessage) -> None:
         match message:

@@ -18,6 +18,7 @@ from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.mana import Mana
 from icn.protocol.messages import (
+    OUTPUT_INLINE_BYTES_MAX,
     Acknowledged,
     AssignmentRefused,
     AssignmentSent,
@@ -268,7 +269,9 @@ class ExecutorService:
         """Store the output, sign the receipt, record it and send it: one commit."""
         assignment = open_assignment(execution.assignment)
         output = None
+        inline = b""
         if outcome.exit is ExitKind.COMPLETED:
+            inline = outcome.output if len(outcome.output) <= OUTPUT_INLINE_BYTES_MAX else b""
             output = self.content.store(work, outcome.output, RAW, pinned=False)
         receipt = Receipt(
             job=execution.job,
@@ -293,4 +296,4 @@ class ExecutorService:
         sealed = seal_receipt(receipt, work.signer)
         work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
         number = work.outbox.reserve()
-        work.post(execution.home, number, ReceiptSent(number, sealed))
+        work.post(execution.home, number, ReceiptSent(number, sealed, inline))

@@ -172,6 +172,8 @@ class HomeService:
         if receipt.executor != peer or receipt.home != work.did:
             raise PeerViolation("an executor sends its own receipts, to the job's home")
         if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and self._is_current(work, receipt):
+            if receipt.output.names(message.output):
+                self.content.store(work, message.output, RAW, pinned=False)
 
             def settle(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
                 if found:

@@ -153,7 +153,7 @@ class ReplicationService:
                 self._take_hello(work, view, message)
                 return
             case _ if not view.introduced:
-                raise PeerViolation("a conversation begins with Hello")
+                return  # said by a peer that had not yet noticed that the connection is another one; its Hello follows
             case _ if not view.greeted:
                 return  # it joined a federation since; its next Hello is on the way
             case Heads(counts, root):
@@ -209,8 +209,8 @@ class ReplicationService:
         for did, (quarantined, wanted_at) in mark.views.items():
             self.peers.views[did].quarantined, self.peers.views[did].wanted_at = quarantined, wanted_at
 
-    def tick(self, work: UnitOfWork) -> None:
-        """Anti-entropy and impatience."""
+    def tick(self, work: UnitOfWork) -> bool:
+        """Anti-entropy and impatience. Whether a round of anti-entropy was due."""
         patience = self.terms.replication.answer_patience
         for view in self.peers.greeted():
             if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
@@ -223,6 +223,8 @@ class ReplicationService:
             feeds = work.state.feeds
             for view in self.peers.greeted():
                 work.send(view.did, Heads(feed_counts(feeds.clock()), feeds.root()))
+            return True
+        return False
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick` or `acknowledge` has something to do."""

@@ -18,6 +18,8 @@ class Outbox:
 
     next_number: int = 1
     waiting: dict[Did, dict[int, bytes]] = field(default_factory=dict)
+    _seen: dict[Did, int] = field(default_factory=dict)
+    """The number up to which messages were waiting at the last `overdue`."""
 
     @classmethod
     def load(cls, reader: Reader) -> "Outbox":
@@ -47,6 +49,13 @@ class Outbox:
             batch.delete(keyspace.outbox(peer) + keyspace.u64(number))
         if not messages:
             self.waiting.pop(peer, None)
+
+    def overdue(self, peer: Did) -> list[bytes]:
+        """What already waited for `peer` when this was last asked, and waits still."""
+        waiting = self.waiting.get(peer, {})
+        seen = self._seen.get(peer, 0)
+        self._seen[peer] = self.next_number - 1
+        return [message for number, message in waiting.items() if number <= seen]
 
     def messages_for(self, peer: Did) -> list[bytes]:
         """Everything that waits for `peer`, oldest first."""
