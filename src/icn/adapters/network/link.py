@@ -3,6 +3,8 @@
 Outgoing bytes are collected by the machine and written once per loop turn: many frames, one Noise message, one system
 call. Reading never waits for writing. The socket is not read while the owner's readers hold more than
 `unread_bytes_max`; it is not written while the system's buffer is full, and what waits then is bounded by the machine.
+Who holds several streams of one connection must therefore read them side by side: waiting for one while the others fill
+the bound is a deadlock, which ends when the silence on the socket ends the connection. Messages are never held so.
 
 The owner (`tcp`) is told every event, and the end exactly once.
 """

@@ -6,7 +6,7 @@ dialled again before the other noticed. One is in use, and both sides must choos
 | the two connections | kept |
 |---|---|
 | came up within `simultaneous_ms` of each other, dialled by different sides | the one dialled by the lower peer id |
-| the same, both dialled by us | the older; we close the newer |
+| the same, dialled by the same side (two addresses of one peer) | the one with the lower handshake hash |
 | otherwise | the newer: its dialler would not have dialled if the older still worked for it |
 
 The one that is not kept is retired: nothing new is sent on it, what is on its way still arrives, and it is closed after
@@ -61,6 +61,8 @@ class LinkRecord:
 
     link: Link
     ready_at: int
+    session: bytes
+    """The handshake hash: both sides know it, and nobody can choose it."""
     retired_at: int | None = None
     outgoing: dict[str, Outgoing] = field(default_factory=dict)
     incoming: dict[int, Incoming] = field(default_factory=dict)
@@ -91,20 +93,21 @@ class PeerRecord:
         """The link in use."""
         return self.records[-1]
 
-    def settle(self, record: LinkRecord, ours: PeerId, simultaneous_ms: int) -> bool:
-        """Add a duplicate and choose between it and the link in use; False when it should be closed at once."""
+    def settle(self, record: LinkRecord, ours: PeerId, simultaneous_ms: int) -> None:
+        """Add a duplicate and choose between it and the link in use."""
         current = self.current
-        if abs(record.ready_at - current.ready_at) <= simultaneous_ms:
-            if record.link.direction is current.link.direction:
-                if record.link.direction is Direction.DIALLED:
-                    return False
-            elif (record.link.direction is Direction.DIALLED) != (ours < self.peer):
-                record.retired_at = record.ready_at
-                self.records.insert(len(self.records) - 1, record)
-                return True
-        current.retired_at = record.ready_at
-        self.records.append(record)
-        return True
+        if abs(record.ready_at - current.ready_at) > simultaneous_ms:
+            newer_wins = True
+        elif record.link.direction is current.link.direction:
+            newer_wins = record.session < current.session
+        else:
+            newer_wins = (record.link.direction is Direction.DIALLED) == (ours < self.peer)
+        if newer_wins:
+            current.retired_at = record.ready_at
+            self.records.append(record)
+        else:
+            record.retired_at = record.ready_at
+            self.records.insert(len(self.records) - 1, record)
 
     def remove(self, record: LinkRecord) -> bool:
         """Forget a link that is gone; whether another one is in use now."""

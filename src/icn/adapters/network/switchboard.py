@@ -145,7 +145,7 @@ class Switchboard:
     def link_event(self, link: Link, event: ConnectionEvent) -> None:
         """The machine told something."""
         if isinstance(event, Ready):
-            self._on_ready(link, event.peer)
+            self._on_ready(link, event)
             return
         record = self._records.get(link)
         if record is None:
@@ -214,7 +214,8 @@ class Switchboard:
 
     # Peers.
 
-    def _on_ready(self, link: Link, peer: PeerId) -> None:
+    def _on_ready(self, link: Link, ready: Ready) -> None:
+        peer = ready.peer
         refusal = "this is our own address" if peer == self._ours else None
         if refusal is None and link.direction is Direction.ACCEPTED:
             refusal = self._admission.establish(link)
@@ -222,7 +223,7 @@ class Switchboard:
             link.close(refusal)
             return
         now = self._clock()
-        record = LinkRecord(link, now)
+        record = LinkRecord(link, now, ready.session)
         known = self.peers.get(peer)
         self._answered(link, peer)
         if known is None:
@@ -232,10 +233,9 @@ class Switchboard:
             self._stir(peer)
             if self.listener:
                 self._loop.call_soon(self.listener.peer_up, peer, address)
-        elif not known.settle(record, self._ours, self._settings.simultaneous_ms):
-            link.close("we were connected already")
         else:
             self._records[link] = record
+            known.settle(record, self._ours, self._settings.simultaneous_ms)
             if len(known.records) > self._settings.connections_per_peer_max:
                 known.records[0].link.close("too many connections of one peer")
             known.pump(now)
