@@ -202,7 +202,10 @@ class ExecutorService:
         return ""
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:
-        """Have module and input here, then run."""
+        """Have module and input here, then run; unless nobody waits for it any more, as after a long absence."""
+        if work.wall >= execution.deadline:
+            self._answer(work, execution, ExitKind.UNAVAILABLE, "the attempt's deadline passed before it ran")
+            return
         assignment = open_assignment(execution.assignment)
         needed = [cid for cid in (assignment.spec.module, assignment.spec.input_cid) if cid is not None]
         self._gather(work, execution, assignment, needed)
