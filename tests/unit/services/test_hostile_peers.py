@@ -53,7 +53,7 @@ def test_an_attempt_out_of_bounds_does_not_stop_a_node(attempt: int) -> None:
     world = federation("a")
     _meet(world, "a", STRANGER)
     receipt = seal_receipt(builders.receipt(STRANGER, 1, attempt=attempt, output=None), builders.signer(STRANGER))
-    _say(world, "a", STRANGER, ReceiptSent(1, receipt))
+    _say(world, "a", STRANGER, ReceiptSent(1, receipt, b""))
     assert [peer for peer, _ in world["a"].disconnects] == [builders.did(STRANGER)]
     _meet(world, "a", STRANGER)
     assigned = seal_assignment(builders.assignment(1, STRANGER, attempt=attempt), builders.signer(STRANGER))
@@ -65,7 +65,7 @@ def test_a_receipt_too_large_for_a_record_does_not_stop_a_node() -> None:
     world = federation("a")
     _meet(world, "a", STRANGER)
     huge = builders.receipt(STRANGER, 1, output=None, detail="x" * 1_046_000)
-    _say(world, "a", STRANGER, ReceiptSent(1, seal_receipt(huge, builders.signer(STRANGER))))
+    _say(world, "a", STRANGER, ReceiptSent(1, seal_receipt(huge, builders.signer(STRANGER)), b""))
     assert world["a"].disconnects
 
 
@@ -73,7 +73,7 @@ def test_a_receipt_for_a_job_that_never_was_is_not_kept() -> None:
     world = federation("a")
     _meet(world, "a", STRANGER)
     made_up = seal_receipt(builders.receipt(STRANGER, 1), builders.signer(STRANGER))
-    _say(world, "a", STRANGER, ReceiptSent(1, made_up))
+    _say(world, "a", STRANGER, ReceiptSent(1, made_up, b""))
     world.settle()
     assert not world["a"].happened(ReceiptKept)
 
