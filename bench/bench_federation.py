@@ -62,13 +62,13 @@ class Watch:
         self.completed: dict[object, float] = {}
         self.more = asyncio.Event()
 
-    def batch(self, *, inputs: int, seconds: float, depth: int) -> None:
+    def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
         pass
 
-    def peer_dropped(self) -> None:
+    def observe_dropped_peer(self) -> None:
         print("a peer was dropped")
 
-    def committed(self, effect: Committed) -> None:
+    def observe_committed(self, effect: Committed) -> None:
         event = effect.record.event
         if isinstance(event, JobSubmitted):
             self.submitted[event.job] = time.perf_counter()

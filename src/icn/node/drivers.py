@@ -51,13 +51,13 @@ class TooManyFollowers(Refusal):
 class Observer(Protocol):
     """Counts what happens, for metrics."""
 
-    def batch(self, *, inputs: int, seconds: float, depth: int) -> None:
+    def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
         """A commit: how many inputs, how long it took from decision to disk, how many wait now."""
 
-    def committed(self, effect: Committed) -> None:
+    def observe_committed(self, effect: Committed) -> None:
         """A record became durable."""
 
-    def peer_dropped(self) -> None:
+    def observe_dropped_peer(self) -> None:
         """A connection was ended by us."""
 
 
@@ -158,7 +158,7 @@ class Drivers:
             case BatchDone(outcome, view, inputs, seconds):
                 self.view = view
                 self.commit_fault = None
-                self._observer.batch(inputs=inputs, seconds=seconds, depth=self._writer.depth)
+                self._observer.observe_batch(inputs=inputs, seconds=seconds, depth=self._writer.depth)
                 for reply in outcome.replies:
                     future = self._callers.get(reply.token)
                     if future is not None and not future.done():
@@ -187,7 +187,7 @@ class Drivers:
             case StopJob(job, attempt):
                 self._executions.stop(job, attempt)
             case Committed():
-                self._observer.committed(effect)
+                self._observer.observe_committed(effect)
                 for events in self._followers.values():
                     self._tell(events, effect)
             case _:
@@ -217,7 +217,7 @@ class Drivers:
 
     def _drop(self, peer: PeerId, reason: str) -> None:
         if self._network is not None:
-            self._observer.peer_dropped()
+            self._observer.observe_dropped_peer()
             self._network.disconnect(peer, reason)
 
 

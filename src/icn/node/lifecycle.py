@@ -13,6 +13,7 @@ import hashlib
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -182,6 +183,7 @@ class _Node:
             log.info("standing by", store=str(self._settings.storage.path))
         await self._author.wait()
         log.info("author", backend=self._settings.storage.backend)
+        self._metrics.read_with(node.readings)
         if network is not None:
             await network.start(drivers)
             for address in network.listen_addresses:
@@ -223,7 +225,7 @@ class _Node:
         await self._writer_ended.wait()
         thread.join(STOP_SECS_MAX)
 
-    def _writer_end(self, loop: asyncio.AbstractEventLoop):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a callback made here
+    def _writer_end(self, loop: asyncio.AbstractEventLoop) -> Callable[[Exception | None], None]:
         def ended(error: Exception | None) -> None:
             loop.call_soon_threadsafe(self._writer_has_ended, error)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from icn import __version__
 from icn.adapters.clock import SystemClock
-from icn.adapters.metrics import Metrics
+from icn.adapters.metrics import Metrics, Readings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.refusals import SandboxClosed
@@ -105,6 +105,23 @@ class RunningNode:
     def metrics(self) -> Metrics:
         """Everything that is counted."""
         return self._metrics
+
+    def readings(self) -> Readings:
+        """What is, for a scrape of the metrics."""
+        snapshot = self.snapshot()
+        try:
+            live = self.live()
+            return Readings.of(
+                snapshot,
+                did=self.did,
+                now=self.now(),
+                started_at=self._facts.started_at,
+                peers_connected=live.peers_connected,
+                queue_depth=live.queue_depth,
+                is_author=self._writer.phase is WriterPhase.AUTHOR,
+            )
+        finally:
+            snapshot.close()
 
     def now(self) -> Instant:
         """The node's clock."""
