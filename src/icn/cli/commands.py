@@ -1,0 +1,68 @@
+"""The table of commands: what there is, in a sentence each, and the module that does it, imported when it is used.
+
+A command's module has `ACTIONS`, from the command's last word to what it takes and does.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line of the table."""
+
+    words: str
+    """`info`, `dag put`."""
+    module: str
+    summary: str
+
+    @property
+    def group(self) -> str:
+        """The first word; of `info`, itself."""
+        return self.words.split()[0]
+
+    @property
+    def verb(self) -> str:
+        """The last word."""
+        return self.words.split()[-1]
+
+
+COMMANDS = (
+    Command("info", "icn.cli.info", "what this node is: name, version, addresses"),
+    Command("status", "icn.cli.info", "how this node is doing: federation, mana, jobs, peers"),
+    Command("dag put", "icn.cli.dag", "store a file as content; prints its CID"),
+    Command("dag get", "icn.cli.dag", "fetch content by CID, verified here"),
+    Command("dag root", "icn.cli.dag", "the root: one name for everything this node knows"),
+    Command("dag verify", "icn.cli.dag", "have the node verify its store; lists every finding"),
+    Command("mesh submit", "icn.cli.mesh", "submit a job: a module by CID, a .wasm or .wat file, or echo"),
+    Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
+    Command("mesh job", "icn.cli.mesh", "everything about one job"),
+    Command("mesh output", "icn.cli.mesh", "what a completed job wrote, verified here"),
+    Command("mesh cancel", "icn.cli.mesh", "give up a job; its mana is released"),
+    Command("mesh verify", "icn.cli.mesh", "check a receipt's signature, run the job again, compare"),
+    Command("mana balance", "icn.cli.mana", "what an account has; by default the node's own"),
+    Command("mana transfer", "icn.cli.mana", "send mana to an account"),
+    Command("mana supply", "icn.cli.mana", "minted, burned and where it is, and whether that adds up"),
+    Command("events", "icn.cli.events", "what has happened; can follow what happens"),
+    Command("network peers", "icn.cli.network", "who is connected, and who is being dialled"),
+    Command("identity create", "icn.cli.identity", "make a new key file"),
+    Command("identity show", "icn.cli.identity", "the DID and peer id of a key file"),
+    Command("identity encrypt", "icn.cli.identity", "encrypt a key file with a passphrase"),
+    Command("identity passphrase", "icn.cli.identity", "change the passphrase of a key file"),
+    Command("identity verify", "icn.cli.identity", "whether a key file is whole, private, and signs"),
+    Command("federation status", "icn.cli.federation", "the federation: policy, state, members"),
+    Command("federation admit", "icn.cli.federation", "admit a node that waits for admission"),
+    Command("account open", "icn.cli.account", "open an account for a DID on this node"),
+)
+
+
+def find(first: str, second: str | None) -> Command | None:
+    """The command of these words; `second` is not looked at where the first is a command by itself."""
+    for command in COMMANDS:
+        if command.words == first or (second is not None and command.words == f"{first} {second}"):
+            return command
+    return None
+
+
+def in_group(name: str) -> tuple[Command, ...]:
+    """The commands that begin with this word."""
+    return tuple(command for command in COMMANDS if command.group == name)

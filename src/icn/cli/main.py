@@ -1,0 +1,92 @@
+"""`icn-cli`: runs one command, and makes one line and an exit status of how it ends (architecture, "Error taxonomy").
+
+Everything imported here is paid for by `icn-cli --help`; what commands need is imported by them.
+"""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+
+from icn.cli.endings import Ended, Exit
+from icn.cli.parsing import Shown, parse
+from icn.cli.session import Session
+from icn.cli.world import World, abandon_standard_output
+from icn.kernel.errors import ConfigError, Fault, InvariantBroken, Refusal
+
+BUGS = (
+    InvariantBroken,
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What only a mistake of ours raises this far out."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is returned."""
+    world = World.of_process()
+    status = run(sys.argv[1:] if argv is None else argv, world)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the interpreter would try again at exit, and complain
+        abandon_standard_output()
+    return int(status)
+
+
+def run(argv: Sequence[str], world: World) -> Exit:
+    """The same in a world of the caller's."""
+    try:
+        status = _perform(argv, world)
+        world.stdout.flush()
+    except Ended as ended:
+        with contextlib.suppress(OSError):  # on a terminal both streams read in order; `ended` matters more
+            world.stdout.flush()
+        world.say(ended.line())
+        return ended.exit_status
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.OUTPUT_CLOSED
+    except ConfigError as error:
+        world.say(str(error))
+        return Exit.CONFIGURATION
+    except Refusal as refusal:
+        world.say(Ended(Exit.REFUSED, str(refusal), code=refusal.code).line())
+        return Exit.REFUSED
+    except Fault as fault:
+        world.say(Ended(Exit.FAULT, str(fault), code=fault.code).line())
+        return Exit.FAULT
+    except OSError as error:
+        world.say(Ended(Exit.FAULT, f"this machine: {error}", code="cli.local_fault").line())
+        return Exit.FAULT
+    except BUGS as error:
+        return _report_bug(error, world)
+    return status
+
+
+def _perform(argv: Sequence[str], world: World) -> Exit:
+    try:
+        _, action, given = parse(argv, world.print)
+    except Shown:
+        return Exit.DONE
+    if getattr(given, "api_key", None) is not None:
+        world.say("warning: a key on the command line is seen by everybody on this machine; use --api-key-file")
+    return action.run(Session(world, given, patience=action.patience), given)
+
+
+def _report_bug(error: Exception, world: World) -> Exit:
+    import traceback
+
+    for line in traceback.format_exception(error):
+        world.stderr.write(line.encode(errors="backslashreplace"))
+    world.say(Ended(Exit.BUG, "this is a bug in icn-cli", code="cli.bug", next_step="Please report the above.").line())
+    return Exit.BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

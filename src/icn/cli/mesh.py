@@ -1,0 +1,219 @@
+"""`mesh`: jobs, from submission to a verified output. Waiting for one is in `waiting`, how they look in `job_views`."""
+
+import argparse
+import base64
+from pathlib import Path
+from typing import Any
+
+from icn.cli.answer import unexpected
+from icn.cli.arguments import Action, argument, cid, job_id, positive, whole
+from icn.cli.blocks import Line
+from icn.cli.client import path_of
+from icn.cli.dag import CODECS, expect_name, put_body
+from icn.cli.endings import Ended, Exit
+from icn.cli.events import say_how_to_go_on
+from icn.cli.job_views import job_view, jobs_view, verification_view
+from icn.cli.local_files import STREAM, read_content, write_file, write_raw
+from icn.cli.session import Session
+from icn.cli.waiting import wait_for_end
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import RAW, Cid
+from icn.kernel.limits import KIB
+
+BUILT_IN = "echo"
+FUEL = 100_000_000
+"""What a job gets when nobody says, by the API."""
+FUEL_PER_MANA = 1_000_000
+"""A node's default price; the default of --max-price follows from it."""
+DEADLINE_SECONDS = 300
+"""By the API."""
+INLINE_BYTES_MAX = 4 * KIB
+"""A longer input is content of its own: specifications travel often, inputs once."""
+RERUN_SECONDS = 3600.0
+_LIMITS = {
+    "fuel": "fuel",
+    "memory": "memory_bytes",
+    "tables": "table_elements",
+    "wall_ms": "wall_ms",
+    "output_max": "output_bytes",
+    "deadline": "deadline_seconds",
+    "redundancy": "redundancy",
+}
+
+
+def submit(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /mesh/submit, after POST /dag/put for what is a file here."""
+    fuel = getattr(given, "fuel", FUEL)
+    body: dict[str, Any] = {
+        "module": _module(session, given.module),
+        "args": getattr(given, "args", []),
+        "max_price": getattr(given, "max_price", max(1, -(-fuel // FUEL_PER_MANA))),
+    }
+    body |= _input(session, given)
+    body |= {field: getattr(given, name) for name, field in _LIMITS.items() if hasattr(given, name)}
+    if hasattr(given, "capabilities"):
+        body["capabilities"] = sorted(set(given.capabilities))
+    answer = session.write("/mesh/submit", body)
+    submitted = answer.document()
+    job = submitted.text("job_id")
+    if not getattr(given, "wait", False):
+        session.show(answer, lambda _: [Line(job)])
+        session.world.say(f"{submitted.text('status')}; {submitted.value('held')} mana held")
+        return Exit.DONE
+    session.world.say(f"{job} {submitted.text('status')}; {submitted.value('held')} mana held")
+    ended = wait_for_end(session, job, seconds=getattr(given, "deadline", DEADLINE_SECONDS))
+    session.show(ended, job_view)
+    outcome = ended.document()
+    succeeded = outcome.text("status") == "completed" and outcome.value("exit_code") == 0
+    return Exit.DONE if succeeded else Exit.REFUSED
+
+
+def jobs(session: Session, given: argparse.Namespace) -> Exit:
+    """GET /mesh/jobs."""
+    query = [(name, getattr(given, name, None)) for name in ("status", "limit", "cursor")]
+    answer = session.client.get("/mesh/jobs", query)
+    session.show(answer, jobs_view)
+    say_how_to_go_on(session, answer.document())
+    return Exit.DONE
+
+
+def job(session: Session, given: argparse.Namespace) -> Exit:
+    """GET /mesh/jobs/{id}."""
+    session.show(session.client.get(path_of("mesh", "jobs", str(given.job))), job_view)
+    return Exit.DONE
+
+
+def output(session: Session, given: argparse.Namespace) -> Exit:
+    """GET /mesh/jobs/{id}/output, held against the CID in the job's record."""
+    content = session.client.get(path_of("mesh", "jobs", str(given.job), "output")).body
+    record = session.client.get(path_of("mesh", "jobs", str(given.job))).document()
+    try:
+        named = Cid.parse(record.text("output_cid"))
+    except Invalid as error:
+        raise unexpected(f"'output_cid': {error}") from error
+    if not named.names(content):
+        raise Ended(
+            Exit.NOT_FOUND_OR_UNVERIFIED,
+            f"the node's bytes are not the output {named}; nothing was written",
+            code="cli.hash_mismatch",
+            next_step="Ask another node, and run dag verify on this one.",
+        )
+    facts = {"job_id": str(given.job), "output_cid": str(named), "size": len(content)}
+    if (file := getattr(given, "file", None)) is not None:
+        write_file(file, content)
+        session.show_own({**facts, "file": file})
+    elif session.as_json:
+        session.show_own({**facts, "data": base64.b64encode(content).decode()})
+    else:
+        write_raw(content, session.world)
+    return Exit.DONE
+
+
+def cancel(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /mesh/jobs/{id}/cancel."""
+    answer = session.write(path_of("mesh", "jobs", str(given.job), "cancel"), None)
+    session.show(answer, lambda cancelled: [Line(f"{cancelled.text('job_id')} {cancelled.text('status')}")])
+    return Exit.DONE
+
+
+def verify(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /mesh/verify: the node checks the receipt's signature and runs the job again."""
+    answer = session.client.ask("/mesh/verify", {"job_id": str(given.job)})
+    verdict = answer.document()
+    holds = verdict.truth("signature_ok") and verdict.truth("matches")
+    session.show(answer, verification_view)
+    return Exit.DONE if holds else Exit.NOT_FOUND_OR_UNVERIFIED
+
+
+def _module(session: Session, named: str) -> str | None:
+    """The CID of what was named, stored first where it is a file; None for the built-in."""
+    if named == BUILT_IN:
+        return None
+    try:
+        return str(Cid.parse(named))
+    except Invalid:
+        path = Path(named)
+    content = read_content(named, session.world)
+    if path.suffix == ".wat":
+        content = _compiled(named, content)
+    return _stored(session, content, "module")
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    from wasmtime import WasmtimeError
+
+    from icn.adapters.wasm.text import compile_text
+
+    try:
+        return compile_text(source.decode())
+    except (WasmtimeError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise Ended(Exit.REFUSED, f"{name} is not WebAssembly text: {why}", code="cli.not_wat") from error
+
+
+def _input(session: Session, given: argparse.Namespace) -> dict[str, str]:
+    if hasattr(given, "input") and hasattr(given, "input_cid"):
+        raise Ended(Exit.USAGE, "--input and --input-cid are both given", next_step="Leave one out.")
+    if hasattr(given, "input_cid"):
+        return {"input_cid": str(given.input_cid)}
+    if not hasattr(given, "input"):
+        return {}
+    content = read_content(given.input, session.world)
+    if len(content) <= INLINE_BYTES_MAX:
+        return {"input_base64": base64.b64encode(content).decode()}
+    return {"input_cid": _stored(session, content, "input")}
+
+
+def _stored(session: Session, content: bytes, part: str) -> str:
+    answer = session.client.write(
+        "/dag/put", put_body(content, "raw", pin=False, ttl=None), key=session.key_for(part)
+    ).document()
+    expect_name(answer.text("cid"), content, CODECS["raw"])
+    return str(Cid.of(content, RAW))
+
+
+_JOB = argument("job", metavar="JOB", type=job_id, help="its id")
+_STATUSES = ("submitted", "bidding", "assigned", "executing", "completed", "failed", "cancelled")
+
+ACTIONS = {
+    "submit": Action(
+        submit,
+        (
+            argument("module", metavar="MODULE", help=f"a CID, a .wasm or .wat file, or {BUILT_IN}, which is built in"),
+            argument("--arg", dest="args", action="append", metavar="A", help="an argument of the module; repeatable"),
+            argument("--input", metavar="FILE", help=f"its standard input; {STREAM} for ours"),
+            argument("--input-cid", metavar="CID", type=cid, help="the same, stored before"),
+            argument("--max-price", metavar="N", type=positive, help="mana per executor; default 1 per million fuel"),
+            argument("--deadline", metavar="S", type=positive, help=f"give up after; default {DEADLINE_SECONDS}"),
+            argument("--fuel", metavar="N", type=positive, help=f"instructions, about; default {FUEL}"),
+            argument("--wall-ms", metavar="N", type=positive, help="milliseconds an execution may take"),
+            argument("--memory", metavar="BYTES", type=positive, help="its linear memory"),
+            argument("--tables", metavar="N", type=positive, help="elements per table"),
+            argument("--output-max", metavar="BYTES", type=positive, help="what it may write"),
+            argument("--redundancy", metavar="N", type=positive, help="executors that must agree; odd"),
+            argument(
+                "--capability",
+                dest="capabilities",
+                action="append",
+                metavar="NAME",
+                help="what an executor must offer; repeatable",
+            ),
+            argument("--wait", action="store_true", help="wait for its end; status 1 unless it succeeds"),
+        ),
+        writes=True,
+    ),
+    "jobs": Action(
+        jobs,
+        (
+            argument("--status", choices=_STATUSES, help="only these"),
+            argument("--limit", metavar="N", type=whole, help="at most so many, up to 500; default 50"),
+            argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
+        ),
+    ),
+    "job": Action(job, (_JOB,)),
+    "output": Action(
+        output, (_JOB, argument("-o", dest="file", metavar="FILE", help="write it there, not to standard output"))
+    ),
+    "cancel": Action(cancel, (_JOB,), writes=True),
+    "verify": Action(verify, (_JOB,), patience=RERUN_SECONDS),
+}

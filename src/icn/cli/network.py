@@ -1,0 +1,57 @@
+"""`network`: connections to other nodes."""
+
+import argparse
+from collections.abc import Sequence
+
+from icn.cli.answer import Document
+from icn.cli.arguments import Action
+from icn.cli.blocks import Block, Column, Show, Table
+from icn.cli.endings import Exit
+from icn.cli.session import Session
+
+_PEERS = (
+    ("peer_id", Column("PEER", Show.SHORT)),
+    ("did", Column("DID", Show.PIPED_ONLY)),
+    ("address", Column("ADDRESS", Show.REST)),
+    ("direction", Column("DIRECTION")),
+    ("connected_seconds", Column("SECONDS")),
+    ("rtt_ms", Column("RTT MS")),
+    ("in_sync", Column("IN SYNC")),
+    ("bytes_in", Column("BYTES IN", Show.PIPED_ONLY)),
+    ("bytes_out", Column("BYTES OUT", Show.PIPED_ONLY)),
+    ("agent", Column("AGENT", Show.PIPED_ONLY)),
+)
+_DIALING = (
+    ("address", Column("ADDRESS", Show.REST)),
+    ("state", Column("STATE")),
+    ("attempts", Column("ATTEMPTS")),
+    ("next_attempt_in_seconds", Column("NEXT IN S")),
+    ("last_error", Column("LAST ERROR", Show.REST)),
+)
+
+
+def peers(session: Session, _given: argparse.Namespace) -> Exit:
+    """GET /network/peers."""
+    session.show(session.client.get("/network/peers"), _peers_view)
+    return Exit.DONE
+
+
+def _peers_view(answer: Document) -> Sequence[Block]:
+    connected, dialing = answer.parts("items"), answer.parts("dialing")
+    return [
+        Table(
+            [column for _, column in _PEERS],
+            [[peer.value(name) for name, _ in _PEERS] for peer in connected],
+            when_empty="none",
+            title="connected",
+        ),
+        Table(
+            [column for _, column in _DIALING],
+            [[dialed.value(name) for name, _ in _DIALING] for dialed in dialing],
+            when_empty="none",
+            title="being dialled",
+        ),
+    ]
+
+
+ACTIONS = {"peers": Action(peers)}
