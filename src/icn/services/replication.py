@@ -12,23 +12,19 @@ block whose records its author was not entitled to is refused whole and remember
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from icn.domain.context import EventRefused
-from icn.domain.dag.block import Block, parse_block
-from icn.domain.dag.feeds import Clock, merged_clock
-from icn.domain.federation.events import FederationFounded, NodeJoined
-from icn.domain.federation.state import name_genesis
-from icn.domain.records import Record, read_record
+from icn.domain.dag.block import Block, Header, parse_block
+from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
+from icn.services import acceptance
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
-from icn.services.state import Pairing, apply_event, check_event
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
 
@@ -369,7 +365,8 @@ class ReplicationService:
             return False
         if block.cid in self.refused:
             raise PeerViolation(f"block {block.cid} was refused before")
-        self._check_federation(work, block)
+        federation = work.state.federation.federation
+        acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
         expected = feeds.next_sequence(header.author)
@@ -386,85 +383,39 @@ class ReplicationService:
             if view.wanted_at is None:
                 self._want(work, view)
             return False
-        if header.sequence != expected or (
-            header.previous is not None and feeds.heads[header.author].cid != header.previous
-        ):
-            raise PeerViolation("a block follows the newest one of its feed")
-        clock = self._clock_from_links(work, block)
+        acceptance.check_follows(block, feeds)
+
+        def header_of(cid: Cid) -> Header:
+            return parse_block(work.get(keyspace.block(cid)) or b"").header
+
+        clock = acceptance.clock_from_links(block, header_of, work.clock_of)
         self._apply(work, view, block, clock)
         return True
 
-    def _check_federation(self, work: UnitOfWork, block: Block) -> None:
-        header = block.header
-        federation = work.state.federation.federation
-        ours = federation.id if federation is not None else self.target
-        is_genesis = header.federation is None and header.sequence == 0 and block.cid == ours
-        if header.federation != ours and not is_genesis:
-            raise PeerViolation("a block belongs to the federation")
-
     @staticmethod
     def _first_missing(work: UnitOfWork, block: Block) -> Cid | None:
-        links: Iterable[Cid] = block.header.parents
-        if block.header.previous is not None:
-            links = (block.header.previous, *block.header.parents)
+        links = acceptance.links(block.header)
         return next((cid for cid in links if work.get(keyspace.block_meta(cid)) is None), None)
-
-    @staticmethod
-    def _clock_from_links(work: UnitOfWork, block: Block) -> dict[Did, int]:
-        """The block's clock, from the blocks it names; checks what their headers oblige it to."""
-        header = block.header
-        clocks: list[Clock] = []
-        authors: list[Did] = []
-        for cid in header.parents if header.previous is None else (header.previous, *header.parents):
-            data = work.get(keyspace.block(cid))
-            ancestor = parse_block(data or b"").header
-            if ancestor.time > header.time:
-                raise PeerViolation("a block is not older than its parents")
-            clocks.append(work.clock_of(ancestor.author, ancestor.sequence))
-            authors.append(ancestor.author)
-        parent_authors = authors if header.previous is None else authors[1:]
-        if header.previous is not None and authors[0] != header.author:
-            raise PeerViolation("the previous block is the author's own")
-        if header.author in parent_authors or len(parent_authors) != len(dict.fromkeys(parent_authors)):
-            raise PeerViolation("parents are heads of different feeds of others")
-        return merged_clock(header.author, header.sequence, clocks)
 
     def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock) -> None:
         header, state = block.header, work.state
         try:
-            records = [read_record(data) for data in block.records]
-        except Invalid as error:
+            records = acceptance.records_of(block, state.federation)
+        except PeerViolation:
             self.refuse(block.cid)
-            raise PeerViolation(f"a block's records have their form: {error}") from error
-        member = state.federation.members.get(header.author)
-        begins = header.sequence == 0 and bool(records)
-        if not (begins and isinstance(records[0].event, NodeJoined | FederationFounded)) and (
-            member is None or not member.joined
-        ):
+            raise
+        context = work.context_of(header.author, header.sequence, header.time, clock)
+        try:
+            acceptance.apply_records(state, block, records, context)
+        except EventRefused as error:
             self.refuse(block.cid)
-            raise PeerViolation("a block is authored by a member, and a feed begins with joining")
-        self._apply_records(work, block, clock, records)
-        if begins and isinstance(records[0].event, FederationFounded):
-            name_genesis(state.federation, block.cid)
+            raise RecordsRefused(block.cid, header.author, str(error)) from error
         work.now = max(work.now, header.time)
         work.admit(block, clock, records, source=view.did)
         author = self.peers.views.get(header.author)
         if author is not None:  # what it built on, it has
             for who, count in clock.items():
                 author.counts[who] = max(count, author.counts.get(who, 0))
-
-    def _apply_records(self, work: UnitOfWork, block: Block, clock: Clock, records: list[Record]) -> None:
-        header, pairing = block.header, Pairing()
-        context = work.context_of(header.author, header.sequence, header.time, clock)
-        try:
-            for record in records:
-                check_event(work.state, record.event, context, pairing)
-                apply_event(work.state, record.event, context)
-            if not pairing.is_complete:
-                raise EventRefused("jobs and their holds stand together")
-        except EventRefused as error:
-            self.refuse(block.cid)
-            raise RecordsRefused(block.cid, header.author, str(error)) from error
 
     def refuse(self, cid: Cid) -> None:
         """Remember that a block is against the rules."""
