@@ -20,7 +20,7 @@ class Executions:
         executor: Executor,
         *,
         ended: Callable[[ExecutionRequest, ExecutionOutcome], None],
-        to_loop: Callable[[Callable[[], None]], None],
+        to_loop: Callable[[Callable[[], None]], object],
     ) -> None:
         """`to_loop` runs a function on the loop's thread, from any thread."""
         self._executor = executor

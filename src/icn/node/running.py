@@ -260,8 +260,12 @@ class RunningNode:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[ExecutionOutcome] = loop.create_future()
 
+        def tell(outcome: ExecutionOutcome) -> None:
+            if not ended.done():  # the caller may have gone away
+                ended.set_result(outcome)
+
         def done(_: ExecutionRequest, outcome: ExecutionOutcome) -> None:
-            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(outcome))
+            loop.call_soon_threadsafe(tell, outcome)
 
         try:
             self._sandbox.submit(request, module, done)

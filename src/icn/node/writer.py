@@ -77,7 +77,7 @@ class Writer:
         clock: Clock,
         elapsed: Callable[[], float],
         on_author: Callable[[KeyValueStore, Engine], None],
-        on_report: Callable[[Report], None],
+        on_report: Callable[[Report], object],
     ) -> None:
         """`on_author` and `on_report` are called on the writer's thread; `elapsed` is a monotonic clock in seconds."""
         self._open_store = open_store
