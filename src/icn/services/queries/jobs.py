@@ -94,8 +94,9 @@ class SealedReceipt:
     """The receipt that completed a job, as signed and as read."""
 
     job_id: JobId
-    receipt: bytes
-    opened: Receipt
+    receipt_base64: bytes
+    """The bytes that were signed with their signature; a surface writes them as base64."""
+    receipt: Receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,234 @@
+"""Every metric, declared once, in a registry of its own; docs/metrics.md is made from this module.
+
+What happens is counted as it is committed (`observe_…`); what merely is (balances, peers, the supply) is read when
+somebody scrapes. Labels have few values each: routes are templates, never paths; nobody's name is a label.
+
+Governance does not exist in this release, so its metric does not either.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from icn.domain.ledger.model import Supply
+from icn.domain.mesh.events import JobCompleted, JobRolledBack, JobSubmitted, ReceiptIssued
+from icn.domain.mesh.papers import open_receipt
+from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
+from icn.services import rows
+from icn.services.effects import Committed
+from icn.services.queries import accounts
+from icn.stores.kv import Reader
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What is, at the moment of a scrape."""
+
+    uptime_seconds: int
+    mana_balance: int
+    supply: Supply
+    feed_height: int
+    blocks: int
+    jobs_open: int
+    peers_connected: int
+    queue_depth: int
+    is_author: bool
+
+    @classmethod
+    def of(
+        cls,
+        reader: Reader,
+        *,
+        did: Did,
+        now: Instant,
+        started_at: Instant,
+        peers_connected: int,
+        queue_depth: int,
+        is_author: bool,
+    ) -> "Readings":
+        """From committed data and what the drivers know."""
+        head = rows.HEADS.get(reader, did.public_key)
+        return cls(
+            uptime_seconds=max(0, now - started_at) // 1000,
+            mana_balance=accounts.balance(reader, did, home=did, now=now),
+            supply=rows.load_supply(reader),
+            feed_height=0 if head is None else head.sequence + 1,
+            blocks=rows.load_position(reader).block_count,
+            jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
+            peers_connected=peers_connected,
+            queue_depth=queue_depth,
+            is_author=is_author,
+        )
+
+
+class Metrics:
+    """Counts, and renders what is counted. From any thread."""
+
+    def __init__(self, *, version: str, did: str) -> None:
+        """`did` is this node's: what others record is not counted as ours."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; drops series nobody reads
+        self._did = did
+        self._read: Callable[[], Readings] | None = None
+        self._registry = registry = CollectorRegistry()
+        # The guide's.
+        self._uptime = Gauge("icn_node_uptime_seconds", "Since this process started.", registry=registry)
+        self._balance = Gauge(
+            "icn_mana_balance_total", "The node's own balance, with what has regenerated.", registry=registry
+        )
+        self._executed = Counter(
+            "icn_jobs_executed_total", "Executions of this node that ended with a receipt.", registry=registry
+        )
+        self._peers = Gauge("icn_p2p_peers_connected", "Connected peers.", registry=registry)
+        self._memory_denied = Counter(
+            "wasm_memory_growth_denied_total", "Growths of linear memory denied by the limiter.", registry=registry
+        )
+        self._table_denied = Counter(
+            "wasm_table_growth_denied_total", "Growths of tables denied by the limiter.", registry=registry
+        )
+        # HTTP.
+        self._requests = Counter(
+            "icn_http_requests_total", "Requests answered.", ("route", "method", "status"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "icn_http_request_seconds",
+            "From a request's head to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        # The writer.
+        self._commit_seconds = Histogram(
+            "icn_commit_seconds", "From taking a batch to its being durable.", buckets=_SECONDS, registry=registry
+        )
+        self._batch_inputs = Histogram(
+            "icn_commit_batch_inputs", "Inputs in one commit.", buckets=_SIZES, registry=registry
+        )
+        self._queue_depth = Gauge("icn_queue_depth", "Inputs that wait for the writer.", registry=registry)
+        self._is_author = Gauge(
+            "icn_writer_is_author", "1 while this process authors, 0 while it stands by.", registry=registry
+        )
+        # The DAG and what it says.
+        self._records = Counter(
+            "icn_records_committed_total", "Records made durable, by event.", ("type",), registry=registry
+        )
+        self._feed_height = Gauge("icn_feed_height", "Blocks in this node's own feed.", registry=registry)
+        self._blocks = Gauge("icn_dag_blocks", "Signed blocks here, of all feeds.", registry=registry)
+        self._supply = Gauge(
+            "icn_mana_supply",
+            "minted - burned = available + held + in_transit, or something is badly wrong.",
+            ("part",),
+            registry=registry,
+        )
+        self._jobs_submitted = Counter("icn_jobs_submitted_total", "Jobs opened at this node.", registry=registry)
+        self._jobs_ended = Counter(
+            "icn_jobs_ended_total", "Jobs of this node that ended.", ("outcome",), registry=registry
+        )
+        self._jobs_open = Gauge("icn_jobs_open", "Jobs under way in the federation.", registry=registry)
+        self._executions = Counter(
+            "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
+        )
+        # Peers.
+        self._dropped = Counter(
+            "icn_p2p_peers_dropped_total", "Peers dropped for a violation, or for being too slow.", registry=registry
+        )
+        build = Gauge("icn_build_info", "1; the label says what runs.", ("version",), registry=registry)
+        build.labels(version).set(1)
+
+    def read_with(self, read: Callable[[], Readings]) -> None:
+        """What to ask for what merely is. Called at every scrape; until it is set those metrics are zero."""
+        self._read = read
+
+    def observe_committed(self, effect: Committed) -> None:
+        """One record became durable."""
+        self._records.labels(effect.record.name).inc()
+        if effect.author.text != self._did:
+            return
+        match effect.record.event:
+            case JobSubmitted():
+                self._jobs_submitted.inc()
+            case JobCompleted():
+                self._jobs_ended.labels("completed").inc()
+            case JobRolledBack(_, outcome):
+                self._jobs_ended.labels(outcome.value).inc()
+            case ReceiptIssued(_, _, _, data):
+                receipt = open_receipt(data)
+                self._executed.inc()
+                self._executions.labels(receipt.exit.value).inc()
+                self._memory_denied.inc(receipt.memory_growth_denied)
+                self._table_denied.inc(receipt.table_growth_denied)
+            case _:
+                pass
+
+    def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
+        """One batch went through the writer."""
+        self._commit_seconds.observe(seconds)
+        self._batch_inputs.observe(inputs)
+        self._queue_depth.set(depth)
+
+    def observe_request(self, *, route: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered; status 0: its client left before."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def observe_dropped_peer(self) -> None:
+        """A peer was dropped."""
+        self._dropped.inc()
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format 0.0.4."""
+        if self._read is not None:
+            self._set(self._read())
+        text: bytes = generate_latest(self._registry)
+        return text
+
+    def _set(self, now: Readings) -> None:
+        self._uptime.set(now.uptime_seconds)
+        self._balance.set(now.mana_balance)
+        self._peers.set(now.peers_connected)
+        self._queue_depth.set(now.queue_depth)
+        self._is_author.set(now.is_author)
+        self._feed_height.set(now.feed_height)
+        self._blocks.set(now.blocks)
+        self._jobs_open.set(now.jobs_open)
+        for part in ("minted", "burned", "available", "held", "in_transit"):
+            self._supply.labels(part).set(getattr(now.supply, part))
+
+    def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
+        """(name as scraped, type, labels, meaning) of every metric, in order of declaration."""
+        found = []
+        for metric in vars(self).values():
+            if isinstance(metric, MetricWrapperBase):
+                described = next(iter(metric.describe()))
+                name = described.name + ("_total" if described.type == "counter" else "")
+                labels = tuple(metric._labelnames)  # noqa: SLF001 - the library shows them nowhere else
+                found.append((name, described.type, labels, described.documentation))
+        return found
+
+
+def reference_page() -> str:
+    """docs/metrics.md."""
+    rows_of_table = [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {meaning} |"
+        for name, kind, labels, meaning in Metrics(version="", did="").catalogue()
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "*Made from `icn.adapters.metrics`; a test compares.* Served as Prometheus text on `metrics_bind_addr`,",
+            "and at `/metrics` of the API behind its key. Histograms have the usual `_bucket`, `_sum` and `_count`.",
+            "",
+            "| metric | type | labels | meaning |",
+            "|---|---|---|---|",
+            *rows_of_table,
+            "",
+            "`icn_governance_proposals_total` is not exported: this release has no governance.",
+            "",
+        ]
+    )

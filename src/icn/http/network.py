@@ -1,0 +1,33 @@
+"""Peers."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from icn.http.operations import Call, Operation, shown
+from icn.http.ports import PeersInfo
+from icn.kernel.ids import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPeer:
+    """How others reach this node."""
+
+    peer_id: PeerId
+    addresses: tuple[str, ...]
+
+
+async def local_peer_id(call: Call) -> Response:
+    """How others reach this node."""
+    return shown(LocalPeer(PeerId.of(call.node.did), call.node.p2p_addresses()))
+
+
+async def peers(call: Call) -> Response:
+    """Connected peers, and addresses that are dialled."""
+    return shown(call.node.peers())
+
+
+OPERATIONS = (
+    Operation("GET", "/network/local-peer-id", local_peer_id, "How others reach this node", LocalPeer),
+    Operation("GET", "/network/peers", peers, "Connected peers and addresses dialled", PeersInfo),
+)

@@ -1,0 +1,369 @@
+"""Is what is stored what it claims to be? Every finding is reported, not the first.
+
+| | shallow | deep, besides |
+|---|---|---|
+| blocks, content | every name fits its bytes; lengths | signatures |
+| journal, feeds, index | each leads to the others, without gaps | links lead to earlier blocks; clocks are those of links |
+| rows of the state | | equal, byte for byte, to those that a full replay of the journal gives; the supply identity |
+
+The replay takes each block through `services.acceptance`, as replication did when it came. It ends at the first block
+that would be refused today, for a state behind a forbidden record means nothing; the rest is still checked by itself.
+
+Reads only. Not here: repairing (there is nothing to repair a signed history with but another copy of it).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from icn.domain.context import Context, EventRefused
+from icn.domain.dag.block import Block, Header, parse_block
+from icn.domain.dag.feeds import Clock
+from icn.domain.federation.model import Federation
+from icn.domain.records import EVENT_NAMES
+from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
+from icn.kernel.ids import Cid, Did
+from icn.services import acceptance, rows
+from icn.services.ancestry import BlockAncestry
+from icn.services.state import State
+from icn.stores import blocks, keyspace
+from icn.stores.kv import Batch, Reader
+from icn.stores.schema import owner_of
+
+Value = TypeVar("Value")
+
+FINDINGS_MAX = 10_000
+"""More are counted, not listed: a store that is wrong everywhere must not fill memory."""
+HEADERS_KEPT_MAX = 4096
+LOCAL_TABLES = ("receipt_taken",)
+"""Rows about this node's own conversations, which the journal does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How much was looked at."""
+
+    blocks: int
+    content: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What verification found."""
+
+    ok: bool
+    deep: bool
+    checked: Checked
+    findings: tuple[Finding, ...]
+    findings_total: int
+
+
+def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
+    """Check everything in `reader`; with `did`, also that it is this node's store. Changes nothing."""
+    run = _Run(reader)
+    if did is not None and owner_of(reader) != did.text:
+        run.note("store", f"belongs to {owner_of(reader) or 'nobody'}, not to {did}")
+    run.check_names()
+    run.check_journal()
+    run.check_feeds()
+    run.check_index()
+    if deep:
+        run.check_signatures()
+        run.check_replay()
+    checked = Checked(run.block_count, run.content_count)
+    return Report(not run.total, deep, checked, tuple(run.findings), run.total)
+
+
+@dataclass(slots=True)
+class _Run:
+    reader: Reader
+    findings: list[Finding] = field(default_factory=list)
+    total: int = 0
+    block_count: int = 0
+    content_count: int = 0
+    journal_count: int = 0
+    indexed_count: int = 0
+
+    def note(self, where: str, what: str) -> None:
+        self.total += 1
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(where, what))
+
+    # Names
+
+    def check_names(self) -> None:
+        """Every block of either kind has the name of its bytes, and something that keeps it."""
+        for key, data in self.reader.scan(keyspace.BLOCK):
+            try:
+                cid = Cid.from_bytes(key[1:])
+            except Invalid as error:
+                self.note(f"block {key[1:].hex()}", f"is stored under what is no name: {error}")
+                continue
+            if not cid.names(data):
+                self.note(f"block {cid}", "its bytes have another name")
+            is_signed = self.reader.get(keyspace.block_meta(cid)) is not None
+            kept = self._content_length(cid)
+            self.block_count += is_signed
+            self.content_count += kept is not None
+            if kept is not None and kept != len(data):
+                self.note(f"block {cid}", f"has {len(data)} bytes where {kept} were stored")
+            if not is_signed and kept is None and not self._is_evidence(data):
+                self.note(f"block {cid}", "is neither in a feed, nor content, nor evidence of a fork")
+        for prefix, what in ((keyspace.BLOCK_META, "a signed block"), (keyspace.CONTENT_META, "content")):
+            for key, _ in self.reader.scan(prefix):
+                if self.reader.get(keyspace.BLOCK + key[1:]) is None:
+                    self.note(f"block {_named(key[1:])}", f"is listed as {what}, and its bytes are missing")
+
+    def _content_length(self, cid: Cid) -> int | None:
+        try:
+            meta = blocks.get_content_meta(self.reader, cid)
+        except Invalid as error:
+            self.note(f"content {cid}", f"how long it is kept cannot be read: {error}")
+            return None
+        return None if meta is None else meta.size
+
+    def _is_evidence(self, data: bytes) -> bool:
+        """A second block with the author and sequence of one in a feed: kept to prove that its author forked."""
+        try:
+            block = parse_block(data)
+        except Invalid:
+            return False
+        ours = blocks.cid_at(self.reader, block.header.author, block.header.sequence)
+        return ours is not None and ours != block.cid and block.is_genuine()
+
+    # Journal, feeds, index
+
+    def check_journal(self) -> None:
+        """Arrival numbers have no gaps, and each leads to a block that leads back."""
+        for arrival, cid in blocks.journal(self.reader):
+            where = f"journal {arrival}"
+            if arrival != self.journal_count:
+                self.note(where, f"follows {self.journal_count - 1}: entries are missing")
+                self.journal_count = arrival
+            self.journal_count += 1
+            meta = self._meta(cid)
+            if meta is None or meta[0] != arrival:
+                self.note(where, f"block {cid} is not listed as having come as this number")
+            block = self._block(cid, where)
+            if block is None:
+                continue
+            header = block.header
+            if blocks.cid_at(self.reader, header.author, header.sequence) != cid:
+                self.note(where, f"block {cid} is not in its author's feed at {header.sequence}")
+            names = dict.fromkeys(_event_names(block))
+            self.indexed_count += len(names)
+            for name in names:
+                if self.reader.get(keyspace.event_type(name) + keyspace.u64(arrival)) is None:
+                    self.note(where, f"the index of events does not know its {name}")
+        position = self._readable("row position", rows.load_position)
+        if position is not None and (position.arrival, position.block_count) != (
+            self.journal_count - 1,
+            self.journal_count,
+        ):
+            self.note("journal", f"the state is as of {position.arrival}, the journal goes to {self.journal_count - 1}")
+
+    def check_feeds(self) -> None:
+        """Sequences have no gaps, and feeds and journal hold the same blocks."""
+        expected: dict[bytes, int] = {}
+        total = 0
+        for key, value in self.reader.scan(keyspace.FEED):
+            author, sequence = key[1:33], int.from_bytes(key[33:], "big")
+            total += 1
+            if sequence != expected.get(author, 0):
+                missing = f"{expected.get(author, 0)} to {sequence - 1}"
+                self.note(f"feed of {Did.from_public_key(author)}", f"blocks {missing} are missing")
+            expected[author] = sequence + 1
+            if self._meta(Cid(value)) is None:
+                self.note(f"feed of {Did.from_public_key(author)}", f"block {sequence} is not in the journal")
+        if total != self.journal_count:
+            self.note("feeds", f"hold {total} blocks, the journal {self.journal_count}")
+        listed = sum(1 for _ in self.reader.scan(keyspace.BLOCK_META))
+        if listed != self.journal_count:
+            self.note("blocks", f"{listed} are listed as signed, the journal has {self.journal_count}")
+
+    def check_index(self) -> None:
+        """Nothing is in the index that is not in the journal."""
+        total = sum(1 for _ in self.reader.scan(keyspace.EVENT_TYPE))
+        if total != self.indexed_count:
+            self.note("index of events", f"has {total} entries, the journal gives {self.indexed_count}")
+
+    # Deep
+
+    def check_signatures(self) -> None:
+        """Every block is its author's."""
+        for arrival, cid in blocks.journal(self.reader):
+            block = self._block(cid, None)
+            if block is not None and not block.is_genuine():
+                self.note(f"journal {arrival}", f"block {cid} is not signed by its author {block.header.author}")
+
+    def check_replay(self) -> None:
+        """The journal, replayed, gives the rows."""
+        replay = _Replay(self.reader, self._readable("row federation", rows.load_federation))
+        stopped = False
+        for arrival, cid in blocks.journal(self.reader):
+            block = self._block(cid, None)
+            if block is None:
+                stopped = True  # already noted
+                continue
+            try:
+                clock = replay.clock(block, arrival)
+            except (PeerViolation, InvariantBroken) as error:
+                self.note(f"journal {arrival}", f"block {cid}: {error}")
+                stopped = True
+                continue
+            meta = self._meta(cid)
+            if meta is not None and meta[1] != clock:
+                self.note(f"journal {arrival}", f"block {cid}: its stored clock is not that of its links")
+            if not stopped:
+                stopped = not self._replay_one(replay, block, clock, arrival)
+        if stopped:
+            self.note("rows", "were not compared: the replay could not be finished")
+            return
+        if not replay.state.ledger.supply.is_balanced:
+            self.note("ledger", "mana was created or lost outside a named record")
+        for where, what in _differences(self.reader, replay.rows()):
+            self.note(where, what)
+
+    def _replay_one(self, replay: "_Replay", block: Block, clock: Clock, arrival: int) -> bool:
+        try:
+            replay.take(block, clock, arrival)
+        except (PeerViolation, EventRefused, InvariantBroken) as error:
+            self.note(f"journal {arrival}", f"block {block.cid} of {block.header.author} is against the rules: {error}")
+            return False
+        return True
+
+    # Reading
+
+    def _readable(self, where: str, read: Callable[[Reader], Value]) -> Value | None:
+        try:
+            return read(self.reader)
+        except Invalid as error:
+            self.note(where, f"cannot be read: {error}")
+            return None
+
+    def _meta(self, cid: Cid) -> tuple[int, Clock] | None:
+        try:
+            meta = blocks.get_meta(self.reader, cid)
+        except Invalid:
+            return None
+        return None if meta is None else (meta.arrival, blocks.clock_of_entries(meta.clock))
+
+    def _block(self, cid: Cid, where: str | None) -> Block | None:
+        """The block, read; None, noted under `where`, when it cannot be."""
+        data = blocks.get_bytes(self.reader, cid)
+        if data is None:
+            if where is not None:
+                self.note(where, f"block {cid} is missing")
+            return None
+        try:
+            return parse_block(data)
+        except Invalid as error:
+            if where is not None:
+                self.note(where, f"block {cid} is not a block: {error}")
+            return None
+
+
+class _Replay:
+    """A state that is built anew from the journal, in the order blocks came."""
+
+    def __init__(self, reader: Reader, federation: Federation | None) -> None:
+        self.state = State()
+        self._reader = reader
+        self._federation_id = None if federation is None else federation.id
+        self._headers: dict[Cid, Header] = {}
+        self._clocks: dict[tuple[Did, int], Clock] = {}
+
+    def clock(self, block: Block, arrival: int) -> dict[Did, int]:
+        """What the block's links make its clock. Raises `PeerViolation` for links that cannot be."""
+
+        def header_of(cid: Cid) -> Header:
+            known = self._headers.get(cid)
+            if known is None:
+                known = self._earlier(cid, arrival)
+            return known
+
+        clock = acceptance.clock_from_links(block, header_of, self._clock_of)
+        self._headers[block.cid] = block.header
+        if len(self._headers) > HEADERS_KEPT_MAX:
+            del self._headers[next(iter(self._headers))]
+        self._clocks[block.header.author, block.header.sequence] = clock
+        return clock
+
+    def take(self, block: Block, clock: Clock, arrival: int) -> None:
+        """Take the block as replication would have."""
+        header, state = block.header, self.state
+        acceptance.check_federation(block, self._federation_id)
+        acceptance.check_follows(block, state.feeds)
+        records = acceptance.records_of(block, state.federation)
+        ancestry = BlockAncestry(clock, state.federation, self._clock_of)
+        context = Context(header.author, header.sequence, header.time, ancestry)
+        acceptance.apply_records(state, block, records, context)
+        state.feeds.advance(block, clock)
+        state.last_arrival = arrival
+
+    def rows(self) -> Batch:
+        """The rows of the state, as the commit that led to it would have written them all."""
+        batch = Batch()
+        for author in self.state.feeds.heads:
+            rows.save_head(self.state, batch, author)
+        rows.save(self.state, batch)
+        return batch
+
+    def _clock_of(self, author: Did, sequence: int) -> Clock:
+        return self._clocks.get((author, sequence), {})
+
+    def _earlier(self, cid: Cid, arrival: int) -> Header:
+        meta = blocks.get_meta(self._reader, cid)
+        data = blocks.get_bytes(self._reader, cid)
+        if meta is None or data is None or meta.arrival >= arrival:
+            raise PeerViolation(f"it names {cid}, which did not come before it")
+        return parse_block(data).header
+
+
+def _differences(reader: Reader, replayed: Batch) -> Iterator[tuple[str, str]]:
+    """Rows that are not what the replay gives. Rows of an empty state are never written, so none may be stored."""
+    local = tuple(keyspace.projection(table) for table in LOCAL_TABLES)
+    expected = {
+        key: value
+        for key, value in replayed.operations.items()
+        if value is not None and key.startswith(keyspace.PROJECTION)
+    }
+    for key, value in reader.scan(keyspace.PROJECTION):
+        if key.startswith(local):
+            continue
+        due = expected.pop(key, None)
+        if due is None:
+            yield _row(key), "is stored, and the journal does not give it"
+        elif due != value:
+            yield _row(key), "is not what the journal gives"
+    for key in expected:
+        yield _row(key), "is missing: the journal gives it"
+
+
+def _row(key: bytes) -> str:
+    table, _, rest = key[1:].partition(b"\0")
+    return f"row {table.decode(errors='replace')} {rest.hex()}"
+
+
+def _named(data: bytes) -> str:
+    try:
+        return str(Cid.from_bytes(data))
+    except Invalid:
+        return data.hex()
+
+
+def _event_names(block: Block) -> Iterator[str]:
+    """The known event names among the records. Records out of form are for the replay to find."""
+    known = frozenset(EVENT_NAMES.values())
+    for record in block.records:
+        name = record.get("type") if isinstance(record, dict) else None
+        if isinstance(name, str) and name in known:
+            yield name
