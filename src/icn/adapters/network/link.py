@@ -88,6 +88,11 @@ class Link(asyncio.Protocol):
         return self._machine.peer if self._machine else None
 
     @property
+    def address(self) -> str:
+        """Where it comes from or goes to, as a multiaddr."""
+        return f"/{'ip6' if ':' in self.host else 'ip4'}/{self.host}/tcp/{self.port}"
+
+    @property
     def open(self) -> bool:
         """Whether streams can be used."""
         return not self._lost and self._machine is not None and self._machine.state is State.OPEN

@@ -81,7 +81,6 @@ class PeerRecord:
     """One connected peer."""
 
     peer: PeerId
-    address: str
     since_ms: int
     records: list[LinkRecord]
     """The last one is in use."""
@@ -123,7 +122,7 @@ class PeerRecord:
 
     def queue(self, protocol: str, payload: bytes) -> None:
         """Let a message wait."""
-        self.queues.setdefault(protocol, deque()).append(payload)
+        self.queues.setdefault(protocol, deque()).append(payload)  # bounded: peer_queue_bytes_max, at `send`
         self.queued_bytes += len(payload)
 
     def drop_queue(self, protocol: str) -> None:
@@ -157,7 +156,7 @@ class PeerRecord:
         current = self.current
         return ConnectedPeer(
             peer=self.peer,
-            address=self.address,
+            address=current.link.address,
             direction=current.link.direction,
             since_ms=self.since_ms,
             agent=current.said.agent if current.said else "",

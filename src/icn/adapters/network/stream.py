@@ -35,7 +35,7 @@ class RawStream:
         self._discarding = False
         self._link = link
         self._stream = stream
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes] = deque()  # bounded: the receive window
         self._ended = False
         self._lost: str | None = None
         self._changed = asyncio.Event()

@@ -227,12 +227,11 @@ class Switchboard:
         known = self.peers.get(peer)
         self._answered(link, peer)
         if known is None:
-            address = f"/{'ip6' if ':' in link.host else 'ip4'}/{link.host}/tcp/{link.port}"
-            self.peers[peer] = PeerRecord(peer, address, now, [record])
+            self.peers[peer] = PeerRecord(peer, now, [record])
             self._records[link] = record
             self._stir(peer)
             if self.listener:
-                self._loop.call_soon(self.listener.peer_up, peer, address)
+                self._loop.call_soon(self.listener.peer_up, peer, link.address)
         else:
             self._records[link] = record
             known.settle(record, self._ours, self._settings.simultaneous_ms)

@@ -148,7 +148,7 @@ class Session:
         self._inbound = 0
         self._growth_left = limits.window_growth_bytes_max
         self._control: list[bytes | memoryview] = []
-        self._turns: deque[_Stream] = deque()
+        self._turns: deque[_Stream] = deque()  # bounded: each stream is in it at most once
         self._header = bytearray()
         self._body_left = 0
         self._body_stream = 0

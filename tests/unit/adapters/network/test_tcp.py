@@ -161,6 +161,22 @@ def test_unread_bytes_stop_the_socket_and_not_the_node():
     play(scene)
 
 
+def test_halves_of_messages_are_bounded_over_all_peers():
+    async def scene(world):
+        b, b_told = await world.start("b", incomplete_bytes_max=1 << 20)
+        a, _ = await world.start("a", *b.listen_addresses)
+        await b_told.until(lambda: b_told.ups)
+        stream = await a.open_stream(b.peer_id, PROTOCOL)
+        half = b"\xff\xff\xff\x01" + bytes(2 << 20)
+        with pytest.raises(StreamLost):
+            await asyncio.gather(stream.write(half), stream.read_exactly(1))
+        await b_told.until(lambda: b_told.downs)
+        assert "memory" in b_told.downs[0][1]
+        assert b._board._held == 0
+
+    play(scene)
+
+
 def test_two_addresses_of_one_peer_give_one_connection():
     async def scene(world):
         both = (Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), Multiaddr.parse("/ip6/::1/tcp/0"))

@@ -124,6 +124,25 @@ def test_windows_grow_with_a_reader_that_keeps_up_and_only_so_far():
     assert sum(room) > 2 * INITIAL_WINDOW
 
 
+def test_what_a_stream_grew_is_given_back_at_its_end():
+    limits = dataclasses.replace(LIMITS, window_growth_bytes_max=INITIAL_WINDOW)
+    talk = Talk(limits)
+    for _ in range(3):
+        stream = talk.client.open()
+        talk.client.write(stream, bytes(4 * INITIAL_WINDOW))
+        talk.settle()
+        talk.reading = False
+        talk.client.write(stream, bytes(4 * INITIAL_WINDOW))
+        before = len(got(talk.at_server, stream))
+        talk.settle()
+        assert len(got(talk.at_server, stream)) - before > INITIAL_WINDOW
+        assert talk.server.unread > INITIAL_WINDOW
+        talk.client.reset(stream)
+        talk.settle()
+        assert talk.server.unread == 0
+        talk.reading = True
+
+
 def test_streams_take_turns():
     talk = Talk()
     one, two = talk.client.open(), talk.client.open()
