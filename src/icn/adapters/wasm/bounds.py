@@ -42,6 +42,7 @@ MEMORY_RESERVATION_BYTES = 4096 * MIB
 MEMORY_GUARD_BYTES = 32 * MIB
 WORKER_ADDRESS_BYTES = 3 * 1024 * MIB
 """Address space of a worker beside the reservation."""
-WORKER_OVERHEAD_BYTES = 512 * MIB
-"""Writable memory of a worker beside a guest's linear memory: interpreter, engine, compiled modules, frames."""
+WORKER_OVERHEAD_BYTES = 1536 * MIB
+"""Writable memory of a worker beside a guest's linear memory: interpreter, engine, compiled modules, frames; and what
+compiling takes, which for a Go program of 3 MB is over 1 GiB."""
 WORKER_FILES_MAX = 16
