@@ -21,7 +21,7 @@ UNFINISHED = re.compile(
 SUPPRESSION = re.compile(
     r"#\s*(?:ruff:\s*|mypy:\s*)?(?P<kind>noqa|type:\s*ignore|pragma: no cover|fmt: off)(?P<rest>.*)"
 )
-READS_CONFIG = {"config", "node", "cli"}
+READS_CONFIG = {"config", "assemble", "node", "cli"}
 BOUNDED_BY = "# bounded:"
 """Beside a container whose bound lies elsewhere: `deque()  # bounded: PEER_QUEUE_BYTES_MAX, in offer()`."""
 

@@ -1,0 +1,1 @@
+"""Where the node's signing key lives."""
