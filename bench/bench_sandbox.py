@@ -5,7 +5,7 @@ functions, without processes in between. Also: how long a worker takes to start,
 from the cache. Compare ratios between runs, not figures: those carry the machine. Everything goes to
 `bench/results/sandbox.json`.
 
-    python bench/sandbox.py [--seconds 3.0] [--output FILE]
+    python bench/bench_sandbox.py [--seconds 3.0] [--output FILE]
 """
 
 import argparse

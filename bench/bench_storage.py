@@ -4,7 +4,7 @@ In one run, on one disk: appending to a file with fdatasync (the floor of any du
 the same durability and the same table, and our adapters. Compare the ratios between runs, not the figures: they carry
 the machine. Ratios are of medians, of calls that took turns. Everything goes to `bench/results/storage.json`.
 
-    python bench/storage.py [--seconds 1.0] [--folder DIR] [--output FILE]
+    python bench/bench_storage.py [--seconds 1.0] [--folder DIR] [--output FILE]
 """
 
 import argparse

@@ -52,7 +52,7 @@ PLANTED = {
     "environment": ("adapters/keys.py", DOC + "import os\nx = os.environ['A']"),
     "environment by name": ("adapters/keys.py", DOC + "from os import getenv"),
     "config in a service": ("services/x.py", DOC + "from icn.config.schema import Config"),
-    "config in assemble": ("assemble.py", DOC + "from icn import config"),
+    "config in an adapter": ("adapters/clock.py", DOC + "from icn import config"),
     "todo": ("domain/x.py", DOC + "# TODO" + ": later"),
     "for now": ("domain/x.py", '"""Enough for' + ' now."""'),
     "bare noqa": ("domain/x.py", DOC + "x = 1  # noqa"),
