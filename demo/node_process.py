@@ -31,6 +31,8 @@ class NodeProcess:
         self.folder = folder
         self.flags = flags
         self.api_key = api_key
+        self.cwd: Path | None = None
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[str] | None = None
         self.http = ""
         self.p2p = ""
@@ -41,46 +43,69 @@ class NodeProcess:
 
     def start(self, *more_flags: str) -> "NodeProcess":
         """Start, and wait until it says that it is ready."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.launch(*more_flags)
+        self._ready.wait(START_SECS_MAX)
+        if self._ended.is_set() or not self._ready.is_set():
+            self.kill()
+            raise NodeError(f"{self.name} did not become ready:\n{self.last_words()}")
+        return self
+
+    def command(self) -> list[str]:
+        """The command line, but for the flags of this start."""
         key_file = self.folder / "api-key"
         key_file.write_text(self.api_key)
         key_file.chmod(0o600)
-        command = [
+        return [
             str(NODE),
             *("--environment", "development", "--data-dir", str(self.folder), "--no-metrics"),
             *("--storage-backend", "sqlite", "--storage-path", str(self.folder / "dag.sqlite")),
             *("--http-listen-addr", self.http or "127.0.0.1:0", "--api-key-file", str(key_file)),
             *("--p2p-listen-addr", self.p2p.partition("/p2p/")[0] or "/ip4/127.0.0.1/tcp/0"),
             *self.flags,
-            *more_flags,
         ]
+
+    def launch(self, *more_flags: str) -> None:
+        """Start, and wait for nothing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ICN_")}
         self._ready.clear()
         self._ended.clear()
         self.process = subprocess.Popen(  # noqa: S603 - our own program, our own flags
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+            [*self.command(), *more_flags],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment | self.environment,
+            cwd=self.cwd,
         )
         threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
-        self._ready.wait(START_SECS_MAX)
-        if self.process.poll() is not None or not self._ready.is_set():
-            raise NodeError(f"{self.name} did not become ready:\n{self.last_words()}")
-        return self
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said so since its start."""
+        return self._ready.is_set() and not self._ended.is_set()
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stderr or ():
-            self.log.append(line.rstrip("\n"))
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            if said.get("event") == "listening" and "http" in said:
-                self.http, self.did = said["http"], said["did"]
-            elif said.get("event") == "listening" and "p2p" in said:
-                self.p2p = said["p2p"]
-            elif said.get("event") == "ready":
-                self._ready.set()
+        stderr = process.stderr
+        if stderr is not None:
+            with stderr:
+                for line in stderr:
+                    self._hear(line)
         self._ended.set()
         self._ready.set()
+
+    def _hear(self, line: str) -> None:
+        self.log.append(line.rstrip("\n"))
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return
+        if said.get("event") == "listening" and "http" in said:
+            self.http, self.did = said["http"], said["did"]
+        elif said.get("event") == "listening" and "p2p" in said:
+            self.p2p = said["p2p"]
+        elif said.get("event") == "ready":
+            self._ready.set()
 
     def last_words(self) -> str:
         """The end of its log."""

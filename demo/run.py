@@ -3,6 +3,7 @@
 Everything printed was measured or checked just before. Exits 1 when anything is off.
 """
 
+import base64
 import shutil
 import sys
 import tempfile
@@ -169,11 +170,10 @@ def play(folder: Path, nodes: list[NodeProcess]) -> None:
 
     title("The receipt can be checked by anybody")
     sealed = home.ask("GET", f"/mesh/receipts/{first}")
-    import base64
-
     receipt = open_receipt(base64.b64decode(sealed["receipt_base64"]))
     check(str(receipt.executor) == executor.did, f"signature of {executor.name} {short(executor.did)} is good")
     check(str(receipt.output) == str(Cid.of(output, RAW)), f"it names the output {receipt.output}")
+    wait_until("the news to reach everybody", lambda: same_roots(nodes))
     verdict = third.ask("POST", "/mesh/verify", {"job_id": first})
     check(bool(verdict["signature_ok"] and verdict["matches"]), f"{third.name} ran it again: same output CID")
     fuel = verdict["reexecuted"]["fuel_used"]
