@@ -210,8 +210,7 @@ def check(ledger: Ledger, event: LedgerEvent, context: Context, endowment: Endow
                 and context.ancestry.has(transit.payee_home, transit.declined_at_sequence),
                 "what was declined is returned",
             )
-            if transit is not None:
-                _check_credit(ledger, transit.payer, home, transit.amount)
+            # As with a hold that is released, the payer's own mana comes back even where it has grown to the cap since.
         case ManaHeld(hold_id, payer, amount):
             entitled((home, hold_id) not in ledger.holds, "a hold is made once")
             _check_debit(ledger, payer, home, amount, now)
