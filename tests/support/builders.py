@@ -74,20 +74,20 @@ def job_id(home: Did, name: str = "job") -> JobId:
     return JobId.of(home, digest(name)[:16])
 
 
-def bid(executor: int, home: int, **changes: Any) -> Bid:
+def bid(executor: int, home: int, /, **changes: Any) -> Bid:
     """An offer of 1 mana for the first attempt."""
     made = Bid(job_id(did(home)), 1, did(home), did(executor), Mana(1), ())
     return replace(made, **changes)
 
 
-def assignment(executor: int, home: int, **changes: Any) -> Assignment:
+def assignment(executor: int, home: int, /, **changes: Any) -> Assignment:
     """The first attempt, for 1 mana, within five seconds."""
     given = spec()
     made = Assignment(job_id(did(home)), 1, did(home), did(executor), Mana(1), Instant(START + 5_000), given)
     return replace(made, **changes)
 
 
-def receipt(executor: int, home: int, **changes: Any) -> Receipt:
+def receipt(executor: int, home: int, /, **changes: Any) -> Receipt:
     """A completed first attempt of `spec()` with the output "hello"."""
     made = Receipt(
         job=job_id(did(home)),

@@ -96,7 +96,7 @@ def test_what_nobody_asked_for_is_not_kept() -> None:
     world = federation("a", "b", "c")
     world.handle("a", Received(world["b"].did, Chunk(NAME, 0, len(DATA), DATA)))
     assert not _has(world, "a")
-    world.drop = lambda sender, _to, message: isinstance(message, NotHere)
+    world.drop = lambda _from, _to, message: isinstance(message, NotHere)
     world.ask("a", FetchContent(NAME))
     world.settle()
     world.handle("a", Received(world["c"].did, Chunk(NAME, 0, len(DATA), DATA)))  # b was asked

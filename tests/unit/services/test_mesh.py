@@ -602,11 +602,12 @@ def test_a_home_that_executes_runs_its_own_jobs() -> None:
     _sound(world)
 
 
+@pytest.mark.slow
 def test_many_outputs_at_once_are_all_paid() -> None:
     world = _mesh("b", run=never, capacity=200)
     jobs = [world.submit(HOME, data=f"{n}".encode()) for n in range(100)]
     world.pass_time(2_000)
-    long = b"long" * OUTPUT_INLINE_BYTES_MAX
+    long = bytes(OUTPUT_INLINE_BYTES_MAX)
     ends = [
         Executed(request, replace(builders.outcome(request), output=request.input + long))
         for request in world["b"].runs

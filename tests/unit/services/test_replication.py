@@ -274,6 +274,7 @@ def test_a_block_whose_ancestor_is_missing_waits_and_is_asked_for() -> None:
     assert evil.node.engine.replication.quarantine.size == 0
 
 
+@pytest.mark.slow
 def test_the_quarantine_is_bounded_per_peer_and_forgets_who_leaves() -> None:
     evil = Hostile()
     quarantine = evil.node.engine.replication.quarantine
