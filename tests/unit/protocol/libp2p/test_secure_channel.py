@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,29 @@ def test_both_sides_learn_who_the_other_is_and_what_it_can(step):
     assert two.established.peer == PeerId.of(keys(1).signer.did)
     assert one.established.muxers == two.established.muxers == ("/yamux/1.0.0",)
     assert one.established.session == two.established.session
+
+
+class Liar:
+    """Signs with its own key for the name of another."""
+
+    def __init__(self) -> None:
+        self.did = keys(3).signer.did
+
+    def sign(self, tag: bytes, message: bytes) -> bytes:
+        return keys(2).signer.sign(tag, message)
+
+
+@pytest.mark.parametrize("liar", list(Role))
+def test_the_name_of_another_is_refused_on_either_side(liar):
+    def side(role: Role) -> SecureChannel:
+        if role is not liar:
+            return channel(role, 1)
+        lying = dataclasses.replace(keys(2), signer=Liar())
+        return SecureChannel(role, lying, expected=None, muxers=(), message_bytes_max=4096)
+
+    one, two = side(Role.INITIATOR), side(Role.RESPONDER)
+    with pytest.raises(PeerViolation, match="identity signature"):
+        two.handshake(one.handshake(two.handshake(one.start())))
 
 
 def test_another_peer_than_expected_learns_nothing_about_us():
