@@ -168,6 +168,10 @@ class Drivers:
             case _:
                 assert_never(report)
 
+    def end_executions(self) -> None:
+        """The node stops: see `Executions.end`."""
+        self._executions.end()
+
     def end_followers(self) -> None:
         """The node stops: streams end."""
         for events in self._followers.values():

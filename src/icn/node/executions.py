@@ -27,6 +27,7 @@ class Executions:
         self._ended = ended
         self._to_loop = to_loop
         self._waiting: deque[tuple[ExecutionRequest, bytes]] = deque(maxlen=WAITING_MAX)
+        self._is_over = False
 
     def run(self, request: ExecutionRequest, module: bytes) -> None:
         """Start, or wait for a place that is about to become free."""
@@ -43,11 +44,17 @@ class Executions:
         """Stop an execution; one that still waits ends where it stands."""
         self._executor.cancel(job, attempt)
 
+    def end(self) -> None:
+        """The node stops: what is cut off now is nobody's failure. The engine has it run again after the next start."""
+        self._is_over = True
+
     def _done(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
         """On a thread of the sandbox."""
         self._to_loop(lambda: self._finish(request, outcome))
 
     def _finish(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+        if self._is_over:
+            return
         self._ended(request, outcome)
         waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
         for next_request, module in waiting:

@@ -220,6 +220,7 @@ class _Node:
         await asyncio.gather(*(listener.stop() for listener in listeners))
         if network is not None:
             await network.stop()
+        drivers.end_executions()
         await asyncio.to_thread(sandbox.close)
         writer.stop()
         await self._writer_ended.wait()
