@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -73,8 +74,8 @@ def server() -> Iterator[Server]:
         assert honest_ping(server)  # what is allocated once is allocated now
     with Session(server) as session:
         session.data(session.open(UNREAD), bytes(INITIAL_WINDOW - 100))
-    with Session(server) as one, Session(server) as two:
-        flood_unread([one, two] * 5)
+    with ExitStack() as stack:
+        flood_unread([stack.enter_context(Session(server)) for _ in range(10)])
         assert honest_ping(server)
     assert honest_ping(server)
     memory, files = server.rss(), server.files()
