@@ -3,11 +3,10 @@
 A command's module has `ACTIONS`, from the command's last word to what it takes and does.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A line of the table."""
 
     words: str

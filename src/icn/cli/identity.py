@@ -144,7 +144,7 @@ def _required(session: Session, given: argparse.Namespace, option: str, default:
 
 def _found(session: Session, name: str) -> str | None:
     try:
-        found = Variables(session.world.environ).find(name)
+        found = Variables(session.world.environ()).find(name)
     except Unusable as error:
         raise Ended(Exit.CONFIGURATION, ", ".join(("passphrase", *error.causes)) + f": {error.what}") from error
     return found.text if found is not None and found.text else None

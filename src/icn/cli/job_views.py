@@ -57,6 +57,7 @@ def verification_view(answer: Document) -> Sequence[Block]:
                 ("job", answer.value("job_id")),
                 ("signature", "valid" if answer.truth("signature_ok") else "NOT VALID"),
                 ("run again", "matches" if answer.truth("matches") else "DOES NOT MATCH"),
+                ("same execution profile", answer.value_or_none("comparable")),
             ]
         ),
         Table([Column(""), Column("RECEIPT", Show.SHORT), Column("RUN AGAIN", Show.SHORT)], rows, when_empty=""),

@@ -13,7 +13,7 @@ from icn.cli.session import Session
 
 def balance(session: Session, given: argparse.Namespace) -> Exit:
     """GET /account/{did}/mana."""
-    named = getattr(given, "did", None)
+    named = given.did
     holder = session.client.get("/info").document().text("did") if named is None else str(named)
     session.show(session.client.get(path_of("account", holder, "mana")), _all_facts)
     return Exit.DONE
@@ -39,7 +39,7 @@ def _all_facts(answer: Document) -> Sequence[Block]:
 
 ACTIONS = {
     "balance": Action(
-        balance, (argument("did", metavar="DID", nargs="?", type=did, help="whose; default this node's"),)
+        balance, (argument("did", metavar="DID", nargs="?", default=None, type=did, help="whose; default this node's"),)
     ),
     "transfer": Action(
         transfer,

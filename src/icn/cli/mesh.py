@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from icn.cli.answer import unexpected
-from icn.cli.arguments import Action, argument, cid, job_id, positive, whole
+from icn.cli.arguments import Action, argument, cid, job_id, positive
 from icn.cli.blocks import Line
 from icn.cli.client import path_of
 from icn.cli.dag import CODECS, expect_name, put_body
@@ -206,7 +206,7 @@ ACTIONS = {
         jobs,
         (
             argument("--status", choices=_STATUSES, help="only these"),
-            argument("--limit", metavar="N", type=whole, help="at most so many, up to 500; default 50"),
+            argument("--limit", metavar="N", type=positive, help="at most so many, up to 500; default 50"),
             argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
         ),
     ),

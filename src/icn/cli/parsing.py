@@ -5,7 +5,6 @@ command that is meant gets imported, which is what keeps `--help` fast.
 """
 
 import argparse
-import difflib
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -17,10 +16,18 @@ from icn.cli.commands import Command
 from icn.cli.endings import MEANINGS, Ended, Exit
 
 PROGRAM = "icn-cli"
+HELP_COLUMNS = 80
 
 
 class Shown(Exception):
     """Help or the version was asked for, and has been printed."""
+
+
+class HelpText(argparse.RawDescriptionHelpFormatter):
+    """Help in 80 columns. Told the width, argparse need not ask `shutil`, which loads every compression there is."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{**options, "width": HELP_COLUMNS})
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +38,7 @@ class Parser(argparse.ArgumentParser):
             prog=program,
             allow_abbrev=False,  # an abbreviation that is clear today is not tomorrow
             argument_default=argparse.SUPPRESS,  # an option not given on one level must not hide that of another
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpText,
             **options,
         )
         self.write = write
@@ -124,6 +131,8 @@ def _add_global(parser: Parser) -> None:
 
 
 def _unknown(program: str, word: str, known: list[str]) -> Ended:
+    import difflib
+
     near = difflib.get_close_matches(word, known, 1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return Ended(Exit.USAGE, f"{program} has no command {word!r}{meant}", next_step=f"See {program} --help.")

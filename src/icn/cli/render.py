@@ -8,7 +8,7 @@ Rich is imported only to draw.
 from collections.abc import Sequence
 
 from icn.cli.blocks import Block, Facts, Line, cell
-from icn.cli.world import World
+from icn.cli.world import COLUMNS, World
 
 
 def render(blocks: Sequence[Block], world: World) -> None:
@@ -16,7 +16,7 @@ def render(blocks: Sequence[Block], world: World) -> None:
     if world.draws:
         from icn.cli.drawing import drawn
 
-        world.stdout.write(drawn(blocks, world.columns).encode(errors="backslashreplace"))
+        world.stdout.write(drawn(blocks, world.terminal_columns or COLUMNS).encode(errors="backslashreplace"))
     else:
         world.print("\n\n".join(plain(block) for block in blocks))
 

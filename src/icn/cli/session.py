@@ -38,7 +38,7 @@ class Session:
         from icn.cli.client import Client
         from icn.cli.settings import connection_of
 
-        connection = connection_of(self.given, self.world.environ, patience=self._patience)
+        connection = connection_of(self.given, self.world.environ(), patience=self._patience)
         return Client(connection, self.world, "cli-" + self.world.random(CORRELATION_BYTES).hex())
 
     @cached_property
