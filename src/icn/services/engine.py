@@ -158,12 +158,11 @@ class Engine:
         """
         arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
         lonely = self.state.federation.federation is None
+        resumed, self._resumed = self._resumed, False  # until the commit has succeeded
         work = self._take_blocks(arriving)
-        if not self._resumed:
-            self._resumed = True
+        if not resumed:
             self.home.resume(work)
             self.executor.resume(work)
-        self._stale, self._resumed = True, False  # until the commit has succeeded
         for input_ in inputs:
             if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
                 violator = self._take(work, input_)
@@ -187,7 +186,7 @@ class Engine:
                 self.state = rows.load(self.store)
                 self.outbox = Outbox.load(self.store)
                 self.replies = Replies.load(self.store)
-                self._stale = False
+            self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
             work = UnitOfWork(self.state, self.store, self.signer, self.outbox, self.replies, now, wall)
@@ -199,7 +198,6 @@ class Engine:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
                 # remembered as refused; each turn refuses one more, so this ends. What waited for an ancestor waits
                 # again, and nobody is blamed, or let go, before the turn that counts.
-                self._stale = True
                 self.replication.rewind(mark)
                 continue
             for peer, _ in work.violations:
