@@ -7,7 +7,6 @@ unless the test moves it. Chance, reordering and crashes are the simulator's bus
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from icn.adapters.storage.memory import MemoryStore
@@ -16,7 +15,6 @@ from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.domain.mesh.model import JobSpec
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.records import Event, Record
-from icn.kernel.errors import InvariantBroken
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.protocol.messages import Message
@@ -157,10 +155,10 @@ class World:
     """Whether a message from one node to another is lost."""
     _token: int = 0
 
-    def add(self, name: str, node_terms: NodeTerms | None = None, run: Run = echo) -> Node:
-        """A node with an empty disk."""
+    def add(self, name: str, node_terms: NodeTerms | None = None, run: Run = echo, number: int = 0) -> Node:
+        """A node with an empty disk, and the key of this number (none: the next)."""
         store = FaultyStore(MemoryStore())
-        number = 1 + len(self.nodes)
+        number = number or 1 + len(self.nodes)
         node_terms = node_terms or terms()
         engine = self._open(store, number, node_terms, name)
         self.nodes[name] = Node(name, number, node_terms, store, engine, run)
@@ -323,14 +321,3 @@ def federation(*names: str, node_terms: NodeTerms | None = None) -> World:
     world.link_all()
     world.pass_time(2_000)
     return world
-
-
-def survives(act: Callable[[], object]) -> None:
-    """`act` must not stop the node: no broken invariant, nothing unforeseen."""
-    broken: InvariantBroken | None = None
-    with suppress(StoreUnavailable):
-        try:
-            act()
-        except InvariantBroken as error:
-            broken = error
-    assert broken is None, broken

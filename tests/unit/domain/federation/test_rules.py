@@ -1,0 +1,166 @@
+"""Who may found, join and admit, judged by ancestry alone (semantics §3, §8)."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+
+from icn.domain.context import Context, EventRefused
+from icn.domain.federation.commands import AdmitNode, FederationCommand, FoundFederation, JoinFederation
+from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation.model import Admission, JoinPolicy, Policy
+from icn.domain.federation.refusals import (
+    AdmissionNeeded,
+    AlreadyAdmitted,
+    AlreadyFounded,
+    NotEntitledToAdmit,
+    NotInFederation,
+    UnknownNode,
+)
+from icn.domain.federation.rules import AGENT_CHARS_MAX, FOUNDERS_MAX, NAME_CHARS_MAX, check, decide
+from icn.domain.federation.state import FederationState, apply, name_genesis
+from icn.kernel.errors import Invalid, InvariantBroken
+from icn.kernel.ids import Did
+from icn.kernel.mana import MANA_MAX, Mana
+from support import builders
+
+A, B, C, D = (builders.did(n) for n in (1, 2, 3, 4))
+
+
+def first(number: int) -> Context:
+    return builders.context(number, sequence=0)
+
+
+def run(state: FederationState, command: FederationCommand, context: Context) -> list[FederationEvent]:
+    """Decide, then check and apply as every replica does."""
+    before = deepcopy(state)
+    events = decide(state, command, context)
+    assert state == before, "decide changes nothing"
+    for event in events:
+        check(state, event, context)
+        apply(state, event, context)
+    return events
+
+
+def founded(policy: Policy | None = None, *founders: Did) -> FederationState:
+    state = FederationState()
+    everybody = tuple(sorted(founders or (A,)))
+    run(state, FoundFederation("demo", everybody, policy or builders.policy()), first(1))
+    return state
+
+
+def test_founders_are_admitted_and_join_when_they_come() -> None:
+    state = founded(builders.policy(join_policy=JoinPolicy.INVITE), A, B)
+    assert state.members[A].joined
+    assert not state.members[B].joined
+    assert state.is_admitted(B, builders.EVERYTHING)
+    assert not state.is_admitted(B, builders.NOTHING)
+    run(state, JoinFederation("icn"), first(2))
+    assert state.members[B].joined
+
+
+def test_open_lets_anybody_join_and_count_only_after_admission() -> None:
+    state = founded()
+    run(state, JoinFederation("icn"), first(2))
+    assert state.has_joined(B)
+    assert state.voters(builders.EVERYTHING) == [A]
+    with pytest.raises(NotEntitledToAdmit):
+        decide(state, AdmitNode(C), builders.context(2))
+    run(state, AdmitNode(B), builders.context(1))
+    assert state.voters(builders.EVERYTHING) == sorted([A, B])
+
+
+@pytest.mark.parametrize("policy", [JoinPolicy.INVITE, JoinPolicy.VOTE])
+def test_otherwise_admission_comes_first(policy: JoinPolicy) -> None:
+    state = founded(builders.policy(join_policy=policy))
+    with pytest.raises(AdmissionNeeded):
+        decide(state, JoinFederation("icn"), first(2))
+    with pytest.raises(EventRefused, match="joins"):
+        check(state, NodeJoined(B, "icn"), first(2))
+    run(state, AdmitNode(B), builders.context(1, sequence=7))
+    with pytest.raises(EventRefused, match="joins"):
+        check(state, NodeJoined(B, "icn"), replace(first(2), ancestry=builders.Knows({A: 7}, {})))
+    check(state, NodeJoined(B, "icn"), replace(first(2), ancestry=builders.Knows({A: 8}, {})))
+
+
+def test_admissions_at_the_same_time_commute() -> None:
+    one, other = founded(None, A, B), founded(None, A, B)
+    admits = [(NodeAdmitted(C), builders.context(1, sequence=5)), (NodeAdmitted(C), builders.context(2, sequence=9))]
+    joins = (NodeJoined(C, "icn"), first(3))
+    for event, context in (*admits, joins):
+        apply(one, event, context)
+    for event, context in (joins, *reversed(admits)):
+        apply(other, event, context)
+    assert one.members == other.members
+    assert one.members[C].admissions == tuple(sorted((Admission(A, 5), Admission(B, 9))))
+    assert one.is_admitted(C, builders.Knows({B: 10}, {}))
+    assert one.is_admitted(C, builders.Knows({A: 6}, {}))
+    assert not one.is_admitted(C, builders.Knows({A: 5, B: 9}, {}))
+
+
+def test_what_is_refused() -> None:
+    state = founded()
+    for command, number, refusal in (
+        (FoundFederation("again", (A,), builders.policy()), 1, AlreadyFounded),
+        (JoinFederation("icn"), 1, AlreadyFounded),
+        (AdmitNode(D), 1, UnknownNode),
+        (AdmitNode(A), 1, AlreadyAdmitted),
+        (AdmitNode(A), 2, NotEntitledToAdmit),
+    ):
+        with pytest.raises(refusal):
+            decide(state, command, first(number))
+    for command in (JoinFederation("icn"), AdmitNode(A)):
+        with pytest.raises(NotInFederation):
+            decide(FederationState(), command, first(1))
+
+
+GENESES: dict[str, dict[str, object]] = {
+    "no name": {"name": ""},
+    "a long name": {"name": "x" * (NAME_CHARS_MAX + 1)},
+    "without the founder": {"founders": (B,)},
+    "out of order": {"founders": tuple(sorted((A, B), reverse=True))},
+    "twice": {"founders": (A, A)},
+    "too many": {"founders": tuple(sorted([A, *(builders.did(n) for n in range(10, 10 + FOUNDERS_MAX))]))},
+    "a grant above the cap": {"policy": builders.policy(mana_cap=Mana(999))},
+    "a cap beyond exactness": {"policy": builders.policy(mana_cap=Mana(MANA_MAX + 1))},
+    "a grant below nothing": {"policy": builders.policy(initial_grant=Mana(-1))},
+    "endless regeneration": {"policy": builders.policy(regeneration_per_hour=10**9 + 1)},
+    "shrinking": {"policy": builders.policy(regeneration_per_hour=-1)},
+    "endless grants": {"policy": builders.policy(grants_per_node_max=1001)},
+}
+
+
+@pytest.mark.parametrize("what", GENESES)
+def test_a_genesis_is_within_bounds_for_its_founder_and_for_everybody(what: str) -> None:
+    event = replace(FederationFounded("demo", (A,), builders.policy()), **GENESES[what])  # type: ignore[arg-type]
+    with pytest.raises(Invalid):
+        decide(FederationState(), FoundFederation(event.name, event.founders, event.policy), first(1))
+    with pytest.raises(EventRefused, match="genesis"):
+        check(FederationState(), event, first(1))
+
+
+def test_a_genesis_begins_a_federation() -> None:
+    event = FederationFounded("demo", (A,), builders.policy())
+    for state, context in ((founded(), first(1)), (FederationState(), builders.context(1, sequence=1))):
+        with pytest.raises(EventRefused, match="begins"):
+            check(state, event, context)
+
+
+def test_joining_is_for_oneself_first_and_short() -> None:
+    state = founded()
+    for event, context in (
+        (NodeJoined(C, "icn"), first(2)),
+        (NodeJoined(B, "icn"), builders.context(2, sequence=1)),
+        (NodeJoined(B, "x" * (AGENT_CHARS_MAX + 1)), first(2)),
+    ):
+        with pytest.raises(EventRefused):
+            check(state, event, context)
+    long = decide(state, JoinFederation("x" * 500), first(2))
+    check(state, long[0], first(2))
+
+
+def test_a_genesis_is_named_once() -> None:
+    state = founded()
+    name_genesis(state, builders.cid("genesis"))
+    with pytest.raises(InvariantBroken):
+        name_genesis(state, builders.cid("genesis"))
