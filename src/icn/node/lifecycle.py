@@ -120,8 +120,10 @@ class _Node:
                 for listener in listeners:
                     listener.start(group)
                 thread = run_guarded(writer.run, self._writer_end(loop))
-                group.create_task(self._come_up(node, network, drivers), name="start")
+                start = group.create_task(self._come_up(node, network, drivers), name="start")
                 await self._stop.wait()
+                start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
+                await asyncio.wait([start])
                 await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
         except* IcnError as group_error:
             self._failure = self._failure or group_error.exceptions[0]

@@ -142,12 +142,17 @@ class RunningNode:
             in_sync=self._drivers.view.in_sync,
             executor_capacity=self._settings.performance.max_concurrent_jobs,
             executor_running=self._drivers.view.running,
-            peers_connected=len(self._network.peers()) if self._network is not None else 0,
+            peers_connected=len(network.peers()) if (network := self._started_network()) is not None else 0,
         )
+
+    def _started_network(self) -> Libp2pNetwork | None:
+        """The network, once it has been started: a standby has one that is not."""
+        return self._network if self._network is not None and self._network.listen_addresses else None
 
     def peers(self) -> PeersInfo:
         """Connected peers and addresses dialled."""
-        if self._network is None:
+        network = self._started_network()
+        if network is None:
             return PeersInfo((), ())
         now = self._clock.now()
         synced = self._drivers.view.peers_in_sync
@@ -165,7 +170,7 @@ class RunningNode:
                     bytes_in=peer.bytes_in,
                     bytes_out=peer.bytes_out,
                 )
-                for peer in self._network.peers()
+                for peer in network.peers()
             ),
             dialing=tuple(
                 DialInfo(
@@ -177,7 +182,7 @@ class RunningNode:
                     ),
                     last_error=state.last_error,
                 )
-                for state in self._network.dial_states()
+                for state in network.dial_states()
             ),
         )
 
