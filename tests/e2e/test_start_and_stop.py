@@ -65,7 +65,7 @@ def test_a_sqlite_node_is_the_same_after_sigkill(nodes: Nodes, tmp_path: Path) -
     elsewhere = {  # the other listeners have defaults, which tests must not take
         "ICN_NETWORK_P2P_LISTEN_ADDR": f"/ip4/127.0.0.1/tcp/{p2p}",
         "ICN_MONITORING_METRICS_BIND_ADDR": f"127.0.0.1:{metrics}",
-        "ICN_FEDERATION_INITIAL_GRANT": "5000",
+        "ICN_MESH_BID_WINDOW_MS": "100",
     }
     node = nodes.adopt(ExactNode(tmp_path, *command, api_key=KEY, env=elsewhere))
     node.start()
