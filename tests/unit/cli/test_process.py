@@ -38,7 +38,8 @@ SUPPLY = answer({"minted": 1, "balanced": True})
 
 def run(*argv, node=None, environ=None, **options):
     environment = {**os.environ, "ICN_NODE_URL": node.url if node else "http://127.0.0.1:1", **(environ or {})}
-    environment.pop("ICN_API_KEY", None)
+    for name in ("ICN_API_KEY", "PYTHONUNBUFFERED"):  # a person's Python holds output back until it is flushed
+        environment.pop(name, None)
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.run([*PROGRAM, *argv], env=environment, timeout=60, check=False, **given)
 
@@ -88,8 +89,9 @@ def test_a_terminal_gets_drawn_tables(node):
 
 
 @pytest.mark.slow
-def test_a_reader_that_stops_reading_is_no_error_worth_a_word(node):
-    node.on("GET", "/mana/supply", answer({"note": "x" * 200_000, "balanced": True}))
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_reader_that_stops_reading_is_no_error_worth_a_word(node, size):
+    node.on("GET", "/mana/supply", answer({"note": "x" * size, "balanced": True}))
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -97,6 +99,20 @@ def test_a_reader_that_stops_reading_is_no_error_worth_a_word(node):
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (Exit.OUTPUT_CLOSED, b"")
+
+
+@pytest.mark.slow
+def test_how_it_ended_is_told_even_when_nobody_reads_what_came_before(tmp_path):
+    assert run("identity", "create", str(tmp_path / "key")).returncode == 0
+    other = "did:key:z6MkeTGwHmLmuCmgg4ABYhzWVh6ZX7hTwWt8gguAretUfc9c"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = run("identity", "verify", str(tmp_path / "key"), "--did", other, stdout=writing)
+    finally:
+        os.close(writing)
+    assert done.returncode == Exit.NOT_FOUND_OR_UNVERIFIED
+    assert done.stderr.count(b"\n") == 1, done.stderr
 
 
 @pytest.mark.slow
