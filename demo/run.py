@@ -20,9 +20,9 @@ from icn.kernel.ids import RAW, Cid
 
 ROOT = Path(__file__).resolve().parent.parent
 BELOW = 200_000
-BELOW_SLOW = 3_000_000
-SLOW_FUEL = 20_000_000_000
-MAX_PRICE = 50_000
+BELOW_SLOW = 20_000_000
+SLOW_FUEL = 60_000_000_000
+MAX_PRICE = 70_000
 PRICE_FLAGS = ("--set", "mesh.price_per_million_fuel=1", "--set", "federation.initial_grant=100000")
 CAP_FLAG = ("--set", "federation.mana_cap=100000")
 
