@@ -74,9 +74,9 @@ class Edge:
             await send(message)
 
         async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+            check_single(scope)
             if path not in OPEN_PATHS:
                 check_key(headers, self.settings)
-            check_single(scope)
             body = await self._body(path, headers, receive)
             await self.app(scope, _given(body, receive), send)
 

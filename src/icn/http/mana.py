@@ -29,6 +29,7 @@ class Transferred:
     """A payment."""
 
     transfer: str
+    from_: Did
     to: Did
     amount: int
     status: str

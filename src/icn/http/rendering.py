@@ -73,6 +73,7 @@ def _of_class(cls: Any) -> _Compiled:
 
 
 def _name(field: str, hint: Any) -> str:
+    field = field.removesuffix("_")  # `from_`, where Python has the word for itself
     return f"{field}_base64" if _bare(hint) is bytes and field != "data" and not field.endswith("_base64") else field
 
 

@@ -3,7 +3,7 @@
 | | shallow | deep, besides |
 |---|---|---|
 | blocks, content | every name fits its bytes; lengths | signatures |
-| journal, feeds, index | each leads to the others, without gaps | links lead to earlier blocks; clocks are those of links |
+| journal, feeds, index | each leads to the others, no gaps | links lead to earlier blocks; clocks are those of links |
 | rows of the state | | equal, byte for byte, to those that a full replay of the journal gives; the supply identity |
 
 The replay takes each block through `services.acceptance`, as replication did when it came. It ends at the first block
@@ -19,7 +19,6 @@ from typing import TypeVar
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, Header, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.domain.federation.model import Federation
 from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import Cid, Did
@@ -206,7 +205,8 @@ class _Run:
 
     def check_replay(self) -> None:
         """The journal, replayed, gives the rows."""
-        replay = _Replay(self.reader, self._readable("row federation", rows.load_federation))
+        genesis = next((cid for _, cid in blocks.journal(self.reader)), None)  # nothing is accepted before it
+        replay = _Replay(self.reader, genesis)
         stopped = False
         for arrival, cid in blocks.journal(self.reader):
             block = self._block(cid, None)
@@ -274,10 +274,10 @@ class _Run:
 class _Replay:
     """A state that is built anew from the journal, in the order blocks came."""
 
-    def __init__(self, reader: Reader, federation: Federation | None) -> None:
+    def __init__(self, reader: Reader, genesis: Cid | None) -> None:
         self.state = State()
         self._reader = reader
-        self._federation_id = None if federation is None else federation.id
+        self._genesis = genesis
         self._headers: dict[Cid, Header] = {}
         self._clocks: dict[tuple[Did, int], Clock] = {}
 
@@ -300,7 +300,7 @@ class _Replay:
     def take(self, block: Block, clock: Clock, arrival: int) -> None:
         """Take the block as replication would have."""
         header, state = block.header, self.state
-        acceptance.check_federation(block, self._federation_id)
+        acceptance.check_federation(block, self._genesis)
         acceptance.check_follows(block, state.feeds)
         records = acceptance.records_of(block, state.federation)
         ancestry = BlockAncestry(clock, state.federation, self._clock_of)
@@ -314,7 +314,8 @@ class _Replay:
         batch = Batch()
         for author in self.state.feeds.heads:
             rows.save_head(self.state, batch, author)
-        rows.save(self.state, batch)
+        if self.state.feeds.heads:
+            rows.save(self.state, batch)
         return batch
 
     def _clock_of(self, author: Did, sequence: int) -> Clock:

@@ -1,0 +1,282 @@
+"""What each route answers when all is well, as the API's page says."""
+
+import base64
+
+from support.http_node import CAP, GRANT, RATE, signer_of
+from support.http_world import KEY, World, run
+
+MEMBER = str(signer_of(9).did)
+OTHER = str(signer_of(8).did)
+
+
+def test_alive_and_ready_without_a_key() -> None:
+    async def test(world: World) -> None:
+        assert (await world.stranger.get("/health")).json == {"status": "ok"}
+        ready = await world.stranger.get("/ready")
+        assert ready.status == 200
+        assert ready.json["ready"] is True
+        assert set(ready.json["checks"]) == {"writer", "store", "ledger", "federation", "p2p", "disk"}
+
+    run(test)
+
+
+def test_who_stands_by_is_alive_but_not_ready_and_says_why() -> None:
+    async def test(world: World) -> None:
+        world.node.authoring = False
+        ready = await world.stranger.get("/ready")
+        assert (ready.status, ready.json["ready"]) == (503, False)
+        assert ready.json["reasons"] == ["writer: standing by: another process is the author of this store"]
+        assert (await world.stranger.get("/health")).status == 200
+
+    run(test)
+
+
+def test_info_says_who_this_is() -> None:
+    async def test(world: World) -> None:
+        info = (await world.client.get("/info")).json
+        assert (info["did"], info["federation"]["name"]) == (world.did, "demo")
+        assert info["peer_id"].startswith("12D3KooW")
+        assert info["storage"] == {"backend": "memory", "path": None}
+        assert info["started_at"] == "2025-06-15T15:06:40.000Z"
+        assert info["listen"] == {"http": "127.0.0.1:7845", "p2p": []}
+
+    run(test)
+
+
+def test_status_says_how_it_fares() -> None:
+    async def test(world: World) -> None:
+        world.node.clock.moment += 90_000
+        status = (await world.client.get("/status")).json
+        assert status["uptime_seconds"] == 90
+        assert status["federation"]["state"] == "member"
+        assert status["federation"]["admitted"] is True
+        assert status["mana"]["balance"] == GRANT + RATE * 90 // 3600
+        assert status["mana"]["supply"]["balanced"] is True
+        assert status["jobs"] == {"open": 0, "by_status": {}}
+        assert status["writer"] == {"state": "author"}
+        assert status["dag"]["root"] == (await world.client.get("/dag/root")).json["root"]
+
+    run(test)
+
+
+def test_both_prefixes_serve_the_same_routes() -> None:
+    async def test(world: World) -> None:
+        assert (await world.client.get("/api/v1/dag/root")).json == (await world.client.get("/dag/root")).json
+        assert (await world.stranger.get("/api/v1/health")).status == 200
+        assert (await world.stranger.get("/api/v1/info")).status == 401
+
+    run(test)
+
+
+def test_content_goes_in_and_comes_out() -> None:
+    async def test(world: World) -> None:
+        data = bytes(range(256))
+        put = await world.client.post("/dag/put", {"data": base64.b64encode(data).decode(), "pin": True})
+        assert (put.status, put.json["size"]) == (201, 256)
+        got = await world.client.post("/dag/get", {"cid": put.json["cid"]})
+        assert base64.b64decode(got.json["data"]) == data
+        assert (got.json["codec"], got.json["signed"]) == ("raw", False)
+
+    run(test)
+
+
+def test_content_that_nobody_has_is_not_found() -> None:
+    async def test(world: World) -> None:
+        absent = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+        got = await world.client.post("/dag/get", {"cid": absent})
+        assert (got.status, got.json["code"]) == (404, "dag.not_found")
+
+    run(test)
+
+
+def test_a_block_of_the_dag_can_be_read() -> None:
+    async def test(world: World) -> None:
+        head = (await world.client.get("/dag/root")).json["heads"][0]
+        block = (await world.client.get(f"/dag/blocks/{head['cid']}")).json
+        assert (block["author"], block["sequence"], block["previous"]) == (world.did, 0, None)
+        assert [record["type"] for record in block["records"]] == ["federation.founded", "ledger.account_opened"]
+        assert block["confirmed"] is True
+        signed = await world.client.post("/dag/get", {"cid": head["cid"]})
+        assert (signed.json["signed"], signed.json["codec"]) == (True, "dag-cbor")
+
+    run(test)
+
+
+def test_content_is_not_a_block_of_the_dag() -> None:
+    async def test(world: World) -> None:
+        put = await world.client.post("/dag/put", {"data": "aGk="})
+        answer = await world.client.get(f"/dag/blocks/{put.json['cid']}")
+        assert (answer.status, answer.json["code"]) == (404, "dag.block_not_found")
+
+    run(test)
+
+
+def test_verification_through_the_api() -> None:
+    async def test(world: World) -> None:
+        await world.job()
+        for path in ("/dag/verify", "/dag/verify?deep=true"):
+            report = (await world.client.get(path)).json
+            assert (report["ok"], report["findings"]) == (True, [])
+            assert report["checked"]["blocks"] == (await world.client.get("/dag/root")).json["blocks"]
+
+    run(test)
+
+
+def test_mana_moves_and_is_conserved() -> None:
+    async def test(world: World) -> None:
+        await world.open_account(MEMBER)
+        paid = await world.client.post("/mana/transfer", {"to": MEMBER, "amount": 40, "note": "for bread"})
+        assert paid.status == 200
+        assert (paid.json["status"], paid.json["balance"]) == ("done", GRANT - 40)
+        member = (await world.client.get(f"/account/{MEMBER}/mana")).json
+        assert (member["balance"], member["home"], member["cap"]) == (GRANT + 40, world.did, CAP)
+        assert member["homes"][0]["home"] == world.did
+        supply = (await world.client.get("/mana/supply")).json
+        assert supply == {
+            "minted": 2 * GRANT,
+            "burned": 0,
+            "available": 2 * GRANT,
+            "held": 0,
+            "in_transit": 0,
+            "balanced": True,
+        }
+
+    run(test)
+
+
+def test_what_the_account_lacks_is_402_with_the_figures() -> None:
+    async def test(world: World) -> None:
+        await world.open_account(MEMBER)
+        answer = await world.client.post("/mana/transfer", {"to": MEMBER, "amount": GRANT + 1})
+        assert (answer.status, answer.json["code"]) == (402, "ledger.insufficient_mana")
+        assert answer.json["error"] == answer.json["detail"]
+
+    run(test)
+
+
+def test_accounts_that_are_not_there_or_are_already() -> None:
+    async def test(world: World) -> None:
+        assert (await world.client.get(f"/account/{OTHER}/mana")).status == 404
+        assert (await world.client.post("/mana/transfer", {"to": OTHER, "amount": 1})).status == 404
+        assert (await world.client.post("/account/open", {"did": world.did})).status == 409
+
+    run(test)
+
+
+def test_a_job_from_submission_to_verified_receipt() -> None:
+    async def test(world: World) -> None:
+        job_id = await world.job(b"flour and water", module="echo", args=["x"])
+        job = (await world.client.get(f"/mesh/jobs/{job_id}")).json
+        assert (job["status"], job["exit_code"], job["executor"]) == ("completed", 0, world.did)
+        assert base64.b64decode(job["spec"]["input_base64"]) == b"flour and water"
+        assert job["confirmed"] is True
+        output = await world.client.get(f"/mesh/jobs/{job_id}/output")
+        assert (output.body, output.headers["content-type"]) == (b"flour and water", "application/octet-stream")
+        receipt = (await world.client.get(f"/mesh/receipts/{job_id}")).json
+        assert receipt["receipt"] == job["receipt"]
+        verified = (await world.client.post("/mesh/verify", {"job_id": job_id})).json
+        assert (verified["signature_ok"], verified["matches"], verified["comparable"]) == (True, True, True)
+
+    run(test)
+
+
+def test_an_open_job_has_no_output_and_can_be_cancelled() -> None:
+    async def test(world: World) -> None:
+        job_id = await world.job()
+        assert (await world.client.get("/status")).json["jobs"] == {"open": 1, "by_status": {"bidding": 1}}
+        output = await world.client.get(f"/mesh/jobs/{job_id}/output")
+        assert (output.status, output.json["code"]) == (404, "mesh.no_receipt")
+        assert (await world.client.get(f"/account/{world.did}/mana")).json["held"] == 200
+        cancelled = await world.client.post(f"/mesh/jobs/{job_id}/cancel")
+        assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
+        assert (await world.client.post(f"/mesh/jobs/{job_id}/cancel")).status == 409
+        assert (await world.client.get(f"/account/{world.did}/mana")).json["balance"] == GRANT
+
+    run(test, executes=False)
+
+
+def test_jobs_page_newest_first_and_by_status() -> None:
+    async def test(world: World) -> None:
+        submitted = []
+        for _ in range(5):
+            world.node.clock.moment += 10
+            submitted.append(await world.job())
+        pages, cursor = [], ""
+        for _ in range(4):
+            page = (await world.client.get(f"/mesh/jobs?limit=2{cursor}")).json
+            pages.append([item["job_id"] for item in page["items"]])
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        assert [job for page in pages for job in page] == submitted[::-1]
+        assert [len(page) for page in pages] == [2, 2, 1]
+        assert (await world.client.get("/mesh/jobs?status=failed")).json["items"] == []
+        assert len((await world.client.get("/mesh/jobs?status=completed")).json["items"]) == 5
+
+    run(test)
+
+
+def test_events_filter_page_and_tail() -> None:
+    async def test(world: World) -> None:
+        await world.open_account(MEMBER)
+        await world.client.post(
+            "/mana/transfer", {"to": MEMBER, "amount": 5}, idempotency_key="bread-7", x_correlation_id="shop-1"
+        )
+        everything = (await world.client.get("/events")).json["items"]
+        assert [event["id"] for event in everything] == ["0-0", "0-1", "1-0", "2-0"]
+        (moved,) = (await world.client.get("/events?type=transferred")).json["items"]
+        assert (moved["type"], moved["cause"], moved["correlation_id"]) == ("ledger.transferred", "bread-7", "shop-1")
+        assert moved["event"]["amount"] == 5
+        assert (await world.client.get("/events?type=ledger.transferred")).json["items"] == [moved]
+        assert (await world.client.get("/events?tail=1")).json["items"] == [moved]
+        first = (await world.client.get("/events?limit=3")).json
+        assert (await world.client.get(f"/events?cursor={first['next_cursor']}")).json["items"] == [moved]
+        assert (await world.client.get(f"/events?actor={OTHER}")).json["items"] == []
+        assert (await world.client.get("/events?since=2030-01-01")).json["items"] == []
+        assert len((await world.client.get("/events?until=2030-01-01T00:00:00Z")).json["items"]) == 4
+
+    run(test)
+
+
+def test_federation_and_network() -> None:
+    async def test(world: World) -> None:
+        federation = (await world.client.get("/federation/status")).json
+        assert (federation["state"], federation["quorum"]) == ("member", 1)
+        assert federation["members"] == [{"did": world.did, "admitted": True, "joined": True, "sequence": 0}]
+        assert federation["policy"]["join_policy"] == "open"
+        unknown = await world.client.post("/federation/admit", {"did": OTHER})
+        assert (unknown.status, unknown.json["code"]) == (404, "federation.unknown_node")
+        assert (await world.client.get("/network/peers")).json == {"items": [], "dialing": []}
+        local = (await world.client.get("/network/local-peer-id")).json
+        assert local["peer_id"].startswith("12D3KooW")
+
+    run(test)
+
+
+def test_metrics_count_requests_by_template() -> None:
+    async def test(world: World) -> None:
+        await world.client.get(f"/account/{world.did}/mana")
+        await world.client.get("/nowhere")
+        answer = await world.client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        text = answer.body.decode()
+        assert 'icn_http_requests_total{method="GET",route="/account/{did}/mana",status="200"} 1.0' in text
+        assert 'route="(none)",status="404"' in text
+        assert world.did not in text
+        assert KEY not in text
+
+    run(test)
+
+
+def test_a_repeated_request_key_gives_the_same_answer_and_moves_mana_once() -> None:
+    async def test(world: World) -> None:
+        await world.open_account(MEMBER)
+        body = {"to": MEMBER, "amount": 3}
+        first = await world.client.post("/mana/transfer", body, idempotency_key="k1")
+        again = await world.client.post("/api/v1/mana/transfer", body, idempotency_key="k1")
+        assert (again.status, again.json) == (200, first.json)
+        assert (await world.client.get(f"/account/{world.did}/mana")).json["balance"] == GRANT - 3
+        other = await world.client.post("/mana/transfer", body | {"amount": 4}, idempotency_key="k1")
+        assert (other.status, other.json["code"]) == (409, "request.key_reused")
+
+    run(test)
