@@ -31,7 +31,20 @@ def configure_logging(level: str, format: str, output: Path | None) -> None:  # 
         if output is None
         else logging.handlers.WatchedFileHandler(output, encoding="utf-8")
     )
-    sink.setFormatter(logging.Formatter("%(message)s"))
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+        structlog.processors.format_exc_info,
+    ]
+    # What libraries say through `logging` takes the same way, so that every line of the file has one form.
+    renderer = _renderer(format, is_terminal=output is None and sys.stderr.isatty())
+    sink.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
     root = logging.getLogger()
     for earlier in root.handlers[:]:
         root.removeHandler(earlier)
@@ -41,13 +54,7 @@ def configure_logging(level: str, format: str, output: Path | None) -> None:  # 
     for noisy in ("asyncio", "uvicorn", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(least, logging.WARNING))
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            hide_secrets,
-            structlog.processors.format_exc_info,
-            _renderer(format, is_terminal=output is None and sys.stderr.isatty()),
-        ],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,

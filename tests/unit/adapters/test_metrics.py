@@ -1,0 +1,120 @@
+"""Metrics: the guide's names exactly, each documented, exact where exactness is promised."""
+
+from pathlib import Path
+
+from icn.adapters.metrics import Metrics, Readings, reference_page
+from icn.domain.mesh.events import ReceiptIssued
+from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.model import Receipt
+from icn.domain.mesh.papers import seal_receipt
+from icn.domain.records import Record
+from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
+from icn.kernel.instant import Instant
+from icn.services.commands import OpenAccountFor
+from icn.services.effects import Committed
+from icn.services.work import NODE_ITSELF
+from support.http_node import GRANT, HttpNode, signer_of
+
+ROOT = Path(__file__).resolve().parents[3]
+GUIDE = (
+    "icn_node_uptime_seconds",
+    "icn_mana_balance_total",
+    "icn_jobs_executed_total",
+    "icn_p2p_peers_connected",
+    "wasm_memory_growth_denied_total",
+    "wasm_table_growth_denied_total",
+)
+
+
+def value(metrics: Metrics, series: str) -> float:
+    for line in metrics.exposition().decode().splitlines():
+        if line.startswith(series + " "):
+            return float(line.rpartition(" ")[2])
+    raise KeyError(series)
+
+
+def receipt_of(executor: int, memory_denied: int, table_denied: int) -> Committed:
+    signer = signer_of(executor)
+    receipt = Receipt(
+        job=JobId(bytes(20)),
+        attempt=1,
+        home=signer.did,
+        executor=signer.did,
+        spec=Cid.of(b"", DAG_CBOR),
+        module=None,
+        output=None,
+        exit=ExitKind.TRAPPED,
+        exit_code=0,
+        fuel_used=1,
+        memory_peak_bytes=1,
+        wall_ms=1,
+        memory_growth_denied=memory_denied,
+        table_growth_denied=table_denied,
+        profile="x",
+        detail="",
+        finished_at=Instant(1),
+        nonce=b"",
+    )
+    event = ReceiptIssued(receipt.job, 1, signer.did, seal_receipt(receipt, signer))
+    return Committed(1, 0, Cid.of(b"", DAG_CBOR), signer.did, Instant(1), Record(NODE_ITSELF, event))
+
+
+def test_the_page_is_the_one_committed() -> None:
+    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == reference_page(), "write it anew"
+
+
+def test_the_guides_metrics_by_their_names() -> None:
+    text = Metrics(version="1", did="did:x").exposition().decode()
+    for name in GUIDE:
+        assert f"\n{name} 0.0\n" in "\n" + text
+    assert "icn_governance" not in text
+    assert "_created" not in text
+
+
+def test_executions_and_denials_are_counted_once_and_only_our_own() -> None:
+    ours: Did = signer_of(1).did
+    metrics = Metrics(version="1", did=str(ours))
+    metrics.observe_committed(receipt_of(1, 3, 2))
+    metrics.observe_committed(receipt_of(1, 4, 0))
+    metrics.observe_committed(receipt_of(2, 100, 100))
+    assert value(metrics, "icn_jobs_executed_total") == 2
+    assert value(metrics, "wasm_memory_growth_denied_total") == 7
+    assert value(metrics, "wasm_table_growth_denied_total") == 2
+    assert value(metrics, 'icn_executions_ended_total{exit="trapped"}') == 2
+    assert value(metrics, 'icn_records_committed_total{type="mesh.receipt_issued"}') == 3
+
+
+def test_what_is_read_at_a_scrape() -> None:
+    node = HttpNode()
+    node.found()
+    node.ask(OpenAccountFor(signer_of(3).did))
+    metrics = Metrics(version="1", did=str(node.did))
+
+    def read() -> Readings:
+        return Readings.of(
+            node.store,
+            did=node.did,
+            now=Instant(node.now() + 2_500),
+            started_at=node.now(),
+            peers_connected=4,
+            queue_depth=5,
+            is_author=True,
+        )
+
+    metrics.read_with(read)
+    assert value(metrics, "icn_node_uptime_seconds") == 2
+    assert value(metrics, "icn_mana_balance_total") == GRANT + 25
+    assert value(metrics, "icn_p2p_peers_connected") == 4
+    assert value(metrics, 'icn_mana_supply{part="minted"}') == 2 * GRANT
+    assert value(metrics, "icn_feed_height") == 2
+
+
+def test_batches_and_requests() -> None:
+    metrics = Metrics(version="1", did="did:x")
+    metrics.observe_batch(inputs=3, seconds=0.002, depth=7)
+    metrics.observe_request(route="/health", method="GET", status=200, seconds=0.001)
+    metrics.observe_dropped_peer()
+    assert value(metrics, "icn_commit_batch_inputs_sum") == 3
+    assert value(metrics, "icn_queue_depth") == 7
+    assert value(metrics, 'icn_http_requests_total{method="GET",route="/health",status="200"}') == 1
+    assert value(metrics, "icn_p2p_peers_dropped_total") == 1
