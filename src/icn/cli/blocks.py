@@ -21,7 +21,7 @@ class Show(Enum):
     TIME = "time"
     """To the second."""
     REST = "rest"
-    """Takes what is left, on more lines where it must."""
+    """Takes what is left, on more lines where it must, and is cut when it would fill the screen."""
     PIPED_ONLY = "piped only"
 
 

@@ -13,6 +13,8 @@ from icn.cli.blocks import Block, Column, Facts, Line, Show, Table, cell
 
 SHORT_FROM_CHARS = 24
 """Names up to here are not shortened."""
+REST_CHARS_MAX = 240
+"""An event may carry a whole receipt; `--output json` has all of it."""
 
 
 def drawn(blocks: Sequence[Block], columns: int) -> str:
@@ -69,5 +71,7 @@ def _as_shown(column: Column, text: str) -> str:
             return shortened(text)
         case Show.TIME:
             return text[:19].replace("T", " ")
-        case Show.WHOLE | Show.REST | Show.PIPED_ONLY:
+        case Show.REST:
+            return text if len(text) <= REST_CHARS_MAX else text[:REST_CHARS_MAX] + "…"
+        case Show.WHOLE | Show.PIPED_ONLY:
             return text

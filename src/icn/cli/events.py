@@ -36,7 +36,8 @@ def events(session: Session, given: argparse.Namespace) -> Exit:
     paging: Query = [(name, getattr(given, name, None)) for name in ("limit", "cursor")]
     answer = session.client.get("/events", [*query, *paging])
     session.show(answer, _page_view)
-    say_how_to_go_on(session, answer.document())
+    if not hasattr(given, "tail"):  # behind the newest there is nothing yet, only a place
+        say_how_to_go_on(session, answer.document())
     return Exit.DONE
 
 

@@ -38,7 +38,7 @@ def _status_view(answer: Document) -> Sequence[Block]:
             ]
         ),
         Table(
-            [Column("MEMBER", Show.SHORT), Column("ADMITTED"), Column("JOINED", Show.TIME), Column("SEQUENCE")],
+            [Column("MEMBER", Show.SHORT), Column("ADMITTED"), Column("JOINED"), Column("SEQUENCE")],
             members,
             when_empty="no members yet",
         ),

@@ -35,8 +35,14 @@ def job_view(answer: Document) -> Sequence[Block]:
     failures = [
         [failure.value(name) for name in ("attempt", "executor", "reason")] for failure in answer.parts("failures")
     ]
+    receipt = answer.part_or_none("receipt")
     blocks: list[Block] = [
-        Facts([(name.replace("_", " "), answer.value(name)) for name in _JOB]),
+        Facts(
+            [
+                *((name.replace("_", " "), answer.value(name)) for name in _JOB),
+                ("what it said", receipt and receipt.value_or_none("detail")),
+            ]
+        ),
         Facts([(f"asked {name.replace('_', ' ')}", value) for name, value in answer.part("spec").facts()]),
     ]
     if failures:

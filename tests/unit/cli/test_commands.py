@@ -70,7 +70,7 @@ RECORD = {
     "output_cid": CID,
     "exit_code": 0,
     "receipt_cid": CID,
-    "receipt": {},
+    "receipt": {"detail": "usage: primes N"},
     "deadline": "2026-11-23T20:50:00.123Z",
     "due_at": "2026-11-23T20:50:00.123Z",
     "confirmed": True,
@@ -131,7 +131,7 @@ FEDERATION = {
     "name": "bakers",
     "policy": {"join": "open"},
     "state": "member",
-    "members": [{"did": DID, "admitted": True, "joined": "2026-11-23T20:45:00.123Z", "sequence": 4}],
+    "members": [{"did": DID, "admitted": True, "joined": True, "sequence": 4}],
     "quorum": 2,
 }
 ROOT = {"root": CID, "heads": [{"cid": CID, "author": DID, "sequence": 4}], "blocks": 7}
@@ -152,7 +152,13 @@ READS = {
         {"status": "completed", "limit": "2", "cursor": "ab"},
         [JOB, DID, "completed"],
     ),
-    "mesh job": (f"mesh job {JOB}", f"/mesh/jobs/{JOB}", RECORD, {}, [JOB, "worker lost", "asked fuel"]),
+    "mesh job": (
+        f"mesh job {JOB}",
+        f"/mesh/jobs/{JOB}",
+        RECORD,
+        {},
+        [JOB, "worker lost", "asked fuel", "usage: primes N"],
+    ),
     "mana balance": (f"mana balance {DID}", f"/account/{DID}/mana", BALANCE, {}, [DID, "rate per hour"]),
     "mana supply": ("mana supply", "/mana/supply", SUPPLY, {}, ["in transit", "balanced"]),
     "events": (
@@ -320,6 +326,19 @@ def test_more_pages_are_named_on_standard_error(node, cli):
     node.on("GET", "/mesh/jobs", answer({"items": [LINE], "next_cursor": "cd"}))
     ran = cli("mesh", "jobs")
     assert ran.err == "icn-cli: there is more: --cursor cd\n"
+
+
+def test_behind_the_newest_events_there_is_no_more(node, cli):
+    node.on("GET", "/events", answer({"items": [EVENT], "next_cursor": "7-4096"}))
+    assert cli("events", "--tail", "1").err == ""
+    assert "--cursor 7-4096" in cli("events").err
+
+
+def test_an_event_that_would_fill_the_screen_is_cut_on_a_terminal_only(node, cli):
+    node.on("GET", "/events", answer({"items": [{**EVENT, "event": {"receipt": "r" * 2000}}], "next_cursor": None}))
+    assert "r" * 2000 in cli("events").text
+    cli.draws = True
+    assert cli("events").text.count("r") < 300
 
 
 def test_nothing_to_list_says_so(node, cli):
