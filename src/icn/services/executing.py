@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from icn.domain.mesh.events import AssignmentAccepted, ReceiptIssued
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.domain.mesh.model import Assignment, Bid, Execution, JobSpec, Receipt
+from icn.domain.mesh.model import Assignment, Bid, Execution, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import open_assignment, seal_bid, seal_receipt
 from icn.domain.mesh.rules import price_of
 from icn.domain.mesh.state import ExecutionKey
@@ -137,7 +137,7 @@ class ExecutorService:
 
     def tick(self, work: UnitOfWork) -> None:
         """Offers that were not taken up free their place; what could not be fetched in time is answered."""
-        for key in [key for key, until in self._reserved.items() if work.wall >= until]:
+        for key in [k for k, until in self._reserved.items() if work.wall >= until or _was_given_away(work, *k)]:
             del self._reserved[key]
         for execution in self._own(work):
             late = work.wall >= execution.deadline
@@ -300,3 +300,11 @@ class ExecutorService:
         work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
         number = work.outbox.reserve()
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
+
+
+def _was_given_away(work: UnitOfWork, job_id: JobId, attempt: int) -> bool:
+    """Whether the home's blocks say that somebody else has the attempt, or that it is over: our place is free again."""
+    job = work.state.mesh.jobs.get(job_id)
+    if job is None or job.attempt != attempt:
+        return job is not None and job.attempt > attempt
+    return job.status is not Status.BIDDING and job.assignee(work.did) is None

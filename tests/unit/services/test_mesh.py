@@ -376,6 +376,19 @@ def test_a_bid_that_was_not_taken_frees_its_place() -> None:
         assert not world[name].engine.executor._reserved
 
 
+def test_a_place_offered_in_vain_is_free_as_soon_as_the_other_is_chosen() -> None:
+    """Or the second attempt finds the others busy with waiting for the first."""
+    world = _mesh("b", "c", run=never, capacity=1)
+    job = world.submit(HOME)
+    world.settle()
+    first = _chosen(world, job)
+    other = world["c" if first.name == "b" else "b"]
+    assert not other.engine.executor._reserved
+    world.handle(first.name, Executed(first.runs[0], builders.outcome(first.runs[0], ExitKind.WORKER_LOST, "gone")))
+    world.pass_time(500)
+    assert _chosen(world, job) is other
+
+
 def test_one_refusal_does_not_fail_the_job() -> None:
     world = _mesh("b", "c")
     world.drop = lambda _from, _to, message: isinstance(message, AssignmentSent)
