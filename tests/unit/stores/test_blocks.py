@@ -1,0 +1,67 @@
+"""Blocks are found by name, by feed, by arrival and by what they tell of; answers to a peer come ancestors first."""
+
+from icn.adapters.storage.memory import MemoryStore
+from icn.domain.dag.block import Block
+from icn.kernel.ids import RAW, Cid
+from icn.kernel.instant import Instant
+from icn.stores import blocks, keyspace
+from icn.stores.blocks import ContentMeta
+from icn.stores.kv import Batch
+from support import builders
+
+A, B = builders.did(1), builders.did(2)
+
+
+def _stored() -> tuple[MemoryStore, list[Block]]:
+    """Two feeds, woven: a0 b0 a1 b1."""
+    store, batch = MemoryStore(), Batch()
+    a0 = builders.block(1)
+    b0 = builders.block(2, federation=a0.cid, parents=(a0.cid,))
+    a1 = builders.block(1, federation=a0.cid, sequence=1, previous=a0.cid, parents=(b0.cid,))
+    b1 = builders.block(2, federation=a0.cid, sequence=1, previous=b0.cid, parents=(a1.cid,))
+    clocks = ({A: 1}, {A: 1, B: 1}, {A: 2, B: 1}, {A: 2, B: 2})
+    made = [a0, b0, a1, b1]
+    for arrival, (block, clock) in enumerate(zip(made, clocks, strict=True)):
+        blocks.put_block(batch, block, arrival, clock, ("ledger.x", "ledger.x", f"mesh.{arrival}"))
+    store.commit(batch, store.claim())
+    return store, made
+
+
+def test_a_block_is_found_every_way() -> None:
+    store, (a0, b0, a1, b1) = _stored()
+    assert blocks.get_bytes(store, b0.cid) == b0.data
+    assert blocks.cid_at(store, A, 1) == a1.cid
+    assert blocks.cid_at(store, A, 2) is None
+    assert blocks.clock_at(store, B, 1) == {A: 2, B: 2}
+    assert list(blocks.journal(store)) == list(enumerate((a0.cid, b0.cid, a1.cid, b1.cid)))
+    assert list(blocks.journal(store, after=2)) == [(3, b1.cid)]
+    assert blocks.last_arrival(store) == 3
+    assert blocks.last_arrival(MemoryStore()) == -1
+    found = [key for key, _ in store.scan(keyspace.event_type("ledger.x"))]
+    assert [int.from_bytes(key[-8:], "big") for key in found] == [0, 1, 2, 3]
+    assert len(list(store.scan(keyspace.event_type("mesh.2")))) == 1
+
+
+def test_what_a_peer_lacks_comes_ancestors_first() -> None:
+    store, (a0, b0, a1, b1) = _stored()
+    assert list(blocks.missing_from(store, {}, [B, A])) == [a0.cid, b0.cid, a1.cid, b1.cid]
+    assert list(blocks.missing_from(store, {A: 1}, [A, B])) == [b0.cid, a1.cid, b1.cid]
+    assert list(blocks.missing_from(store, {A: 2, B: 2}, [A, B])) == []
+    assert list(blocks.missing_from(store, {A: 9, B: 1}, [A, B])) == [b1.cid]
+
+
+def test_content_keeps_its_pin_and_lifetime() -> None:
+    store, batch = MemoryStore(), Batch()
+    cid = Cid.of(b"x", RAW)
+    meta = ContentMeta(1, Instant(5), pinned=True, expires_at=Instant(9))
+    blocks.put_content(batch, cid, b"x", meta)
+    store.commit(batch, store.claim())
+    assert blocks.get_bytes(store, cid) == b"x"
+    assert blocks.get_content_meta(store, cid) == meta
+    assert blocks.get_meta(store, cid) is None
+    assert blocks.get_content_meta(store, Cid.of(b"y", RAW)) is None
+
+
+def test_a_clock_reads_as_it_was_written() -> None:
+    clock = {B: 3, A: 1}
+    assert blocks.clock_of_entries(blocks.clock_entries(clock)) == clock
