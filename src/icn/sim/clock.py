@@ -1,0 +1,41 @@
+"""A node's clock and its entropy, made of virtual time and the seed."""
+
+from collections.abc import Callable
+from random import Random
+
+from icn.kernel.instant import Instant
+
+EPOCH_MS = 1_700_000_000_000
+"""What an exact clock shows when a run begins."""
+_PPM = 1_000_000
+
+
+class SkewedClock:
+    """Off by an offset, running fast or slow, and never backwards within a process. Satisfies the services' `Clock`.
+
+    Integers throughout, so that the same seed gives the same instants on every machine.
+    """
+
+    def __init__(self, now_us: Callable[[], int], *, offset_ms: int, drift_ppm: int) -> None:
+        self._now_us = now_us
+        self._zero_ms = EPOCH_MS + offset_ms
+        self._rate = _PPM + drift_ppm
+
+    def now(self) -> Instant:
+        """The local time."""
+        return Instant(self._zero_ms + self._now_us() * self._rate // (_PPM * 1000))
+
+    def reached_at_us(self, moment: Instant) -> int:
+        """The virtual time at which this clock first shows `moment`."""
+        return -(-(moment - self._zero_ms) * _PPM * 1000 // self._rate)
+
+
+class SeededEntropy:
+    """Satisfies the services' `Entropy`."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def bytes(self, count: int) -> bytes:
+        """`count` bytes of the seed's."""
+        return self._rng.randbytes(count)

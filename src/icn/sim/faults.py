@@ -1,0 +1,124 @@
+"""What goes wrong in a run, and how its nodes are set up: drawn from the seed, printed with a finding.
+
+Chances are per ten thousand, delays in milliseconds.
+"""
+
+from dataclasses import dataclass, replace
+from random import Random
+
+CERTAIN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The rates of one run."""
+
+    # The network.
+    delay_min: int
+    delay_spread: int
+    delay_tail: int
+    """What one message in fifty takes at most."""
+    loss: int
+    """Chance that a message is lost, which on a reliable stream means that its connection breaks."""
+    duplication: int
+    """Chance that a message arrives twice: libp2p does not do this, our own outbox does."""
+    reordering: int
+    """Chance that a message overtakes others of its protocol: not done by libp2p either, but handlers must bear it."""
+    partition_every: int
+    """Milliseconds between partitions on average; 0: none."""
+    partition_for: int
+
+    # Processes and disks.
+    crash_every: int
+    """Milliseconds between crashes on average, over all nodes; 0: none."""
+    down_for: int
+    crash_in_commit: int
+    """Chance per commit that the process dies in it: the batch is there whole, or not at all."""
+    crash_after_commit: int
+    """Chance per commit that the process dies before all effects are out."""
+    commit_unavailable: int
+    commit_uncertain: int
+    read_unavailable: int
+    """Chance per million reads."""
+    answer_lost: int
+    """Chance that the caller does not hear the answer, and asks again."""
+
+    # Clocks.
+    skew: int
+    drift_ppm: int
+
+    # Executors.
+    worker_lost: int
+    worker_hangs: int
+    run_for: int
+
+    def describe(self) -> str:
+        """For a report."""
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self.__slots__)
+
+
+def draw_faults(rng: Random) -> Faults:
+    """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed."""
+
+    def sometimes(*values: int) -> int:
+        return rng.choice(values)
+
+    return Faults(
+        delay_min=rng.choice((0, 1, 5, 20)),
+        delay_spread=rng.choice((1, 10, 50, 150)),
+        delay_tail=sometimes(0, 500, 2_000),
+        loss=sometimes(0, 0, 5, 30, 100),
+        duplication=sometimes(0, 0, 0, 100, 500),
+        reordering=sometimes(0, 0, 0, 100, 500),
+        partition_every=sometimes(0, 0, 4_000, 10_000),
+        partition_for=rng.choice((300, 2_000, 6_000)),
+        crash_every=sometimes(0, 0, 2_500, 8_000),
+        down_for=rng.choice((100, 1_000, 5_000)),
+        crash_in_commit=sometimes(0, 0, 10, 40),
+        crash_after_commit=sometimes(0, 0, 10, 40),
+        commit_unavailable=sometimes(0, 0, 20, 100),
+        commit_uncertain=sometimes(0, 0, 0, 20),
+        read_unavailable=sometimes(0, 0, 0, 300),
+        answer_lost=sometimes(0, 100, 500),
+        skew=sometimes(0, 50, 500, 3_000, 12_000),
+        drift_ppm=sometimes(0, 0, 200, 5_000),
+        worker_lost=sometimes(0, 500, 2_000),
+        worker_hangs=sometimes(0, 0, 500),
+        run_for=rng.choice((5, 200, 1_500)),
+    )
+
+
+def healed(faults: Faults) -> Faults:
+    """The same world with nothing breaking any more. Clocks stay as they are, and so does the distance."""
+    return replace(
+        faults,
+        delay_tail=0,
+        loss=0,
+        duplication=0,
+        reordering=0,
+        partition_every=0,
+        crash_every=0,
+        crash_in_commit=0,
+        crash_after_commit=0,
+        commit_unavailable=0,
+        commit_uncertain=0,
+        read_unavailable=0,
+        answer_lost=0,
+        worker_lost=0,
+        worker_hangs=0,
+    )
+
+
+class Chance:
+    """Draws whether something goes wrong."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+
+    def happens(self, per_ten_thousand: int) -> bool:
+        """Whether it does."""
+        return per_ten_thousand > 0 and self.rng.randrange(CERTAIN) < per_ten_thousand
+
+    def around(self, mean: int) -> int:
+        """A span between half and one and a half of `mean`, in the same unit."""
+        return mean // 2 + self.rng.randrange(mean + 1)

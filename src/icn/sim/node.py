@@ -1,0 +1,267 @@
+"""One simulated node: the shipped engine in a process that may die, fed in batches by a driver as the real one is.
+
+The driver's part: what waits goes in as one batch, effects go out in order after the commit, and when a commit failed
+every connection is closed, because what peers had sent with that batch is lost and only a new conversation repeats it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import assert_never
+
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
+from icn.kernel.errors import InvariantBroken
+from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
+from icn.kernel.limits import BATCH_INPUTS_MAX
+from icn.kernel.signing import SeedSigner
+from icn.services.answers import Answer
+from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
+from icn.services.engine import Engine
+from icn.services.inputs import Executed, Input, Received, Request, Tick
+from icn.services.settings import NodeTerms
+from icn.sim.clock import SeededEntropy, SkewedClock
+from icn.sim.disk import Disk, DiskStore, ProcessDied
+from icn.sim.executor import accident, outcome_of, scripted_outcome
+from icn.sim.faults import Chance, Faults
+from icn.sim.findings import Finding
+from icn.sim.network import Network
+from icn.sim.plants import Plant, keep_what_ended
+from icn.sim.timeline import MS, SECOND, Timeline
+from icn.sim.trace import Trace
+from icn.stores.kv import CommitUncertain, StoreUnavailable
+
+WORK_DELAY_US = 2 * MS
+STOP_DELAY_US = 20 * MS
+IDLE_TICKS_MAX = 400
+"""Ticks within a second, with no other input, above which a node is said to spin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all nodes share."""
+
+    timeline: Timeline
+    network: Network
+    trace: Trace
+    plant: Plant | None
+    answered: Callable[[int, Answer], None]
+    committed: Callable[[int, Committed], None]
+
+
+class Node:
+    """Satisfies `network.Station`."""
+
+    def __init__(
+        self, index: int, around: Surroundings, disk: Disk, terms: NodeTerms, faults: Faults, seed: str
+    ) -> None:
+        self.index = index
+        self.name = f"n{index}"
+        self.signer = SeedSigner(index.to_bytes(4, "big") * 8)
+        self.did: Did = self.signer.did
+        self.terms = terms
+        self.disk = disk
+        self.faults = faults
+        self.engine: Engine | None = None
+        self.life = 0
+        self.crashes = 0
+        self._around = around
+        self._rng = Random(f"{seed}/{self.name}")
+        self._chance = Chance(self._rng)
+        self._entropy = SeededEntropy(Random(f"{seed}/{self.name}/entropy"))
+        self._drift_ppm = self._rng.randint(-faults.drift_ppm, faults.drift_ppm)
+        self._clock = self._set_clock()
+        self._inbox: deque[Input] = deque()  # bounded: by the run, which ends
+        self._work_planned = False
+        self._wake_us: int | None = None
+        self._running: dict[tuple[bytes, int], tuple[int, ExecutionRequest]] = {}
+        self._runs = 0
+        self._ticks: tuple[int, int] = (0, 0)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its process lives."""
+        return self.engine is not None
+
+    def local_time(self) -> Instant:
+        """What its clock shows."""
+        return self._clock.now()
+
+    def start(self) -> None:
+        """A process opens the disk."""
+        if self.engine is not None:
+            return
+        self._clock = self._set_clock()
+        try:
+            self.engine = Engine.open(
+                store=DiskStore(self.disk),
+                clock=self._clock,
+                entropy=self._entropy,
+                signer=self.signer,
+                terms=self.terms,
+            )
+        except StoreUnavailable:
+            self._around.timeline.plan(100 * MS, self.start)
+            return
+        self._note("starts")
+        self.push(Tick())
+
+    def crash(self, why: str, down_us: int) -> None:
+        """The process dies; another one starts after a while."""
+        if self.engine is None:
+            return
+        self._note(f"dies: {why}")
+        self.engine = None
+        self.life += 1
+        self.crashes += 1
+        self._inbox.clear()
+        self._running.clear()
+        self._wake_us = None
+        self.disk.lose_power()
+        self._around.network.station_died(self.did)
+        self._around.timeline.plan(down_us, self.start)
+
+    def push(self, input_: Input) -> None:
+        """Put an input into the queue; lost where no process is there to take it."""
+        if self.engine is None:
+            return
+        self._inbox.append(input_)
+        if not self._work_planned:
+            self._work_planned = True
+            self._around.timeline.plan(self._rng.randrange(WORK_DELAY_US), self._work, self.life)
+
+    def _set_clock(self) -> SkewedClock:
+        # Anew at every start: between two processes a clock may be set, either way.
+        skew = self.faults.skew
+        offset = self._rng.randint(-skew, skew)
+        return SkewedClock(self._around.timeline.now, offset_ms=offset, drift_ppm=self._drift_ppm)
+
+    def _note(self, what: str) -> None:
+        self._around.trace.line(self._around.timeline.now_us, self.name, what)
+
+    def _work(self, life: int) -> None:
+        self._work_planned = False
+        engine = self.engine
+        if engine is None:
+            return
+        if life != self.life:  # planned for a process that died since
+            if self._inbox:
+                self._plan_work()
+            return
+        count = len(self._inbox)
+        if count > 1 and self._rng.random() < 0.5:
+            count = self._rng.randint(1, count)
+        batch = [self._inbox.popleft() for _ in range(min(count, BATCH_INPUTS_MAX))]
+        if not batch:
+            return
+        self._note(" ".join(_short(input_) for input_ in batch))
+        self._watch_for_spinning(batch)
+        if self._around.plant is Plant.DOUBLE_SETTLEMENT:
+            keep_what_ended(engine.state)
+        try:
+            outcome = engine.handle(batch)
+        except ProcessDied:
+            self.crash("in a commit", self._downtime())
+            return
+        except CommitUncertain:
+            self.crash("does not know of a commit", 10 * MS)
+            return
+        except StoreUnavailable as fault:
+            self._note(f"fault: {fault}")
+            self._around.network.drop_all(self.did)
+            self._wake_us = None
+            self._plan_wake(Instant(self._clock.now() + 100))
+        except InvariantBroken as broken:
+            raise Finding("invariant", f"{self.name}: {broken}") from broken
+        else:
+            if self._chance.happens(self.faults.crash_after_commit):
+                keep = self._rng.randrange(len(outcome.effects) + 1)
+                self._carry_out(outcome.effects[:keep])
+                self.crash("after a commit", self._downtime())
+                return
+            for reply in outcome.replies:
+                self._around.answered(reply.token, reply.answer)
+            self._carry_out(outcome.effects)
+            self._plan_wake(outcome.wake_at)
+        if self._inbox:
+            self._plan_work()
+
+    def _plan_work(self) -> None:
+        if not self._work_planned:
+            self._work_planned = True
+            self._around.timeline.plan(self._rng.randrange(WORK_DELAY_US), self._work, self.life)
+
+    def _downtime(self) -> int:
+        return self._chance.around(self.faults.down_for) * MS
+
+    def _watch_for_spinning(self, batch: list[Input]) -> None:
+        now, (since, count) = self._around.timeline.now_us, self._ticks
+        if any(not isinstance(input_, Tick) for input_ in batch) or now - since > SECOND:
+            self._ticks = (now, 0)
+            return
+        self._ticks = (since, count + 1)
+        if count > IDLE_TICKS_MAX:
+            raise Finding("nobody spins", f"{self.name} asks to be woken {count} times within a second, for nothing")
+
+    def _plan_wake(self, moment: Instant | None) -> None:
+        if moment is None:
+            return
+        at = max(self._around.timeline.now_us + MS, self._clock.reached_at_us(moment))
+        if self._wake_us is None or at < self._wake_us:
+            self._wake_us = at
+            self._around.timeline.plan(at - self._around.timeline.now_us, self._wake, self.life, at)
+
+    def _wake(self, life: int, at: int) -> None:
+        if life == self.life and self._wake_us == at:
+            self._wake_us = None
+            self.push(Tick())
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(peer, message):
+                    self._around.network.send(self.did, peer, message)
+                case Disconnect(peer, reason):
+                    self._around.network.disconnect(self.did, peer, reason)
+                case RunJob(request, module):
+                    self._run(request, module)
+                case StopJob(job, attempt):
+                    if (job.data, attempt) in self._running:
+                        self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
+                case Committed():
+                    self._around.committed(self.index, effect)
+                case _:
+                    assert_never(effect)
+
+    def _run(self, request: ExecutionRequest, module: bytes) -> None:
+        self._runs += 1
+        key = (request.job.data, request.attempt)
+        self._running[key] = (self._runs, request)
+        mishap = accident(self._chance, self.faults)
+        duration = self._chance.around(self.faults.run_for)
+        if mishap is ExitKind.DEADLINE:
+            duration = request.limits.wall_ms
+        outcome = outcome_of(mishap) if mishap is not None else scripted_outcome(request, module)
+        self._around.timeline.plan(duration * MS, self._ran, self.life, self._runs, request, outcome)
+
+    def _ran(self, life: int, run: int, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
+        key = (request.job.data, request.attempt)
+        if life == self.life and self._running.get(key) == (run, request):
+            del self._running[key]
+            self.push(Executed(request, outcome))
+
+    def _stopped(self, life: int, key: tuple[bytes, int]) -> None:
+        if life == self.life and key in self._running:
+            _, request = self._running.pop(key)
+            self.push(Executed(request, outcome_of(ExitKind.CANCELLED, detail="stopped")))
+
+
+def _short(input_: Input) -> str:
+    match input_:
+        case Received(_, message):
+            return type(message).__name__
+        case Request(token):
+            return f"Request#{token}"
+        case _:
+            return type(input_).__name__

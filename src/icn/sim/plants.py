@@ -1,0 +1,39 @@
+"""Defects planted on purpose, to show that the checkers see them. In the simulator's parts only.
+
+Each is one that really occurs: an outbox row that was not part of the commit, a commit that was not synced, and a job
+whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again.
+"""
+
+from enum import Enum
+from typing import TypeVar
+
+from icn.services.state import State
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Plant(Enum):
+    """The names `--plant` takes."""
+
+    DOUBLE_SETTLEMENT = "double-settlement"
+    LOST_OUTBOX = "lost-outbox"
+    MISSING_FSYNC = "missing-fsync"
+
+
+class _Sticky(dict[Key, Value]):
+    """A map that forgets nothing."""
+
+    def __delitem__(self, key: Key) -> None:
+        """Keep it."""
+
+    def pop(self, key: Key, *default: object) -> Value:
+        """Keep it, and give it."""
+        return self[key]
+
+
+def keep_what_ended(state: State) -> None:
+    """Plant the double settlement: ended jobs stay open, and their holds stay held."""
+    if not isinstance(state.mesh.jobs, _Sticky):
+        state.mesh.jobs = _Sticky(state.mesh.jobs)
+        state.ledger.holds = _Sticky(state.ledger.holds)

@@ -1,0 +1,297 @@
+"""One run: a world from a seed, faults for a while, then healing, then everything must come together.
+
+```
+ 0 s ────────────── faults, callers ──────────────> heal ─── callers finish, jobs end, roots meet ───> checkers
+        every second: supply counted again                       within a bounded virtual time
+```
+
+Not here: many runs, processes, printing (main, report).
+"""
+
+import hashlib
+import traceback
+from dataclasses import dataclass, field
+from random import Random
+from typing import TextIO
+
+from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.retries import MeshTerms
+from icn.kernel.errors import IcnError
+from icn.kernel.instant import Duration
+from icn.kernel.mana import Mana
+from icn.services import rows
+from icn.services.answers import Answer
+from icn.services.effects import Committed
+from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from icn.sim import checkers
+from icn.sim.disk import Disk
+from icn.sim.faults import Chance, Faults, draw_faults, healed
+from icn.sim.findings import Finding, expect
+from icn.sim.model import Model
+from icn.sim.network import Network
+from icn.sim.node import Node, Surroundings
+from icn.sim.observing import Watch
+from icn.sim.plants import Plant
+from icn.sim.timeline import MS, SECOND, Timeline
+from icn.sim.trace import Trace
+from icn.sim.workload import LAST_DEADLINE_US, Callers, Town
+from icn.stores.kv import Batch
+
+_STUMBLES = (IcnError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What a defect of the core shows itself as, when no rule of ours sees it first."""
+LOOK_EVERY_US = SECOND
+QUIET_EVERY_US = 250 * MS
+SETTLING_US = 60 * SECOND
+"""Beyond the last job's deadline and twice the clocks' difference: by then all must be quiet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is made from. The same plan gives the same run."""
+
+    seed: int
+    nodes: int = 5
+    seconds: int = 20
+    plant: Plant | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of it."""
+
+    plan: Plan
+    faults: Faults
+    digest: str = ""
+    lines: int = 0
+    steps: int = 0
+    finding: Finding | None = None
+    tail: list[str] = field(default_factory=list)
+    virtual_us: int = 0
+    blocks: int = 0
+    answered: int = 0
+    jobs: int = 0
+    transfers: int = 0
+    crashes: int = 0
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, plan: Plan, *, faults: Faults | None = None, sink: TextIO | None = None) -> None:
+        rng = Random(f"{plan.seed}/world")
+        self.plan = plan
+        self.faults = draw_faults(rng) if faults is None else faults
+        self.timeline = Timeline()
+        self.trace = Trace(sink)
+        self.watch = Watch()
+        self.model = Model()
+        self.chance = Chance(Random(f"{plan.seed}/accidents"))
+        self.is_healed = False
+        self.network = Network(self.timeline, Random(f"{plan.seed}/network"), self.faults, self._note)
+        around = Surroundings(self.timeline, self.network, self.trace, plan.plant, self._answered, self._committed)
+        openly = rng.random() < 0.3
+        self.nodes = [
+            Node(
+                index,
+                around,
+                Disk(Random(f"{plan.seed}/disk{index}"), self.faults, plan.plant, self._stored),
+                _draw_terms(rng, joins=index > 0),
+                self.faults,
+                str(plan.seed),
+            )
+            for index in range(plan.nodes)
+        ]
+        dids = sorted(node.did for node in self.nodes)
+        founders = (self.nodes[0].did,) if openly else tuple(dids)
+        policy = Policy(
+            join_policy=JoinPolicy.OPEN if openly else JoinPolicy.INVITE,
+            initial_grant=Mana(rng.choice((100, 1_000))),
+            mana_cap=Mana(rng.choice((1_000, 1_200))),
+            regeneration_per_hour=rng.choice((0, 10, 36_000)),
+            grants_per_node_max=rng.choice((2, 100)),
+        )
+        self.callers = Callers(
+            self.timeline,
+            Town(self.nodes, founders, policy),
+            self.model,
+            Random(f"{plan.seed}/callers"),
+            pause_ms=rng.choice((400, 1_500, 3_000, 5_000)),
+            answer_lost=self.faults.answer_lost,
+        )
+
+    def run(self) -> Run:
+        """Faults, healing, checks. Raises nothing: what was found is in the result."""
+        result = Run(self.plan, self.faults)
+        try:
+            self._safety_phase()
+            self._heal()
+            self._settle()
+            self._judge()
+        except Finding as finding:
+            result.finding = finding
+        except _STUMBLES as error:
+            where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+            result.finding = Finding("the core stumbles", f"{type(error).__name__}: {error}\n{where}")
+        result.digest, result.lines = self.trace.digest, self.trace.lines
+        result.steps, result.virtual_us = self.timeline.steps, self.timeline.now_us
+        result.tail = list(self.trace.tail)
+        result.answered, result.jobs, result.transfers = (
+            self.model.answered,
+            len(self.model.jobs),
+            len(self.model.transfers),
+        )
+        result.blocks = len(self.watch.signed)
+        result.crashes = sum(node.crashes for node in self.nodes)
+        return result
+
+    def _safety_phase(self) -> None:
+        for node in self.nodes:
+            node.start()
+        self.network.attach(self.nodes)
+        self.callers.start()
+        self._plan_partition()
+        self._plan_crash()
+        for second in range(1, self.plan.seconds + 1):
+            self.timeline.run_until(second * LOOK_EVERY_US)
+            self._look()
+
+    def _heal(self) -> None:
+        self._note("everything heals")
+        self.is_healed = True
+        calm = healed(self.faults)
+        self.network.faults = calm
+        self.network.mend()
+        for node in self.nodes:
+            node.faults = calm
+            node.disk.faults = calm
+        self.callers.stop()
+
+    def _settle(self) -> None:
+        bound = self.timeline.now_us + LAST_DEADLINE_US + SETTLING_US + 2 * self.faults.skew * MS
+        while True:
+            self.timeline.run_until(self.timeline.now_us + QUIET_EVERY_US)
+            unrest = self._unrest()
+            if not unrest:
+                return
+            expect(self.timeline.now_us < bound, "convergence", f"not within {bound // SECOND} s: {unrest}")
+
+    def _unrest(self) -> str:
+        """Why it is not quiet yet."""
+        if not self.callers.are_idle:
+            return "callers without an answer: " + " ".join(c.name for c in self.callers.callers if c.ask is not None)
+        roots: list[str] = []
+        for node in self.nodes:
+            engine = node.engine
+            if engine is None:
+                return f"{node.name} is down"
+            state = engine.state
+            if state.mesh.jobs:
+                return f"{node.name} has open jobs: {[str(job) for job in state.mesh.jobs]}"
+            if state.mesh.executions:
+                return f"{node.name} has executions under way: {list(state.mesh.executions)[:2]}"
+            if state.ledger.transits:
+                return f"{node.name} has mana in transit: {list(state.ledger.transits.values())[:1]}"
+            if engine.outbox.waiting:
+                return f"{node.name} has messages in its outbox"
+            roots.append(state.feeds.root())
+        if len(dict.fromkeys(roots)) > 1:
+            return f"roots differ: {[root[:8] for root in roots]}"
+        return ""
+
+    def _look(self) -> None:
+        for node in self.nodes:
+            if node.engine is not None:
+                checkers.supply_adds_up(node.name, node.engine.state.ledger)
+
+    def _judge(self) -> None:
+        self._look()
+        first = self.nodes[0]
+        for node in self.nodes:
+            engine = node.engine
+            if engine is None or first.engine is None:
+                raise Finding("convergence", f"{node.name} is down")
+            checkers.same_state("agreement", f"{first.name} and {node.name}", first.engine.state, engine.state)
+            loaded = rows.load(node.disk.platter)
+            checkers.same_state("live state is the stored one", node.name, engine.state, loaded)
+            checkers.supply_adds_up(f"{node.name}'s rows", loaded.ledger)
+            checkers.feeds_verify(node.name, node.disk.platter, loaded, signatures=node is first)
+        chosen = self.chance.rng.choice(self.nodes)
+        loaded = rows.load(chosen.disk.platter)
+        entries = checkers.history(chosen.disk.platter)
+        checkers.money_by_hand(entries, loaded.ledger)
+        checkers.jobs_end_once(entries)
+        checkers.receipts_are_answered(entries)
+        checkers.promises_are_kept(self.model, self.nodes, entries)
+        checkers.cancellations(self.model, self.nodes)
+        checkers.same_state("replay", chosen.name, loaded, checkers.replayed(chosen.disk.platter))
+
+    def _plan_partition(self) -> None:
+        every = self.faults.partition_every
+        if every:
+            self.timeline.plan(self.chance.around(every) * MS, self._partition)
+
+    def _partition(self) -> None:
+        if self.is_healed:
+            return
+        count = self.chance.rng.randint(1, max(1, len(self.nodes) // 2))
+        minority = sorted(self.chance.rng.sample(range(len(self.nodes)), count))
+        self._note(f"partition: {minority}")
+        self.network.partition(minority)
+        self.timeline.plan(self.chance.around(self.faults.partition_for) * MS, self._mend)
+
+    def _mend(self) -> None:
+        self._note("the partition ends")
+        self.network.mend()
+        self._plan_partition()
+
+    def _plan_crash(self) -> None:
+        every = self.faults.crash_every
+        if every:
+            self.timeline.plan(self.chance.around(every) * MS, self._crash)
+
+    def _crash(self) -> None:
+        if self.is_healed:
+            return
+        node = self.chance.rng.choice(self.nodes)
+        node.crash("killed", self.chance.around(self.faults.down_for) * MS)
+        self._plan_crash()
+
+    def _note(self, what: str) -> None:
+        self.trace.line(self.timeline.now_us, "--", what)
+
+    def _answered(self, token: int, answer: Answer) -> None:
+        self.callers.answered(token, answer)
+
+    def _committed(self, index: int, effect: Committed) -> None:
+        self.watch.committed(effect)
+
+    def _stored(self, batch: Batch) -> None:
+        self.watch.stored(batch)
+        digest = hashlib.sha256()
+        for key, value in batch.operations.items():
+            digest.update(key)
+            digest.update(b"\0" if value is None else b"\1" + value)
+        self._note(f"commit of {len(batch)} {digest.hexdigest()[:16]}")
+
+
+def _draw_terms(rng: Random, *, joins: bool) -> NodeTerms:
+    return NodeTerms(
+        agent="sim/1",
+        mesh=MeshTerms(
+            bid_window=Duration(rng.choice((200, 1_000))),
+            attempts_max=rng.choice((2, 5)),
+            bid_renewal=Duration(rng.choice((1_000, 5_000))),
+        ),
+        executor=ExecutorTerms(
+            capacity=rng.choice((0, 1, 2, 8)),
+            price_per_million_fuel=1,
+            price_minimum=rng.choice((1, 2, 4)),
+        ),
+        replication=ReplicationTerms(
+            anti_entropy=Duration(rng.choice((1_000, 5_000))),
+            acknowledge_after=Duration(rng.choice((50, 200))),
+            answer_patience=Duration(rng.choice((1_000, 5_000))),
+        ),
+        joins=joins,
+        executor_absence=Duration(rng.choice((2_000, 10_000))),
+    )
