@@ -6,7 +6,7 @@ Jobs run at once with the built-in `echo`; time stands still unless a test moves
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from icn.adapters.metrics import Metrics
 from icn.adapters.storage.memory import MemoryStore
@@ -119,9 +119,10 @@ class HttpNode:
     def metrics(self) -> Metrics:
         return self._metrics
 
-    def found(self, name: str = "demo") -> None:
+    def found(self, *, grant: int = GRANT) -> None:
         """A federation of this node alone."""
-        self.ask(Found(name, (self.did,), policy()))
+        agreed = replace(policy(), initial_grant=Mana(grant), mana_cap=Mana(max(grant, CAP)))
+        self.ask(Found("demo", (self.did,), agreed))
 
     def ask(self, command: NodeCommand, *, key: str = "", digest: bytes = b"", correlation: str = "c") -> Answer:
         self._token += 1

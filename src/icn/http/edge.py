@@ -88,7 +88,7 @@ class Edge:
             self._note(scope, correlation, status, time.perf_counter() - begun)
 
     def _note(self, scope: Scope, correlation: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", NO_ROUTE)
+        route = scope["state"].get("route", NO_ROUTE)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self.node.metrics.observe_request(route=route, method=method, status=status, seconds=seconds)
         client = scope.get("client")
