@@ -1,5 +1,7 @@
 """Blocks of peers: what is taken in, what waits, what is refused whole, and who is let go for it (semantics §2)."""
 
+from dataclasses import replace
+
 import pytest
 
 from icn.domain.dag.block import Block, parse_block
@@ -150,7 +152,7 @@ def test_a_block_that_can_never_be_right_ends_the_conversation_and_changes_nothi
     before = evil.node.engine.state.feeds.block_count
     make = WRONG[what]
     good = evil.block(AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0)))
-    if what in {"signature", "signature of another", "not canonical", "no block at all", "empty", "oversize"}:
+    if what in {"not canonical", "no block at all", "empty", "oversize"}:
         evil.send(good.data, make(evil))
         assert evil.is_in(good)  # the good one of the same message is in
         before += 1
@@ -227,6 +229,28 @@ def test_good_blocks_beside_one_against_the_rules_are_in_and_others_are_heard() 
     assert not evil.is_in(bad)
     assert [peer for peer, _ in evil.node.disconnects] == [evil.did]
     _unharmed(evil.node)
+
+
+def test_what_waited_still_comes_in_when_its_ancestor_came_beside_one_against_the_rules() -> None:
+    evil = Hostile()
+    other = builders.did(70)
+    hello = Hello("good/1", evil.federation, (), "", executes=False)
+    good = evil.block(AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0)))
+    bad = evil.block(NodeAdmitted(evil.did), previous=good.cid, sequence=good.header.sequence + 1)
+    joins = builders.block(
+        70,
+        [NodeJoined(other, "good/1")],
+        federation=evil.federation,
+        time=evil.world.clock.time,
+        parents=(good.cid,),
+    )
+    evil.world.handle("a", PeerUp(other), Received(other, hello), Received(other, Announce((joins.data,))))
+    evil.world.handle("a", Received(other, Announce((joins.data,))))
+    assert not evil.is_in(joins)
+    evil.send(good.data, bad.data)
+    assert evil.is_in(good)
+    assert evil.is_in(joins)
+    assert [peer for peer, _ in evil.node.disconnects] == [evil.did]
 
 
 def test_two_blocks_with_one_sequence_are_evidence() -> None:
@@ -344,6 +368,11 @@ def test_a_completion_pays_and_its_receipt_is_genuine() -> None:
     chosen = JobAssigned(
         job.job, 1, Instant(evil.world.clock.time + 1000), (Assignee(evil.node.did, evil.node.did, Mana(3)),)
     )
+    for wrong in (replace(held, amount=Mana(9)), replace(held, hold=HoldId(b"another"))):
+        unheld = evil.block(job, wrong, opened)
+        evil.say(unheld)
+        assert not evil.is_in(unheld)
+        evil.greet()
     submitted = evil.block(job, held, opened, chosen)
     evil.say(submitted)
     assert evil.is_in(submitted)

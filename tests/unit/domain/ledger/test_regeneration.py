@@ -32,6 +32,14 @@ def test_ten_an_hour_are_ten_after_an_hour_and_the_remainder_is_carried() -> Non
     assert (half.gained, half.carry) == (0, MS_PER_HOUR // 2)
 
 
+def test_at_the_cap_growth_ends_and_the_remainder_is_forgotten() -> None:
+    for tenths, gained, carry in ((9, 9, 0), (10, 10, 0), (11, 10, 0), (25, 10, 0)):
+        due = growth(account(cap=10), Instant(MS_PER_HOUR * tenths // 10))
+        assert (due.gained, due.carry) == (gained, carry)
+    nearly = growth(account(cap=10), Instant(MS_PER_HOUR - 1))
+    assert (nearly.gained, nearly.carry) == (9, MS_PER_HOUR - 10)
+
+
 @given(AMOUNTS, AMOUNTS, RATES, st.lists(SPANS, max_size=20))
 def test_reading_often_or_rarely_gives_the_same(balance: int, cap: int, rate: int, spans: list[int]) -> None:
     rarely = settle(account(balance, cap, rate), sum(spans))
