@@ -9,6 +9,7 @@ import uvicorn
 
 from icn.config.values import HostPort
 from icn.kernel.errors import ConfigError
+from icn.node.bounded_http import BoundedHttp
 
 BACKLOG = 1024
 GRACEFUL_SECS = 2
@@ -37,6 +38,8 @@ class HttpListener:
             access_log=False,
             lifespan="off",
             loop="none",
+            http=BoundedHttp,
+            ws="none",
             server_header=False,
             timeout_graceful_shutdown=GRACEFUL_SECS,
             timeout_keep_alive=IDLE_CONNECTION_SECS,
