@@ -63,7 +63,7 @@ def _bare(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         # What the node measures is in adapters.metrics; nothing else listens in because a library finds a variable set.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers={HTTPException: _refused_by_router},
     )
 
