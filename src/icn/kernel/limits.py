@@ -67,5 +67,8 @@ JOB_TABLE_ELEMENTS_MAX = 1_000_000
 JOB_WALL_MS_MAX = 3_600_000
 JOB_OUTPUT_BYTES_MAX = CONTENT_BYTES_MAX
 
+INSTANT_MAX = 2**53 - 1
+"""Milliseconds: exact in JSON, and beyond anybody's planning."""
+
 # Queries.
 PAGE_ROWS_MAX = 500

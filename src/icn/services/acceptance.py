@@ -8,7 +8,7 @@ signature is genuine (`Block.is_genuine`), where ancestors are found, and what t
 from collections.abc import Callable
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import Block, Header
+from icn.domain.dag.block import Block, Header, Place
 from icn.domain.dag.feeds import Clock, ClockOf, Feeds, merged_clock
 from icn.domain.federation.events import FederationFounded, NodeJoined
 from icn.domain.federation.state import FederationState, name_genesis
@@ -40,13 +40,13 @@ def check_follows(block: Block, feeds: Feeds) -> None:
         raise PeerViolation("a block follows the newest one of its feed")
 
 
-def clock_from_links(block: Block, header_of: Callable[[Cid], Header], clock_of: ClockOf) -> dict[Did, int]:
+def clock_from_links(block: Block, place_of: Callable[[Cid], Place], clock_of: ClockOf) -> dict[Did, int]:
     """The clock of a block whose ancestors are known. Raises `PeerViolation` for links that cannot be."""
     header = block.header
     clocks: list[Clock] = []
     authors: list[Did] = []
     for cid in links(header):
-        ancestor = header_of(cid)
+        ancestor = place_of(cid)
         if ancestor.time > header.time:
             raise PeerViolation("a block is not older than its parents")
         clocks.append(clock_of(ancestor.author, ancestor.sequence))

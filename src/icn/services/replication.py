@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from icn.domain.context import EventRefused
-from icn.domain.dag.block import Block, Header, parse_block
+from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
@@ -385,10 +385,7 @@ class ReplicationService:
             return False
         acceptance.check_follows(block, feeds)
 
-        def header_of(cid: Cid) -> Header:
-            return parse_block(work.get(keyspace.block(cid)) or b"").header
-
-        clock = acceptance.clock_from_links(block, header_of, work.clock_of)
+        clock = acceptance.clock_from_links(block, lambda cid: _place_of(work, cid), work.clock_of)
         self._apply(work, view, block, clock)
         return True
 
@@ -456,3 +453,12 @@ def _parts(fresh: list[Block]) -> list[list[Block]]:
         parts[-1].append(block)
         size += len(block.data)
     return parts
+
+
+def _place_of(work: UnitOfWork, cid: Cid) -> Place:
+    """Where a block that is here stands. Nearly always it is one of the heads, which are at hand."""
+    feeds = work.state.feeds
+    author = feeds.frontier.get(cid)
+    if author is not None:
+        return Place(author, feeds.heads[author].sequence, feeds.heads[author].time)
+    return blocks.read_meta(work.get(keyspace.block_meta(cid)) or b"").place

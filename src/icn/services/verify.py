@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import Block, Header, parse_block
+from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
 from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
@@ -33,7 +33,7 @@ Value = TypeVar("Value")
 
 FINDINGS_MAX = 10_000
 """More are counted, not listed: a store that is wrong everywhere must not fill memory."""
-HEADERS_KEPT_MAX = 4096
+PLACES_KEPT_MAX = 4096
 LOCAL_TABLES = ("receipt_taken",)
 """Rows about this node's own conversations, which the journal does not tell."""
 
@@ -278,22 +278,22 @@ class _Replay:
         self.state = State()
         self._reader = reader
         self._genesis = genesis
-        self._headers: dict[Cid, Header] = {}
+        self._places: dict[Cid, Place] = {}
         self._clocks: dict[tuple[Did, int], Clock] = {}
 
     def clock(self, block: Block, arrival: int) -> dict[Did, int]:
         """What the block's links make its clock. Raises `PeerViolation` for links that cannot be."""
 
-        def header_of(cid: Cid) -> Header:
-            known = self._headers.get(cid)
+        def place_of(cid: Cid) -> Place:
+            known = self._places.get(cid)
             if known is None:
                 known = self._earlier(cid, arrival)
             return known
 
-        clock = acceptance.clock_from_links(block, header_of, self._clock_of)
-        self._headers[block.cid] = block.header
-        if len(self._headers) > HEADERS_KEPT_MAX:
-            del self._headers[next(iter(self._headers))]
+        clock = acceptance.clock_from_links(block, place_of, self._clock_of)
+        self._places[block.cid] = block.place
+        if len(self._places) > PLACES_KEPT_MAX:
+            del self._places[next(iter(self._places))]
         self._clocks[block.header.author, block.header.sequence] = clock
         return clock
 
@@ -321,12 +321,12 @@ class _Replay:
     def _clock_of(self, author: Did, sequence: int) -> Clock:
         return self._clocks.get((author, sequence), {})
 
-    def _earlier(self, cid: Cid, arrival: int) -> Header:
+    def _earlier(self, cid: Cid, arrival: int) -> Place:
         meta = blocks.get_meta(self._reader, cid)
         data = blocks.get_bytes(self._reader, cid)
         if meta is None or data is None or meta.arrival >= arrival:
             raise PeerViolation(f"it names {cid}, which did not come before it")
-        return parse_block(data).header
+        return parse_block(data).place
 
 
 def _differences(reader: Reader, replayed: Batch) -> Iterator[tuple[str, str]]:

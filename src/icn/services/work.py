@@ -16,7 +16,7 @@ from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
 from icn.domain.records import Envelope, Event, Record, write_record
 from icn.kernel import limits
-from icn.kernel.encoding import encode
+from icn.kernel.encoding import encode, encode_ordered
 from icn.kernel.errors import InvariantBroken, Kind, require
 from icn.kernel.ids import CID_BYTES, Cid, Did
 from icn.kernel.instant import Instant
@@ -122,7 +122,7 @@ class UnitOfWork:
     def record(self, events: Sequence[Event], envelope: Envelope = NODE_ITSELF) -> None:
         """Put `events` into this node's next block, together, and apply them."""
         written = [(record := Record(envelope, event), write_record(record)) for event in events]
-        size = sum(len(encode(data)) for _, data in written)
+        size = sum(len(encode_ordered(data)) for _, data in written)
         require(size <= _RECORD_SPACE, "what one command records fits a block")
         full = len(self._records) + len(written) > limits.RECORDS_PER_BLOCK_MAX
         if full or self._record_bytes + size > _RECORD_SPACE:

@@ -7,9 +7,9 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from icn.domain.dag.block import Block
+from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Clock
-from icn.kernel.encoding import decode, encode
+from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.errors import require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
@@ -31,6 +31,7 @@ class BlockMeta:
     """What this store knows of a signed block beyond its bytes."""
 
     arrival: int
+    place: Place
     clock: tuple[ClockEntry, ...]
 
 
@@ -58,8 +59,8 @@ def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_name
     """Add a signed block with everything that finds it again."""
     header = block.header
     batch.put(keyspace.block(block.cid), block.data)
-    meta = BlockMeta(arrival, clock_entries(clock))
-    batch.put(keyspace.block_meta(block.cid), encode(_META.to_map(meta)))
+    meta = BlockMeta(arrival, block.place, clock_entries(clock))
+    batch.put(keyspace.block_meta(block.cid), encode_ordered(_META.to_map(meta)))
     batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
     batch.put(keyspace.journal_entry(arrival), block.cid.data)
     for name in sorted(dict.fromkeys(event_names)):
@@ -69,7 +70,7 @@ def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_name
 def put_content(batch: Batch, cid: Cid, data: bytes, meta: ContentMeta) -> None:
     """Add a content block with its pin and time-to-live, in one transaction."""
     batch.put(keyspace.block(cid), data)
-    batch.put(keyspace.content_meta(cid), encode(_CONTENT.to_map(meta)))
+    batch.put(keyspace.content_meta(cid), encode_ordered(_CONTENT.to_map(meta)))
 
 
 def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
@@ -78,15 +79,20 @@ def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
 
 
 def get_meta(reader: Reader, cid: Cid) -> BlockMeta | None:
-    """Arrival and clock of a signed block, or None."""
+    """Arrival, place and clock of a signed block, or None."""
     data = reader.get(keyspace.block_meta(cid))
-    return None if data is None else _META.from_map(decode(data))
+    return None if data is None else read_meta(data)
+
+
+def read_meta(data: bytes) -> BlockMeta:
+    """The meta that stands under a key of `keyspace.block_meta`."""
+    return _META.from_map(decode_own(data))
 
 
 def get_content_meta(reader: Reader, cid: Cid) -> ContentMeta | None:
     """Pin and time-to-live of a content block, or None."""
     data = reader.get(keyspace.content_meta(cid))
-    return None if data is None else _CONTENT.from_map(decode(data))
+    return None if data is None else _CONTENT.from_map(decode_own(data))
 
 
 def cid_at(reader: Reader, author: Did, sequence: int) -> Cid | None:

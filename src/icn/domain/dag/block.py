@@ -13,7 +13,7 @@ from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import BLOCK_BYTES_MAX, PARENTS_MAX, RECORDS_PER_BLOCK_MAX
-from icn.kernel.sealed import Sealed, open_sealed, seal
+from icn.kernel.sealed import Sealed, open_sealed, seal_ordered
 from icn.kernel.signing import Signer
 
 FORMAT_VERSION = 1
@@ -37,6 +37,15 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a block stands: all that a block which names it must know of it."""
+
+    author: Did
+    sequence: int
+    time: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A parsed block together with the bytes it came as."""
 
@@ -50,6 +59,11 @@ class Block:
         """Nothing to say but that the parents were seen. Not itself acknowledged."""
         return not self.records
 
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.header.author, self.header.sequence, self.header.time)
+
     def is_genuine(self) -> bool:
         """Whether the signature is the author's, over the bytes as received."""
         return Sealed(None, self.data).is_signed_by(self.header.author, signing.BLOCK)
@@ -58,8 +72,9 @@ class Block:
 def sign_block(header: Header, records: tuple[Any, ...], signer: Signer) -> Block:
     """The signed block. `header.author` must be the signer's."""
     require(signer.did == header.author, "a block is signed by its author")
-    body = _HEADER.to_map(header) | {"records": list(records)}
-    data = seal(signer, signing.BLOCK, body)
+    fields = _HEADER.to_map(header) | {"records": list(records)}
+    body = {name: fields[name] for name in _BODY_ORDER}
+    data = seal_ordered(signer, signing.BLOCK, body)
     require(len(data) <= BLOCK_BYTES_MAX, f"a block has at most {BLOCK_BYTES_MAX} bytes")
     return Block(header, records, Cid.of(data, DAG_CBOR), data)
 
@@ -91,3 +106,4 @@ def parse_block(data: bytes) -> Block:
 
 
 _HEADER = shape_of(Header)
+_BODY_ORDER = sorted((*(field for field, _, _ in _HEADER.fields), "records"), key=lambda name: (len(name), name))

@@ -90,6 +90,8 @@ class JobSpec:
             not 1 <= len(name) <= CAPABILITY_CHARS_MAX for name in self.capabilities
         ):
             raise Invalid("capabilities", f"at most {CAPABILITIES_MAX} of 1 to {CAPABILITY_CHARS_MAX} characters")
+        if not 0 <= self.deadline <= limits.INSTANT_MAX:
+            raise Invalid("deadline", "is not a point in time")
         if not 1 <= self.redundancy <= limits.REDUNDANCY_MAX or self.redundancy % 2 == 0:
             raise Invalid("redundancy", f"odd, at most {limits.REDUNDANCY_MAX}")
 
