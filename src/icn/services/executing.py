@@ -97,7 +97,9 @@ class ExecutorService:
         work.send(peer, Acknowledged(message.number))
         job, attempt = assignment.job, assignment.attempt
         key = (work.did, job, attempt)
-        if key in work.state.mesh.executions or rows.execution_ended(work.get, *key):
+        mesh = work.state.mesh
+        ended_in_this_batch = key in mesh.touched.executions  # its row is written with the commit
+        if key in mesh.executions or ended_in_this_batch or rows.execution_ended(work.get, *key):
             return  # it came again; the answer is under way or waits in the outbox
         reserved = self._reserved.pop((job, attempt), None) is not None
         why_not = self._why_not(work, assignment, reserved=reserved)
