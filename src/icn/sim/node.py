@@ -101,7 +101,9 @@ class Node:
                 signer=self.signer,
                 terms=self.terms,
             )
-        except StoreUnavailable:
+        except (StoreUnavailable, CommitUncertain, ProcessDied):
+            self._note("does not come up")
+            self.disk.lose_power()
             self._around.timeline.plan(100 * MS, self.start)
             return
         self._note("starts")
