@@ -14,7 +14,6 @@ CONTENT_BYTES_MAX = 8 * MIB
 PARENTS_MAX = 256
 """Heads of other feeds that one block names."""
 RECORDS_PER_BLOCK_MAX = 4096
-RECORD_BYTES_MAX = 256 * KIB
 CLOCK_AHEAD_MS_MAX = 15_000
 """A block dated further ahead than this waits in quarantine until its time comes; it is not refused."""
 

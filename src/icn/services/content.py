@@ -50,6 +50,7 @@ class ContentService:
     _fetches: dict[Cid, _Fetching] = field(default_factory=dict)
     _queued: dict[Cid, _Fetching] = field(default_factory=dict)
     """Not begun yet, because enough are under way."""
+    _starting: bool = False
 
     def has(self, work: UnitOfWork, cid: Cid) -> bool:
         """Whether the block is stored, or comes with this batch."""
@@ -157,10 +158,15 @@ class ContentService:
         work.send(fetching.current, Fetch(cid, 0))
 
     def _start_queued(self, work: UnitOfWork) -> None:
+        """Begin what waits. A fetch that ends at once comes back here; the turn under way goes on with the next."""
+        if self._starting:
+            return
+        self._starting = True
         while self._queued and len(self._fetches) < limits.FETCHES_IN_FLIGHT_MAX:
             cid = next(iter(self._queued))
             self._fetches[cid] = self._queued.pop(cid)
             self._ask_next(work, cid)
+        self._starting = False
 
     def _end(self, work: UnitOfWork, cid: Cid, *, found: bool) -> None:
         for waiter in self._fetches.pop(cid).waiters:

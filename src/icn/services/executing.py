@@ -201,6 +201,8 @@ class ExecutorService:
             return "the price is below what is asked here"
         if not reserved and self._free(work) <= 0:
             return "no place is free"
+        if work.outbox.is_full(assignment.home):
+            return "too many messages wait for its home"
         return ""
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:

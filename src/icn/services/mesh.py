@@ -26,6 +26,7 @@ from icn.domain.mesh.commands import (
     TakeReceipt,
 )
 from icn.domain.mesh.events import (
+    AttemptFailed,
     BiddingOpened,
     JobAssigned,
     JobCompleted,
@@ -134,8 +135,9 @@ class HomeService:
             raise PeerViolation("an executor bids for itself, at the job's home")
         bidding = self._bidding_of(work, bid.job, bid.attempt)
         account_home = work.state.ledger.home_for(peer)
-        if bidding is None or account_home is None or not work.state.federation.has_joined(peer):
-            return  # too late, or an executor that cannot be paid yet
+        payable = account_home is not None and work.state.federation.has_joined(peer)
+        if bidding is None or account_home is None or not payable or work.outbox.is_full(peer):
+            return  # too late, or an executor that cannot be paid or reached yet
         if len(bidding.offers) < limits.BIDS_PER_ATTEMPT_MAX:
             bidding.declined.pop(peer, None)
             bidding.offers[peer] = Offer(bid, account_home)
@@ -267,6 +269,11 @@ class HomeService:
                     job = work.state.mesh.jobs[job_id]
                     self._watch(job)
                     self._assign(work, job)
+                case AttemptFailed(job_id, attempt, executor, receipt=b"") if job_id in work.state.mesh.jobs:
+                    # Nobody will pay for it any more: the executor need not go on.
+                    number = work.outbox.reserve()
+                    work.post(executor, number, ExecutionCancelled(number, job_id, attempt))
+                    self._watch(work.state.mesh.jobs[job_id])
                 case JobRolledBack(job_id):
                     self._biddings.pop(job_id, None)
                     for assignee in (before or {})[job_id].assignees:

@@ -276,8 +276,12 @@ class ReplicationService:
         ours = federation.id if federation is not None else self.target
         view.introduced = True
         view.agent, view.executes, view.federation = hello.agent[:64], hello.executes, hello.federation
-        if ours is None and hello.federation is not None and self.terms.joins:
-            ours = self.target = hello.federation
+        if federation is None and hello.federation is not None and self.terms.joins:
+            # The first that is offered, for as long as somebody of it is here: whoever offered a federation that turned
+            # out to have no genesis must not keep this node from joining another one for ever.
+            others = [other for other in self.peers.views.values() if other.greeted and other is not view]
+            if ours is None or not others:
+                ours = self.target = hello.federation
         if hello.federation is not None and hello.federation != ours:
             raise PeerViolation(f"it belongs to another federation ({hello.federation})")
         view.greeted = hello.federation is not None or federation is not None

@@ -6,6 +6,7 @@ At least once: a message may arrive again after a crash or a lost connection, so
 from dataclasses import dataclass, field
 
 from icn.kernel.ids import Did
+from icn.kernel.limits import OUTBOX_PER_PEER_MAX
 from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
 
@@ -29,6 +30,10 @@ class Outbox:
             peer = Did.from_public_key(key[1:33])
             outbox.waiting.setdefault(peer, {})[int.from_bytes(key[33:], "big")] = message
         return outbox
+
+    def is_full(self, peer: Did) -> bool:
+        """Whether so much waits for `peer` that nothing new should be begun with it."""
+        return len(self.waiting.get(peer, ())) >= OUTBOX_PER_PEER_MAX
 
     def reserve(self) -> int:
         """The number of the next message. Numbers are never used twice by one store."""
