@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, assert_never
 
+import structlog
+
 from icn.adapters.network.ports import Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Kind, PeerViolation, Refusal
@@ -22,6 +24,8 @@ from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
 from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request
+
+log = structlog.get_logger("icn.node")
 
 FOLLOWERS_MAX = 64
 FOLLOWED_EVENTS_MAX = 1000
@@ -221,6 +225,7 @@ class Drivers:
 
     def _drop(self, peer: PeerId, reason: str) -> None:
         if self._network is not None:
+            log.warning("peer dropped", peer=str(peer), reason=reason)
             self._observer.observe_dropped_peer()
             self._network.disconnect(peer, reason)
 
