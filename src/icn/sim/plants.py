@@ -34,6 +34,10 @@ class _Sticky(dict[Key, Value]):
 
 def keep_what_ended(state: State) -> None:
     """Plant the double settlement: ended jobs stay open, and their holds stay held."""
-    if not isinstance(state.mesh.jobs, _Sticky):
-        state.mesh.jobs = _Sticky(state.mesh.jobs)
+    mesh = state.mesh
+    if not isinstance(mesh.jobs, _Sticky):
+        mesh.jobs = _Sticky(mesh.jobs)
         state.ledger.holds = _Sticky(state.ledger.holds)
+    mesh.open_by_home = {}
+    for job in mesh.jobs.values():
+        mesh.open_by_home[job.home] = mesh.open_by_home.get(job.home, 0) + 1

@@ -1,0 +1,97 @@
+"""What the simulator promises: fixed seeds find nothing, the same seed is the same run, planted defects are found."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from icn.sim.findings import Finding
+from icn.sim.main import EXIT_FINDING, main
+from icn.sim.plants import Plant
+from icn.sim.world import Plan, World
+
+SEEDS = 16
+DIGEST_OF_ONE = "from icn.sim.world import Plan, World; print(World(Plan(3, nodes=4, seconds=6)).run().digest)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, SEEDS, 4))
+def test_fixed_seeds_find_nothing(first):
+    runs = [World(Plan(seed, nodes=5, seconds=6)).run() for seed in range(first, first + 4)]
+    assert [(run.plan.seed, str(run.finding)) for run in runs if run.finding is not None] == []
+    assert sum(run.transfers for run in runs) > 5
+    assert sum(run.jobs for run in runs) > 5
+    assert sum(run.crashes for run in runs) > 0
+
+
+@pytest.mark.slow
+def test_one_seed_is_one_trace_whatever_the_order_of_hashes():
+    digests = []
+    for hash_seed in ("0", "1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", DIGEST_OF_ONE]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+        digests.append(done.stdout.strip())
+    assert len(digests[0]) == 64
+    assert digests == digests[:1] * 3
+
+
+@pytest.mark.slow
+def test_two_seeds_are_two_traces():
+    assert World(Plan(0, nodes=3, seconds=2)).run().digest != World(Plan(1, nodes=3, seconds=2)).run().digest
+
+
+def found_by(plant: Plant, seeds: range, world: type[World] = World) -> dict[int, Finding]:
+    """Until the first finding, so that the test is short."""
+    for seed in seeds:
+        run = world(Plan(seed, plant=plant)).run()
+        if run.finding is not None:
+            return {seed: run.finding}
+    return {}
+
+
+@pytest.mark.slow
+def test_a_planted_lost_outbox_is_found_by_receipts_that_nobody_answered():
+    found = found_by(Plant.LOST_OUTBOX, range(4))
+    assert [finding.checker for finding in found.values()] == ["receipts are answered"]
+
+
+@pytest.mark.slow
+def test_a_planted_missing_fsync_is_found_by_two_blocks_with_one_sequence():
+    found = found_by(Plant.MISSING_FSYNC, range(4))
+    assert [finding.checker for finding in found.values()] == ["no honest equivocation"]
+
+
+@pytest.mark.slow
+def test_a_planted_double_settlement_is_found_by_counting_the_supply_again():
+    found = found_by(Plant.DOUBLE_SETTLEMENT, range(4))
+    assert [finding.checker for finding in found.values()] == ["supply recount"]
+
+
+class WithoutRecount(World):
+    def _look(self):
+        """Nobody counts; somebody else must see it."""
+
+
+@pytest.mark.slow
+def test_a_planted_double_settlement_is_found_by_the_second_end_of_a_hold():
+    found = found_by(Plant.DOUBLE_SETTLEMENT, range(4), WithoutRecount)
+    assert [finding.checker for finding in found.values()] == ["exactly-once settlement"]
+
+
+@pytest.mark.slow
+def test_the_program_says_how_to_see_a_finding_again(capsys):
+    assert main(["--seed", "0", "--nodes", "5", "--plant", "double-settlement"]) == EXIT_FINDING
+    printed = capsys.readouterr().out
+    assert "FINDING  seed 0" in printed
+    assert "icn-sim --seed 0 --nodes 5 --seconds 20 --plant double-settlement" in printed
+    assert "1 seeds, 1 findings" in printed
+
+
+@pytest.mark.slow
+def test_the_program_says_that_it_found_nothing(capsys, tmp_path):
+    trace = tmp_path / "trace.txt"
+    assert main(["--seed", "0", "--nodes", "3", "--seconds", "2", "--trace", str(trace)]) == 0
+    assert "1 seeds, 0 findings" in capsys.readouterr().out
+    assert trace.read_text(encoding="utf-8").count("\n") > 100
