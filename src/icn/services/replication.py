@@ -29,6 +29,10 @@ from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
 
 REFUSED_REMEMBERED_MAX = 4096
+WANTS_PER_BATCH_MAX = 8
+"""Answers to `Want` in one batch. An answer is large and its question small, so the others wait for the next batch."""
+EQUIVOCATIONS_PER_AUTHOR_MAX = 4
+"""Proofs kept against one author; the first would do."""
 
 
 class RecordsRefused(PeerViolation):
@@ -113,6 +117,8 @@ class ReplicationService:
     """Blocks found to be against the rules, newest last."""
     target: Cid | None = None
     """The federation this node is joining, while it has no genesis."""
+    wanted: dict[Did, Clock] = field(default_factory=dict)
+    """Who waits for an answer to `Want`, and what it has. The newest question of a peer is the one that counts."""
     news_since: Instant | None = None
     """When news came that we have not acknowledged."""
     relay_at: Instant | None = None
@@ -137,6 +143,7 @@ class ReplicationService:
     def part(self, peer: Did) -> None:
         """A peer is gone."""
         self.peers.views.pop(peer, None)
+        self.wanted.pop(peer, None)
         self.quarantine.drop_sender(peer)
 
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
@@ -156,16 +163,26 @@ class ReplicationService:
                 self._note(view, clock_of_counts(counts), root)
                 self._ask_if_behind(work, view)
             case Want(counts):
-                self._answer_want(work, view, clock_of_counts(counts))
+                self.wanted[peer] = clock_of_counts(counts)
             case Blocks(encoded, more):
-                view.wanted_at = None
                 progress = self._take_blocks(work, view, encoded)
+                if not progress and self.quarantine.waiting:
+                    return  # what came waits for its time or for others' blocks; asked at once, it would come again
+                view.wanted_at = None
                 if more and progress:
                     self._want(work, view)
                 else:
                     self._ask_if_behind(work, view, again=progress)
             case Announce(encoded):
                 self._take_blocks(work, view, encoded)
+
+    def answer_wants(self, work: UnitOfWork) -> None:
+        """Send to some who asked what they lack, the longest waiting first."""
+        for peer in list(self.wanted)[:WANTS_PER_BATCH_MAX]:
+            have = self.wanted.pop(peer)
+            view = self.peers.views.get(peer)
+            if view is not None:
+                self._answer_want(work, view, have)
 
     def announce(self, work: UnitOfWork) -> None:
         """Our own new blocks go to every peer at once.
@@ -224,7 +241,7 @@ class ReplicationService:
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick` or `acknowledge` has something to do."""
-        moments: list[Instant] = []
+        moments: list[Instant] = [wall] if self.wanted else []
         if self.peers.views:
             moments.append(later(self.heads_sent_at, self.terms.replication.anti_entropy))
             moments += [
@@ -307,7 +324,8 @@ class ReplicationService:
     @staticmethod
     def _answer_want(work: UnitOfWork, view: PeerView, have: Clock) -> None:
         """Send what is committed beyond `have`, ancestors first, one answer's worth."""
-        view.counts = {**view.counts, **have}
+        both = {**view.counts, **have}
+        view.counts = both if len(both) <= limits.CLOCK_ENTRIES_MAX else dict(have)
         found: list[bytes] = []
         size = 0
         for cid in blocks.missing_from(work.store, have, list(work.state.feeds.heads)):
@@ -325,7 +343,8 @@ class ReplicationService:
         """Whether any of them was news."""
         before = work.state.feeds.block_count
         for data in encoded:
-            if work.get(keyspace.block_meta(Cid.of(data, DAG_CBOR))) is not None:
+            cid = Cid.of(data, DAG_CBOR)
+            if cid in self.quarantine.waiting or work.get(keyspace.block_meta(cid)) is not None:
                 continue  # known: not worth parsing
             try:
                 block = parse_block(data)
@@ -338,7 +357,8 @@ class ReplicationService:
     @staticmethod
     def _note_sender_has(view: PeerView, block: Block) -> None:
         author, count = block.header.author, block.header.sequence + 1
-        view.counts[author] = max(view.counts.get(author, 0), count)
+        if author in view.counts or len(view.counts) < limits.CLOCK_ENTRIES_MAX:
+            view.counts[author] = max(view.counts.get(author, 0), count)
 
     def _accept(self, work: UnitOfWork, view: PeerView, block: Block) -> None:
         if self._accept_one(work, view, block):
@@ -431,7 +451,9 @@ class ReplicationService:
         if ours is None or ours == block.cid:
             return
         key = (header.author, header.sequence)
-        if key not in self.equivocations and len(self.equivocations) < REFUSED_REMEMBERED_MAX:
+        known = sum(author == header.author for author, _ in self.equivocations)
+        room = known < EQUIVOCATIONS_PER_AUTHOR_MAX and len(self.equivocations) < REFUSED_REMEMBERED_MAX
+        if key not in self.equivocations and room:
             self.equivocations[key] = (ours, block.cid)
         if self.equivocations.get(key) == (ours, block.cid):
             work.batch.put(keyspace.block(block.cid), block.data)  # evidence, not part of any feed
