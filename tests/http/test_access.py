@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from icn.domain.mesh.refusals import TooManyJobs
 from icn.http.app import OPERATIONS, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.stores.kv import StoreFull, StoreUnavailable
@@ -104,6 +105,16 @@ def test_a_fault_is_503_and_keeps_its_secrets() -> None:
         assert b"password" not in answer.body
         world.node.fault = StoreFull("no room")
         assert "retry-after" not in (await world.client.post("/dag/put", {"data": "aGk="})).headers
+
+    run(test)
+
+
+def test_too_much_at_once_is_429_with_when_to_try_again() -> None:
+    async def test(world: World) -> None:
+        world.node.fault = TooManyJobs(10_000)
+        answer = await world.client.post("/mesh/submit", {"max_price": 10})
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert (answer.json["code"], answer.json["open_jobs"]) == ("mesh.too_many_jobs", 10_000)
 
     run(test)
 

@@ -14,7 +14,7 @@ from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.retries import MeshTerms
 from icn.http.ports import LiveStatus, NodeFacts, PeersInfo, Reexecution
-from icn.kernel.errors import Fault
+from icn.kernel.errors import Fault, Refusal
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.mana import Mana
@@ -88,7 +88,7 @@ class HttpNode:
     store: KeyValueStore = field(default_factory=MemoryStore)
     clock: SettableClock = field(default_factory=SettableClock)
     executes: bool = True
-    fault: Fault | None = None
+    fault: Fault | Refusal | None = None
     """Raised by every submission while it is set."""
     authoring: bool = True
 
