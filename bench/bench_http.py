@@ -34,9 +34,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from icn.http.app import create_app  # noqa: E402 - behind the path to the tests' node
-from icn.http.settings import HttpSettings  # noqa: E402
-from icn.services.commands import OpenAccountFor  # noqa: E402
-from support.http_node import HttpNode, signer_of  # noqa: E402
+from icn.http.settings import HttpSettings  # noqa: E402 - likewise
+from icn.services.commands import OpenAccountFor  # noqa: E402 - likewise
+from support.http_node import HttpNode, signer_of  # noqa: E402 - likewise
 
 KEY = "bench"
 PAYEE = str(signer_of(9).did)

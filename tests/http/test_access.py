@@ -124,7 +124,7 @@ def test_a_bug_is_500_without_its_details() -> None:
         def broken() -> None:
             raise KeyError("the secret name")
 
-        world.node.peers = broken  # type: ignore[method-assign,assignment]
+        world.node.peers = broken  # type: ignore[method-assign,assignment]  # a planted bug
         answer = await world.client.get("/network/peers")
         assert (answer.status, answer.json["code"], answer.is_problem) == (500, "http.bug", True)
         assert b"secret" not in answer.body

@@ -19,7 +19,7 @@ class QuietServer(uvicorn.Server):
     """Leaves signals to the test run."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # as its parent
         yield
 
 
