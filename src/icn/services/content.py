@@ -17,6 +17,10 @@ from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
 from icn.stores.blocks import ContentMeta
 
+SERVED_PER_BATCH_BYTES = 8 * limits.MIB
+"""Whole chunks for this much in one batch; who asks for more gets short ones, and goes on asking from there."""
+CHUNK_BYTES_SHORT = 16 * limits.KIB
+
 Waiter = Callable[[UnitOfWork, bool], None]
 """Told whether the content is here now."""
 
@@ -51,6 +55,8 @@ class ContentService:
     _queued: dict[Cid, _Fetching] = field(default_factory=dict)
     """Not begun yet, because enough are under way."""
     _starting: bool = False
+    _served: int = 0
+    """Bytes served in this batch."""
 
     def has(self, work: UnitOfWork, cid: Cid) -> bool:
         """Whether the block is stored, or comes with this batch."""
@@ -109,6 +115,7 @@ class ContentService:
 
     def tick(self, work: UnitOfWork) -> None:
         """Go on with other sources where the current one fell silent."""
+        self._served = 0
         for cid, fetching in list(self._fetches.items()):
             if work.wall >= later(fetching.heard_at, self.patience):
                 self._ask_next(work, cid)
@@ -122,7 +129,9 @@ class ContentService:
         if data is None or not 0 <= offset <= len(data):
             work.send(peer, NotHere(cid))
             return
-        chunk = data[offset : offset + limits.CHUNK_BYTES_MAX]
+        length = limits.CHUNK_BYTES_MAX if self._served < SERVED_PER_BATCH_BYTES else CHUNK_BYTES_SHORT
+        chunk = data[offset : offset + length]
+        self._served += len(chunk)
         work.send(peer, Chunk(cid, offset, len(data), chunk))
 
     def _take(self, work: UnitOfWork, peer: Did, chunk: Chunk) -> None:
@@ -131,8 +140,9 @@ class ContentService:
             return  # an answer that comes too late, or twice
         if not 0 <= chunk.total <= limits.CONTENT_BYTES_MAX or len(fetching.buffer) + len(chunk.data) > chunk.total:
             raise PeerViolation("a content block is within its bound")
-        if not chunk.data and chunk.total != len(fetching.buffer):
-            raise PeerViolation("a chunk brings something")
+        ends = len(fetching.buffer) + len(chunk.data) == chunk.total
+        if not ends and len(chunk.data) < CHUNK_BYTES_SHORT:
+            raise PeerViolation("a chunk brings something")  # else a place among the fetches is had for very little
         fetching.buffer += chunk.data
         fetching.heard_at = work.wall
         if len(fetching.buffer) < chunk.total:

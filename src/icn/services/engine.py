@@ -193,7 +193,9 @@ class Engine:
             try:
                 self.replication.release(work)
                 for input_ in arriving:
-                    self._take(work, input_)
+                    # Once is enough: each block against the rules costs a turn, and a peer may have sent a thousand.
+                    if all(input_.peer != peer for peer, _ in work.violations):
+                        self._take(work, input_)
             except RecordsRefused:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
                 # remembered as refused; each turn refuses one more, so this ends. What waited for an ancestor waits
@@ -219,6 +221,7 @@ class Engine:
                 self._send_again(work, self.outbox.overdue(view.did), view.did)
         work.seal()
         self.replication.acknowledge(work)
+        self.replication.answer_wants(work)
         self.replication.announce(work)
 
     def _take(self, work: UnitOfWork, input_: Input) -> Did | None:
@@ -265,8 +268,7 @@ class Engine:
                     self.content.receive(work, peer, message)
             case Hello():
                 self.replication.receive(work, peer, message)
-                if self.peers.is_here(peer):
-                    self._welcome(work, peer, executes=message.executes)
+                self._welcome(work, peer, executes=message.executes)
             case Heads() | Want() | Blocks() | Announce():
                 self.replication.receive(work, peer, message)
             case _:
@@ -274,7 +276,12 @@ class Engine:
                     self._receive_mesh(work, peer, message)
 
     def _welcome(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
-        """A peer of our federation is here: what waits for it goes out again."""
+        """A peer of our federation is here: what waits for it goes out again, once per connection and standing."""
+        view = self.peers.views.get(peer)
+        standing = 0 if view is None or not view.greeted else 1 if view.federation is None else 2
+        if view is None or standing <= view.welcomed:
+            return
+        view.welcomed = standing
         self._send_again(work, self.outbox.messages_for(peer), peer)
         self.home.peer_here(work, peer, executes=executes)
         self.executor.peer_here(work, peer)

@@ -16,6 +16,7 @@ from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
+from icn.kernel.limits import JOB_WALL_MS_MAX
 from icn.kernel.mana import Mana
 from icn.protocol.messages import (
     OUTPUT_INLINE_BYTES_MAX,
@@ -45,6 +46,9 @@ RESERVATION_GRACE = Duration(2_000)
 RESERVED_WINDOW_MAX = Duration(60_000)
 """A home may say any window; a place is not kept for longer than this."""
 
+ATTEMPT_MS_MAX = Duration(2 * JOB_WALL_MS_MAX)
+"""A home may say any deadline; an assignment whose module never comes keeps its place no longer than this."""
+
 BidKey = tuple[JobId, int]
 
 
@@ -72,6 +76,10 @@ class ExecutorService:
         key = (message.job, message.attempt)
         if key in self._reserved or not work.state.federation.has_joined(peer):
             return  # announced twice, our offer is under way; or by who has no account to pay from
+        try:
+            message.spec.check()
+        except Invalid as error:
+            raise PeerViolation(f"an announced job is within bounds: {error}") from error
         spec = message.spec
         price = self._price(spec)
         if price > spec.max_price:
@@ -94,6 +102,8 @@ class ExecutorService:
             raise PeerViolation(f"an assignment is genuine and within bounds: {error}") from error
         if assignment.home != peer or assignment.executor != work.did:
             raise PeerViolation("a home assigns its own jobs, to whom it chose")
+        if not work.state.federation.has_joined(peer) or work.outbox.is_full(peer):
+            return  # our answer would wait for ever, or is one too many; unacknowledged, the assignment comes again
         work.send(peer, Acknowledged(message.number))
         job, attempt = assignment.job, assignment.attempt
         key = (work.did, job, attempt)
@@ -195,14 +205,12 @@ class ExecutorService:
     def _why_not(self, work: UnitOfWork, assignment: Assignment, *, reserved: bool) -> str:
         if work.wall >= assignment.deadline:
             return "the attempt's deadline has passed"
-        if not work.state.federation.has_joined(assignment.home):
-            return "its home is not a member"
+        if assignment.deadline > later(work.wall, ATTEMPT_MS_MAX):
+            return "the attempt's deadline is too far away"
         if assignment.price < self._price(assignment.spec):
             return "the price is below what is asked here"
         if not reserved and self._free(work) <= 0:
             return "no place is free"
-        if work.outbox.is_full(assignment.home):
-            return "too many messages wait for its home"
         return ""
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:

@@ -82,6 +82,8 @@ class HomeService:
     _biddings: dict[JobId, _Bidding] = field(default_factory=dict)
     _due: list[tuple[Instant, JobId]] = field(default_factory=list)
     """A heap; entries that no longer hold are dropped when they come up."""
+    _settling: dict[bytes, None] = field(default_factory=dict)
+    """Receipts whose output is being fetched; one that comes again meanwhile waits with the first."""
     _absent: dict[Did, Instant] = field(default_factory=dict)
     """Executors with an attempt of ours that are not connected, and since when."""
 
@@ -177,7 +179,13 @@ class HomeService:
             if receipt.output.names(message.output):
                 self.content.store(work, message.output, RAW, pinned=False)
 
+            key = _receipt_key(receipt)
+            if key in self._settling:
+                return
+            self._settling[key] = None
+
             def settle(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
+                self._settling.pop(key, None)
                 if found:
                     self._settle(later_work, peer, message, receipt)
                 # Otherwise the receipt stays in the executor's outbox and comes again with it.
@@ -263,7 +271,7 @@ class HomeService:
                     self._biddings[job_id] = _Bidding(attempt)
                     job = work.state.mesh.jobs[job_id]
                     self._watch(job)
-                    self._announce(work, job, [work.did, *self.peers.executors()])
+                    self._announce(work, job, [work.did, *self._executors(work)])
                 case JobAssigned(job_id):
                     self._biddings.pop(job_id, None)
                     job = work.state.mesh.jobs[job_id]
@@ -338,10 +346,14 @@ class HomeService:
         job = work.state.mesh.jobs.get(job_id)
         if bidding is None or job is None:
             return
-        expected = self.peers.executors() + ([work.did] if self.terms.executor.capacity else [])
+        expected = self._executors(work) + ([work.did] if self.terms.executor.capacity else [])
         answered = all(who in bidding.offers or who in bidding.declined for who in expected)
         if answered and any(placement.is_eligible(job, offer) for offer in bidding.offers.values()):
             self._close(work, job_id)
+
+    def _executors(self, work: UnitOfWork) -> list[Did]:
+        """Who may bid: peers that take jobs and can be paid for them. Nobody waits for a stranger's word."""
+        return [peer for peer in self.peers.executors() if work.state.federation.has_joined(peer)]
 
     def _close(self, work: UnitOfWork, job_id: JobId) -> None:
         bidding = self._biddings.get(job_id)

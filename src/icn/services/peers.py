@@ -23,6 +23,8 @@ class PeerView:
     counts: dict[Did, int] = field(default_factory=dict)
     root: str = ""
     executes: bool = False
+    welcomed: int = 0
+    """What waits for it went out: 1, to a newcomer; 2, to one of our federation. Once each, however often it greets."""
     wanted_at: Instant | None = None
     """Since when an answer to our `Want` is awaited."""
     quarantined: int = 0

@@ -316,10 +316,15 @@ class ReplicationService:
         if view.greeted and behind and again and view.wanted_at is None:
             self._want(work, view)
 
-    @staticmethod
-    def _want(work: UnitOfWork, view: PeerView) -> None:
+    def _want(self, work: UnitOfWork, view: PeerView) -> None:
+        """Ask for everything beyond what is here, what waits in quarantine included: it need not come again."""
         view.wanted_at = work.wall
-        work.send(view.did, Want(feed_counts(work.state.feeds.clock())))
+        have = work.state.feeds.clock()
+        held = {(e.block.header.author, e.block.header.sequence) for e in self.quarantine.waiting.values()}
+        for author, _ in sorted(held):
+            while (author, have.get(author, 0)) in held:
+                have[author] = have.get(author, 0) + 1
+        work.send(view.did, Want(feed_counts(have)))
 
     @staticmethod
     def _answer_want(work: UnitOfWork, view: PeerView, have: Clock) -> None:

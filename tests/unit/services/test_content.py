@@ -6,6 +6,7 @@ from icn.kernel import limits
 from icn.kernel.errors import Kind
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.protocol.messages import Chunk, Fetch, NotHere
+from icn.services import content
 from icn.services.answers import Done, Refused
 from icn.services.commands import FetchContent, PutContent
 from icn.services.effects import Send
@@ -105,6 +106,7 @@ def test_what_nobody_asked_for_is_not_kept() -> None:
 
 def test_a_large_block_travels_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHUNK_BYTES_MAX", 100)
+    monkeypatch.setattr(content, "CHUNK_BYTES_SHORT", 100)
     world = federation("a", "b")
     _put(world, "b")
     assert isinstance(world.do("a", FetchContent(NAME)), Done)
