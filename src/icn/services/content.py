@@ -42,6 +42,7 @@ class _Fetching:
     """Not asked yet."""
     waiters: list[Waiter]
     current: Did | None = None
+    asked: dict[Did, None] = field(default_factory=dict)
     buffer: bytearray = field(default_factory=bytearray)
     heard_at: Instant = Instant(0)
 
@@ -88,7 +89,8 @@ class ContentService:
         fetching = self._fetches.get(cid)
         if fetching is not None:
             fetching.waiters.append(waiter)
-            fetching.sources += [source for source in sources if source not in fetching.sources]
+            # Whoever was asked for this is not asked again, or a caller that repeats itself keeps a vain fetch going.
+            fetching.sources += [source for source in sources if source not in (*fetching.sources, *fetching.asked)]
             return
         if len(self._queued) >= limits.FETCHES_QUEUED_MAX:
             waiter(work, False)
@@ -163,6 +165,7 @@ class ContentService:
             self._end(work, cid, found=False)
             return
         fetching.current = fetching.sources.pop(0)
+        fetching.asked[fetching.current] = None
         fetching.buffer.clear()
         fetching.heard_at = work.wall
         work.send(fetching.current, Fetch(cid, 0))

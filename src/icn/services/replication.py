@@ -137,7 +137,9 @@ class ReplicationService:
 
     def greet_all_again(self, work: UnitOfWork) -> None:
         """This node belongs to a federation now: peers were told otherwise."""
-        for peer in self.peers.views:
+        for peer, view in self.peers.views.items():
+            if view.introduced and view.federation is None:
+                view.greeted = True  # it asks to be told of a federation, and here is one
             work.send(peer, self._hello(work))
 
     def part(self, peer: Did) -> None:
