@@ -57,6 +57,32 @@ class Faults:
         return ", ".join(f"{name}={getattr(self, name)}" for name in self.__slots__)
 
 
+CALM = Faults(
+    delay_min=1,
+    delay_spread=10,
+    delay_tail=0,
+    loss=0,
+    duplication=0,
+    reordering=0,
+    partition_every=0,
+    partition_for=0,
+    crash_every=0,
+    down_for=0,
+    crash_in_commit=0,
+    crash_after_commit=0,
+    commit_unavailable=0,
+    commit_uncertain=0,
+    read_unavailable=0,
+    answer_lost=0,
+    skew=0,
+    drift_ppm=0,
+    worker_lost=0,
+    worker_hangs=0,
+    run_for=20,
+)
+"""Nothing goes wrong. Scenarios take this and add the one trouble they are about."""
+
+
 def draw_faults(rng: Random) -> Faults:
     """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed."""
 
@@ -91,21 +117,12 @@ def draw_faults(rng: Random) -> Faults:
 def healed(faults: Faults) -> Faults:
     """The same world with nothing breaking any more. Clocks stay as they are, and so does the distance."""
     return replace(
-        faults,
-        delay_tail=0,
-        loss=0,
-        duplication=0,
-        reordering=0,
-        partition_every=0,
-        crash_every=0,
-        crash_in_commit=0,
-        crash_after_commit=0,
-        commit_unavailable=0,
-        commit_uncertain=0,
-        read_unavailable=0,
-        answer_lost=0,
-        worker_lost=0,
-        worker_hangs=0,
+        CALM,
+        delay_min=faults.delay_min,
+        delay_spread=faults.delay_spread,
+        skew=faults.skew,
+        drift_ppm=faults.drift_ppm,
+        run_for=faults.run_for,
     )
 
 

@@ -148,7 +148,8 @@ class World:
         for node in self.nodes:
             node.start()
         self.network.attach(self.nodes)
-        self.callers.start()
+        # Sometimes everybody is connected before there is a federation.
+        self.timeline.plan(self.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
         self._plan_partition()
         self._plan_crash()
         for second in range(1, self.plan.seconds + 1):
