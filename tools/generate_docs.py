@@ -7,12 +7,19 @@ Run from anywhere: python tools/generate_docs.py [--check]
 
 import importlib
 import inspect
+import json
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import icn
+from icn import __version__
+from icn.adapters.metrics import reference_page as metrics_page
+from icn.cli.reference import reference as cli_reference
+from icn.config.reference import reference as config_reference
+from icn.http.app import OPERATIONS
+from icn.http.openapi import document
 from icn.kernel.errors import Fault, Refusal
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -83,7 +90,18 @@ def errors_page() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/errors.md": errors_page}
+def openapi_document() -> str:
+    """openapi.json: the API as served, to be looked at in review."""
+    return json.dumps(document(OPERATIONS, __version__), indent=1, ensure_ascii=False) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/errors.md": errors_page,
+    "docs/config.md": config_reference,
+    "docs/cli.md": cli_reference,
+    "docs/metrics.md": metrics_page,
+    "openapi.json": openapi_document,
+}
 """Path to the function that makes its text. A new reference is a line here."""
 
 

@@ -97,7 +97,7 @@ def test_a_job_runs_elsewhere_and_all_agree_on_who_paid(three: list[NodeProcess]
     wait_until("the settlement everywhere", lambda: quiet(three))
     after = balances(home, three)
     earner = [node.did for node in three].index(done["executor"])
-    changes = [now - then for now, then in zip(after, before, strict=True)]
+    changes = [late - early for late, early in zip(after, before, strict=True)]
     assert changes[0] == -done["paid"]
     assert changes[earner] == done["paid"]
     assert sum(changes) == 0

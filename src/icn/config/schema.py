@@ -155,7 +155,7 @@ class RuntimeSettings(Section):
     ] = False
     log_level: Annotated[LogLevel, Setting("The least important messages that are logged.")] = "info"
     standby: Annotated[
-        bool, Setting("Start as a standby: replicate and answer reads, author nothing until told to take over.")
+        bool, Setting("Wait while another process holds the store, not ready, and take over when it lets go.")
     ] = False
     data_dir: Annotated[Path, _from_text(_path), Setting("Where files go whose own path is not configured.")] = Path(
         "./icn_data"

@@ -132,7 +132,7 @@ GENESES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("what", GENESES)
 def test_a_genesis_is_within_bounds_for_its_founder_and_for_everybody(what: str) -> None:
-    event = replace(FederationFounded("demo", (A,), builders.policy()), **GENESES[what])  # type: ignore[arg-type]
+    event = replace(FederationFounded("demo", (A,), builders.policy()), **GENESES[what])  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(Invalid):
         decide(FederationState(), FoundFederation(event.name, event.founders, event.policy), first(1))
     with pytest.raises(EventRefused, match="genesis"):
