@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable
 
+from icn.adapters.wasm.outcomes import without_guest
 from icn.adapters.wasm.ports import Executor
 from icn.adapters.wasm.refusals import AlreadyExecuting, SandboxClosed, SandboxFull
-from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.kernel.ids import JobId
 
 WAITING_MAX = 4096
@@ -43,6 +44,11 @@ class Executions:
     def stop(self, job: JobId, attempt: int) -> None:
         """Stop an execution; one that still waits ends where it stands."""
         self._executor.cancel(job, attempt)
+        for request, module in list(self._waiting):
+            if (request.job, request.attempt) == (job, attempt):
+                self._waiting.remove((request, module))
+                detail = "cancelled before it ran"
+                self._ended(request, without_guest(ExitKind.CANCELLED, self._executor.profile, detail))
 
     def end(self) -> None:
         """The node stops: what is cut off now is nobody's failure. The engine has it run again after the next start."""
