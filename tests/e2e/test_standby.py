@@ -24,7 +24,7 @@ def on_store_of(nodes: Nodes, name: str, first: NodeProcess, *flags: str) -> Nod
 def stand_by(nodes: Nodes, name: str, first: NodeProcess) -> NodeProcess:
     node = on_store_of(nodes, name, first, "--standby")
     node.launch()
-    wait_until(f"{name} to stand by", lambda: any('"standing by"' in line for line in node.log))
+    wait_until(f"{name} to stand by", lambda: any('"standing by"' in line for line in list(node.log)))
     return node
 
 

@@ -1,4 +1,4 @@
-"""The commands of the guide and the issue, as they are typed; what a node is after SIGKILL and after SIGTERM."""
+"""The commands of the guide as they are typed; what a node is after SIGKILL and after SIGTERM."""
 
 import json
 import signal
@@ -57,14 +57,14 @@ def test_test_mode_and_info_as_the_guide_types_them(nodes: Nodes, tmp_path: Path
 
 
 def test_a_sqlite_node_is_the_same_after_sigkill(nodes: Nodes, tmp_path: Path) -> None:
-    http, p2p, metrics = free_ports(3)
+    (http,) = free_ports(1)
     command = (
         *("--storage-backend", "sqlite", "--storage-path", "./icn_data/dag.sqlite"),
         *("--http-listen-addr", f"127.0.0.1:{http}", "--api-key", KEY),
     )
     elsewhere = {  # the other listeners have defaults, which tests must not take
-        "ICN_NETWORK_P2P_LISTEN_ADDR": f"/ip4/127.0.0.1/tcp/{p2p}",
-        "ICN_MONITORING_METRICS_BIND_ADDR": f"127.0.0.1:{metrics}",
+        "ICN_NETWORK_P2P_LISTEN_ADDR": "/ip4/127.0.0.1/tcp/0",
+        "ICN_MONITORING_METRICS_BIND_ADDR": "127.0.0.1:0",
         "ICN_MESH_BID_WINDOW_MS": "100",
     }
     node = nodes.adopt(ExactNode(tmp_path, *command, api_key=KEY, env=elsewhere))
@@ -169,3 +169,14 @@ def _is_refused(node: ExactNode) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.parametrize("moment", ["listening", "author", "ready"])
+def test_sigterm_while_it_starts(nodes: Nodes, moment: str) -> None:
+    node = nodes.make(moment)
+    node.launch()
+    wait_until(moment, lambda: any(f'"event": "{moment}"' in line for line in list(node.log)))
+    code, seconds = node.stop()
+    assert (code, seconds < 5) == (0, True), node.last_words()
+    node.start()
+    assert node.ask("GET", "/dag/verify?deep=true")["ok"]
