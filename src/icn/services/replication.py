@@ -469,10 +469,7 @@ class ReplicationService:
     @staticmethod
     def _has_news(work: UnitOfWork, own: Clock) -> bool:
         """Whether something other than acknowledgements lies beyond our newest block."""
-        return any(
-            not head.is_acknowledgement and own.get(author, 0) <= head.sequence
-            for author, head in work.state.feeds.heads.items()
-        )
+        return any(own.get(author, 0) < head.news_count for author, head in work.state.feeds.heads.items())
 
 
 def _parts(fresh: list[Block]) -> list[list[Block]]:

@@ -27,7 +27,7 @@ class HeadRow:
     sequence: int
     time: Instant
     clock: tuple[ClockEntry, ...]
-    is_acknowledgement: bool
+    news_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def save(state: State, batch: Batch) -> None:
 def save_head(state: State, batch: Batch, author: Did) -> None:
     """Add the row of a feed that grew."""
     head = state.feeds.heads[author]
-    row = HeadRow(author, head.cid, head.sequence, head.time, clock_entries(head.clock), head.is_acknowledgement)
+    row = HeadRow(author, head.cid, head.sequence, head.time, clock_entries(head.clock), head.news_count)
     HEADS.put(batch, author.public_key, row)
 
 
@@ -188,7 +188,7 @@ def load(reader: Reader) -> State:
         state.mesh.executions[execution.executor, execution.job, execution.attempt] = execution
     state.mesh.standings = {(row.home, row.executor): row.standing for _, row in STANDINGS.rows(reader)}
     heads = {
-        row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.is_acknowledgement)
+        row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.news_count)
         for _, row in HEADS.rows(reader)
     }
     state.feeds = Feeds(heads, frontier_of(heads), position.block_count if position else 0)

@@ -32,7 +32,8 @@ class Head:
     sequence: int
     time: Instant
     clock: Clock
-    is_acknowledgement: bool
+    news_count: int
+    """How many blocks the feed has up to its newest one with records: what lies beyond only acknowledges."""
 
 
 @dataclass(slots=True)
@@ -80,7 +81,11 @@ class Feeds:
         for parent in header.parents:
             self.frontier.pop(parent, None)
         self.frontier[block.cid] = header.author
-        self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, block.is_acknowledgement)
+        news_count = header.sequence + 1
+        if block.is_acknowledgement:
+            known = self.heads.get(header.author)
+            news_count = 0 if known is None else known.news_count
+        self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, news_count)
         self.block_count += 1
 
 

@@ -85,7 +85,7 @@ def root(reader: Reader) -> RootView:
     """The DAG root and every feed's head."""
     head_rows = [row for _, row in rows.HEADS.rows(reader)]
     heads = {
-        row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.is_acknowledgement)
+        row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.news_count)
         for row in head_rows
     }
     feeds = Feeds(heads, rows.frontier_of(heads), rows.load_position(reader).block_count)

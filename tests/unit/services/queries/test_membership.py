@@ -63,7 +63,7 @@ def test_confirmed_is_what_a_quorum_has_built_on() -> None:
     for number, (did, count) in enumerate(seen.items()):
         rows.MEMBERS.put(batch, did.public_key, Member(did, ADMITTED if did != guest else (), joined=True))
         clock = (ClockEntry(author, count),)
-        head = rows.HeadRow(did, Cid.of(bytes([number]), DAG_CBOR), 0, Instant(0), clock, is_acknowledgement=False)
+        head = rows.HeadRow(did, Cid.of(bytes([number]), DAG_CBOR), 0, Instant(0), clock, news_count=1)
         rows.HEADS.put(batch, did.public_key, head)
     node.store.commit(batch, node.store.claim())
     assert confirmations(node.store).count(author) == 3
