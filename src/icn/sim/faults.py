@@ -91,10 +91,10 @@ def draw_faults(rng: Random) -> Faults:
 
     return Faults(
         delay_min=rng.choice((0, 1, 5, 20)),
-        delay_spread=rng.choice((1, 10, 50, 150)),
+        delay_spread=rng.choice((1, 10, 50, 150, 300)),
         delay_tail=sometimes(0, 500, 2_000),
         loss=sometimes(0, 0, 5, 30, 100),
-        duplication=sometimes(0, 0, 0, 100, 500),
+        duplication=sometimes(0, 0, 0, 100, 500, 5_000),
         reordering=sometimes(0, 0, 0, 100, 500),
         partition_every=sometimes(0, 0, 4_000, 10_000),
         partition_for=rng.choice((300, 2_000, 6_000)),
