@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import assert_never
 
+from icn.assemble import open_engine
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.kernel.errors import InvariantBroken
 from icn.kernel.ids import Did
@@ -94,7 +95,7 @@ class Node:
             return
         self._clock = self._set_clock()
         try:
-            self.engine = Engine.open(
+            self.engine = open_engine(
                 store=DiskStore(self.disk),
                 clock=self._clock,
                 entropy=self._entropy,
