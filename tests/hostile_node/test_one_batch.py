@@ -21,6 +21,7 @@ from icn.protocol.codec import encode_message
 from icn.protocol.messages import (
     Announce,
     AssignmentSent,
+    BidOffered,
     Blocks,
     Chunk,
     ExecutionCancelled,
@@ -33,7 +34,7 @@ from icn.protocol.messages import (
 )
 from icn.services.commands import PutContent
 from icn.services.effects import Effect, RunJob, Send
-from icn.services.inputs import PeerUp, Received
+from icn.services.inputs import PeerDown, PeerUp, Received
 from icn.stores import keyspace
 from support import builders
 from support.world import FaultyStore, World, federation, terms
@@ -237,6 +238,16 @@ def test_a_receipt_that_comes_again_waits_once_for_its_output() -> None:
     world.handle("a", *[Received(world["b"].did, sent)] * ENOUGH)
     (fetching,) = world["a"].engine.content._fetches.values()
     assert len(fetching.waiters) == 1
+
+
+def test_a_home_that_leaves_takes_its_offers_along(world: World) -> None:
+    b, spec = world["b"], world.spec()
+    for number in range(10):
+        world.handle("a", Received(b.did, JobAnnounced(builders.job_id(b.did, str(number)), 1, 60_000, spec)))
+    world.handle("a", PeerDown(b.did))
+    hello(world, b.did)
+    outcome = world.handle("a", Received(b.did, JobAnnounced(builders.job_id(b.did, "new"), 1, 60_000, spec)))
+    assert [e for e in outcome.effects if isinstance(e, Send) and isinstance(e.message, BidOffered)]
 
 
 def test_who_cannot_be_given_a_job_does_not_keep_others_waiting_for_its_bid() -> None:

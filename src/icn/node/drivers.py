@@ -19,7 +19,7 @@ from icn.kernel.ids import Did, PeerId
 from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
-from icn.protocol.messages import protocol_of
+from icn.protocol.messages import Message, protocol_of
 from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
 from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
@@ -84,6 +84,8 @@ class Drivers:
         self._loop = loop
         self._executions = executions(self)
         self._callers: dict[int, asyncio.Future[Answer]] = {}
+        self._up: dict[PeerId, None] = {}
+        """Connected peers, without those being let go."""
         self._next_token = 1
         self._followers: dict[int, asyncio.Queue[Committed | None]] = {}
         self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
@@ -127,16 +129,20 @@ class Drivers:
 
     def peer_up(self, peer: PeerId, address: str) -> None:
         """See `NetworkListener`."""
+        self._up[peer] = None
         self._offer_from(peer, PeerUp(peer.did))
 
     def peer_down(self, peer: PeerId, reason: str) -> None:
         """See `NetworkListener`."""
+        self._up.pop(peer, None)
         if not self._writer.offer(PeerDown(peer.did)):
             # The engine must hear of it; the queue is full only for a moment.
             self._loop.call_later(0.05, self.peer_down, peer, reason)
 
     def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         """See `NetworkListener`."""
+        if peer not in self._up:
+            return  # it is being let go; what it still says is not worth reading
         try:
             received = Received(peer.did, decode_message(protocol, payload))
         except PeerViolation as violation:
@@ -184,10 +190,7 @@ class Drivers:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Send(peer, message):
-                if self._network is not None:
-                    to = PeerId.of(peer)
-                    if not self._network.send(to, protocol_of(message), encode_message(message)):
-                        self._drop(to, "what waits for it exceeds its bound")
+                self._send(PeerId.of(peer), message)
             case Disconnect(peer, reason):
                 self._drop(PeerId.of(peer), reason)
             case RunJob(request, module):
@@ -223,8 +226,15 @@ class Drivers:
         if not self._writer.offer(input_):
             self._drop(peer, "this node has more to do than it can take")
 
+    def _send(self, to: PeerId, message: Message) -> None:
+        if self._network is None or to not in self._up:
+            return
+        if not self._network.send(to, protocol_of(message), encode_message(message)):
+            self._drop(to, "what waits for it exceeds its bound")
+
     def _drop(self, peer: PeerId, reason: str) -> None:
-        if self._network is not None:
+        if self._network is not None and peer in self._up:  # once, however much was still to be said to it
+            del self._up[peer]
             log.warning("peer dropped", peer=str(peer), reason=reason)
             self._observer.observe_dropped_peer()
             self._network.disconnect(peer, reason)

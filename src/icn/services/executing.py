@@ -59,7 +59,8 @@ class ExecutorService:
     terms: NodeTerms
     peers: Peers
     content: ContentService
-    _reserved: dict[BidKey, Instant] = field(default_factory=dict)
+    _reserved: dict[BidKey, tuple[Instant, Did]] = field(default_factory=dict)
+    """Until when, and for which home."""
     _waiting: dict[BidKey, tuple[Did, JobAnnounced]] = field(default_factory=dict)
     _started: dict[ExecutionKey, None] = field(default_factory=dict)
 
@@ -143,13 +144,15 @@ class ExecutorService:
         self._offer_to_waiting(work)
 
     def peer_gone(self, peer: Did) -> None:
-        """Its announcements will be made again when it is back."""
+        """Its announcements will be made again when it is back; until then it can give us nothing to do."""
+        for key in [key for key, (_, home) in self._reserved.items() if home == peer]:
+            del self._reserved[key]
         for key in [key for key, (home, _) in self._waiting.items() if home == peer]:
             del self._waiting[key]
 
     def tick(self, work: UnitOfWork) -> None:
         """Offers that were not taken up free their place; what could not be fetched in time is answered."""
-        for key in [k for k, until in self._reserved.items() if work.wall >= until or _was_given_away(work, *k)]:
+        for key in [k for k, (until, _) in self._reserved.items() if work.wall >= until or _was_given_away(work, *k)]:
             del self._reserved[key]
         for execution in self._own(work):
             late = work.wall >= execution.deadline
@@ -159,7 +162,7 @@ class ExecutorService:
 
     def wake_at(self, own: list[Execution]) -> Instant | None:
         """When `tick` has something to do."""
-        moments = list(self._reserved.values())
+        moments = [until for until, _ in self._reserved.values()]
         moments += [e.deadline for e in own if (e.executor, e.job, e.attempt) not in self._started]
         return min(moments, default=None)
 
@@ -179,7 +182,7 @@ class ExecutorService:
     def _offer(self, work: UnitOfWork, peer: Did, message: JobAnnounced) -> None:
         window = Duration(min(max(0, message.window_ms), RESERVED_WINDOW_MAX))
         key = (message.job, message.attempt)
-        self._reserved[key] = later(work.wall, Duration(window + RESERVATION_GRACE))
+        self._reserved[key] = later(work.wall, Duration(window + RESERVATION_GRACE)), peer
         bid = Bid(
             job=message.job,
             attempt=message.attempt,
