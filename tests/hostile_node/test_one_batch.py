@@ -240,6 +240,26 @@ def test_a_receipt_that_comes_again_waits_once_for_its_output() -> None:
     assert len(fetching.waiters) == 1
 
 
+def test_blocks_there_is_no_room_for_are_neither_verified_nor_read(world: World) -> None:
+    stranger = builders.did(STRANGER)
+    hello(world, stranger)
+    genesis = world["a"].engine.state.federation.federation
+    assert genesis is not None
+
+    def lonely(number: int) -> bytes:
+        missing = builders.cid(str(number))
+        return builders.block(
+            STRANGER, federation=genesis.id, sequence=number, previous=missing, time=world.clock.time
+        ).data
+
+    forged = lonely(5000)[:-64] + bytes(64)
+    for start in range(1, limits.QUARANTINE_PER_PEER_MAX + 1, 512):
+        waiting = tuple(lonely(number) for number in range(start, start + 512))
+        world.handle("a", Received(stranger, Announce(waiting)))
+    world.handle("a", Received(stranger, Announce((forged, b"no block"))))
+    assert world["a"].engine.peers.is_here(stranger), "it would have gone, had anybody looked"
+
+
 def test_a_home_that_leaves_takes_its_offers_along(world: World) -> None:
     b, spec = world["b"], world.spec()
     for number in range(10):

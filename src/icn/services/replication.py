@@ -357,6 +357,8 @@ class ReplicationService:
                 block = parse_block(data)
             except Invalid as error:
                 raise PeerViolation(f"malformed block: {error}") from error
+            if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._first_missing(work, block) is not None:
+                break  # no room for it, nor for what follows and builds on it: not worth reading, let alone verifying
             self._note_sender_has(view, block)
             self._accept(work, view, block)
         return work.state.feeds.block_count > before
