@@ -716,7 +716,7 @@ CHUNKS: dict[str, Callable[[Cid, int], Chunk]] = {
     "other bytes": lambda cid, _: Chunk(cid, 0, 5, b"wrong"),
     "nothing": lambda cid, offset: Chunk(cid, offset, 100, b""),
     "byte by byte": lambda cid, offset: Chunk(cid, offset, 8 * MIB, b"x"),
-    "more than it said": lambda cid, offset: Chunk(cid, offset, 2, b"xxx"),
+    "more than it said": lambda cid, offset: Chunk(cid, offset, 2, b"abc"),
     "more than there may be": lambda cid, offset: Chunk(cid, offset, 8 * MIB + 1, bytes(MIB)),
     "less than nothing": lambda cid, offset: Chunk(cid, offset, -1, b"x"),
     "for ever": lambda cid, offset: Chunk(cid, offset, offset + 2 * MIB, bytes(MIB)),
