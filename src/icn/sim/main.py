@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cpu += seconds
         if run.finding is not None and sum(one.finding is not None for one in runs) <= FINDINGS_SHOWN_MAX:
             print_finding(run)
+            sys.stdout.flush()  # it may be long until the next
     print_summary(runs, cpu)
     return EXIT_FINDING if any(run.finding is not None for run in runs) else 0
 

@@ -38,7 +38,7 @@ from icn.sim.node import Node
 from icn.sim.timeline import MS, SECOND, Timeline
 
 PATIENCE_MS = 1_500
-MEMBERS_PER_NODE = 2
+MEMBERS_PER_NODE = 1
 DEADLINE_SECONDS = (4, 20)
 
 

@@ -115,7 +115,7 @@ class World:
             Town(self.nodes, founders, policy),
             self.model,
             Random(f"{plan.seed}/callers"),
-            pause_ms=rng.choice((400, 1_500, 3_000, 5_000)),
+            pause_ms=rng.choice((500, 2_000, 5_000)),
             answer_lost=self.faults.answer_lost,
         )
 
