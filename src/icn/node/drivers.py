@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol, assert_never
+from typing import ClassVar, Protocol, assert_never
 
 import structlog
 
@@ -30,6 +30,17 @@ log = structlog.get_logger("icn.node")
 FOLLOWERS_MAX = 64
 FOLLOWED_EVENTS_MAX = 1000
 """Events that may wait for one slow follower; then it is cut off and comes back with its cursor."""
+
+
+ANSWER_SECS_MAX = 60.0
+"""The longest a caller waits. Only fetching takes that long; a failed commit may lose who waits for it."""
+
+
+class AnswerOverdue(Fault):
+    """The engine has not answered; what was asked may still be done. The same request key finds out."""
+
+    code: ClassVar[str] = "node.answer_overdue"
+    retryable: ClassVar[bool] = True
 
 
 class Overloaded(Refusal):
@@ -99,7 +110,7 @@ class Drivers:
 
         Raises:
             Overloaded: the queue is full.
-            Fault: the commit failed; nothing happened.
+            Fault: the commit failed, and nothing happened; or `AnswerOverdue`.
         """
         token, self._next_token = self._next_token, self._next_token + 1
         future: asyncio.Future[Answer] = self._loop.create_future()
@@ -107,7 +118,10 @@ class Drivers:
         try:
             if not self._writer.offer(Request(token, command, principal, key, digest, correlation)):
                 raise Overloaded
-            return await future
+            async with asyncio.timeout(ANSWER_SECS_MAX):
+                return await future
+        except TimeoutError as error:
+            raise AnswerOverdue(f"no answer within {ANSWER_SECS_MAX:.0f} s") from error
         finally:
             # A caller that went away does not undo what it asked for; its answer is kept under its request key.
             self._callers.pop(token, None)
@@ -165,6 +179,9 @@ class Drivers:
             case BatchFailed(tokens, fault):
                 self.commit_fault = str(fault)
                 self._fail(tokens, fault)
+                # What peers said in that batch is lost, greetings among it: every conversation begins anew.
+                for peer in list(self._up):
+                    self._drop(peer, "a commit failed here")
             case BatchDone(outcome, view, inputs, seconds):
                 self.view = view
                 self.commit_fault = None
