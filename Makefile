@@ -12,7 +12,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # Simulation: make sim SEEDS=300 NODES=5, or repeat one finding with make sim SEED=42.
 SEEDS ?= 200
 NODES ?= 5
-SIM_LONG_SEEDS ?= 5000
+SIM_LONG_SEEDS ?= 600
+# Processes that simulate side by side.
+SIM_JOBS ?= 2
 # What pytest is given besides: make test ARGS="-k ledger -x"
 ARGS ?=
 
@@ -80,10 +82,10 @@ format: $(VENV)/.dev-ready
 	$(BIN)/ruff check --fix
 
 sim: $(VENV)/.runtime-ready
-	$(BIN)/icn-sim --nodes $(NODES) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 sim-long: $(VENV)/.runtime-ready
-	$(BIN)/icn-sim --nodes $(NODES) --seeds $(SIM_LONG_SEEDS)
+	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) --seeds $(SIM_LONG_SEEDS)
 
 crash-long: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -m long tests/crash $(ARGS)
