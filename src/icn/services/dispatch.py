@@ -15,7 +15,7 @@ from icn.domain.ledger.events import Transferred, TransferSent
 from icn.domain.ledger.rules import account_at, available
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.records import Envelope
-from icn.kernel.errors import Kind, Refusal
+from icn.kernel.errors import InvariantBroken, Kind, Refusal
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services.answers import Answer, Done, refused
@@ -99,7 +99,7 @@ class Dispatch:
                 self.home.cancel(work, job, envelope)
                 return {"job_id": str(job), "status": "cancelled"}
             case FetchContent():
-                return {}
+                raise InvariantBroken("a fetch is answered when it has ended")
             case _:
                 assert_never(command)
 

@@ -40,7 +40,7 @@ from icn.domain.mesh.papers import open_bid, open_receipt, seal_assignment
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
 from icn.kernel import limits
-from icn.kernel.errors import Invalid, PeerViolation, require
+from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import (
@@ -102,9 +102,8 @@ class HomeService:
     def submit(self, work: UnitOfWork, spec: JobSpec, input_bytes: bytes, nonce: bytes, envelope: Envelope) -> JobId:
         """Open a job paid by the envelope's principal. Raises a `Refusal`."""
         payer = envelope.principal
-        require(payer is not None, "a job is submitted by somebody")
         if payer is None:
-            return JobId.of(work.did, nonce)
+            raise InvariantBroken("a job is submitted by somebody")
         if input_bytes and spec.input_cid is not None:
             raise Invalid("input", "either inline or by CID")
         if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
