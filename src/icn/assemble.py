@@ -11,6 +11,7 @@ from icn.adapters.entropy import SystemEntropy
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
+from icn.adapters.storage.opening import StorageSettings
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.profile import profile
@@ -97,6 +98,12 @@ def founding(settings: Settings, signer: Signer) -> Found:
     )
     founders = tuple(sorted(dict.fromkeys((signer.did, *federation.founders))))
     return Found(federation.name, founders, policy)
+
+
+def storage(settings: Settings) -> StorageSettings:
+    """Where the node keeps its data, as the adapters understand it."""
+    chosen = settings.storage
+    return StorageSettings(chosen.backend, path=None if chosen.backend == "memory" else chosen.path)
 
 
 def open_engine(*, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms) -> Engine:

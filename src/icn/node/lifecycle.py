@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 import uvloop
@@ -134,12 +133,12 @@ class _Node:
 
     def _make_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
         settings, signer = self._settings, self._signer
-        path: Path | None = settings.storage.path
+        storage = assemble.storage(settings)
 
         def store_of(stopping: threading.Event) -> KeyValueStore | None:
             if settings.runtime.standby:
-                return open_store(settings.storage.backend, path, wait=stopping)
-            return open_store(settings.storage.backend, path)
+                return open_store(storage, wait=stopping)
+            return open_store(storage)
 
         def engine_over(store: KeyValueStore) -> Engine:
             return assemble.open_engine(

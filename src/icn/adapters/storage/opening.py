@@ -1,20 +1,19 @@
-"""From the name of a backend and a place to an open store, now or when its holder has let go of it.
+"""From the storage settings to an open store, now or when its holder has let go of it.
 
-Each backend is one case in `open_store`; there is no registry.
+Each backend is one case in `_open`; there is no registry. An engine's library is imported when its store is opened:
+nobody waits for, or has to install, an engine that is not asked for.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
-from icn.adapters.storage.memory import MemoryStore
-from icn.adapters.storage.sqlite import SqliteStore
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import KeyValueStore, StoreInUse
 
 BACKENDS = ("memory", "sqlite")
-LOCK_POLL_SECS = 0.25
+STANDBY_POLL_SECS = 0.25
 """How often a standby looks whether the store is free."""
 
 
@@ -24,38 +23,53 @@ class StorageSettings:
 
     backend: str
     """One of `BACKENDS`."""
-    path: Path | None
-    """The store's file; `memory` has none and ignores it."""
+    path: Path | None = None
+    """The store's file or directory; `memory` and `postgresql` have none and ignore it."""
+    url: str | None = field(default=None, repr=False)
+    """How `postgresql` is reached: a connection string. May contain a password."""
+    connections_max: int = 20
+    """Most connections that this process keeps to a database server."""
+    connection_timeout_ms: int = 10_000
+    """Until an attempt to connect to a database server is given up."""
 
 
 @overload
-def open_store(backend: str, path: Path | None) -> KeyValueStore: ...
+def open_store(settings: StorageSettings) -> KeyValueStore: ...
 @overload
-def open_store(backend: str, path: Path | None, *, wait: threading.Event) -> KeyValueStore | None: ...
-def open_store(backend: str, path: Path | None, *, wait: threading.Event | None = None) -> KeyValueStore | None:
+def open_store(settings: StorageSettings, *, wait: threading.Event) -> KeyValueStore | None: ...
+def open_store(settings: StorageSettings, *, wait: threading.Event | None = None) -> KeyValueStore | None:
     """The open store.
 
     Without `wait`, raises `StoreInUse` at once when another process holds it. With `wait`, blocks until the holder lets
     go of it, or until the event is set: then there is no store and the answer is None. Raises `ConfigError` for a
-    backend that does not exist or lacks its path, and the faults of the backend.
+    backend that does not exist or lacks its place, and the faults of the backend.
     """
     while wait is None or not wait.is_set():
         try:
-            return _open(backend, path)
+            return _open(settings)
         except StoreInUse:
             if wait is None:
                 raise
-            wait.wait(LOCK_POLL_SECS)
+            wait.wait(STANDBY_POLL_SECS)
     return None
 
 
-def _open(backend: str, path: Path | None) -> KeyValueStore:
-    match backend:
+def _open(settings: StorageSettings) -> KeyValueStore:
+    match settings.backend:
         case "memory":
+            from icn.adapters.storage.memory import MemoryStore
+
             return MemoryStore()
         case "sqlite":
-            if path is None:
-                raise ConfigError("[storage] backend = sqlite needs a path: set [storage] path or --storage-path")
-            return SqliteStore.open(path)
+            from icn.adapters.storage.sqlite import SqliteStore
+
+            return SqliteStore.open(_path(settings))
         case _:
-            raise ConfigError(f"[storage] backend = {backend!r} does not exist; there are: {', '.join(BACKENDS)}")
+            names = ", ".join(BACKENDS)
+            raise ConfigError(f"[storage] backend = {settings.backend!r} does not exist; there are: {names}")
+
+
+def _path(settings: StorageSettings) -> Path:
+    if settings.path is None:
+        raise ConfigError(f"[storage] backend = {settings.backend} needs a path: set [storage] path or --storage-path")
+    return settings.path

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icn.adapters.storage.memory import MemoryStore
-from icn.adapters.storage.opening import BACKENDS, open_store
+from icn.adapters.storage.opening import BACKENDS, StorageSettings, open_store
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import StoreCorrupt, StoreInUse
 from support.stores import child_environment, fill
@@ -16,33 +16,33 @@ from support.stores import child_environment, fill
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_name_opens_the_backend_that_says_it_is_the_one(backend, tmp_path):
-    store = open_store(backend, tmp_path / "store")
+    store = open_store(StorageSettings(backend, tmp_path / "store"))
     assert store.properties.name == backend
     store.close()
 
 
 def test_an_unknown_name_is_answered_with_the_valid_ones():
     with pytest.raises(ConfigError, match=r"'sqlit' does not exist; there are: memory, sqlite"):
-        open_store("sqlit", Path("x"))
+        open_store(StorageSettings("sqlit", Path("x")))
 
 
 def test_a_backend_that_needs_a_path_says_so_and_memory_needs_none():
     with pytest.raises(ConfigError, match="needs a path"):
-        open_store("sqlite", None)
-    assert isinstance(open_store("memory", None), MemoryStore)
+        open_store(StorageSettings("sqlite", None))
+    assert isinstance(open_store(StorageSettings("memory", None)), MemoryStore)
 
 
 def test_without_waiting_a_store_in_use_is_refused_at_once(tmp_path):
-    holder = open_store("sqlite", tmp_path / "store")
+    holder = open_store(StorageSettings("sqlite", tmp_path / "store"))
     with pytest.raises(StoreInUse):
-        open_store("sqlite", tmp_path / "store")
+        open_store(StorageSettings("sqlite", tmp_path / "store"))
     holder.close()
 
 
 def test_a_standby_waits_until_the_holder_closes(tmp_path, monkeypatch):
     monkeypatch.setattr("icn.adapters.storage.opening.LOCK_POLL_SECS", 0.001)
     path = tmp_path / "store"
-    holder = open_store("sqlite", path)
+    holder = open_store(StorageSettings("sqlite", path))
     fill(holder, {b"k": b"v"})
     looked = threading.Event()
 
@@ -52,7 +52,7 @@ def test_a_standby_waits_until_the_holder_closes(tmp_path, monkeypatch):
             return super().wait(timeout)
 
     got = []
-    standby = threading.Thread(target=lambda: got.append(open_store("sqlite", path, wait=Watched())))
+    standby = threading.Thread(target=lambda: got.append(open_store(StorageSettings("sqlite", path), wait=Watched())))
     standby.start()
     assert looked.wait(10)
     assert not got
@@ -64,10 +64,12 @@ def test_a_standby_waits_until_the_holder_closes(tmp_path, monkeypatch):
 
 
 def test_a_standby_that_is_told_to_stop_returns_without_a_store(tmp_path):
-    holder = open_store("sqlite", tmp_path / "store")
+    holder = open_store(StorageSettings("sqlite", tmp_path / "store"))
     stop = threading.Event()
     got = []
-    standby = threading.Thread(target=lambda: got.append(open_store("sqlite", tmp_path / "store", wait=stop)))
+    standby = threading.Thread(
+        target=lambda: got.append(open_store(StorageSettings("sqlite", tmp_path / "store"), wait=stop))
+    )
     standby.start()
     stop.set()
     standby.join(timeout=10)
@@ -78,24 +80,24 @@ def test_a_standby_that_is_told_to_stop_returns_without_a_store(tmp_path):
 def test_a_standby_does_not_wait_for_what_time_will_not_mend(tmp_path):
     (tmp_path / "store").write_bytes(b"x" * 5000)
     with pytest.raises(StoreCorrupt):
-        open_store("sqlite", tmp_path / "store", wait=threading.Event())
+        open_store(StorageSettings("sqlite", tmp_path / "store"), wait=threading.Event())
 
 
 STAND_BY = """
 import sys, threading
 from pathlib import Path
-from icn.adapters.storage.opening import open_store
+from icn.adapters.storage.opening import StorageSettings, open_store
 from support.stores import fill
 print("waiting", flush=True)
-store = open_store("sqlite", Path(sys.argv[1]), wait=threading.Event())
+store = open_store(StorageSettings("sqlite", Path(sys.argv[1])), wait=threading.Event())
 print(store.get(b"k"), store.claim(), flush=True)
 """
 HOLD = """
 import sys
 from pathlib import Path
-from icn.adapters.storage.opening import open_store
+from icn.adapters.storage.opening import StorageSettings, open_store
 from support.stores import fill
-fill(open_store("sqlite", Path(sys.argv[1])), {b"k": b"v"})
+fill(open_store(StorageSettings("sqlite", Path(sys.argv[1]))), {b"k": b"v"})
 print("holding", flush=True)
 sys.stdin.read()
 """
