@@ -40,7 +40,7 @@ def test_without_waiting_a_store_in_use_is_refused_at_once(tmp_path):
 
 
 def test_a_standby_waits_until_the_holder_closes(tmp_path, monkeypatch):
-    monkeypatch.setattr("icn.adapters.storage.opening.LOCK_POLL_SECS", 0.001)
+    monkeypatch.setattr("icn.adapters.storage.opening.STANDBY_POLL_SECS", 0.001)
     path = tmp_path / "store"
     holder = open_store(StorageSettings("sqlite", path))
     fill(holder, {b"k": b"v"})
