@@ -50,9 +50,14 @@ def test_texts_that_are_no_cid_are_refused() -> None:
             Cid.parse(line)
 
 
-def test_cids_of_other_bases_and_codecs_are_refused_and_never_misread() -> None:
+def test_cids_of_other_bases_are_refused_and_never_misread() -> None:
     lines = vector_lines("codec/atproto-interop/syntax/cid_syntax_valid.txt")
     assert len(lines) > 5
-    for line in lines:  # valid elsewhere: codec dag-pb, or a base other than base32
-        with pytest.raises(Invalid):
-            Cid.parse(line)
+    read = []
+    for line in lines:  # valid elsewhere: in a base other than base32, or of another hash
+        try:
+            read.append((line, str(Cid.parse(line))))
+        except Invalid:
+            continue
+    assert read
+    assert all(written == line and line.startswith("bafybei") for line, written in read)  # dag-pb

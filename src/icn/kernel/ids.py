@@ -104,13 +104,18 @@ class PeerId:
 
 RAW = 0x55
 DAG_CBOR = 0x71
+DAG_PB = 0x70
+"""Files and folders of IPFS (UnixFS): content may have this codec, so that they can be imported and linked to."""
 CID_BYTES = 36
-_CODECS = (RAW, DAG_CBOR)
+CODECS = (RAW, DAG_CBOR, DAG_PB)
+_CID_V0_PREFIX = b"\x12\x20"
+"""sha2-256, 32 bytes: a CIDv0 is such a multihash and nothing else."""
+_CID_V0_BYTES = 34
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cid:
-    """A CIDv1 with sha2-256 and codec raw or dag-cbor: the names IPFS tools give the same bytes.
+    """A CIDv1 with sha2-256 and codec raw, dag-cbor or dag-pb: the names IPFS tools give the same bytes.
 
     Order is that of the binary form.
     """
@@ -124,10 +129,19 @@ class Cid:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Raises `Invalid` unless `data` is a CIDv1, raw or dag-cbor, sha2-256 of 32 bytes."""
-        if len(data) != CID_BYTES or data[0] != 1 or data[1] not in _CODECS or data[2:4] != b"\x12\x20":
-            raise Invalid("cid", "only CIDv1 with codec raw or dag-cbor and sha2-256 is accepted")
+        """Raises `Invalid` unless `data` is a CIDv1, of a codec in `CODECS`, sha2-256 of 32 bytes."""
+        if len(data) != CID_BYTES or data[0] != 1 or data[1] not in CODECS or data[2:4] != b"\x12\x20":
+            raise Invalid("cid", "only CIDv1 with codec raw, dag-cbor or dag-pb and sha2-256 is accepted")
         return cls(bytes(data))
+
+    @classmethod
+    def named_by(cls, link: "Cid | ForeignCid") -> "Cid | None":
+        """What a link names, if a block of ours can have that name: a CIDv0 is a dag-pb block, by an older spelling."""
+        if isinstance(link, Cid):
+            return link
+        if link.is_version_0:
+            return cls(bytes((1, DAG_PB)) + link.data)
+        return None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -138,7 +152,7 @@ class Cid:
 
     @property
     def codec(self) -> int:
-        """`RAW` or `DAG_CBOR`."""
+        """One of `CODECS`."""
         return self.data[1]
 
     @property
@@ -156,14 +170,17 @@ class Cid:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ForeignCid:
-    """A well-formed CID of another version, codec or hash: members' content may link to it; we never follow it."""
+    """A well-formed CID of another version, codec or hash: members' content may link to it.
+
+    Only a CIDv0 is ever followed, as what `Cid.named_by` says it names.
+    """
 
     data: bytes
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Raises `Invalid` unless `data` is a CIDv0, or a CIDv1 whose multihash has the length it says."""
-        if data[:2] == b"\x12\x20" and len(data) == 34:
+        if data[:2] == _CID_V0_PREFIX and len(data) == _CID_V0_BYTES:
             return cls(data)
         position, parts = 0, []
         for _ in range(4):  # version, codec, hash function, digest length
@@ -175,6 +192,14 @@ class ForeignCid:
         if parts[0] != 1 or len(data) - position != parts[3]:
             raise Invalid("cid", "not a CIDv1, or its digest has another length than it says")
         return cls(data)
+
+    @property
+    def is_version_0(self) -> bool:
+        """Whether this is a CIDv0: no CIDv1 begins with 0x12."""
+        return self.data[:2] == _CID_V0_PREFIX
+
+    def __str__(self) -> str:
+        return base58_encode(self.data) if self.is_version_0 else "b" + base32_encode(self.data)
 
 
 JOB_ID_BYTES = 20

@@ -17,6 +17,16 @@ RECORDS_PER_BLOCK_MAX = 4096
 CLOCK_AHEAD_MS_MAX = 15_000
 """A block dated further ahead than this waits in quarantine until its time comes; it is not refused."""
 
+# CAR files.
+CAR_HEADER_BYTES_MAX = 256 * KIB
+"""The header of a CAR: its roots, about 40 bytes each."""
+CAR_CID_BYTES_MAX = 512
+"""The name of one block in a CAR; identity CIDs carry their content in it."""
+CAR_SECTION_BYTES_MAX = CONTENT_BYTES_MAX + CAR_CID_BYTES_MAX
+"""One block of a CAR with its name."""
+CAR_PADDING_BYTES_MAX = 16 * MIB
+"""What may lie between the head of a CARv2 and its blocks."""
+
 # Group commit.
 BATCH_INPUTS_MAX = 1024
 """Inputs decided in one durable commit."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from icn.kernel import varint
 from icn.kernel.base_encodings import base32_encode, base58_encode
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, ForeignCid, JobId, PeerId
+from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid, Did, ForeignCid, JobId, PeerId
 
 KEYS = st.binary(min_size=32, max_size=32)
 ALICE = Did.from_public_key(bytes(range(32)))
@@ -99,7 +99,7 @@ GOOD = Cid.of(b"", DAG_CBOR).data
         GOOD[:-1],
         GOOD + b"\0",
         b"\0" + GOOD[1:],  # version 0
-        GOOD[:1] + b"\x70" + GOOD[2:],  # dag-pb
+        GOOD[:1] + b"\x72" + GOOD[2:],  # libp2p-key
         GOOD[:2] + b"\x13" + GOOD[3:],  # sha2-512
         GOOD[2:],  # CIDv0
         GOOD[:1] + b"\xf1\x00" + GOOD[2:],  # the codec spelt too long
@@ -126,6 +126,15 @@ def test_a_foreign_cid_is_kept_as_it_came() -> None:
         b"\x01" + varint.encode(0x129) + b"\x00\x00",  # dag-json, empty identity hash
     ):
         assert ForeignCid.from_bytes(data).data == data
+
+
+def test_a_cid_of_version_0_names_the_dag_pb_block_of_the_same_hash() -> None:
+    content = b"\x0a\x00"
+    version_0 = ForeignCid.from_bytes(b"\x12\x20" + hashlib.sha256(content).digest())
+    assert str(version_0).startswith("Qm")
+    assert Cid.named_by(version_0) == Cid.of(content, DAG_PB)
+    assert Cid.named_by(Cid.of(content, RAW)) == Cid.of(content, RAW)
+    assert Cid.named_by(ForeignCid.from_bytes(b"\x01\x55\x00\x00")) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x70\x12", b"\x02\x70\x12\x00", b"\x01\x70\x12\x02\x00"])
