@@ -23,7 +23,9 @@ from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.protocol.codec import encode_message
 from icn.protocol.messages import NUMBERS
 from icn.services import rows
-from icn.stores.blocks import BlockMeta, ContentMeta
+from icn.stores.blocks import BlockMeta
+from icn.stores.contents import ContentMeta, TimeMark
+from icn.stores.format_1 import ContentMetaOfFormat1
 from icn.stores.replies import StoredReply
 from support import builders
 
@@ -43,6 +45,8 @@ ROWS = (
     rows.HeadRow,
     BlockMeta,
     ContentMeta,
+    ContentMetaOfFormat1,
+    TimeMark,
     StoredReply,
 )
 

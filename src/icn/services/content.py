@@ -14,8 +14,7 @@ from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
 from icn.services.work import UnitOfWork
-from icn.stores import blocks, keyspace
-from icn.stores.blocks import ContentMeta
+from icn.stores import contents, keyspace
 
 SERVED_PER_BATCH_BYTES = 8 * limits.MIB
 """Whole chunks for this much in one batch; who asks for more gets short ones, and goes on asking from there."""
@@ -78,7 +77,9 @@ class ContentService:
         cid = Cid.of(data, codec)
         if not self.has(work, cid):
             expires = None if lifetime is None else later(work.wall, lifetime)
-            blocks.put_content(work.batch, cid, data, ContentMeta(len(data), work.wall, pinned, expires))
+            contents.put_content(
+                work.get, work.batch, cid, data, stored_at=work.wall, pinned=pinned, expires_at=expires
+            )
         return cid
 
     def fetch(self, work: UnitOfWork, cid: Cid, sources: list[Did], waiter: Waiter) -> None:
@@ -155,8 +156,9 @@ class ContentService:
             self._ask_next(work, chunk.cid)
             raise PeerViolation("content has the name it is sent under")
         if not self.has(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
-            meta = ContentMeta(len(data), work.wall, pinned=False, expires_at=None)
-            blocks.put_content(work.batch, chunk.cid, data, meta)
+            contents.put_content(
+                work.get, work.batch, chunk.cid, data, stored_at=work.wall, pinned=False, expires_at=None
+            )
         self._end(work, chunk.cid, found=True)
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:

@@ -21,7 +21,7 @@ from typing import assert_never
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
 from icn.kernel.ids import Did
-from icn.kernel.instant import Instant
+from icn.kernel.instant import Instant, later
 from icn.kernel.signing import Signer
 from icn.protocol.codec import decode_message
 from icn.protocol.messages import (
@@ -62,10 +62,11 @@ from icn.services.replication import RecordsRefused, ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
+from icn.stores import blocks, contents
 from icn.stores.kv import Fence, KeyValueStore
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
-from icn.stores.schema import check_or_claim
+from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
 
 
 class KeyReused(Refusal):
@@ -110,6 +111,8 @@ class Engine:
     _stale: bool = False
     """The live state is ahead of the store: a commit failed, or a block was refused half applied."""
     _resumed: bool = field(default=False)
+    _marked_at: Instant | None = None
+    """When the newest time mark was made."""
 
     @classmethod
     def open(
@@ -118,13 +121,17 @@ class Engine:
         """Become the author of the store and load its state.
 
         Raises:
-            StoreNewer, ForeignStore: the store is not for this program or this key.
+            StoreNewer, ForeignStore: the store is not for this program or this key. One of an earlier format is brought
+                to this one.
             InvariantBroken: its rows and its journal do not belong together.
         """
-        first = check_or_claim(store, signer.did)
+        store_id = entropy.bytes(STORE_ID_BYTES)
+        first = check_or_claim(store, signer.did, store_id)
         fence = store.claim()
         if first.operations:
             store.commit(first, fence)
+        for step in upgrades(store, store_id):
+            store.commit(step, fence)
         peers = Peers()
         content = ContentService(terms.replication.answer_patience)
         home = HomeService(terms, peers, content)
@@ -143,6 +150,7 @@ class Engine:
             home=home,
             executor=ExecutorService(terms, peers, content),
             dispatch=Dispatch(entropy, home, content, peers),
+            _marked_at=contents.last_time_mark(store),
         )
 
     @property
@@ -173,10 +181,21 @@ class Engine:
             self.replication.greet_all_again(work)
         replies = work.finish()
         if len(work.batch):
+            marked_at = self._mark_time(work)
             self.store.commit(work.batch, self.fence)
+            self._marked_at = marked_at
         self._stale, self._resumed = False, True
         effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
         return Outcome(replies, effects, self._wake_at())
+
+    def _mark_time(self, work: UnitOfWork) -> Instant | None:
+        """Note now and then which numbers are the next ones, so that "since that day" has an answer."""
+        if self._marked_at is not None and work.wall < later(self._marked_at, contents.TIME_MARK_EVERY):
+            return self._marked_at
+        # As they are before this batch: all of it came at this time.
+        mark = contents.TimeMark(blocks.last_arrival(self.store) + 1, contents.next_change(self.store.get))
+        contents.put_time_mark(work.batch, work.wall, mark)
+        return work.wall
 
     def _take_blocks(self, arriving: list[Received]) -> UnitOfWork:
         """Begin a unit of work with the blocks that came. Nothing else has been touched when one must be taken back."""

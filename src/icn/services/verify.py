@@ -25,7 +25,7 @@ from icn.kernel.ids import Cid, Did
 from icn.services import acceptance, rows
 from icn.services.ancestry import BlockAncestry
 from icn.services.state import State
-from icn.stores import blocks, keyspace
+from icn.stores import blocks, contents, keyspace
 from icn.stores.kv import Batch, Reader
 from icn.stores.schema import owner_of
 
@@ -74,6 +74,7 @@ def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
     run.check_journal()
     run.check_feeds()
     run.check_index()
+    run.check_changes()
     if deep:
         run.check_signatures()
         run.check_replay()
@@ -123,7 +124,7 @@ class _Run:
 
     def _content_length(self, cid: Cid) -> int | None:
         try:
-            meta = blocks.get_content_meta(self.reader, cid)
+            meta = contents.get_content_meta(self.reader, cid)
         except Invalid as error:
             self.note(f"content {cid}", f"how long it is kept cannot be read: {error}")
             return None
@@ -193,6 +194,24 @@ class _Run:
         total = sum(1 for _ in self.reader.scan(keyspace.EVENT_TYPE))
         if total != self.indexed_count:
             self.note("index of events", f"has {total} entries, the journal gives {self.indexed_count}")
+
+    def check_changes(self) -> None:
+        """Every content block stands once among the changes, under its newest one."""
+        due = 0
+        last = contents.next_change(self.reader.get) - 1
+        for number, cid in contents.changes(self.reader):
+            try:
+                meta = contents.get_content_meta(self.reader, cid)
+            except Invalid:
+                continue  # noted under its name
+            due += meta is not None and meta.changed == number
+            if meta is None or meta.changed != number:
+                self.note(f"change {number}", f"names content {cid}, which did not last change as this number")
+            elif not meta.arrival <= number <= last:
+                self.note(f"change {number}", f"is out of order: {cid} came as {meta.arrival}, numbers go to {last}")
+        listed = sum(1 for _ in self.reader.scan(keyspace.CONTENT_META))
+        if listed != due:
+            self.note("changes of content", f"tell of {due} blocks, {listed} are kept")
 
     # Deep
 

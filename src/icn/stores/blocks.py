@@ -1,6 +1,7 @@
-"""Blocks by name, feeds by author and sequence, the journal in order of arrival, content with its pins.
+"""Signed blocks by name, feeds by author and sequence, the journal in order of arrival.
 
-Reads go through any `Reader`; writes are added to the batch of the commit they belong to.
+Reads go through any `Reader`; writes are added to the batch of the commit they belong to. Content blocks, with their
+pins and lifetimes, are in `contents`; the bytes of both stand under their names (`get_bytes`).
 """
 
 import heapq
@@ -13,7 +14,6 @@ from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.errors import require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
-from icn.kernel.instant import Instant
 from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
 
@@ -33,16 +33,6 @@ class BlockMeta:
     arrival: int
     place: Place
     clock: tuple[ClockEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ContentMeta:
-    """How long a content block is kept."""
-
-    size: int
-    stored_at: Instant
-    pinned: bool
-    expires_at: Instant | None
 
 
 def clock_entries(clock: Clock) -> tuple[ClockEntry, ...]:
@@ -67,12 +57,6 @@ def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_name
         batch.put(keyspace.event_type(name) + keyspace.u64(arrival), b"")
 
 
-def put_content(batch: Batch, cid: Cid, data: bytes, meta: ContentMeta) -> None:
-    """Add a content block with its pin and time-to-live, in one transaction."""
-    batch.put(keyspace.block(cid), data)
-    batch.put(keyspace.content_meta(cid), encode_ordered(_CONTENT.to_map(meta)))
-
-
 def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
     """The bytes of a block of either kind."""
     return reader.get(keyspace.block(cid))
@@ -87,12 +71,6 @@ def get_meta(reader: Reader, cid: Cid) -> BlockMeta | None:
 def read_meta(data: bytes) -> BlockMeta:
     """The meta that stands under a key of `keyspace.block_meta`."""
     return _META.from_map(decode_own(data))
-
-
-def get_content_meta(reader: Reader, cid: Cid) -> ContentMeta | None:
-    """Pin and time-to-live of a content block, or None."""
-    data = reader.get(keyspace.content_meta(cid))
-    return None if data is None else _CONTENT.from_map(decode_own(data))
 
 
 def cid_at(reader: Reader, author: Did, sequence: int) -> Cid | None:
@@ -143,4 +121,3 @@ def missing_from(reader: Reader, have: Clock, authors: list[Did]) -> Iterator[Ci
 
 
 _META = shape_of(BlockMeta)
-_CONTENT = shape_of(ContentMeta)

@@ -8,6 +8,8 @@
 | `j` arrival | cid: the journal, in the order blocks came to this store |
 | `t` event name, 0, arrival | empty: which blocks of the journal hold such an event |
 | `c` cid | `ContentMeta` of a content block |
+| `n` change | cid: content blocks, in the order this store got or last changed them |
+| `w` wall clock | `TimeMark`: which arrival and change numbers were the next ones at that time |
 | `p` table, key | a row of a projection |
 | `o` public key, number | a message to that peer, until it is acknowledged |
 | `r` principal, 0, request key | a stored answer |
@@ -23,6 +25,8 @@ FEED = b"f"
 JOURNAL = b"j"
 EVENT_TYPE = b"t"
 CONTENT_META = b"c"
+CONTENT_CHANGE = b"n"
+TIME_MARK = b"w"
 PROJECTION = b"p"
 OUTBOX = b"o"
 REPLY = b"r"
@@ -67,6 +71,16 @@ def event_type(name: str) -> bytes:
 def content_meta(cid: Cid) -> bytes:
     """Where pin and time-to-live of a content block stand."""
     return CONTENT_META + cid.data
+
+
+def content_change(number: int) -> bytes:
+    """Where the CID of the content that last changed as number `number` stands."""
+    return CONTENT_CHANGE + u64(number)
+
+
+def time_mark(wall: int) -> bytes:
+    """Where the numbers of that millisecond stand."""
+    return TIME_MARK + u64(wall)
 
 
 def projection(table: str) -> bytes:

@@ -1,19 +1,25 @@
-"""The on-disk format and whose store this is.
+"""The on-disk format, whose store this is, and which store it is.
 
-Version 1 is the first. An upgrade will be one function per step here; a store of a newer format is refused, never
-guessed at.
+A store of an older format is brought up step by step (`upgrades`, one module per step); one of a newer format is
+refused, never guessed at.
+
+Every store has an id of its own, drawn when it is made. A store that was filled from a backup of another one gets
+another id: from there on the two give the same numbers to different blocks.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
-from icn.kernel.errors import Fault
+from icn.kernel.errors import Fault, require
 from icn.kernel.ids import Did
-from icn.stores import keyspace
-from icn.stores.kv import Batch, Reader, StoreNewer
+from icn.stores import format_1, keyspace
+from icn.stores.kv import Batch, Reader, StoreCorrupt, StoreNewer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+STORE_ID_BYTES = 16
 _VERSION = keyspace.about("format")
 _OWNER = keyspace.about("owner")
+_STORE_ID = keyspace.about("store_id")
 
 
 class ForeignStore(Fault):
@@ -22,33 +28,87 @@ class ForeignStore(Fault):
     code: ClassVar[str] = "store.foreign"
 
 
-def check_or_claim(reader: Reader, owner: Did) -> Batch:
+class StoreOlder(Fault):
+    """The store has an earlier format, and only a start of the node brings it up."""
+
+    code: ClassVar[str] = "store.older"
+
+
+def check_or_claim(reader: Reader, owner: Did, store_id: bytes) -> Batch:
     """What to commit before anything else: nothing for a store of ours, format and owner for an empty one.
+
+    A store of an earlier format is ours too; `upgrades` comes next.
 
     Raises:
         StoreNewer: the format is newer than this program.
+        StoreCorrupt: the format is no number.
         ForeignStore: another node's key wrote it; two nodes must not share a store.
     """
     batch = Batch()
-    version = reader.get(_VERSION)
-    if version is None:
-        batch.put(_VERSION, str(FORMAT_VERSION).encode())
-        batch.put(_OWNER, owner.text.encode())
+    if format_of(reader) is None:
+        claim(batch, owner, store_id)
         return batch
-    if int(version) > FORMAT_VERSION:
-        raise StoreNewer(
-            f"the store has format {int(version)}, this program knows up to {FORMAT_VERSION}: run the newer release"
-        )
-    stored = reader.get(_OWNER)
-    if stored != owner.text.encode():
-        was = (stored or b"nobody").decode()
+    stored = owner_of(reader)
+    if stored != owner.text:
         raise ForeignStore(
-            f"the store belongs to {was}, this node's key is {owner}: give back the key it was made with"
+            f"the store belongs to {stored or 'nobody'}, this node's key is {owner}: give back the key it was made with"
         )
     return batch
+
+
+def claim(batch: Batch, owner: Did, store_id: bytes) -> None:
+    """Make an empty store one of this format, and the owner's."""
+    require(len(store_id) == STORE_ID_BYTES, "a store's id has its length")
+    batch.put(_VERSION, str(FORMAT_VERSION).encode())
+    batch.put(_OWNER, owner.text.encode())
+    batch.put(_STORE_ID, store_id)
+
+
+def upgrades(reader: Reader, store_id: bytes) -> Iterator[Batch]:
+    """What to commit, one batch after the other, to bring the store to this format; nothing when it has it.
+
+    Each batch may be the last that is committed: the next start goes on where this one ended. `reader` shows what was
+    committed meanwhile.
+    """
+    if format_of(reader) == 1:
+        yield from format_1.upgrade(reader)
+        last = Batch()
+        last.put(_STORE_ID, store_id)
+        last.put(_VERSION, b"2")
+        yield last
+
+
+def require_current(reader: Reader) -> None:
+    """Raise `StoreOlder` unless the store has this format, or is empty: for programs that only read it."""
+    version = format_of(reader)
+    if version is not None and version < FORMAT_VERSION:
+        raise StoreOlder(
+            f"the store has format {version}, this program reads {FORMAT_VERSION}: start icn-node on it once, which "
+            "brings it up"
+        )
+
+
+def format_of(reader: Reader) -> int | None:
+    """The format the store has; None in an empty one. Raises `StoreNewer`, `StoreCorrupt`."""
+    stored = reader.get(_VERSION)
+    if stored is None:
+        return None
+    if not stored.isdigit():
+        raise StoreCorrupt(f"the store's format is {stored[:20]!r}, which is no number: restore a backup")
+    version = int(stored)
+    if version > FORMAT_VERSION:
+        raise StoreNewer(
+            f"the store has format {version}, this program knows up to {FORMAT_VERSION}: run the newer release"
+        )
+    return version
 
 
 def owner_of(reader: Reader) -> str | None:
     """The DID of the identity the store belongs to; None in an empty store."""
     stored = reader.get(_OWNER)
-    return None if stored is None else stored.decode()
+    return None if stored is None else stored.decode(errors="replace")
+
+
+def store_id(reader: Reader) -> bytes | None:
+    """Which store this is; None in an empty one."""
+    return reader.get(_STORE_ID)

@@ -11,7 +11,7 @@ from icn.services.answers import Done, Refused
 from icn.services.commands import FetchContent, PutContent
 from icn.services.effects import Send
 from icn.services.inputs import Received
-from icn.stores import blocks
+from icn.stores import blocks, contents
 from support import builders
 from support.world import World, federation
 
@@ -139,9 +139,9 @@ def test_more_than_may_be_under_way_wait_for_their_turn(monkeypatch: pytest.Monk
 def test_putting_again_changes_nothing() -> None:
     world = federation("a")
     _put(world, "a")
-    before = blocks.get_content_meta(world["a"].store, NAME)
+    before = contents.get_content_meta(world["a"].store, NAME)
     world.done("a", PutContent(DATA, RAW, pinned=False, lifetime_ms=5))
-    assert blocks.get_content_meta(world["a"].store, NAME) == before
+    assert contents.get_content_meta(world["a"].store, NAME) == before
 
 
 def test_what_is_put_here_while_it_is_fetched_keeps_its_pin() -> None:
@@ -151,7 +151,7 @@ def test_what_is_put_here_while_it_is_fetched_keeps_its_pin() -> None:
     world.settle()
     _put(world, "a")
     world.handle("a", Received(world["b"].did, Chunk(NAME, 0, len(DATA), DATA)))
-    meta = blocks.get_content_meta(world["a"].store, NAME)
+    meta = contents.get_content_meta(world["a"].store, NAME)
     assert meta is not None
     assert meta.pinned
 

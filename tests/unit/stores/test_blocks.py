@@ -2,10 +2,7 @@
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import Block
-from icn.kernel.ids import RAW, Cid
-from icn.kernel.instant import Instant
 from icn.stores import blocks, keyspace
-from icn.stores.blocks import ContentMeta
 from icn.stores.kv import Batch
 from support import builders
 
@@ -48,18 +45,6 @@ def test_what_a_peer_lacks_comes_ancestors_first() -> None:
     assert list(blocks.missing_from(store, {A: 1}, [A, B])) == [b0.cid, a1.cid, b1.cid]
     assert list(blocks.missing_from(store, {A: 2, B: 2}, [A, B])) == []
     assert list(blocks.missing_from(store, {A: 9, B: 1}, [A, B])) == [b1.cid]
-
-
-def test_content_keeps_its_pin_and_lifetime() -> None:
-    store, batch = MemoryStore(), Batch()
-    cid = Cid.of(b"x", RAW)
-    meta = ContentMeta(1, Instant(5), pinned=True, expires_at=Instant(9))
-    blocks.put_content(batch, cid, b"x", meta)
-    store.commit(batch, store.claim())
-    assert blocks.get_bytes(store, cid) == b"x"
-    assert blocks.get_content_meta(store, cid) == meta
-    assert blocks.get_meta(store, cid) is None
-    assert blocks.get_content_meta(store, Cid.of(b"y", RAW)) is None
 
 
 def test_a_clock_reads_as_it_was_written() -> None:
