@@ -17,7 +17,7 @@ from pathlib import Path
 
 from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
-from icn.adapters.storage.opening import open_store
+from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.instant import Duration
@@ -45,7 +45,7 @@ class Callers:
         self.batches: list[int] = []
         clock = SystemClock()
         self.writer = Writer(
-            open_store=lambda _: open_store(backend, path),
+            open_store=lambda _: open_store(StorageSettings(backend, path)),
             open_engine=lambda store: Engine.open(
                 store=store, clock=clock, entropy=SystemEntropy(), signer=SIGNER, terms=TERMS
             ),

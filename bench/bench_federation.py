@@ -23,7 +23,7 @@ from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
-from icn.adapters.storage.opening import open_store
+from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.adapters.wasm.cache import ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.profile import profile
@@ -107,7 +107,7 @@ class Node:
         cache = ModuleCache(folder / f"m{number}", key=key, bytes_max=settings.cache_bytes_max, profile=profile())
         self.pool = WorkerPool(settings, cache)
         self.writer = Writer(
-            open_store=lambda _: open_store("sqlite", folder / f"{number}.sqlite"),
+            open_store=lambda _: open_store(StorageSettings("sqlite", folder / f"{number}.sqlite")),
             open_engine=lambda store: Engine.open(
                 store=store, clock=clock, entropy=SystemEntropy(), signer=self.signer, terms=terms
             ),
