@@ -1,0 +1,1 @@
+"""Archives of backups on disk: tar.gz files, folders, encryption."""
