@@ -103,7 +103,14 @@ def founding(settings: Settings, signer: Signer) -> Found:
 def storage(settings: Settings) -> StorageSettings:
     """Where the node keeps its data, as the adapters understand it."""
     chosen = settings.storage
-    return StorageSettings(chosen.backend, path=None if chosen.backend == "memory" else chosen.path)
+    url = chosen.connection_string
+    return StorageSettings(
+        chosen.backend,
+        path=chosen.path,
+        url=url.reveal() if url is not None and chosen.backend == "postgresql" else None,
+        connections_max=chosen.max_connections,
+        connection_timeout_ms=chosen.connection_timeout_ms,
+    )
 
 
 def open_engine(*, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms) -> Engine:

@@ -45,10 +45,26 @@ def test_a_public_address_without_authentication_is_refused(tmp_path: Path, more
     assert "can be reached from other machines" in ended.err
 
 
-def test_what_this_build_does_not_have_is_refused_and_not_ignored(tmp_path: Path) -> None:
-    ended = node_program("--storage-backend", "postgresql", cwd=tmp_path)
-    assert ended.code == 78
-    assert "does not have postgresql" in ended.err
+def test_contradictions_about_the_storage_are_refused_with_what_to_do_and_no_password(tmp_path: Path) -> None:
+    url = f"postgres://icn:{SECRET}@localhost/icn"
+    for flags, remedy in [
+        (("--storage-backend", "postgresql"), "--db-url postgresql://"),
+        (("--storage-backend", "sqlite", "--db-url", url), "set storage.backend = postgresql"),
+        (("--storage-backend", "Postgres", "--db-url", url, "--storage-path", url + "2"), "set differently"),
+    ]:
+        ended = node_program(*flags, cwd=tmp_path)
+        assert ended.code == 78
+        assert remedy in ended.err
+        assert SECRET not in ended.out + ended.err
+
+
+def test_the_password_of_a_database_is_never_shown(tmp_path: Path) -> None:
+    url = f"postgres://icn:{SECRET}@localhost/icn"
+    given = ("--storage-backend", "postgres", "--storage-path", url)
+    shown = node_program("config", "show", "--effective", "--origin", *given, cwd=tmp_path)
+    assert 'connection_string = "postgresql://icn:********@localhost/icn"  # flag --storage-path' in shown.out
+    assert "standby = true  # default with postgresql" in shown.out
+    assert SECRET not in shown.out + shown.err
 
 
 def test_check_says_whether_a_node_would_start(tmp_path: Path) -> None:

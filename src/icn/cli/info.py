@@ -33,7 +33,7 @@ def _info_view(answer: Document) -> Sequence[Block]:
                 ("peer id", answer.value("peer_id")),
                 ("federation", federation and federation.value("name")),
                 ("federation id", federation and federation.value("id")),
-                ("storage", storage.text("backend") + (f" at {path}" if path else "")),
+                ("storage", _engine(storage.text("backend")) + (f" at {path}" if path else "")),
                 ("environment", answer.value("environment")),
                 ("started", answer.value("started_at")),
                 ("http", listen.value("http")),
@@ -42,6 +42,11 @@ def _info_view(answer: Document) -> Sequence[Block]:
             ]
         )
     ]
+
+
+def _engine(backend: str) -> str:
+    """`sled` is a name of the deployment guide; the engine behind it is another, which an operator should know."""
+    return "sled (LMDB)" if backend == "sled" else backend
 
 
 def _status_view(answer: Document) -> Sequence[Block]:

@@ -8,9 +8,6 @@ from icn.config.catalog import VARIABLE_PREFIX
 
 _CREDENTIALS_AND_TLS = ("auth_token_env", "auth_token", "tls_cert_path", "tls_key_path", "open_rate_limit")
 KEYS = (
-    "storage.connection_string",
-    "storage.max_connections",
-    "storage.connection_timeout",
     *(f"security.{name}" for name in _CREDENTIALS_AND_TLS),
     *(f"api.{name}" for name in _CREDENTIALS_AND_TLS),
     "monitoring.health_check_interval",

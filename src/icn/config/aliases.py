@@ -25,6 +25,8 @@ ALIASES = (
     Alias("logging.level", "runtime.log_level"),
     Alias("network.connection_timeout_secs", "network.connection_timeout", 1000),
     Alias("network.connection_timeout_ms", "network.connection_timeout", 1),
+    Alias("storage.connection_timeout_secs", "storage.connection_timeout", 1000),
+    Alias("storage.connection_timeout_ms", "storage.connection_timeout", 1),
     Alias("environment", "runtime.environment"),
     Alias("test_mode", "runtime.test_mode"),
     Alias("log_level", "runtime.log_level"),

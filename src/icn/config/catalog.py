@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from icn.config.aliases import ALIASES
+from icn.config.database_url import DatabaseUrl
 from icn.config.schema import Section, Setting, Settings
 from icn.config.values import Secret
 from icn.kernel.errors import require
@@ -69,10 +70,17 @@ class Entry:
     form: Form
     choices: tuple[str, ...]
     default: Any
-    """None when it depends on others: see `setting.default_in` and `setting.in_data_dir`."""
+    """None when it depends on others: see `setting.default_in` and its neighbours."""
     bounds: tuple[int, int]
     """Least and most, in the unit inside; (0, 0) for what is not a number."""
     adapter: TypeAdapter[Any]
+
+    @property
+    def depends(self) -> bool:
+        """Whether its default depends on other settings."""
+        setting = self.setting
+        dependent = (setting.default_in, setting.default_with, setting.in_data_dir, setting.in_data_dir_with)
+        return any(default is not None for default in dependent)
 
     def parsed(self, value: object, *, textual: bool, scale: int) -> Any:
         """`value` as the schema's type.
@@ -110,9 +118,11 @@ class Entry:
 
     def _choice(self, text: str) -> str:
         lowered = text.strip().lower()
-        if lowered in self.choices:
-            return lowered
-        raise Rejected(Complaint(f"should be one of {', '.join(self.choices)}{suggestion(lowered, self.choices)}"))
+        synonyms = self.setting.synonyms or {}
+        if (meant := synonyms.get(lowered, lowered)) in self.choices:
+            return meant
+        near = suggestion(lowered, (*self.choices, *synonyms))
+        raise Rejected(Complaint(f"should be one of {', '.join(self.choices)}{near}"))
 
     def _complaint(self, detail: Any, scale: int) -> Complaint:
         match detail["type"]:
@@ -257,7 +267,7 @@ def _form(annotation: Any) -> Form:
     if get_origin(annotation) is tuple:
         return Form.LIST
     members = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-    if Secret in members:
+    if Secret in members or DatabaseUrl in members:
         return Form.SECRET
     if bool in members:
         return Form.TRUTH

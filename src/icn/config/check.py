@@ -7,12 +7,9 @@ only be found out by opening files and sockets.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from icn.config.schema import Settings
+from icn.config.schema import Backend, Settings
 from icn.config.sources import Origin, Problem
 from icn.config.values import HostPort, is_loopback
-
-BACKENDS_HERE = ("sqlite", "memory")
-"""What this build stores in."""
 
 Origins = Mapping[str, Origin]
 
@@ -44,12 +41,33 @@ def _test_mode_is_no_production(settings: Settings, origins: Origins) -> Iterato
         )
 
 
-def _backend_is_in_this_build(settings: Settings, origins: Origins) -> Iterator[Problem]:
-    backend = settings.storage.backend
-    if backend not in BACKENDS_HERE:
+def _place_fits_backend(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    """A path or URL beside a backend that has none is a mistake.
+
+    Unless a higher layer has replaced the backend it was given for: then it is a warning.
+    """
+    backend, chosen = settings.storage.backend, origins["storage.backend"]
+    path, url = origins["storage.path"], origins["storage.connection_string"]
+    if backend == "postgresql":
+        if settings.storage.connection_string is None:
+            yield Problem(
+                chosen.where,
+                "storage.backend is postgresql, and no database is given: add --db-url postgresql://user@host/name, "
+                "ICN_STORAGE_CONNECTION_STRING or [storage] connection_string",
+            )
+        if path.explicit and path.layer >= chosen.layer:
+            yield Problem(
+                path.where,
+                "storage.path is a path, and storage.backend is postgresql, which has a URL: remove the path, or "
+                "choose the backend it belongs to",
+                (str(chosen),),
+            )
+    elif url.explicit and url.layer >= chosen.layer:
         yield Problem(
-            origins["storage.backend"].where,
-            f"storage.backend: this build does not have {backend} yet; it has {' and '.join(BACKENDS_HERE)}",
+            url.where,
+            f"a database's URL is given, and storage.backend is {backend}, which has none: set storage.backend = "
+            "postgresql, or remove the URL",
+            (str(chosen),),
         )
 
 
@@ -97,7 +115,7 @@ def _overlap(one: str, other: str) -> bool:
 
 RULES = (
     Rule(("runtime.environment", "runtime.test_mode"), _test_mode_is_no_production),
-    Rule(("storage.backend",), _backend_is_in_this_build),
+    Rule(("storage.backend", "storage.path", "storage.connection_string"), _place_fits_backend),
     Rule(
         ("network.http_listen_addr", "security.api_key", "security.require_auth", "runtime.environment"),
         _open_api_needs_a_key,
@@ -109,17 +127,27 @@ RULES = (
 )
 
 
+_OF_DATABASES = ("storage.connection_string", "storage.max_connections", "storage.connection_timeout")
+_WITHOUT_EFFECT: Mapping[Backend, tuple[str, ...]] = {
+    "sqlite": _OF_DATABASES,
+    "sled": _OF_DATABASES,
+    "rocksdb": _OF_DATABASES,
+    "postgresql": ("storage.path",),
+    "memory": ("storage.path", *_OF_DATABASES),
+}
+
+
 def warnings_in(settings: Settings, origins: Origins) -> list[str]:
     """What is allowed, and perhaps not meant."""
     found: list[str] = []
-    if settings.storage.backend == "memory":
-        if not settings.runtime.test_mode:
-            found.append(f"storage.backend is memory ({origins['storage.backend']}): everything is lost at the end")
-        if origins["storage.path"].explicit:
-            found.append(
-                f"storage.path ({origins['storage.path']}) has no effect, "
-                f"because storage.backend is memory ({origins['storage.backend']})"
-            )
+    if settings.storage.backend == "memory" and not settings.runtime.test_mode:
+        found.append(f"storage.backend is memory ({origins['storage.backend']}): everything is lost at the end")
+    found += [
+        f"{key} ({origins[key]}) has no effect, "
+        f"because storage.backend is {settings.storage.backend} ({origins['storage.backend']})"
+        for key in _WITHOUT_EFFECT[settings.storage.backend]
+        if origins[key].explicit
+    ]
     if settings.network.bootstrap_peers and not settings.network.p2p_enabled:
         found.append(
             f"network.bootstrap_peers ({origins['network.bootstrap_peers']}) has no effect, "

@@ -5,7 +5,6 @@ import json
 from icn.config.catalog import Entry, Form, catalog
 from icn.config.loaded import LoadedConfig
 from icn.config.sources import Layer
-from icn.config.values import STARS
 
 
 def show(loaded: LoadedConfig, *, effective: bool, origin: bool) -> str:
@@ -49,7 +48,7 @@ def _line(entry: Entry, value: object, written: str | None) -> str:
     if value is None and entry.key != "logging.output":
         return f"# {name} is not set"
     if entry.form is Form.SECRET:
-        return f'{name} = "{STARS}"'
+        return f"{name} = {toml_text(value)}"
     if written is not None and entry.form in {Form.TEXT, Form.LIST}:
         return f"{name} = {json.dumps(written, ensure_ascii=False)}"
     scale = entry.setting.scale

@@ -9,11 +9,16 @@ from typing import Any
 
 from icn.config import check, templates
 from icn.config.catalog import Catalog, Entry, Form, Means, Rejected, Spelling
+from icn.config.database_url import DatabaseUrl, is_database_url
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.secrets import Variables, expand, read_secret_file
 from icn.config.sources import ConfigurationRefused, Given, Layer, Origin, Problem, Unusable
 from icn.config.wording import in_reading_order, problem_of
+
+_STORAGE_PATH = "storage.path"
+_CONNECTION_STRING = "storage.connection_string"
+"""A URL given as the path is this (surface, "Configuration")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +45,25 @@ class Reading:
         """Parse one value and remember it, or why it does not do."""
         spelling = self._table.spellings[given.key]
         entry, origin = spelling.entry, given.origin
-        if entry.form is Form.SECRET and spelling.means is Means.VALUE and origin.layer is Layer.FLAG:
-            variable = self._table.shortest_variable(entry)
-            self._warnings.append(
-                f"{origin.where}: a secret on the command line can be read by every user of this machine; "
-                f"give it as {variable}_FILE or {variable}"
-            )
         try:
             value, origin, textual = self._resolved(given, spelling)
         except Unusable as error:
             self._doubt(entry, Problem(origin.where, f"{given.key} {error.what}", error.causes))
             return
+        if entry.key == _STORAGE_PATH and isinstance(value, str) and is_database_url(value):
+            entry = self._table.entries[_CONNECTION_STRING]
         try:
             parsed = entry.parsed(value, textual=textual, scale=spelling.scale)
         except Rejected as error:
             for complaint in error.complaints:
                 self._doubt(entry, problem_of(given, entry, origin, complaint))
             return
+        if origin.layer is Layer.FLAG and spelling.means is Means.VALUE and _is_secret(entry, parsed):
+            variable = self._table.shortest_variable(entry)
+            self._warnings.append(
+                f"{origin.where}: a secret on the command line can be read by every user of this machine; "
+                f"give it as {variable}_FILE or {variable}"
+            )
         self._candidates[entry.key].append(_Candidate(parsed, origin))
 
     def take_named_secrets(self) -> None:
@@ -100,7 +107,7 @@ class Reading:
     def fill(self) -> None:
         """Add defaults and templates, so that every setting has a value."""
         for entry in self._table.entries.values():
-            if entry.setting.default_in is None and entry.setting.in_data_dir is None:
+            if not entry.depends:
                 self._default(entry, entry.default, "default")
         if self._chosen("runtime.test_mode"):
             self._apply_template(templates.TEST_MODE, "test mode")
@@ -108,12 +115,18 @@ class Reading:
                 self._apply_template(templates.TEST_MODE_WITHOUT_API_KEY, "test mode without an API key")
         environment = self._chosen("runtime.environment")
         data_dir = self._chosen("runtime.data_dir")
+        backend = self._chosen("storage.backend")
         for entry in self._table.entries.values():
             setting = entry.setting
             if setting.default_in is not None:
                 self._default(entry, setting.default_in[environment], f"default in {environment}")
             elif setting.in_data_dir is not None:
                 self._default(entry, data_dir / setting.in_data_dir, "default in runtime.data_dir")
+            elif setting.in_data_dir_with is not None:
+                name = setting.in_data_dir_with.get(backend)
+                self._default(entry, data_dir / name if name else None, f"default with {backend}")
+            elif setting.default_with is not None:
+                self._default(entry, setting.default_with.get(backend, entry.default), f"default with {backend}")
 
     def result(self) -> LoadedConfig:
         """The whole, when nothing is wrong with it."""
@@ -182,6 +195,10 @@ class Reading:
     def _doubt(self, entry: Entry, problem: Problem) -> None:
         self.problems.append(problem)
         self._doubtful.add(entry.key)
+
+
+def _is_secret(entry: Entry, parsed: object) -> bool:
+    return parsed.has_password if isinstance(parsed, DatabaseUrl) else entry.form is Form.SECRET
 
 
 def _items(value: object) -> list[object]:

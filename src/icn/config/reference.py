@@ -69,7 +69,7 @@ def _row(entry: Entry) -> str:
 def _values(entry: Entry) -> str:
     match entry.form:
         case Form.CHOICE:
-            return ", ".join(f"`{choice}`" for choice in entry.choices)
+            return ", ".join(f"`{choice}`{_synonyms(entry, choice)}" for choice in entry.choices)
         case Form.WHOLE:
             return f"{outside(entry.bounds[0], entry.setting.scale)} to {outside(entry.bounds[1], entry.setting.scale)}"
         case Form.TRUTH:
@@ -78,10 +78,21 @@ def _values(entry: Entry) -> str:
             return str(entry.form.value)
 
 
+def _synonyms(entry: Entry, choice: str) -> str:
+    words = [word for word, meant in (entry.setting.synonyms or {}).items() if meant == choice]
+    return f" (or {', '.join(f'`{word}`' for word in words)})" if words else ""
+
+
 def _default(entry: Entry) -> str:
     setting = entry.setting
     if setting.default_in is not None:
         return ", ".join(f"`{toml_text(value)}` in {name}" for name, value in setting.default_in.items())
+    if setting.in_data_dir_with is not None:
+        files = ", ".join(f"`{name}` with {backend}" for backend, name in setting.in_data_dir_with.items())
+        return f"in `runtime.data_dir`: {files}"
+    if setting.default_with is not None:
+        others = ", ".join(f"`{toml_text(value)}` with {backend}" for backend, value in setting.default_with.items())
+        return f"`{toml_text(entry.default)}`, {others}"
     if setting.in_data_dir is not None:
         return f"`{setting.in_data_dir}` in `runtime.data_dir`"
     if entry.default is None and entry.key != "logging.output":

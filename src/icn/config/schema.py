@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from icn.config.database_url import DatabaseUrl
 from icn.config.placeholders import placeholder_in
 from icn.config.values import HostPort, Secret
 from icn.kernel.errors import Invalid
@@ -22,13 +23,14 @@ from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
 Environment = Literal["production", "development"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Backend = Literal["sqlite", "memory", "sled", "rocksdb", "postgresql", "postgres"]
+Backend = Literal["sqlite", "sled", "rocksdb", "postgresql", "memory"]
 JoinPolicy = Literal["open", "invite", "vote"]
 LogFormat = Literal["json", "text"]
 
 FEDERATION_NAME_CHARS_MAX = 64
 TIMEOUT_MS_MAX = 3_600_000
 PEERS_MAX = 4096
+DATABASE_CONNECTIONS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,21 @@ class Setting:
     """The unit inside, for messages and the reference."""
     default_in: Mapping[Environment, int | str] | None = None
     """Defaults that depend on `runtime.environment`."""
+    default_with: Mapping[Backend, bool] | None = None
+    """Defaults that depend on `storage.backend`; with every other one it is the attribute's own."""
     in_data_dir: str | None = None
     """The default is the file of this name in `runtime.data_dir`."""
+    in_data_dir_with: Mapping[Backend, str] | None = None
+    """The same by `storage.backend`; with every other one the setting has no value."""
+    synonyms: Mapping[str, str] | None = None
+    """For a choice: other words for some of it."""
     from_variable: str | None = None
     """For a secret: the setting that names an environment variable to read it from."""
     must_be_set: bool = False
     """For such a setting: a configured name whose variable is missing stops the start."""
 
 
-_PARSED = {HostPort, Multiaddr, Did, Secret, type(Path()), type(None)}
+_PARSED = {HostPort, Multiaddr, Did, Secret, DatabaseUrl, type(Path()), type(None)}
 """What the parsers below give. The file has no null, so None can only be theirs or a default."""
 
 
@@ -76,7 +84,7 @@ def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("should be the path of a file or directory")
     if "://" in text:
-        raise ValueError("is a URL; a path belongs there")
+        raise ValueError("is a URL; a path belongs there, or for storage a URL that begins with postgresql://")
     if text.startswith("~"):
         raise ValueError("begins with ~, which only a shell expands; write ${HOME} instead")
     return Path(text)
@@ -155,7 +163,11 @@ class RuntimeSettings(Section):
     ] = False
     log_level: Annotated[LogLevel, Setting("The least important messages that are logged.")] = "info"
     standby: Annotated[
-        bool, Setting("Wait while another process holds the store, not ready, and take over when it lets go.")
+        bool,
+        Setting(
+            "Wait while another process holds the store, not ready, and take over when it lets go.",
+            default_with={"postgresql": True},
+        ),
     ] = False
     data_dir: Annotated[Path, _from_text(_path), Setting("Where files go whose own path is not configured.")] = Path(
         "./icn_data"
@@ -195,8 +207,54 @@ class NetworkSettings(Section):
 class StorageSettings(Section):
     """Where the DAG is kept."""
 
-    backend: Annotated[Backend, Setting("What keeps the data. This build has `sqlite` and `memory`.")] = "sqlite"
-    path: Annotated[Path, _from_text(_path), Setting("The database file.", in_data_dir="dag.sqlite")]
+    backend: Annotated[
+        Backend,
+        Setting(
+            "What keeps the data. `sled` is kept by LMDB: the name is that of the deployment guide, the files are not "
+            "those of the Rust library.",
+            synonyms={"lmdb": "sled", "postgres": "postgresql"},
+        ),
+    ] = "sqlite"
+    path: Annotated[
+        Path | None,
+        _from_text(_path),
+        Setting(
+            "The database's file (`sqlite`) or directory (`sled`, `rocksdb`). A URL here is the connection string.",
+            in_data_dir_with={"sqlite": "dag.sqlite", "sled": "dag.sled", "rocksdb": "dag.rocksdb"},
+        ),
+    ]
+    connection_string: Annotated[
+        DatabaseUrl | None,
+        _from_text(DatabaseUrl.parse),
+        Setting(
+            "How `postgresql` is reached: `postgresql://user:password@host:port/name`. What `${NAME}` puts before the "
+            "`@` is percent-encoded, so that a password may hold any character."
+        ),
+    ] = None
+    max_connections: Annotated[
+        int, Field(ge=4, le=DATABASE_CONNECTIONS_MAX), Setting("Most connections to `postgresql` that the node keeps.")
+    ] = 20
+    connection_timeout_ms: Annotated[
+        int,
+        Field(ge=1, le=TIMEOUT_MS_MAX),
+        Setting(
+            "Seconds until an attempt to connect to `postgresql` is given up.",
+            key="connection_timeout",
+            scale=1000,
+            unit="ms",
+        ),
+    ] = 10_000
+
+    @property
+    def place(self) -> str | None:
+        """Where the data is, to be shown: a path, or a URL without its password; None in memory."""
+        match self.backend:
+            case "memory":
+                return None
+            case "postgresql":
+                return str(self.connection_string)
+            case "sqlite" | "sled" | "rocksdb":
+                return str(self.path)
 
 
 class IdentitySettings(Section):

@@ -1,15 +1,17 @@
 """Values that stand elsewhere: `X_FILE`, `x_env = "NAME"` and `${NAME}` (surface, "Secrets").
 
 `${NAME}` is NAME's value, or the content of the file that NAME_FILE names; `$${` is a literal `${`. What was put in
-is not expanded again, so a password may hold any character. Secrets in the files of container platforms end in a
-newline, which is removed.
+is not expanded again, so a password may hold any character; in the user and password of a database's URL it is
+percent-encoded for the same reason. Secrets in the files of container platforms end in a newline, which is removed.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
+from icn.config.database_url import credentials_end
 from icn.config.sources import Unusable
 
 SECRET_BYTES_MAX = 64 * 1024
@@ -93,6 +95,7 @@ def expand(text: str, variables: Variables) -> Found:
         Unusable: a name is malformed, not set, or its file cannot be read.
     """
     causes: list[str] = []
+    encoded_to = credentials_end(text)
 
     def replacement(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -108,6 +111,6 @@ def expand(text: str, variables: Variables) -> Found:
         if found is None:
             raise Unusable(f"{reference} is undefined: neither {name} nor {name}_FILE is set", (reference,))
         causes.extend((reference, *found.causes))
-        return found.text
+        return quote(found.text, safe="") if match.start() < encoded_to else found.text
 
     return Found(_REFERENCE.sub(replacement, text), tuple(causes))

@@ -181,7 +181,7 @@ class _Node:
         """From author to ready."""
         log.info("listening", http=node.http_address(), did=str(self._signer.did), version=__version__)
         if self._settings.runtime.standby:
-            log.info("standing by", store=str(self._settings.storage.path))
+            log.info("standing by", store=self._settings.storage.place)
         await self._author.wait()
         log.info("author", backend=self._settings.storage.backend)
         self._metrics.read_with(node.readings)

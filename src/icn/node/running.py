@@ -80,12 +80,11 @@ class RunningNode:
         self.is_up = False
         """From ready to stopping."""
         executes = settings.performance.max_concurrent_jobs > 0
-        in_memory = settings.storage.backend == "memory"
         self._facts = NodeFacts(
             version=__version__,
             environment=settings.runtime.environment,
             storage_backend=settings.storage.backend,
-            storage_path=None if in_memory else str(settings.storage.path),
+            storage_path=settings.storage.place,
             started_at=clock.now(),
             execution_profile=sandbox.profile if executes else None,
             joins=joins,
@@ -298,6 +297,8 @@ class RunningNode:
         return checks
 
     def _disk_free(self) -> int | None:
-        if self._settings.storage.backend == "memory":
+        """None where the data is on no disk of this machine."""
+        chosen = self._settings.storage
+        if chosen.backend in {"memory", "postgresql"} or chosen.path is None:
             return None
-        return shutil.disk_usage(self._settings.storage.path.parent).free
+        return shutil.disk_usage(chosen.path.parent).free

@@ -599,3 +599,8 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested |= {"dag put", "dag get", "mesh output", "mesh cancel", "mesh verify"}
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     assert set(actions) == (tested | identity) - {"dag verify --deep"}
+
+
+def test_info_says_which_engine_keeps_what_the_guide_calls_sled(node, cli):
+    node.on("GET", "/info", answer({**INFO, "storage": {"backend": "sled", "path": "/data/dag.sled"}}))
+    assert "sled (LMDB) at /data/dag.sled" in cli("info").text

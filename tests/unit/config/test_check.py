@@ -1,9 +1,8 @@
 import pytest
 
-from icn.config.check import BACKENDS_HERE
-
 KEY = {"ICN_API_KEY": "k" * 32}
 OPEN = {"ICN_HTTP_LISTEN_ADDR": "0.0.0.0:7845"}
+URL = "postgresql://icn@db.internal:5432/icn"
 DEVELOPMENT = {"ICN_ENVIRONMENT": "development"}
 NO_AUTH = {"ICN_SECURITY_REQUIRE_AUTH": "false"}
 
@@ -43,15 +42,61 @@ def test_test_mode_in_production_is_refused_when_production_was_asked_for(loadin
     assert message.startswith("node.toml:3: runtime.environment is production and runtime.test_mode is on")
 
 
-@pytest.mark.parametrize("backend", ["sled", "rocksdb", "postgresql", "postgres", "PostgreSQL"])
-def test_a_backend_this_build_lacks_is_refused_by_name(loading, backend):
-    message = loading.refused(flags={"storage.backend": backend})
-    assert f"this build does not have {backend.lower()} yet; it has sqlite and memory" in message
+def test_the_database_of_postgresql_must_be_given(loading):
+    message = loading.refused('[storage]\nbackend = "postgres"')
+    assert message.startswith("node.toml:2: storage.backend is postgresql, and no database is given: add --db-url")
 
 
-def test_the_backends_of_this_build_load(loading):
-    for backend in BACKENDS_HERE:
-        assert loading(env={"ICN_STORAGE_BACKEND": backend}).settings.storage.backend == backend
+@pytest.mark.parametrize(
+    ("env", "flags"),
+    [
+        ({"ICN_STORAGE_BACKEND": "postgres", "ICN_STORAGE_PATH": "/x"}, {"storage.connection_string": URL}),
+        ({"ICN_STORAGE_BACKEND": "postgres", "ICN_STORAGE_CONNECTION_STRING": URL}, {"storage.path": "/x"}),
+    ],
+)
+def test_a_path_beside_postgresql_is_refused(loading, env, flags):
+    message = loading.refused(env=env, flags=flags)
+    assert "storage.path is a path, and storage.backend is postgresql, which has a URL: remove the path" in message
+    assert "from environment ICN_STORAGE_BACKEND" in message
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "sled", "rocksdb", "memory"])
+@pytest.mark.parametrize("key", ["storage.path", "storage.connection_string"])
+def test_a_database_url_beside_another_backend_is_refused(loading, backend, key):
+    message = loading.refused(flags={"storage.backend": backend, key: URL})
+    assert message == (
+        f"flag --{key}: a database's URL is given, and storage.backend is {backend}, which has none: "
+        "set storage.backend = postgresql, or remove the URL\n    from flag --storage.backend"
+    )
+
+
+def test_a_database_url_selects_no_backend_by_itself(loading):
+    assert "storage.backend is sqlite" in loading.refused(env={"ICN_STORAGE_PATH": URL})
+
+
+def test_a_place_given_for_a_backend_that_was_replaced_gives_a_warning(loading):
+    postgres = f'[storage]\nbackend = "postgresql"\nconnection_string = "{URL}"'
+    loaded = loading(postgres, flags={"storage.backend": "sled"})
+    assert len(loaded.warnings) == 1
+    assert loaded.warnings[0] == (
+        f"storage.connection_string ({loading.path}:3) has no effect, "
+        "because storage.backend is sled (flag --storage.backend)"
+    )
+    sqlite = '[storage]\nbackend = "sqlite"\npath = "/x"'
+    loaded = loading(sqlite, flags={"storage.backend": "postgres", "storage.path": URL})
+    assert loaded.settings.storage.place == URL
+    loaded = loading(sqlite, {"ICN_STORAGE_BACKEND": "postgres"}, {"storage.connection_string": URL})
+    assert [warning.partition(" ")[0] for warning in loaded.warnings] == ["storage.path"]
+
+
+def test_the_same_database_may_be_given_twice_and_another_not(loading):
+    twice = {"storage.backend": "postgres", "storage.path": URL.replace("postgresql:", "POSTGRES:")}
+    loaded = loading(flags={**twice, "storage.connection_string": URL})
+    assert loaded.settings.storage.place == URL
+    message = loading.refused(flags={**twice, "storage.connection_string": URL + "2"})
+    assert "storage.connection_string is set differently by flag --storage.path" in message
+    higher = loading('[storage]\nbackend = "postgres"\npath = "postgres://other/db"', {"ICN_STORAGE_PATH": URL})
+    assert higher.settings.storage.place == URL
 
 
 @pytest.mark.parametrize(
@@ -82,6 +127,11 @@ def test_listeners_on_one_port_are_refused(loading):
     [
         ({"ICN_STORAGE_BACKEND": "memory"}, "everything is lost"),
         ({"ICN_TEST_MODE": "1", "ICN_STORAGE_PATH": "/x"}, "storage.path (environment ICN_STORAGE_PATH) has no effect"),
+        (
+            {"ICN_STORAGE_MAX_CONNECTIONS": "9"},
+            "storage.max_connections (environment ICN_STORAGE_MAX_CO",
+        ),
+        ({"ICN_STORAGE_CONNECTION_TIMEOUT_MS": "9"}, "storage.connection_timeout (environment ICN_STORAGE_CONNECTION_"),
         (NO_AUTH, "require_auth is false"),
         ({"ICN_MONITORING_METRICS_BIND_ADDR": "0.0.0.0:9090"}, "metrics on 0.0.0.0:9090 can be read"),
     ],

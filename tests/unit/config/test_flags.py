@@ -71,6 +71,12 @@ def test_the_guides_command_lines_are_understood(loading):
     for line in (
         "--test-mode",
         "--storage-backend sqlite --storage-path ./icn_data/dag.sqlite",
+        "--storage-backend sled --storage-path ./icn_data/node.sled --http-listen-addr 127.0.0.1:7845 --api-key k",
+        "--storage-backend sled",
+        "--storage-backend rocksdb --storage-path ./icn_data/rocksdb",
+        "--storage-backend postgresql --db-url postgresql://user:pass@localhost/icn",
+        "--storage-backend postgresql --db-url postgresql://localhost/icn_node_a --no-standby",
+        "--storage-backend postgres --storage-path postgres://user:pass@localhost/icn_dag",
         "--storage-backend memory --http-listen-addr 0.0.0.0:7845 --p2p-listen-addr /ip4/0.0.0.0/tcp/7000 --api-key k",
         "--metrics-enabled --metrics-bind-addr 0.0.0.0:9090",
     ):

@@ -4,6 +4,7 @@ import pytest
 
 from icn.config.aliases import ALIASES
 from icn.config.catalog import Form, catalog
+from icn.config.database_url import DatabaseUrl
 from icn.config.sources import Layer
 from icn.config.values import HostPort, Secret
 from icn.kernel.ids import Did, PeerId
@@ -87,6 +88,9 @@ SAMPLES = {
     "network.connection_timeout": (9, 9000),
     "storage.backend": ("memory", "memory"),
     "storage.path": ("/p", Path("/p")),
+    "storage.connection_string": ("postgres://u:p@h/d", DatabaseUrl.parse("postgresql://u:p@h/d")),
+    "storage.max_connections": (7, 7),
+    "storage.connection_timeout": (8, 8000),
     "identity.key_path": ("/k", Path("/k")),
     "identity.key_passphrase": ("pass phrase", Secret("pass phrase")),
     "identity.key_passphrase_env": ("PP", "PP"),
@@ -113,6 +117,10 @@ SAMPLES = {
 }
 
 
+NEEDS = {"storage.connection_string": {"ICN_STORAGE_BACKEND": "postgresql"}}
+"""What a sample is refused without."""
+
+
 def as_text(value) -> str:
     return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -134,7 +142,7 @@ def test_the_samples_cover_the_schema():
 def test_every_setting_can_be_given_in_file_environment_and_flag(loading, key):
     written, wanted = SAMPLES[key]
     section, _, name = key.partition(".")
-    extra = {"MY_KEY": "m" * 32, "PP": "p"}
+    extra = {"MY_KEY": "m" * 32, "PP": "p", **NEEDS.get(key, {})}
     variable = "ICN_" + key.replace(".", "_").upper()
     assert value_of(loading(f"[{section}]\n{name} = {as_toml(written)}", extra), key) == wanted
     assert value_of(loading(f'"{section}".{name} = {as_toml(written)}', extra), key) == wanted
@@ -156,9 +164,34 @@ def test_every_alias_means_its_canonical_key(loading, alias):
     assert value_of(loading(env=env, flags={alias.spelling: as_text(written)}), alias.canonical) == wanted
 
 
-@pytest.mark.parametrize(("written", "backend"), [("SQLite", "sqlite"), ("MEMORY", "memory")])
-def test_the_case_of_a_choice_does_not_matter(loading, written, backend):
-    assert loading(f'[storage]\nbackend = "{written}"').settings.storage.backend == backend
+@pytest.mark.parametrize(
+    ("written", "backend"),
+    [
+        *[("SQLite", "sqlite"), ("MEMORY", "memory"), ("Sled", "sled"), ("LMDB", "sled"), ("RocksDB", "rocksdb")],
+        *[("PostgreSQL", "postgresql"), ("postgres", "postgresql"), ("Postgres", "postgresql")],
+    ],
+)
+def test_every_backend_has_its_names_in_any_case(loading, written, backend):
+    url = {"storage.connection_string": "postgres://h/d"} if backend == "postgresql" else {}
+    assert loading(f'[storage]\nbackend = "{written}"', flags=url).settings.storage.backend == backend
+    assert loading(flags={"storage.backend": written, **url}).settings.storage.backend == backend
+
+
+@pytest.mark.parametrize(
+    ("backend", "path"),
+    [("sqlite", "/d/dag.sqlite"), ("sled", "/d/dag.sled"), ("rocksdb", "/d/dag.rocksdb"), ("memory", None)],
+)
+def test_every_backend_has_its_place_in_the_data_directory(loading, backend, path):
+    loaded = loading(env={"ICN_DATA_DIR": "/d", "ICN_STORAGE_BACKEND": backend})
+    assert loaded.settings.storage.place == path
+    assert loaded.settings.storage.path == (path and Path(path))
+
+
+def test_a_node_with_a_database_server_stands_by_unless_told_otherwise(loading):
+    postgres = {"ICN_STORAGE_BACKEND": "postgres", "ICN_STORAGE_PATH": "postgres://h/d"}
+    assert loading(env=postgres).settings.runtime.standby
+    assert not loading(env=postgres, flags={"runtime.standby": "false"}).settings.runtime.standby
+    assert not loading(env={"ICN_STORAGE_BACKEND": "sled"}).settings.runtime.standby
 
 
 def test_a_plain_address_is_a_multiaddr_too(loading):

@@ -107,10 +107,12 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(loading):
 
 
 def test_rules_about_several_settings_are_reported_beside_mistakes_in_others(loading):
-    message = loading.refused('[network]\nhttp_listen_addr = "0.0.0.0:1"\nmax_peers = 0\n[storage]\nbackend = "sled"')
+    message = loading.refused(
+        '[network]\nhttp_listen_addr = "0.0.0.0:1"\nmax_peers = 0\n[storage]\nbackend = "postgres"'
+    )
     assert "should be at least 1" in message
     assert "no API key" in message
-    assert "does not have sled" in message
+    assert "no database is given" in message
 
 
 def test_a_wrong_value_does_not_cause_further_complaints(loading):

@@ -156,6 +156,43 @@ def test_what_a_reference_brought_in_is_not_shown(loading):
         assert KEY not in loading.refused(text, {"P": KEY})
 
 
+def test_a_password_in_a_database_url_may_hold_any_character(loading, secret_file):
+    secret_file.write_text("p@ss/w?rd#:%40 ü\n")
+    guide = (
+        '[storage]\nbackend = "postgresql"\n'
+        'connection_string = "postgresql://icn_prod_user:${DB_PASSWORD}@postgres.internal:5432/icn_production"'
+    )
+    for text, env in [(guide, {}), (guide.replace("connection_string", "path"), {})]:
+        loaded = loading(text, {"DB_PASSWORD_FILE": str(secret_file), **env})
+        assert loaded.settings.storage.connection_string.reveal() == (
+            "postgresql://icn_prod_user:p%40ss%2Fw%3Frd%23%3A%2540%20%C3%BC@postgres.internal:5432/icn_production"
+        )
+        assert "p%40ss" not in everywhere(loaded)
+        masked = 'connection_string = "postgresql://icn_prod_user:********@postgres.internal:5432/icn_production"'
+        assert masked in explain.show(loaded, effective=True, origin=False)
+        assert "from ${DB_PASSWORD}, from environment DB_PASSWORD_FILE" in str(
+            loaded.origins["storage.connection_string"]
+        )
+
+
+def test_what_is_put_in_behind_the_credentials_of_a_url_stays_as_it_is(loading):
+    text = '[storage]\nbackend = "postgresql"\nconnection_string = "postgres://icn@${HOST}/${NAME}"'
+    loaded = loading(text, {"HOST": "db:5433", "NAME": "icn?sslmode=require"})
+    assert loaded.settings.storage.connection_string.reveal() == "postgresql://icn@db:5433/icn?sslmode=require"
+    whole = '[storage]\nbackend = "postgresql"\nconnection_string = "${DATABASE_URL}"'
+    loaded = loading(whole, {"DATABASE_URL": "postgres://u:p%40@h/d"})
+    assert loaded.settings.storage.connection_string.reveal() == "postgresql://u:p%40@h/d"
+
+
+@pytest.mark.parametrize("key", ["storage.path", "storage.connection_string"])
+def test_a_database_url_on_the_command_line_warns_if_there_is_a_password_in_it(loading, key):
+    loaded = loading(flags={"storage.backend": "postgres", key: "postgres://u:SECRETTEXT@h/d"})
+    assert len(loaded.warnings) == 1
+    assert "ICN_STORAGE_CONNECTION_STRING_FILE" in loaded.warnings[0]
+    assert "SECRETTEXT" not in loaded.warnings[0] + everywhere(loaded)
+    assert not loading(flags={"storage.backend": "postgres", key: "postgres://u@h/d"}).warnings
+
+
 @pytest.mark.parametrize(
     ("text", "env", "flags"),
     [
@@ -165,6 +202,10 @@ def test_what_a_reference_brought_in_is_not_shown(loading):
         ('[security]\napi_key = "SECRETTEXT"\n[api]\napi_key = "other"', {}, {}),
         ('[storage]\npath = "postgres://user:SECRETTEXT@localhost/icn"', {}, {}),
         ('[storage]\npath = "postgres://user:SECRET/TEXT@SECRETTEXT@localhost/icn"', {}, {}),
+        ('[storage]\nbackend="postgres"\nconnection_string = "postgres://u:SECRET/TEXT@SECRETTEXT@h/icn"', {}, {}),
+        ('[storage]\nbackend="postgres"\nconnection_string = "postgres://u:SECRETTEXT"', {}, {}),
+        ('[storage]\nbackend="postgres"\nconnection_string = "SECRETTEXT"', {}, {}),
+        ('[storage]\nbackend="postgres"\npath = "mysql://u:SECRETTEXT@h"', {}, {}),
         (None, {"ICN_APIKEY": "SECRETTEXT"}, {}),
         (None, {"ICN_API_KEY": "SECRETTEXT", "ICN_API_API_KEY": "other"}, {}),
         (None, {}, {"security.apikey": "SECRETTEXT"}),
