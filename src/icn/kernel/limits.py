@@ -11,6 +11,8 @@ BLOCK_BYTES_MAX = 1 * MIB
 """An encoded signed block (semantics §2)."""
 CONTENT_BYTES_MAX = 8 * MIB
 """A content block: members' data, job modules, inputs, outputs."""
+CONTENT_LINKS_MAX = 16_384
+"""Different blocks that one content block links to: each is an entry of the store."""
 PARENTS_MAX = 256
 """Heads of other feeds that one block names."""
 RECORDS_PER_BLOCK_MAX = 4096

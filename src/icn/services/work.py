@@ -29,7 +29,7 @@ from icn.services.answers import Answer, Done, Refused, Reply
 from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
-from icn.stores import blocks
+from icn.stores import blocks, references
 from icn.stores.kv import Batch, Reader
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
@@ -176,6 +176,7 @@ class UnitOfWork:
         self._clocks[header.author, header.sequence] = clock
         names = tuple(record.name for record in records)
         blocks.put_block(self.batch, block, state.last_arrival, clock, names)
+        references.put_records(self.batch, records)
         rows.save_head(state, self.batch, header.author)
         self.accepted.append((block, source))
         for index, record in enumerate(records):

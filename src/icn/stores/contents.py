@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.errors import InvariantBroken
 from icn.kernel.fields import shape_of
-from icn.kernel.ids import Cid
+from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Duration, Instant
-from icn.stores import keyspace
+from icn.stores import keyspace, references
 from icn.stores.kv import Batch, Reader
 
 Get = Callable[[bytes], bytes | None]
@@ -61,6 +61,7 @@ def put_content(
     meta = ContentMeta(len(data), stored_at, pinned, expires_at, number, number)
     batch.put(keyspace.block(cid), data)
     write_meta(batch, cid, meta)
+    references.put_links(batch, cid, data)
     return meta
 
 
@@ -73,12 +74,19 @@ def change_content(get: Get, batch: Batch, cid: Cid, *, pinned: bool, expires_at
     return meta
 
 
-def remove_content(get: Get, batch: Batch, cid: Cid) -> None:
-    """Remove a content block that is here, with everything that finds it. Raises `InvariantBroken`."""
+def remove_content(get: Get, batch: Batch, cid: Cid) -> tuple[Cid, ...]:
+    """Remove a content block that is here, with everything that finds it; gives what it linked to.
+
+    Raises:
+        InvariantBroken: it is not here.
+    """
     old = _known(get, cid)
+    data = None if cid.codec == RAW else get(keyspace.block(cid))
+    targets = () if data is None else references.remove_links(batch, cid, data)
     batch.delete(keyspace.block(cid))
     batch.delete(keyspace.content_meta(cid))
     batch.delete(keyspace.content_change(old.changed))
+    return targets
 
 
 def write_meta(batch: Batch, cid: Cid, meta: ContentMeta) -> None:

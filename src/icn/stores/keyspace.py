@@ -10,6 +10,7 @@
 | `c` cid | `ContentMeta` of a content block |
 | `n` change | cid: content blocks, in the order this store got or last changed them |
 | `w` wall clock | `TimeMark`: which arrival and change numbers were the next ones at that time |
+| `l` target cid, `c` or `j`, source | empty: that content (cid) links to the target, or that job (id) names it |
 | `p` table, key | a row of a projection |
 | `o` public key, number | a message to that peer, until it is acknowledged |
 | `r` principal, 0, request key | a stored answer |
@@ -27,6 +28,7 @@ EVENT_TYPE = b"t"
 CONTENT_META = b"c"
 CONTENT_CHANGE = b"n"
 TIME_MARK = b"w"
+REFERENCE = b"l"
 PROJECTION = b"p"
 OUTBOX = b"o"
 REPLY = b"r"
@@ -81,6 +83,11 @@ def content_change(number: int) -> bytes:
 def time_mark(wall: int) -> bytes:
     """Where the numbers of that millisecond stand."""
     return TIME_MARK + u64(wall)
+
+
+def references(target: Cid) -> bytes:
+    """Prefix of what refers to a content block."""
+    return REFERENCE + target.data
 
 
 def projection(table: str) -> bytes:
