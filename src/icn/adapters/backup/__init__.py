@@ -1,0 +1,1 @@
+"""Places where archives of backups are kept: a folder or a bucket, behind one port (`ports`)."""

@@ -1,0 +1,135 @@
+"""Archives in a folder: on another disk, or one that a file server shares.
+
+The folder itself is made when it is missing, what is above it is not: a disk that is not mounted is then noticed,
+instead of the backup going to the disk it was to protect. Files and folder are for their owner only.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO
+
+from icn.adapters.backup.ports import (
+    READ_BYTES,
+    ArchiveMissing,
+    Stored,
+    TargetDenied,
+    TargetFull,
+    TargetMissing,
+    TargetUnavailable,
+    check_name,
+    is_name,
+)
+from icn.adapters.files import PRIVATE_FOLDER, sync_folder
+from icn.kernel.errors import Fault
+from icn.kernel.instant import Instant
+
+UNFINISHED_PREFIX = ".icn-"
+UNFINISHED_SUFFIX = ".unfinished"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class LocalTarget:
+    """A folder. Satisfies `ports.BackupTarget`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+    def put(self, name: str, source: BinaryIO) -> None:
+        """See the port."""
+        check_name(name)
+        with self._ours():
+            self._make_folder()
+            descriptor, temporary = tempfile.mkstemp(
+                dir=self._folder, prefix=f"{UNFINISHED_PREFIX}{name}.", suffix=UNFINISHED_SUFFIX
+            )
+            try:
+                with os.fdopen(descriptor, "wb") as file:  # mkstemp made it for its owner only
+                    shutil.copyfileobj(source, file, READ_BYTES)
+                    file.flush()
+                    os.fsync(descriptor)
+                Path(temporary).replace(self._folder / name)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            sync_folder(self._folder)
+
+    def stored(self) -> list[Stored]:
+        """See the port."""
+        with self._ours():
+            self._make_folder()
+            with os.scandir(self._folder) as entries:
+                found = [
+                    Stored(entry.name, stat.st_size, Instant(stat.st_mtime_ns // 1_000_000))
+                    for entry in entries
+                    if is_name(entry.name) and S_ISREG((stat := entry.stat(follow_symlinks=False)).st_mode)
+                ]
+        return sorted(found, key=lambda stored: stored.name)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """See the port."""
+        check_name(name)
+        with self._ours(name):
+            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            while True:
+                with self._ours(name):
+                    piece = file.read(READ_BYTES)
+                if not piece:
+                    return
+                yield piece
+
+    def delete(self, name: str) -> None:
+        """See the port."""
+        check_name(name)
+        with self._ours():
+            (self._folder / name).unlink(missing_ok=True)
+            if self._folder.is_dir():
+                sync_folder(self._folder)
+
+    def clear_unfinished(self) -> int:
+        """See the port."""
+        with self._ours():
+            self._make_folder()
+            left = sorted(self._folder.glob(f"{UNFINISHED_PREFIX}*{UNFINISHED_SUFFIX}"))
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=PRIVATE_FOLDER)
+            sync_folder(self._folder.parent)
+
+    @contextmanager
+    def _ours(self, name: str | None = None) -> Iterator[None]:
+        """The errors of the file system, said in our words. `name`: the archive that is to be there."""
+        try:
+            yield
+        except OSError as error:
+            raise self._fault(error, name) from error
+
+    def _fault(self, error: OSError, name: str | None) -> Fault:
+        why = error.strerror or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            if name is not None and self._folder.is_dir():
+                return ArchiveMissing(f"there is no archive {name} in {self._folder}: backup list shows what is there")
+            return TargetMissing(
+                f"the folder of {self._folder} does not exist: mount the disk it is to be on, or create the folder"
+            )
+        if error.errno in _FULL:
+            return TargetFull(f"no room in {self._folder} ({why}): make room, or keep fewer archives")
+        if error.errno in _DENIED or isinstance(error, NotADirectoryError | FileExistsError):
+            return TargetDenied(f"{self._folder} cannot be used ({why}): the node's user must own this folder")
+        return TargetUnavailable(f"{self._folder} failed ({why}): look at the disk or the file server behind it")
