@@ -31,7 +31,7 @@ COMMANDS = (
     Command("dag put", "icn.cli.dag", "store a file as content; prints its CID"),
     Command("dag get", "icn.cli.dag", "fetch content by CID, verified here"),
     Command("dag root", "icn.cli.dag", "the root: one name for everything this node knows"),
-    Command("dag verify", "icn.cli.dag", "have the node verify its store; lists every finding"),
+    Command("dag verify", "icn.cli.dag", "verify a store, through its node or without; lists every finding"),
     Command("mesh submit", "icn.cli.mesh", "submit a job: a module by CID, a .wasm or .wat file, or echo"),
     Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
     Command("mesh job", "icn.cli.mesh", "everything about one job"),

@@ -5,11 +5,12 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from icn.cli.answer import Document, unexpected
+from icn.cli.answer import Answer, Document, unexpected
 from icn.cli.arguments import Action, argument, cid, positive
 from icn.cli.blocks import Block, Column, Facts, Line, Show, Table
 from icn.cli.endings import Ended, Exit
 from icn.cli.local_files import read_content, write_file, write_raw
+from icn.cli.offline import OFFLINE_ARGUMENTS, goes_through_node, open_offline
 from icn.cli.session import Session
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
@@ -57,11 +58,26 @@ def root(session: Session, _given: argparse.Namespace) -> Exit:
 
 
 def verify(session: Session, given: argparse.Namespace) -> Exit:
-    """GET /dag/verify."""
-    answer = session.client.get("/dag/verify", [("deep", "true" if getattr(given, "deep", False) else "false")])
+    """GET /dag/verify, or the same on the store itself."""
+    deep = getattr(given, "deep", False)
+    if goes_through_node(session, given):
+        answer = session.client.get("/dag/verify", [("deep", "true" if deep else "false")])
+    else:
+        answer = _verified_here(session, given, deep=deep)
     findings = answer.document().parts("findings")
     session.show(answer, _verify_view)
     return Exit.DONE if answer.document().truth("ok") and not findings else Exit.NOT_FOUND_OR_UNVERIFIED
+
+
+def _verified_here(session: Session, given: argparse.Namespace, *, deep: bool) -> Answer:
+    import json
+    from dataclasses import asdict
+
+    from icn.services.verify import verify as verify_store
+
+    with open_offline(session, given, must_exist=True) as offline:
+        report = verify_store(offline.store, offline.configured_did(), deep=deep)
+    return Answer(200, json.dumps(asdict(report), ensure_ascii=False).encode())
 
 
 def put_body(content: bytes, codec: str, *, pin: bool, ttl: int | None) -> dict[str, str | bool | int]:
@@ -145,7 +161,12 @@ ACTIONS = {
     "root": Action(root),
     "verify": Action(
         verify,
-        (argument("--deep", action="store_true", help="signatures, chains, links and the ledger by full replay, too"),),
+        (
+            argument(
+                "--deep", action="store_true", help="signatures, chains, links and the ledger by full replay, too"
+            ),
+            *OFFLINE_ARGUMENTS,
+        ),
         patience=VERIFYING_SECONDS,
     ),
 }

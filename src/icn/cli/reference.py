@@ -12,8 +12,9 @@ _INTRODUCTION = """\
 
 *Made from the commands by `python -m icn.cli.reference`; do not edit.*
 
-Talks to a node over its HTTP API; `identity` works on key files and needs no node. The options for every command stand
-before or after it.
+Talks to a node over its HTTP API; `identity` works on key files and needs no node. Commands that take `--offline` ask a
+node if one answers, and otherwise work on the store itself, with the configuration that `icn-node` would read; they say
+which. The options for every command stand before or after it.
 
 On a terminal, tables are drawn, long names in them shortened, and columns that would not fit left out. Piped, the same
 output is plain aligned text, complete. `--output json` prints the API's JSON as it came, one document; with

@@ -22,12 +22,15 @@ class Rule:
     judge: Callable[[Settings, Origins], Iterator[Problem]]
 
 
-def problems_in(settings: Settings, origins: Origins, doubtful: Collection[str]) -> list[Problem]:
-    """Everything the rules forbid."""
+def problems_in(
+    settings: Settings, origins: Origins, doubtful: Collection[str], sections: Collection[str]
+) -> list[Problem]:
+    """Everything that the rules about these sections forbid."""
     return [
         problem
         for rule in RULES
         if not any(key in doubtful for key in rule.reads)
+        and all(key.partition(".")[0] in sections for key in rule.reads)
         for problem in rule.judge(settings, origins)
     ]
 

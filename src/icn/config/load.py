@@ -4,7 +4,7 @@ Precedence: defaults, template, file, environment, flags. Everything that is wro
 one setting in one layer, under two of its spellings, are a problem unless they are equal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from icn.config.catalog import Catalog, catalog
@@ -16,9 +16,21 @@ from icn.config.reading import Reading
 from icn.config.secrets import Variables
 from icn.config.sources import Given, Layer, Origin, Problem
 
+STORE_SECTIONS = frozenset({"runtime", "storage", "identity"})
+"""What a program needs that works on a store itself, beside a node that does not run."""
 
-def load(*, flags: Mapping[str, FlagValue], config_path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
+
+def load(
+    *,
+    flags: Mapping[str, FlagValue],
+    config_path: Path | None,
+    environ: Mapping[str, str],
+    sections: Collection[str] | None = None,
+) -> LoadedConfig:
     """The configuration of a node.
+
+    With `sections`, only these have to be right: a value elsewhere that is wrong, or whose secret is not there, has its
+    default, and no rule is asked that reads another section. What is misspelt is refused wherever it stands.
 
     Raises:
         ConfigurationRefused: with every problem there is.
@@ -28,7 +40,8 @@ def load(*, flags: Mapping[str, FlagValue], config_path: Path | None, environ: M
     givens, problems = read_document(config_path, table) if config_path else ([], [])
     givens += read_environment(variables, table)
     flag_givens, flag_problems = _from_flags(flags, table)
-    reading = Reading(table, variables, [*problems, *flag_problems])
+    matter = frozenset(table.sections if sections is None else sections)
+    reading = Reading(table, variables, [*problems, *flag_problems], matter)
     for given in (*givens, *flag_givens):
         reading.take(given)
     reading.take_named_secrets()

@@ -4,6 +4,7 @@ Nothing is raised before the end, so that everything that is wrong is known by t
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,8 +33,12 @@ class _Candidate:
 class Reading:
     """One load under way: what has been parsed, and what was wrong with the rest."""
 
-    def __init__(self, table: Catalog, variables: Variables, problems: list[Problem]) -> None:
+    def __init__(
+        self, table: Catalog, variables: Variables, problems: list[Problem], sections: AbstractSet[str]
+    ) -> None:
         self.problems = problems
+        self._sections = sections
+        """Those that matter: what is wrong in others is not reported."""
         self._table = table
         self._variables = variables
         self._candidates: dict[str, list[_Candidate]] = {key: [] for key in table.entries}
@@ -60,9 +65,10 @@ class Reading:
             return
         if origin.layer is Layer.FLAG and spelling.means is Means.VALUE and _is_secret(entry, parsed):
             variable = self._table.shortest_variable(entry)
-            self._warnings.append(
+            self._warn(
+                entry,
                 f"{origin.where}: a secret on the command line can be read by every user of this machine; "
-                f"give it as {variable}_FILE or {variable}"
+                f"give it as {variable}_FILE or {variable}",
             )
         self._candidates[entry.key].append(_Candidate(parsed, origin))
 
@@ -102,7 +108,7 @@ class Reading:
         if named.setting.must_be_set:
             self._doubt(entry, Problem(origin.where, what))
         else:
-            self._warnings.append(f"{origin.where}: {what}")
+            self._warn(entry, f"{origin.where}: {what}")
 
     def fill(self) -> None:
         """Add defaults and templates, so that every setting has a value."""
@@ -137,10 +143,11 @@ class Reading:
             tree.setdefault(entry.section, {})[entry.attribute] = candidate.value
         settings = Settings.model_validate(tree)
         origins = {key: candidate.origin for key, candidate in chosen.items()}
-        self.problems += check.problems_in(settings, origins, self._doubtful)
+        self.problems += check.problems_in(settings, origins, self._doubtful, self._sections)
         if self.problems:
             raise ConfigurationRefused(tuple(sorted(self.problems, key=in_reading_order)))
-        return LoadedConfig(settings, origins, (*self._warnings, *check.warnings_in(settings, origins)))
+        about_all = check.warnings_in(settings, origins) if self._sections >= self._table.sections.keys() else []
+        return LoadedConfig(settings, origins, (*self._warnings, *about_all))
 
     def _resolved(self, given: Given, spelling: Spelling) -> tuple[object, Origin, bool]:
         """The value itself, its origin with causes, and whether it is text. Raises `Unusable`."""
@@ -193,8 +200,13 @@ class Reading:
         return first
 
     def _doubt(self, entry: Entry, problem: Problem) -> None:
-        self.problems.append(problem)
+        if entry.section in self._sections:
+            self.problems.append(problem)
         self._doubtful.add(entry.key)
+
+    def _warn(self, entry: Entry, warning: str) -> None:
+        if entry.section in self._sections:
+            self._warnings.append(warning)
 
 
 def _is_secret(entry: Entry, parsed: object) -> bool:

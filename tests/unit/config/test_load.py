@@ -5,6 +5,7 @@ import pytest
 from icn.config.aliases import ALIASES
 from icn.config.catalog import Form, catalog
 from icn.config.database_url import DatabaseUrl
+from icn.config.load import STORE_SECTIONS
 from icn.config.sources import Layer
 from icn.config.values import HostPort, Secret
 from icn.kernel.ids import Did, PeerId
@@ -211,6 +212,22 @@ def test_two_spellings_in_one_layer_may_agree_and_may_not_differ(loading):
     message = loading.refused(env={"ICN_LOG_LEVEL": "info", "ICN_LOGGING_LEVEL": "error"})
     assert "ICN_LOG_LEVEL" in message
     assert "ICN_LOGGING_LEVEL" in message
+
+
+def test_a_program_that_only_needs_the_store_is_not_hindered_by_the_rest(loading):
+    text = (
+        '[network]\nmax_peers = 0\nhttp_listen_addr = "0.0.0.0:1"\n[security]\napi_key_env = "ICN_OURS"\n'
+        '[federation]\nname = "${NOWHERE}"\n[storage]\npath = "/x"\n'
+        '[runtime]\ntest_mode = true\nenvironment = "production"\n'
+    )
+    sections = STORE_SECTIONS
+    message = loading.refused(text, {"ICN_OURS_FILE": "/nowhere"}, sections=sections)
+    assert message.startswith("node.toml:12: runtime.environment is production and runtime.test_mode is on")
+    loaded = loading(text.replace("true", "false"), {"ICN_OURS_FILE": "/nowhere"}, sections=sections)
+    assert loaded.settings.storage.path == Path("/x")
+    assert not loaded.warnings
+    message = loading.refused("[network]\nmax_peers = 0\nmax_pers = 1\n[storage]\npath = 5", sections=sections)
+    assert [line.partition(" ")[0] for line in message.splitlines()] == ["node.toml:3:", "node.toml:5:"]
 
 
 def test_settings_cannot_be_changed(loading):

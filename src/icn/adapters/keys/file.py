@@ -21,10 +21,12 @@ from icn.adapters.keys.sealing import (
     PassphraseNeeded,
     WrongPassphrase,
     plain,
+    public_key_in,
     seal,
     unseal,
 )
 from icn.kernel.errors import Fault, require
+from icn.kernel.ids import Did
 from icn.kernel.signing import SEED_BYTES, SeedSigner
 
 CREATING_BYTES = SEED_BYTES + SEALING_BYTES
@@ -42,6 +44,7 @@ __all__ = [
     "PassphraseNeeded",
     "WrongPassphrase",
     "create_key",
+    "did_in",
     "load_key",
     "reseal_key",
 ]
@@ -104,6 +107,20 @@ def load_key(path: Path, *, passphrase: str | None, may_be_exposed: bool = False
     `WrongPassphrase`.
     """
     return SeedSigner(_unseal(path, _read(path, may_be_exposed=may_be_exposed), passphrase))
+
+
+def did_in(path: Path) -> Did | None:
+    """Whose key the file at `path` says it is, without a passphrase; None for the older layout, which does not say.
+
+    For telling, not for trusting: only `load_key` compares it with the key. Raises `KeyFileMissing`,
+    `KeyFileUnavailable`, `KeyFileDamaged`.
+    """
+    content = _read(path, may_be_exposed=True)
+    try:
+        public_key = public_key_in(content)
+    except KeyFileDamaged as fault:
+        raise KeyFileDamaged(f"{path}: {fault}") from fault
+    return None if public_key is None else Did.from_public_key(public_key)
 
 
 def reseal_key(

@@ -118,6 +118,21 @@ def unseal(content: bytes, passphrase: str | None) -> bytes:
     return seed
 
 
+def public_key_in(content: bytes) -> bytes | None:
+    """The public key that a file of the present layout names, sealed or not; None for the older one, which names none.
+
+    It is not compared with the seed: that is `unseal`'s business. Raises `KeyFileDamaged`.
+    """
+    if len(content) == OLDER_BYTES and not content.startswith(MAGIC):
+        return None
+    if not content.startswith(MAGIC) or len(content) < _PREFIX.size:
+        raise KeyFileDamaged("not a key file of icn-node")
+    _, version, _, public_key = _PREFIX.unpack_from(content)
+    if version != VERSION:
+        raise KeyFileDamaged(f"the key file has format {version}; this release reads format {VERSION}")
+    return bytes(public_key)
+
+
 def _unseal_encrypted(content: bytes, passphrase: str | None) -> bytes:
     if len(content) != _HEADER_BYTES + SEED_BYTES + _TAG_BYTES:
         raise KeyFileDamaged("the encrypted key file is cut short or too long")

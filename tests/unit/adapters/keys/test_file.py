@@ -18,6 +18,7 @@ from icn.adapters.keys.file import (
     PassphraseNeeded,
     WrongPassphrase,
     create_key,
+    did_in,
     load_key,
     reseal_key,
 )
@@ -153,3 +154,26 @@ def test_resealing_with_the_wrong_passphrase_leaves_the_file_alone(path):
     with pytest.raises(WrongPassphrase):
         reseal_key(path, bytes(SEALING_BYTES), passphrase="typo", new_passphrase=None, cost=CHEAP)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("passphrase", [None, "passphrase"])
+def test_whose_key_a_file_holds_is_known_without_the_passphrase(path, passphrase):
+    signer = create_key(path, ENTROPY, passphrase=passphrase, cost=CHEAP)
+    path.chmod(0o644)
+    assert did_in(path) == signer.did
+
+
+def test_a_file_of_the_older_layout_does_not_say_whose_it_is(path):
+    path.parent.mkdir()
+    path.write_bytes(bytes(76))
+    assert did_in(path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"something else", b"icn-key\n", b"icn-key\n\x09" + bytes(65)])
+def test_what_is_no_key_file_says_nothing(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(KeyFileDamaged, match=r"node\.key"):
+        did_in(path)
+    with pytest.raises(KeyFileMissing):
+        did_in(path.with_name("none"))
