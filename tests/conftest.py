@@ -1,11 +1,13 @@
 """What holds for every test: how Hypothesis behaves, and that skips are counted (see `support.skips`)."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import postgres
 from support.skips import Skip, forbidden
 
 # Deterministic or not merged: the examples follow from the test's source. Time limits would make a slow machine red.
@@ -20,6 +22,13 @@ settings.register_profile(
 settings.load_profile("icn")
 
 REQUIRE_ALL = "ICN_TEST_REQUIRE_ALL"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_servers_end() -> Iterator[None]:
+    """The server that tests of this process share, if one was started."""
+    yield
+    postgres.end_cluster()
 
 
 def _skips_of(config: pytest.Config) -> list[Skip]:
