@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from icn.adapters.storage.lmdb_store import LmdbStore
 from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.rocksdb_store import RocksdbStore
 from icn.adapters.storage.sqlite import SqliteStore
 from icn.stores.kv import Batch, KeyValueStore
 
@@ -25,6 +27,8 @@ class Backend:
 
 BACKENDS = (
     Backend("memory", lambda _folder: MemoryStore(), durable=False, shared=False),
+    Backend("rocksdb", lambda folder: RocksdbStore.open(folder / "node.rocksdb"), durable=True, shared=False),
+    Backend("sled", lambda folder: LmdbStore.open(folder / "node.sled"), durable=True, shared=False),
     Backend("sqlite", lambda folder: SqliteStore.open(folder / "store.sqlite"), durable=True, shared=False),
 )
 

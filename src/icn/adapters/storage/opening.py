@@ -12,7 +12,7 @@ from typing import overload
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import KeyValueStore, StoreInUse
 
-BACKENDS = ("memory", "sqlite")
+BACKENDS = ("memory", "sqlite", "sled", "rocksdb")
 STANDBY_POLL_SECS = 0.25
 """How often a standby looks whether the store is free."""
 
@@ -64,6 +64,20 @@ def _open(settings: StorageSettings) -> KeyValueStore:
             from icn.adapters.storage.sqlite import SqliteStore
 
             return SqliteStore.open(_path(settings))
+        case "sled" | "lmdb":  # the guide's name, and that of the engine behind it
+            from icn.adapters.storage.lmdb_store import LmdbStore
+
+            return LmdbStore.open(_path(settings))
+        case "rocksdb":
+            try:
+                from icn.adapters.storage.rocksdb_store import RocksdbStore
+            except ModuleNotFoundError as missing:
+                if missing.name != "rocksdict":
+                    raise
+                raise ConfigError(
+                    "[storage] backend = rocksdb needs a library that is not installed: pip install 'icn[rocksdb]'"
+                ) from missing
+            return RocksdbStore.open(_path(settings))
         case _:
             names = ", ".join(BACKENDS)
             raise ConfigError(f"[storage] backend = {settings.backend!r} does not exist; there are: {names}")
