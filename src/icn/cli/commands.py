@@ -50,6 +50,9 @@ COMMANDS = (
     Command("identity verify", "icn.cli.identity", "whether a key file is whole, private, and signs"),
     Command("federation status", "icn.cli.federation", "the federation: policy, state, members"),
     Command("federation admit", "icn.cli.federation", "admit a node that waits for admission"),
+    Command("storage info", "icn.cli.storage", "what a store is: engine, place, format, owner, size"),
+    Command("storage migrate", "icn.cli.storage", "move a store to another engine, verified"),
+    Command("storage reopen", "icn.cli.storage", "take back a move whose copy was never used"),
     Command("account open", "icn.cli.account", "open an account for a DID on this node"),
 )
 

@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BUG
 
 
-_START_REFUSED = ("store.newer", "store.foreign", "key.exposed", "key.passphrase_needed", "key.wrong_passphrase")
+_START_REFUSED = (
+    *("store.newer", "store.foreign", "store.incomplete", "store.moved"),
+    *("key.exposed", "key.passphrase_needed", "key.wrong_passphrase"),
+)
 """Faults that only the operator can mend before a start: like a wrong configuration."""
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from icn.kernel.errors import Fault, require
 from icn.kernel.ids import Did
-from icn.stores import format_1, keyspace
+from icn.stores import format_1, keyspace, moving
 from icn.stores.kv import Batch, Reader, StoreCorrupt, StoreNewer
 
 FORMAT_VERSION = 2
@@ -43,6 +43,7 @@ def check_or_claim(reader: Reader, owner: Did, store_id: bytes) -> Batch:
         StoreNewer: the format is newer than this program.
         StoreCorrupt: the format is no number.
         ForeignStore: another node's key wrote it; two nodes must not share a store.
+        StoreIncomplete, StoreMoved: it is a copy that was not finished, or was copied away.
     """
     batch = Batch()
     if format_of(reader) is None:
@@ -89,7 +90,16 @@ def require_current(reader: Reader) -> None:
 
 
 def format_of(reader: Reader) -> int | None:
-    """The format the store has; None in an empty one. Raises `StoreNewer`, `StoreCorrupt`."""
+    """The format the store has; None in an empty one.
+
+    Raises `StoreNewer`, `StoreCorrupt`, and `StoreIncomplete` or `StoreMoved` for one that must not be worked on.
+    """
+    moving.require_here(reader)
+    return version_of(reader)
+
+
+def version_of(reader: Reader) -> int | None:
+    """The same for a store that is being moved. Raises `StoreNewer`, `StoreCorrupt`."""
     stored = reader.get(_VERSION)
     if stored is None:
         return None
