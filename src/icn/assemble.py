@@ -28,7 +28,7 @@ from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
 from icn.services.commands import Found
 from icn.services.engine import Engine
-from icn.services.ports import Clock, Entropy
+from icn.services.ports import Clock, Entropy, HeadMarker
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.kv import KeyValueStore
 
@@ -113,9 +113,17 @@ def storage(settings: Settings) -> StorageSettings:
     )
 
 
-def open_engine(*, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms) -> Engine:
-    """The one writer over an open store. Becomes its author."""
-    return Engine.open(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms)
+def open_engine(
+    *,
+    store: KeyValueStore,
+    clock: Clock,
+    entropy: Entropy,
+    signer: Signer,
+    terms: NodeTerms,
+    marker: HeadMarker | None = None,
+) -> Engine:
+    """The one writer over an open store. Becomes its author. `marker`: none where the store ends with the process."""
+    return Engine.open(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms, marker=marker)
 
 
 def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork | None:

@@ -34,6 +34,7 @@ STATUS_BY_KIND = {
     Kind.UNAFFORDABLE: HTTPStatus.PAYMENT_REQUIRED,
     Kind.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Kind.TOO_MANY: HTTPStatus.TOO_MANY_REQUESTS,
+    Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -90,10 +91,21 @@ class NotJson(Refusal):
         super().__init__("the body must be JSON: Content-Type: application/json")
 
 
+class NotCar(Refusal):
+    """The body's content type is not that of a CAR. Answered with 415."""
+
+    code: ClassVar[str] = "http.not_car"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+    def __init__(self) -> None:
+        super().__init__("the body must be a CAR: Content-Type: application/vnd.ipld.car")
+
+
 _STATUS_BY_CODE = {
     Unparsable.code: HTTPStatus.BAD_REQUEST,
     BodyOverdue.code: HTTPStatus.REQUEST_TIMEOUT,
     NotJson.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    NotCar.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 

@@ -26,6 +26,7 @@ class Kind(Enum):
     UNAFFORDABLE = "unaffordable"
     TOO_LARGE = "too_large"
     TOO_MANY = "too_many"
+    UNAVAILABLE = "unavailable"
 
 
 class IcnError(Exception):

@@ -74,4 +74,9 @@ class Cancel:
     job: JobId
 
 
-NodeCommand = Found | Admit | OpenAccountFor | Pay | PutContent | FetchContent | Submit | Cancel
+@dataclass(frozen=True, slots=True)
+class ResumeAuthoring:
+    """The operator's word that no block of this node exists that is not here: a held node authors again."""
+
+
+NodeCommand = Found | Admit | OpenAccountFor | Pay | PutContent | FetchContent | Submit | Cancel | ResumeAuthoring

@@ -19,6 +19,7 @@ from icn.kernel.errors import InvariantBroken, Kind, Refusal
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services.answers import Answer, Done, refused
+from icn.services.authorship import Authorship
 from icn.services.commands import (
     Admit,
     Cancel,
@@ -28,6 +29,7 @@ from icn.services.commands import (
     OpenAccountFor,
     Pay,
     PutContent,
+    ResumeAuthoring,
     Submit,
 )
 from icn.services.content import ContentNotFound, ContentService
@@ -57,6 +59,7 @@ class Dispatch:
     home: HomeService
     content: ContentService
     peers: Peers
+    authorship: Authorship
 
     def take(self, work: UnitOfWork, request: Request) -> None:
         """Answer `request`, now or when what it waits for is there."""
@@ -98,6 +101,9 @@ class Dispatch:
             case Cancel(job):
                 self.home.cancel(work, job, envelope)
                 return {"job_id": str(job), "status": "cancelled"}
+            case ResumeAuthoring():
+                self._only_operator(work, request)
+                return {"was_held": self.authorship.resume(work)}
             case FetchContent():
                 raise InvariantBroken("a fetch is answered when it has ended")
             case _:

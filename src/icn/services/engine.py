@@ -49,6 +49,8 @@ from icn.protocol.messages import (
 )
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
+from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
+from icn.services.commands import FetchContent, ResumeAuthoring
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
@@ -57,7 +59,7 @@ from icn.services.federation import join_when_caught_up, take_what_is_due
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.mesh import HomeService
 from icn.services.peers import Peers
-from icn.services.ports import Clock, Entropy
+from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.replication import RecordsRefused, ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
@@ -88,6 +90,10 @@ class Outcome:
     effects: list[Effect]
     wake_at: Instant | None
     """When the engine wants a `Tick`, if nothing else happens before."""
+    mark: HeadMark | None = None
+    """To be kept by the head marker before any effect of this batch, or of a later one, is carried out."""
+    is_released: bool = False
+    """The node was held and is no more: the mark is to be kept before anybody is told."""
 
 
 @dataclass(slots=True)
@@ -103,6 +109,7 @@ class Engine:
     outbox: Outbox
     replies: Replies
     peers: Peers
+    authorship: Authorship
     replication: ReplicationService
     content: ContentService
     home: HomeService
@@ -116,14 +123,22 @@ class Engine:
 
     @classmethod
     def open(
-        cls, *, store: KeyValueStore, clock: Clock, entropy: Entropy, signer: Signer, terms: NodeTerms
+        cls,
+        *,
+        store: KeyValueStore,
+        clock: Clock,
+        entropy: Entropy,
+        signer: Signer,
+        terms: NodeTerms,
+        marker: HeadMarker | None = None,
     ) -> "Engine":
-        """Become the author of the store and load its state.
+        """Become the author of the store and load its state. `marker`: none for a store that ends with the process.
 
         Raises:
             StoreNewer, ForeignStore: the store is not for this program or this key. One of an earlier format is brought
                 to this one.
             InvariantBroken: its rows and its journal do not belong together.
+            HeadMarkFailed: the head mark cannot be written.
         """
         store_id = entropy.bytes(STORE_ID_BYTES)
         first = check_or_claim(store, signer.did, store_id)
@@ -133,6 +148,19 @@ class Engine:
         for step in upgrades(store, store_id):
             store.commit(step, fence)
         peers = Peers()
+        state = rows.load(store)
+        authorship = Authorship.open(
+            store=store,
+            fence=fence,
+            did=signer.did,
+            state=state,
+            peers=peers,
+            reach_within=terms.replication.reach_within,
+            marker=marker,
+        )
+        replication = ReplicationService(terms, peers, authorship)
+        if (sought := authorship.target) is not None and state.federation.federation is None:
+            replication.target, replication.is_pinned = sought.federation, True
         content = ContentService(terms.replication.answer_patience)
         home = HomeService(terms, peers, content)
         return cls(
@@ -141,15 +169,16 @@ class Engine:
             signer=signer,
             terms=terms,
             fence=fence,
-            state=rows.load(store),
+            state=state,
             outbox=Outbox.load(store),
             replies=Replies.load(store),
             peers=peers,
-            replication=ReplicationService(terms, peers),
+            authorship=authorship,
+            replication=replication,
             content=content,
             home=home,
             executor=ExecutorService(terms, peers, content),
-            dispatch=Dispatch(entropy, home, content, peers),
+            dispatch=Dispatch(entropy, home, content, peers, authorship),
             _marked_at=contents.last_time_mark(store),
         )
 
@@ -167,10 +196,10 @@ class Engine:
         arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
         lonely = self.state.federation.federation is None
         resumed, self._resumed = self._resumed, False  # until the commit has succeeded
-        work = self._take_blocks(arriving)
-        if not resumed:
-            self.home.resume(work)
-            self.executor.resume(work)
+        self.authorship.begin()
+        work = self._take_blocks(arriving, inputs)
+        if not resumed and work.may_author:
+            self._take_up(work)
         for input_ in inputs:
             if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
                 violator = self._take(work, input_)
@@ -184,9 +213,24 @@ class Engine:
             marked_at = self._mark_time(work)
             self.store.commit(work.batch, self.fence)
             self._marked_at = marked_at
-        self._stale, self._resumed = False, True
+        is_released = self.authorship.is_released
+        remarked = self.authorship.committed()
+        if is_released:
+            self.replication.is_pinned = False
+        self._stale, self._resumed = False, work.may_author
+        mark = self.authorship.mark(self.state) if remarked or any(s is None for _, s in work.accepted) else None
         effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
-        return Outcome(replies, effects, self._wake_at())
+        keeps = self.authorship.keeps_marks
+        return Outcome(replies, effects, self._wake_at(), mark if keeps else None, is_released=is_released)
+
+    def _take_up(self, work: UnitOfWork) -> None:
+        """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""
+        self.home.resume(work)
+        self.executor.resume(work)
+        take_what_is_due(work)
+        for view in self.peers.greeted():
+            view.welcomed = 0
+            self._welcome(work, view.did, executes=view.executes)
 
     def _mark_time(self, work: UnitOfWork) -> Instant | None:
         """Note now and then which numbers are the next ones, so that "since that day" has an answer."""
@@ -197,8 +241,11 @@ class Engine:
         contents.put_time_mark(work.batch, work.wall, mark)
         return work.wall
 
-    def _take_blocks(self, arriving: list[Received]) -> UnitOfWork:
-        """Begin a unit of work with the blocks that came. Nothing else has been touched when one must be taken back."""
+    def _take_blocks(self, arriving: list[Received], inputs: Sequence[Input]) -> UnitOfWork:
+        """Begin a unit of work with the blocks that came, and find out whether anything may be authored in it.
+
+        Nothing else has been touched when a block must be taken back.
+        """
         mark = self.replication.mark()
         while True:
             if self._stale:
@@ -221,25 +268,30 @@ class Engine:
                 # again, and nobody is blamed, or let go, before the turn that counts.
                 self.replication.rewind(mark)
                 continue
+            self.authorship.notice(work, inputs)
+            work.may_author = not self.authorship.is_held
             for peer, _ in work.violations:
                 self._lose(work, peer)
             return work
 
     def _round_off(self, work: UnitOfWork) -> None:
         """What follows from the inputs, in a fixed order, until nothing more follows."""
-        if work.accepted:
-            take_what_is_due(work)
-        if join_when_caught_up(work, self.peers, self.terms):
-            take_what_is_due(work)
-        self.home.tick(work)
-        self.executor.tick(work)
+        if work.may_author:
+            if work.accepted:
+                take_what_is_due(work)
+            if join_when_caught_up(work, self.peers, self.terms):
+                take_what_is_due(work)
+            self.home.tick(work)
+            self.executor.tick(work)
         self.content.tick(work)
         self._drain_local(work)
-        if self.replication.tick(work):
+        if self.replication.tick(work) and work.may_author:
             for view in self.peers.greeted():
                 self._send_again(work, self.outbox.overdue(view.did), view.did)
         work.seal()
-        self.replication.acknowledge(work)
+        if work.may_author:
+            self.replication.acknowledge(work)
+        self.authorship.settle(work)
         self.replication.answer_wants(work)
         self.replication.announce(work)
 
@@ -268,7 +320,8 @@ class Engine:
             case Received(peer, message):
                 self._receive(work, peer, message)
             case Executed(request, outcome):
-                self.executor.take_outcome(work, request, outcome)
+                if work.may_author:  # otherwise it runs again when the node is held no more
+                    self.executor.take_outcome(work, request, outcome)
             case Tick():
                 pass
             case _:
@@ -278,7 +331,8 @@ class Engine:
         self.replication.part(peer)
         self.executor.peer_gone(peer)
         self.content.peer_gone(work, peer)
-        self.home.peer_gone(work, peer)
+        if work.may_author:
+            self.home.peer_gone(work, peer)
 
     def _receive(self, work: UnitOfWork, peer: Did, message: Message) -> None:
         match message:
@@ -287,11 +341,16 @@ class Engine:
                     self.content.receive(work, peer, message)
             case Hello():
                 self.replication.receive(work, peer, message)
-                self._welcome(work, peer, executes=message.executes)
+                if work.may_author:
+                    self._welcome(work, peer, executes=message.executes)
             case Heads() | Want() | Blocks() | Announce():
                 self.replication.receive(work, peer, message)
-            case _:
+            case Acknowledged(number):
                 if self.peers.is_here(peer):
+                    self.outbox.remove(work.batch, peer, number)
+            case _:
+                # A held node leaves it unanswered: what matters comes again from its sender's outbox.
+                if self.peers.is_here(peer) and work.may_author:
                     self._receive_mesh(work, peer, message)
 
     def _welcome(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
@@ -356,18 +415,25 @@ class Engine:
                 given = None if stored is None else (stored.request, _from_stored(stored))
             if given is not None:
                 digest, answer = given
-                same = digest == request.digest
+                same = digest in {request.digest, NO_DIGEST}
                 work.answer_again(request, answer if same else refused(KeyReused(request.key)))
                 return
+        if not work.may_author and not isinstance(request.command, FetchContent | ResumeAuthoring):
+            work.answer(request, refused(NodeHeld(self.authorship.explain(self.state))), recorded=False)
+            return
         self.dispatch.take(work, request)
 
     def _wake_at(self) -> Instant | None:
         own = [e for e in self.state.mesh.executions.values() if e.executor == self.did]
+        wall = self.clock.now()
+        held = self.authorship.is_held
         moments = (
-            self.home.wake_at(),
-            self.executor.wake_at(own),
+            None if held else self.home.wake_at(),
+            None if held else self.executor.wake_at(own),
             self.content.wake_at(),
-            self.replication.wake_at(self.clock.now()),
+            self.replication.wake_at(wall),
+            self.authorship.wake_at(wall),
+            None if held or self._resumed else wall,
         )
         return min((moment for moment in moments if moment is not None), default=None)
 

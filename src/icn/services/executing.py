@@ -232,9 +232,10 @@ class ExecutorService:
             return
 
         def go_on(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
-            if found:
+            if found and later_work.may_author:
                 self._gather(later_work, execution, assignment, needed)
-            # Otherwise it is tried again when the home connects, or answered at the deadline.
+            # Otherwise it is tried again when the home connects, or answered at the deadline; or when this node is held
+            # no more.
 
         others = [peer for peer in self.peers.executors() if peer != execution.home]
         self.content.fetch(work, lacking[0], [execution.home, *others], go_on)

@@ -185,7 +185,7 @@ class HomeService:
 
             def settle(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
                 self._settling.pop(key, None)
-                if found:
+                if found and later_work.may_author:
                     self._settle(later_work, peer, message, receipt)
                 # Otherwise the receipt stays in the executor's outbox and comes again with it.
 

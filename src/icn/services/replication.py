@@ -23,6 +23,7 @@ from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
 from icn.services import acceptance
+from icn.services.authorship import Authorship
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
@@ -112,11 +113,14 @@ class ReplicationService:
 
     terms: NodeTerms
     peers: Peers
+    authorship: Authorship
     quarantine: Quarantine = field(default_factory=Quarantine)
     refused: dict[Cid, None] = field(default_factory=dict)
     """Blocks found to be against the rules, newest last."""
     target: Cid | None = None
     """The federation this node is joining, while it has no genesis."""
+    is_pinned: bool = False
+    """The target is where a head mark says that this node has a feed: no other federation will do."""
     wanted: dict[Did, Clock] = field(default_factory=dict)
     """Who waits for an answer to `Want`, and what it has. The newest question of a peer is the one that counts."""
     news_since: Instant | None = None
@@ -132,6 +136,7 @@ class ReplicationService:
     def greet(self, work: UnitOfWork, peer: Did) -> None:
         """A peer is connected: say who we are."""
         self.peers.views.pop(peer, None)
+        self.authorship.part(peer)
         self.peers.views[peer] = PeerView(peer)
         work.send(peer, self._hello(work))
 
@@ -145,6 +150,7 @@ class ReplicationService:
     def part(self, peer: Did) -> None:
         """A peer is gone."""
         self.peers.views.pop(peer, None)
+        self.authorship.part(peer)
         self.wanted.pop(peer, None)
         self.quarantine.drop_sender(peer)
 
@@ -295,7 +301,7 @@ class ReplicationService:
         ours = federation.id if federation is not None else self.target
         view.introduced = True
         view.agent, view.executes, view.federation = hello.agent[:64], hello.executes, hello.federation
-        if federation is None and hello.federation is not None and self.terms.joins:
+        if federation is None and hello.federation is not None and self._may_follow():
             # The first that is offered, for as long as somebody of it is here: whoever offered a federation that turned
             # out to have no genesis must not keep this node from joining another one for ever.
             others = [other for other in self.peers.views.values() if other.greeted and other is not view]
@@ -307,8 +313,13 @@ class ReplicationService:
         self._note(view, clock_of_counts(hello.counts), hello.root)
         self._ask_if_behind(work, view)
 
-    @staticmethod
-    def _note(view: PeerView, counts: dict[Did, int], root: str) -> None:
+    def _may_follow(self) -> bool:
+        """Whether the federation of a peer may become ours. Of one that is held nobody knows whose it was."""
+        return not self.is_pinned and (self.terms.joins or self.authorship.is_held)
+
+    def _note(self, view: PeerView, counts: dict[Did, int], root: str) -> None:
+        if view.greeted:
+            self.authorship.hear(view.did)
         view.counts = counts
         view.root = root[:64]
 
@@ -406,6 +417,8 @@ class ReplicationService:
         if header.sequence < expected:
             self._note_equivocation(work, block)
             return False
+        if header.author == work.did:
+            self.authorship.see_own(block, view.did)
         if header.time > work.wall + limits.CLOCK_AHEAD_MS_MAX:
             self.quarantine.add(_Waiting(block, view.did, None), view)
             return False
@@ -442,6 +455,8 @@ class ReplicationService:
             raise RecordsRefused(block.cid, header.author, str(error)) from error
         work.now = max(work.now, header.time)
         work.admit(block, clock, records, source=view.did)
+        if header.author == work.did:
+            self.authorship.take_back(work, block, records)
         author = self.peers.views.get(header.author)
         if author is not None:  # what it built on, it has
             for who, count in clock.items():

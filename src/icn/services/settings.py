@@ -29,6 +29,8 @@ class ReplicationTerms:
     """News is acknowledged with an empty block if nothing else was to be said for this long."""
     answer_patience: Duration = Duration(5_000)
     """A request for blocks or content that brought nothing for this long is made again, or elsewhere."""
+    reach_within: Duration = Duration(300_000)
+    """A held node that has lost its head mark waits for every other member for this long, then for enough of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class UnitOfWork:
     """Messages to this node itself; they are taken in the same batch."""
     accepted: list[tuple[Block, Did | None]] = field(default_factory=list)
     """Blocks that are new in this batch, with the peer that sent them (None: our own), for announcing."""
+    may_author: bool = True
+    """False while the node is held (`services.authorship`): then nothing is recorded and nothing signed."""
     violations: list[tuple[Did, str]] = field(default_factory=list)
     """Peers that broke the protocol, and how."""
     _records: list[tuple[Record, dict[str, object]]] = field(default_factory=list)
@@ -121,6 +123,7 @@ class UnitOfWork:
 
     def record(self, events: Sequence[Event], envelope: Envelope = NODE_ITSELF) -> None:
         """Put `events` into this node's next block, together, and apply them."""
+        require(self.may_author, "a node that is held records nothing")
         written = [(record := Record(envelope, event), write_record(record)) for event in events]
         size = sum(len(encode_ordered(data)) for _, data in written)
         require(size <= _RECORD_SPACE, "what one command records fits a block")
@@ -145,6 +148,7 @@ class UnitOfWork:
         """Make a block of the records gathered; of none, when it is to acknowledge what was seen."""
         if not self._records and not acknowledge:
             return
+        require(self.may_author, "a node that is held signs no block")
         require(self._pairing.is_complete, "the records of a block owe each other nothing")
         feeds = self.state.feeds
         head = feeds.heads.get(self.did)
@@ -243,4 +247,4 @@ class UnitOfWork:
 
 def _may_change(answer: Answer) -> bool:
     """Refusals of load and authentication are not stored: the same request may succeed in a moment."""
-    return isinstance(answer, Refused) and answer.kind in {Kind.TOO_MANY, Kind.UNAUTHENTICATED}
+    return isinstance(answer, Refused) and answer.kind in {Kind.TOO_MANY, Kind.UNAUTHENTICATED, Kind.UNAVAILABLE}

@@ -4,7 +4,7 @@ Each checker raises a `Finding` with its stable name. Those at the end read a no
 promise is about what lasts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from icn.domain.context import Context, EventRefused
@@ -32,10 +32,11 @@ from icn.kernel.instant import Instant
 from icn.services import rows
 from icn.services.ancestry import BlockAncestry
 from icn.services.answers import Done
+from icn.services.authorship import AnswerLost
 from icn.services.commands import Cancel, PutContent
 from icn.services.state import Pairing, State, apply_event, check_event
 from icn.sim.findings import Finding, expect
-from icn.sim.model import Model
+from icn.sim.model import Model, is_refused_by
 from icn.sim.node import Node
 from icn.stores import blocks, keyspace
 from icn.stores.kv import Reader
@@ -240,8 +241,8 @@ def jobs_end_once(entries: Iterable[Entry]) -> None:
     expect(not open_still, "every job ends", f"{len(open_still)} did not, the first {open_still[:1]}")
 
 
-def receipts_are_answered(entries: list[Entry]) -> None:
-    """Whatever an executor signed, its home has settled, scored or kept."""
+def receipts_are_answered(entries: list[Entry], put_back: Collection[Did]) -> None:
+    """Whatever an executor signed, its home has settled, scored or kept; but for a home that was put back since."""
     taken: set[tuple[Did, bytes]] = set()
     for entry in entries:
         match entry.record.event:
@@ -251,7 +252,7 @@ def receipts_are_answered(entries: list[Entry]) -> None:
                 pass
     for entry in entries:
         event = entry.record.event
-        if isinstance(event, ReceiptIssued):
+        if isinstance(event, ReceiptIssued) and event.home not in put_back:
             where = f"the receipt for {event.job} attempt {event.attempt} by {entry.author} never reached {event.home}"
             expect((event.home, event.receipt) in taken, "receipts are answered", where)
 
@@ -303,7 +304,7 @@ def promises_are_kept(model: Model, nodes: list[Node], entries: list[Entry]) -> 
 def _no_more_than_told(model: Model, caused: dict[tuple[Did, Did, str], int]) -> None:
     """Nothing was done for a request that was refused."""
     for name, answer in model.answers.items():
-        if not isinstance(answer, Done) and name in caused:
+        if not isinstance(answer, Done) and not is_refused_by(answer, AnswerLost.code) and name in caused:
             raise Finding("a refusal changes nothing", f"{name[2]} was refused and carried out")
 
 

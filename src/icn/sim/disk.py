@@ -1,7 +1,8 @@
 """A node's disk: what outlives its process, and how it fails.
 
 Over the memory store. A commit that returned is there after a crash; one that raised is there whole or not at all;
-reads fail now and then. Not here: when a process dies for other reasons (world).
+reads fail now and then. Somebody may put an older copy of the store in its place, with the head mark that was beside
+it then; or with none, and then the one outside is lost as well. Not here: when a process dies otherwise (world).
 """
 
 from collections import deque
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from icn.adapters.storage.memory import MemoryStore
+from icn.services import rows
+from icn.services.ports import HeadMark
 from icn.sim.faults import Chance, Faults
 from icn.sim.plants import Plant
 from icn.stores import keyspace
@@ -18,6 +21,8 @@ from icn.stores.kv import Batch, CommitUncertain, Fence, Properties, Snapshot, S
 UNSYNCED_COMMITS = 3
 """How many commits the planted disk loses at a crash."""
 _MILLION = 1_000_000
+MARKS_LOST_ONE_IN = 3
+"""Of the times a store is put back, how often nothing is left of the head marks."""
 
 Observer = Callable[[Batch], None]
 
@@ -38,6 +43,27 @@ class Disk:
     platter: MemoryStore = field(default_factory=MemoryStore)
     _unsynced: deque[dict[bytes, bytes | None]] = field(default_factory=lambda: deque(maxlen=UNSYNCED_COMMITS))
     """What the last commits overwrote; kept only where the missing fsync is planted."""
+    inner: HeadMark | None = None
+    """The head mark that travels with the store."""
+    outer: HeadMark | None = None
+    """The one outside of it."""
+    _copy: tuple[Snapshot, HeadMark | None] | None = None
+
+    def keep_copy(self) -> None:
+        """Somebody copies the store as it is now. One that holds nothing yet is not worth it."""
+        if rows.load_position(self.platter).block_count and self.outer is not None:
+            self._copy = self.platter.snapshot(), self.inner
+
+    def put_back(self) -> bool:
+        """Put the copy in the store's place. Whether there was one."""
+        if self._copy is None:
+            return False
+        snapshot, self.inner = self._copy
+        if self.rng.randrange(MARKS_LOST_ONE_IN) == 0:
+            self.inner = self.outer = None
+        self.platter = MemoryStore()
+        self.platter.commit(Batch(dict(snapshot.scan(b""))), self.platter.claim())
+        return True
 
     def write(self, batch: Batch, fence: Fence) -> None:
         """Apply a batch, as good as the plant lets it."""
@@ -53,6 +79,21 @@ class Disk:
         """The process is gone; with the missing fsync, so are its last commits."""
         while self._unsynced:
             self.platter.commit(Batch(self._unsynced.pop()), self.platter.claim())
+
+
+class DiskMarker:
+    """The head marks of a disk. Satisfies `services.ports.HeadMarker`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def read(self) -> tuple[HeadMark, ...]:
+        """Those that are there."""
+        return tuple(mark for mark in (self._disk.inner, self._disk.outer) if mark is not None)
+
+    def write(self, mark: HeadMark) -> None:
+        """Keep it in both places."""
+        self._disk.inner = self._disk.outer = mark
 
 
 class DiskStore:

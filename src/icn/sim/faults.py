@@ -42,6 +42,8 @@ class Faults:
     """Chance per million reads."""
     answer_lost: int
     """Chance that the caller does not hear the answer, and asks again."""
+    put_back: int
+    """Chance at a death that somebody puts an older copy of the store in its place before the next start."""
 
     # Clocks.
     skew: int
@@ -74,6 +76,7 @@ CALM = Faults(
     commit_uncertain=0,
     read_unavailable=0,
     answer_lost=0,
+    put_back=0,
     skew=0,
     drift_ppm=0,
     worker_lost=0,
@@ -83,8 +86,11 @@ CALM = Faults(
 """Nothing goes wrong. Scenarios take this and add the one trouble they are about."""
 
 
-def draw_faults(rng: Random) -> Faults:
-    """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed."""
+def draw_faults(rng: Random, restorations: Random) -> Faults:
+    """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed.
+
+    `restorations` draws what came later, so that the older draws of a seed stay what they were.
+    """
 
     def sometimes(*values: int) -> int:
         return rng.choice(values)
@@ -106,6 +112,7 @@ def draw_faults(rng: Random) -> Faults:
         commit_uncertain=sometimes(0, 0, 0, 20),
         read_unavailable=sometimes(0, 0, 0, 300),
         answer_lost=sometimes(0, 100, 500),
+        put_back=restorations.choice((0, 0, 2_000, 7_000)),
         skew=sometimes(0, 50, 500, 3_000, 12_000),
         drift_ppm=sometimes(0, 0, 200, 5_000),
         worker_lost=sometimes(0, 500, 2_000),

@@ -6,9 +6,13 @@ A caller remembers what was acknowledged to it, and that the same key must get t
 from dataclasses import dataclass, field
 
 from icn.kernel.ids import Cid, Did
+from icn.services import rows
 from icn.services.answers import Answer, Done, Refused
+from icn.services.authorship import NodeHeld
 from icn.services.commands import FetchContent, NodeCommand, OpenAccountFor, Pay, PutContent, Submit
 from icn.sim.findings import expect
+from icn.stores import keyspace
+from icn.stores.kv import Reader
 
 KeyName = tuple[Did, Did, str]
 """(home, principal, request key)"""
@@ -36,6 +40,15 @@ class ToldTransfer:
     payee: Did
 
 
+def is_refused_by(answer: Answer, code: str) -> bool:
+    """Whether `answer` is that refusal."""
+    return isinstance(answer, Refused) and answer.code == code
+
+
+def _reply_key(principal: Did, key: str) -> bytes:
+    return keyspace.reply(str(principal)) + key.encode()
+
+
 @dataclass(slots=True)
 class Model:
     """Everything that was said to callers."""
@@ -51,6 +64,29 @@ class Model:
     refusals: dict[str, int] = field(default_factory=dict)
     answered: int = 0
     repeated: int = 0
+    put_back: dict[Did, None] = field(default_factory=dict)
+    """Nodes whose store was put back: what they said before, and only they had, is gone."""
+    held: int = 0
+
+    def forget(self, home: Did, store: Reader) -> None:
+        """An older copy of the store of `home` is put back: what it does not hold was not promised."""
+        self.put_back[home] = None
+        gone = [name for name in self.answers if name[0] == home and store.get(_reply_key(name[1], name[2])) is None]
+        for name in gone:
+            del self.answers[name]
+            ask = self.asks.pop(name)
+            self.transfers = [told for told in self.transfers if told.ask != ask]
+            self.jobs = {job: by for job, by in self.jobs.items() if by != ask}
+        lost = [c for c, (node, _) in self.contents.items() if node == home and store.get(keyspace.block(c)) is None]
+        for cid in lost:
+            del self.contents[cid]
+        for owner, node in list(self.accounts.items()):
+            if node == home and rows.ACCOUNTS.get(store, rows.account_key(owner, home)) is None:
+                del self.accounts[owner]
+
+    def remembers(self, ask: Ask) -> bool:
+        """Whether `ask` was answered, by a store that was not put back since."""
+        return (ask.home, ask.principal, ask.key) in self.answers
 
     def hear(self, ask: Ask, answer: Answer) -> None:
         """A caller got `answer`."""
@@ -70,6 +106,8 @@ class Model:
 
     def hear_conflict(self, ask: Ask, answer: Answer) -> None:
         """The answer to a request under the key of another one."""
+        if not self.remembers(ask) or is_refused_by(answer, NodeHeld.code):
+            return  # the other one is forgotten where it was asked
         expect(
             isinstance(answer, Refused) and answer.code == "request.key_reused",
             "a key stands for one request",

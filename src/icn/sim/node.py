@@ -19,11 +19,11 @@ from icn.kernel.limits import BATCH_INPUTS_MAX
 from icn.kernel.signing import SeedSigner
 from icn.services.answers import Answer
 from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
-from icn.services.engine import Engine
+from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Input, Received, Request, Tick
 from icn.services.settings import NodeTerms
 from icn.sim.clock import SeededEntropy, SkewedClock
-from icn.sim.disk import Disk, DiskStore, ProcessDied
+from icn.sim.disk import Disk, DiskMarker, DiskStore, ProcessDied
 from icn.sim.executor import accident, outcome_of, scripted_outcome
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import Finding
@@ -49,6 +49,8 @@ class Surroundings:
     plant: Plant | None
     answered: Callable[[int, Answer], None]
     committed: Callable[[int, Committed], None]
+    put_back: Callable[[int], None]
+    """An older copy of a node's store stands in its place."""
 
 
 class Node:
@@ -101,6 +103,7 @@ class Node:
                 entropy=self._entropy,
                 signer=self.signer,
                 terms=self.terms,
+                marker=self._marker(),
             )
         except (StoreUnavailable, CommitUncertain, ProcessDied):
             self._note("does not come up")
@@ -122,6 +125,9 @@ class Node:
         self._running.clear()
         self._wake_us = None
         self.disk.lose_power()
+        if self._chance.happens(self.faults.put_back) and self.disk.put_back():
+            self._note("an older copy of its store is put back")
+            self._around.put_back(self.index)
         self._around.network.station_died(self.did)
         self._around.timeline.plan(down_us, self.start)
 
@@ -180,15 +186,27 @@ class Node:
         else:
             if self._chance.happens(self.faults.crash_after_commit):
                 keep = self._rng.randrange(len(outcome.effects) + 1)
+                if keep:
+                    self._keep_mark(outcome)
                 self._carry_out(outcome.effects[:keep])
                 self.crash("after a commit", self._downtime())
                 return
             for reply in outcome.replies:
                 self._around.answered(reply.token, reply.answer)
+            self._keep_mark(outcome)
             self._carry_out(outcome.effects)
             self._plan_wake(outcome.wake_at)
         if self._inbox:
             self._plan_work()
+
+    def _marker(self) -> DiskMarker | None:
+        # A disk that loses what was synced loses the mark as well.
+        return None if self._around.plant in {Plant.NO_HEAD_MARK, Plant.MISSING_FSYNC} else DiskMarker(self.disk)
+
+    def _keep_mark(self, outcome: Outcome) -> None:
+        """Before anything of the batch leaves the node, as the writer does it."""
+        if outcome.mark is not None:
+            DiskMarker(self.disk).write(outcome.mark)
 
     def _plan_work(self) -> None:
         if not self._work_planned:

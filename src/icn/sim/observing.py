@@ -3,6 +3,7 @@
 Not here: what is looked at when all is quiet (checkers).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from icn.domain.ledger.events import HoldReleased, HoldSettled
@@ -10,7 +11,7 @@ from icn.kernel.ids import Cid, Did
 from icn.services.effects import Committed
 from icn.sim.findings import expect
 from icn.stores import keyspace
-from icn.stores.kv import Batch
+from icn.stores.kv import Batch, Reader
 
 _KEY_BYTES = 1 + 32
 
@@ -20,19 +21,31 @@ class Watch:
     """Registries that no single node has."""
 
     signed: dict[bytes, bytes] = field(default_factory=dict)
-    """(author, sequence), as the store's key has it, to the one block ever stored under it, anywhere."""
+    """(author, sequence), as the store's key has it, to the one block that its author stored under it."""
+    taken: dict[bytes, bytes] = field(default_factory=dict)
+    """The same, of blocks that somebody else has stored."""
     ended: dict[tuple[Did, bytes], tuple[Cid, int, str]] = field(default_factory=dict)
     """(home, hold) to the record that ended it."""
 
-    def stored(self, batch: Batch) -> None:
-        """Some node has committed `batch`: every block it authored or took in is in there."""
+    def stored(self, batch: Batch, by: Did) -> None:
+        """A node has committed `batch`: every block it authored or took in is in there."""
         for key, value in batch.operations.items():
             if key[:1] == keyspace.FEED and value is not None:
-                known = self.signed.setdefault(key, value)
-                if known != value:
-                    author = Did.from_public_key(key[1:_KEY_BYTES])
+                author = Did.from_public_key(key[1:_KEY_BYTES])
+                (self.signed if author == by else self.taken).setdefault(key, value)
+                if self.taken.get(key, value) != value or self.signed.get(key, value) != value:
                     sequence = int.from_bytes(key[_KEY_BYTES:], "big")
                     expect(False, "no honest equivocation", f"{author} signed two blocks with sequence {sequence}")
+
+    def put_back(self, stores: Sequence[Reader]) -> None:
+        """An older copy of a store stands in its place: what is in no store any more was never signed."""
+        for registry in (self.signed, self.taken):
+            for key, value in list(registry.items()):
+                if all(store.get(key) != value for store in stores):
+                    del registry[key]
+        for name, (cid, _, _) in list(self.ended.items()):
+            if all(store.get(keyspace.block(cid)) is None for store in stores):
+                del self.ended[name]
 
     def committed(self, effect: Committed) -> None:
         """A record became durable at some node."""

@@ -1,7 +1,8 @@
 """Defects planted on purpose, to show that the checkers see them. In the simulator's parts only.
 
 Each is one that really occurs: an outbox row that was not part of the commit, a commit that was not synced, and a job
-whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again.
+whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again; and a
+node that keeps no head mark, in a world where stores are put back.
 """
 
 from enum import Enum
@@ -19,6 +20,7 @@ class Plant(Enum):
     DOUBLE_SETTLEMENT = "double-settlement"
     LOST_OUTBOX = "lost-outbox"
     MISSING_FSYNC = "missing-fsync"
+    NO_HEAD_MARK = "no-head-mark"
 
 
 class _Sticky(dict[Key, Value]):

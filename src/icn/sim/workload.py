@@ -20,6 +20,7 @@ from icn.kernel.instant import Duration, later
 from icn.kernel.mana import Mana
 from icn.kernel.signing import SeedSigner
 from icn.services.answers import Answer, Done
+from icn.services.authorship import NodeHeld
 from icn.services.commands import (
     Admit,
     Cancel,
@@ -33,7 +34,7 @@ from icn.services.commands import (
 )
 from icn.services.inputs import Request
 from icn.sim.faults import Chance
-from icn.sim.model import Ask, Model
+from icn.sim.model import Ask, Model, is_refused_by
 from icn.sim.node import Node
 from icn.sim.timeline import MS, SECOND, Timeline
 
@@ -99,9 +100,11 @@ class Callers:
         node.push(Request(self._tokens, ask.command, ask.principal, ask.key, digest or ask.digest, ask.key))
 
     def answered(self, token: int, answer: Answer) -> None:
-        """A node answers; the answer may be lost on its way."""
+        """A node answers; the answer may be lost on its way. Who hears that the node is held asks again."""
         hear = self._waiting.pop(token)
-        if not self.chance.happens(self.answer_lost):
+        if is_refused_by(answer, NodeHeld.code):
+            self.model.held += 1
+        elif not self.chance.happens(self.answer_lost):
             hear(answer)
 
 
@@ -133,7 +136,9 @@ class Caller:
         if self.ask is not None or self._callers.is_over:
             return
         if self._past and self._rng.random() < 0.1:
-            self._ask_again(self._rng.choice(self._past))
+            past = self._rng.choice(self._past)
+            if self._callers.model.remembers(past):
+                self._ask_again(past)
         command = self._todo.pop(0) if self._todo else self._choose()
         self._count += 1
         key = f"{self.name}-{self._count}"

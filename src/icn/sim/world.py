@@ -11,6 +11,7 @@ Not here: many runs, processes, printing (main, report).
 import hashlib
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TextIO
 
@@ -21,7 +22,9 @@ from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services import rows
 from icn.services.answers import Answer
+from icn.services.commands import ResumeAuthoring
 from icn.services.effects import Committed
+from icn.services.inputs import Request
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim import checkers
 from icn.sim.disk import Disk
@@ -35,12 +38,17 @@ from icn.sim.plants import Plant
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.sim.workload import LAST_DEADLINE_US, Callers, Town
+from icn.stores import blocks
 from icn.stores.kv import Batch
 
 _STUMBLES = (IcnError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What a defect of the core shows itself as, when no rule of ours sees it first."""
 LOOK_EVERY_US = SECOND
 QUIET_EVERY_US = 250 * MS
+COPY_EVERY_MS = 700
+"""Between copies of stores that may be put back, over all nodes, on average."""
+OPERATORS_TOKEN = 0
+"""Of requests that no caller made."""
 SETTLING_US = 60 * SECOND
 """Beyond the last job's deadline and twice the clocks' difference: by then all must be quiet."""
 
@@ -72,6 +80,9 @@ class Run:
     jobs: int = 0
     transfers: int = 0
     crashes: int = 0
+    put_back: int = 0
+    held: int = 0
+    """Requests that a held node refused."""
 
 
 class World:
@@ -80,21 +91,24 @@ class World:
     def __init__(self, plan: Plan, *, faults: Faults | None = None, sink: TextIO | None = None) -> None:
         rng = Random(f"{plan.seed}/world")
         self.plan = plan
-        self.faults = draw_faults(rng) if faults is None else faults
+        self.faults = draw_faults(rng, Random(f"{plan.seed}/restorations")) if faults is None else faults
         self.timeline = Timeline()
         self.trace = Trace(sink)
         self.watch = Watch()
         self.model = Model()
         self.chance = Chance(Random(f"{plan.seed}/accidents"))
         self.is_healed = False
+        self.restorations = 0
         self.network = Network(self.timeline, Random(f"{plan.seed}/network"), self.faults, self._note)
-        around = Surroundings(self.timeline, self.network, self.trace, plan.plant, self._answered, self._committed)
+        around = Surroundings(
+            self.timeline, self.network, self.trace, plan.plant, self._answered, self._committed, self._put_back
+        )
         openly = rng.random() < 0.3
         self.nodes = [
             Node(
                 index,
                 around,
-                Disk(Random(f"{plan.seed}/disk{index}"), self.faults, plan.plant, self._stored),
+                Disk(Random(f"{plan.seed}/disk{index}"), self.faults, plan.plant, partial(self._stored, index)),
                 _draw_terms(rng, joins=index > 0),
                 self.faults,
                 str(plan.seed),
@@ -142,6 +156,7 @@ class World:
         )
         result.blocks = len(self.watch.signed)
         result.crashes = sum(node.crashes for node in self.nodes)
+        result.put_back, result.held = self.restorations, self.model.held
         return result
 
     def _safety_phase(self) -> None:
@@ -152,6 +167,7 @@ class World:
         self.timeline.plan(self.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
         self._plan_partition()
         self._plan_crash()
+        self._plan_copy()
         for second in range(1, self.plan.seconds + 1):
             self.timeline.run_until(second * LOOK_EVERY_US)
             self._look()
@@ -171,6 +187,7 @@ class World:
         bound = self.timeline.now_us + LAST_DEADLINE_US + SETTLING_US + 2 * self.faults.skew * MS
         while True:
             self.timeline.run_until(self.timeline.now_us + QUIET_EVERY_US)
+            self._operate()
             unrest = self._unrest()
             if not unrest:
                 return
@@ -221,7 +238,7 @@ class World:
         entries = checkers.history(chosen.disk.platter)
         checkers.money_by_hand(entries, loaded.ledger)
         checkers.jobs_end_once(entries)
-        checkers.receipts_are_answered(entries)
+        checkers.receipts_are_answered(entries, self.model.put_back)
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)
         checkers.same_state("replay", chosen.name, loaded, checkers.replayed(chosen.disk.platter))
@@ -257,17 +274,45 @@ class World:
         node.crash("killed", self.chance.around(self.faults.down_for) * MS)
         self._plan_crash()
 
+    def _plan_copy(self) -> None:
+        if self.faults.put_back:
+            self.timeline.plan(self.chance.around(COPY_EVERY_MS) * MS, self._copy)
+
+    def _copy(self) -> None:
+        if not self.is_healed:
+            self.chance.rng.choice(self.nodes).disk.keep_copy()
+            self._plan_copy()
+
+    def _put_back(self, index: int) -> None:
+        self.restorations += 1
+        node = self.nodes[index]
+        self.model.forget(node.did, node.disk.platter)
+        self.watch.put_back([each.disk.platter for each in self.nodes])
+
+    def _operate(self) -> None:
+        """The operator's word for a node that waits for a block of its own which is nowhere."""
+        for node in self.nodes:
+            engine = node.engine
+            if engine is None or not engine.authorship.why or len(engine.peers.greeted()) < len(self.nodes) - 1:
+                continue
+            here = engine.state.feeds.next_sequence(node.did)
+            if all(blocks.cid_at(other.disk.platter, node.did, here) is None for other in self.nodes):
+                self._note(f"the operator of {node.name} says that nothing of it is newer")
+                node.push(Request(OPERATORS_TOKEN, ResumeAuthoring(), node.did, "", b"", "operator"))
+
     def _note(self, what: str) -> None:
         self.trace.line(self.timeline.now_us, "--", what)
 
     def _answered(self, token: int, answer: Answer) -> None:
+        if token == OPERATORS_TOKEN:
+            return
         self.callers.answered(token, answer)
 
     def _committed(self, index: int, effect: Committed) -> None:
         self.watch.committed(effect)
 
-    def _stored(self, batch: Batch) -> None:
-        self.watch.stored(batch)
+    def _stored(self, index: int, batch: Batch) -> None:
+        self.watch.stored(batch, self.nodes[index].did)
         digest = hashlib.sha256()
         for key, value in batch.operations.items():
             digest.update(key)

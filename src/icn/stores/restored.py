@@ -1,0 +1,48 @@
+"""Whether this store was put back from an older copy, and whether its node has ever kept a head mark beside it.
+
+Two rows about the store itself. Not here: what follows from them (`services.authorship`).
+"""
+
+from icn.stores import keyspace
+from icn.stores.kv import Batch, Reader
+
+_RESTORED = keyspace.about("restored")
+_MARKED = keyspace.about("marked")
+_BY_TOOL = b"by the restore"
+_HELD = b"held at "
+
+
+def mark_restored(batch: Batch) -> None:
+    """Say that the store was filled from a backup: its node looks for its own newer blocks before it authors."""
+    batch.put(_RESTORED, _BY_TOOL)
+
+
+def mark_held(batch: Batch, floor: int) -> None:
+    """Say that the node itself has found out, and that its feed is known to have had `floor` blocks."""
+    batch.put(_RESTORED, _HELD + str(floor).encode())
+
+
+def is_restored(reader: Reader) -> bool:
+    """Whether the store is said to be restored, by whomever, and nothing has taken that back."""
+    return reader.get(_RESTORED) is not None
+
+
+def held_floor(reader: Reader) -> int | None:
+    """The `floor` of `mark_held`; None where the node has not found out by itself."""
+    row = reader.get(_RESTORED)
+    return int(row.removeprefix(_HELD)) if row is not None and row.startswith(_HELD) else None
+
+
+def clear_restored(batch: Batch) -> None:
+    """The node may author again."""
+    batch.delete(_RESTORED)
+
+
+def mark_marked(batch: Batch) -> None:
+    """Say that a head mark is kept beside this store from now on: one that is missing later was lost."""
+    batch.put(_MARKED, b"")
+
+
+def was_marked(reader: Reader) -> bool:
+    """Whether a head mark has ever been kept beside this store."""
+    return reader.get(_MARKED) is not None
