@@ -15,6 +15,9 @@ NODES ?= 5
 SIM_LONG_SEEDS ?= 600
 # Processes that simulate side by side.
 SIM_JOBS ?= 2
+# Crash tests: other moments with another seed; so many SIGKILLs and so many losses of power on each storage backend.
+CRASH_SEED ?= 1
+CRASHES ?= 250
 # What pytest is given besides: make test ARGS="-k ledger -x"
 ARGS ?=
 
@@ -28,7 +31,7 @@ help:
 	@echo "make check       formatting, lint, types, import contract, house rules"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
 	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
-	@echo "make crash-long  100 times SIGKILL on a real node under load"
+	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
 	@echo "make lock        resolve dependencies anew into the locks"
@@ -88,7 +91,7 @@ sim-long: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) --seeds $(SIM_LONG_SEEDS)
 
 crash-long: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -m long tests/crash $(ARGS)
+	ICN_CRASH_SEED=$(CRASH_SEED) ICN_CRASHES=$(CRASHES) $(BIN)/python -m pytest -n 2 -m long tests/crash $(ARGS)
 
 bench: $(VENV)/.runtime-ready
 	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done

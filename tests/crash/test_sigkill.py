@@ -5,6 +5,7 @@ key it must succeed once.
 """
 
 import random
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -152,5 +153,6 @@ def test_acknowledged_writes_survive_a_hundred_sigkills(tmp_path: Path, capsys: 
     with capsys.disabled():
         print(
             f"\n100 SIGKILLs: {len(log.transfers)} transfers, {len(log.jobs)} jobs, {len(log.contents)} contents "
-            f"acknowledged, 0 lost, {time.monotonic() - begun:.0f} s"
+            f"acknowledged, 0 lost, {time.monotonic() - begun:.0f} s",
+            file=sys.stderr,  # seen with -n, too
         )

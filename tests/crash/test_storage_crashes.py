@@ -1,0 +1,73 @@
+"""An answer of a storage engine survives SIGKILL at any system call, and the loss of everything that was not synced.
+
+The client's log of answers is the judge (`support.crash_rounds`). `make crash-long` repeats it hundreds of times;
+`ICN_CRASH_SEED` and `ICN_CRASHES` choose other moments, and how many.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.crash_rounds import Crashing, Lost
+from support.stores import BACKENDS
+
+SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
+CRASHES_LONG = int(os.environ.get("ICN_CRASHES", "250"))
+"""Of each kind, on each backend."""
+CRASHES_SHORT = 8
+LOSSES_UNTIL_SEEN_MAX = 40
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+needs_fuse = pytest.mark.skipif(
+    shutil.which("fusermount3") is None or not os.access("/dev/fuse", os.W_OK) or os.getuid() != 0,
+    reason="no file system can be mounted: needs the package fuse3, /dev/fuse and root",
+)
+EMBEDDED = [backend.name for backend in BACKENDS if backend.durable and not backend.shared]
+embedded = pytest.mark.parametrize("backend", EMBEDDED)
+
+
+@needs_strace
+@pytest.mark.slow
+@embedded
+def test_answers_survive_sigkill_at_a_system_call(backend: str, tmp_path: Path) -> None:
+    totals = Crashing(backend, SEED).kill_many(tmp_path, CRASHES_SHORT)
+    assert totals.answered > 0
+
+
+@needs_fuse
+@pytest.mark.slow
+@embedded
+def test_answers_survive_the_loss_of_what_was_not_synced(backend: str, tmp_path: Path) -> None:
+    totals = Crashing(backend, SEED).lose_many(tmp_path, CRASHES_SHORT)
+    assert totals.answered > 0
+
+
+@needs_strace
+@pytest.mark.long
+@embedded
+def test_answers_survive_hundreds_of_sigkills(backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    totals = Crashing(backend, SEED).kill_many(tmp_path, CRASHES_LONG)
+    with capsys.disabled():
+        print(f"\n{backend}, SIGKILL at system calls, seed {SEED}: {totals}", file=sys.stderr)  # seen with -n, too
+
+
+@needs_fuse
+@pytest.mark.long
+@embedded
+def test_answers_survive_hundreds_of_losses_of_power(
+    backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = Crashing(backend, SEED).lose_many(tmp_path, CRASHES_LONG)
+    with capsys.disabled():
+        print(f"\n{backend}, loss of power, seed {SEED}: {totals}", file=sys.stderr)
+
+
+@needs_fuse
+@pytest.mark.slow
+@embedded
+def test_an_engine_that_does_not_wait_for_the_disk_is_found_out(backend: str, tmp_path: Path) -> None:
+    with pytest.raises(Lost, match=r"was answered|was given after"):
+        Crashing(backend, SEED, weak=True, kept_shares=(0.0,)).lose_many(tmp_path, LOSSES_UNTIL_SEEN_MAX)
