@@ -23,12 +23,19 @@ BODIES = [operation for operation in OPERATIONS if operation.body is not None]
 GOOD: dict[str, dict[str, Any]] = {
     "/dag/put": {"data": "aGk="},
     "/dag/get": {"cid": ABSENT},
+    "/dag/meta": {"cid": ABSENT},
+    "/dag/pin": {"cid": ABSENT},
+    "/dag/unpin": {"cid": ABSENT},
+    "/dag/prune": {"dry_run": True},
     "/account/open": {"did": MEMBER},
     "/mana/transfer": {"to": MEMBER, "amount": 1},
     "/mesh/submit": {"max_price": 10},
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
     "/federation/admit": {"did": MEMBER},
 }
+
+FINE: dict[str, list[Any]] = {"/dag/prune": [{}, {"dry_run": True}]}
+"""What would be wrong elsewhere."""
 
 
 async def sent(client: Client, path: str, data: bytes, content_type: str = "application/json") -> Answer:
@@ -55,7 +62,7 @@ def test_bodies_that_are_not_what_the_route_takes(operation: Operation) -> None:
         for name, value in good.items():
             others = (None, [], {}, True, 1.5, "\0", "x" * 301, -1, 10**400, 2**64, [value], {"a": value})
             wrong += [good | {name: other} for other in others]
-        for body in wrong:
+        for body in (each for each in wrong if each not in FINE.get(operation.path, [])):
             answer = await sent(world.client, operation.path, json.dumps(body).encode())
             assert (answer.status, refused(answer)) == (422, True), body
         assert (await world.client.get("/dag/root")).json == before

@@ -88,6 +88,18 @@ def test_every_answer_is_what_the_document_says() -> None:
         await check("post", "/mesh/verify", "/mesh/verify", {"job_id": job})
         head = (await world.client.get("/dag/root")).json["heads"][0]["cid"]
         await check("get", "/dag/blocks/{cid}", f"/dag/blocks/{head}")
+        for path in ("/dag/blocks", "/dag/status", "/sync/status", "/dag/export"):
+            await check("get", path, path)
+        await check("post", "/dag/meta", "/dag/meta", {"cid": put.json["cid"]})
+        await check("post", "/dag/pin", "/dag/pin", {"cid": put.json["cid"]})
+        await check("post", "/dag/unpin", "/dag/unpin", {"cid": put.json["cid"]})
+        await check("post", "/dag/prune", "/dag/prune", {"dry_run": True})
+        car = (await world.client.get("/dag/export")).body
+        headers = world.client.headers({"content-type": "application/vnd.ipld.car", "content-length": str(len(car))})
+        imported = await world.client.send("POST", "/dag/import", headers=headers, body=car)
+        taken = paths["/dag/import"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        _fits(imported.json, taken, "/dag/import")
+        seen.add(("post", "/dag/import"))
         paid = await world.client.post("/mana/transfer", {"to": member, "amount": 1})
         schema = paths["/mana/transfer"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         _fits(paid.json, schema, "/mana/transfer")

@@ -92,7 +92,7 @@ def test_content_that_nobody_has_is_not_found() -> None:
 def test_a_block_of_the_dag_can_be_read() -> None:
     async def test(world: World) -> None:
         head = (await world.client.get("/dag/root")).json["heads"][0]
-        block = (await world.client.get(f"/dag/blocks/{head['cid']}")).json
+        block = (await world.client.get(f"/dag/blocks/{head['cid']}?read=true")).json
         assert (block["author"], block["sequence"], block["previous"]) == (world.did, 0, None)
         assert [record["type"] for record in block["records"]] == ["federation.founded", "ledger.account_opened"]
         assert block["confirmed"] is True
@@ -105,7 +105,7 @@ def test_a_block_of_the_dag_can_be_read() -> None:
 def test_content_is_not_a_block_of_the_dag() -> None:
     async def test(world: World) -> None:
         put = await world.client.post("/dag/put", {"data": "aGk="})
-        answer = await world.client.get(f"/dag/blocks/{put.json['cid']}")
+        answer = await world.client.get(f"/dag/blocks/{put.json['cid']}?read=true")
         assert (answer.status, answer.json["code"]) == (404, "dag.block_not_found")
 
     run(test)

@@ -18,8 +18,9 @@ from icn.domain.mesh.papers import open_receipt
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
 from icn.services import rows
-from icn.services.effects import Committed
+from icn.services.effects import BlockDamaged, BlockMended, Committed, ContentPruned, StoreNotice
 from icn.services.queries import accounts
+from icn.services.scan import load_position
 from icn.stores.kv import Reader
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -39,6 +40,9 @@ class Readings:
     peers_connected: int
     queue_depth: int
     is_author: bool
+    scan_finished_at: int
+    """0: none has ended."""
+    scan_read_bytes: int
 
     @classmethod
     def of(
@@ -54,6 +58,7 @@ class Readings:
     ) -> "Readings":
         """From committed data and what the drivers know."""
         head = rows.HEADS.get(reader, did.public_key)
+        scanned = load_position(reader)
         return cls(
             uptime_seconds=max(0, now - started_at) // 1000,
             mana_balance=accounts.balance(reader, did, home=did, now=now),
@@ -64,6 +69,8 @@ class Readings:
             peers_connected=peers_connected,
             queue_depth=queue_depth,
             is_author=is_author,
+            scan_finished_at=scanned.finished_at or 0,
+            scan_read_bytes=scanned.size,
         )
 
 
@@ -133,6 +140,21 @@ class Metrics:
         self._executions = Counter(
             "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
         )
+        # What is stored.
+        self._pruned_blocks = Counter("icn_dag_pruned_blocks_total", "Content blocks pruned.", registry=registry)
+        self._pruned_bytes = Counter("icn_dag_pruned_bytes_total", "Bytes of pruned content.", registry=registry)
+        self._corrupt = Counter(
+            "icn_dag_corrupt_blocks_total", "Blocks found damaged on this node's disk.", registry=registry
+        )
+        self._mended = Counter(
+            "icn_dag_mended_blocks_total", "Damaged blocks that were got again from a peer.", registry=registry
+        )
+        self._scan_finished = Gauge(
+            "icn_dag_scan_finished_seconds", "When the last scan of the store ended, in Unix time.", registry=registry
+        )
+        self._scan_read = Gauge(
+            "icn_dag_scan_read_bytes", "What the scan under way has read.", registry=registry
+        )
         # Peers.
         self._dropped = Counter(
             "icn_p2p_peers_dropped_total", "Peers dropped for a violation, or for being too slow.", registry=registry
@@ -176,6 +198,17 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
+    def observe_notice(self, effect: StoreNotice) -> None:
+        """Something about the store."""
+        match effect:
+            case ContentPruned(blocks, size):
+                self._pruned_blocks.inc(blocks)
+                self._pruned_bytes.inc(size)
+            case BlockDamaged():
+                self._corrupt.inc()
+            case BlockMended():
+                self._mended.inc()
+
     def observe_dropped_peer(self) -> None:
         """A peer was dropped."""
         self._dropped.inc()
@@ -196,6 +229,8 @@ class Metrics:
         self._feed_height.set(now.feed_height)
         self._blocks.set(now.blocks)
         self._jobs_open.set(now.jobs_open)
+        self._scan_finished.set(now.scan_finished_at // 1000)
+        self._scan_read.set(now.scan_read_bytes)
         for part in ("minted", "burned", "available", "held", "in_transit"):
             self._supply.labels(part).set(getattr(now.supply, part))
 

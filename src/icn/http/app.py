@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from icn.http import dag, events, federation, mana, mesh, network, system
+from icn.http import car, dag, events, federation, mana, mesh, network, system
 from icn.http.edge import Edge
 from icn.http.openapi import document
 from icn.http.operations import Call, Operation
@@ -19,6 +19,7 @@ from icn.http.settings import HttpSettings
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
     *dag.OPERATIONS,
+    *car.OPERATIONS,
     *mana.OPERATIONS,
     *mesh.OPERATIONS,
     *events.OPERATIONS,
@@ -76,6 +77,7 @@ async def _refused_by_router(request: Request, error: Exception) -> Response:
 def _endpoint(operation: Operation, node: NodeApi, settings: HttpSettings) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         request.scope["state"]["route"] = operation.path
-        return await operation.run(Call(node, settings, request, await request.body()))
+        body = b"" if operation.streams else await request.body()
+        return await operation.run(Call(node, settings, request, body))
 
     return endpoint

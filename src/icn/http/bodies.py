@@ -23,6 +23,7 @@ LIFETIME_SECONDS_MAX = 36_525 * 86_400
 """A hundred years."""
 NAME_CHARS_MAX = 200
 CURSOR_CHARS_MAX = 200
+EXPORT_ROOTS_MAX = 64
 
 
 def _is(parse: Callable[[str], Any]) -> AfterValidator:
@@ -66,7 +67,7 @@ class PutBody(Body):
     """Content to store."""
 
     data: Base64
-    codec: Literal["raw", "dag-cbor"] = "raw"
+    codec: Literal["raw", "dag-cbor", "dag-pb"] = "raw"
     pin: bool = False
     ttl_seconds: int | None = Field(default=None, ge=1, le=LIFETIME_SECONDS_MAX)
 
@@ -75,6 +76,12 @@ class CidBody(Body):
     """A block by name."""
 
     cid: CidText
+
+
+class PruneBody(Body):
+    """How to prune."""
+
+    dry_run: bool = False
 
 
 class DidBody(Body):
@@ -122,11 +129,38 @@ class VerifyQuery(Query):
     deep: bool = False
 
 
+class BlockQuery(Query):
+    """In which form."""
+
+    read: bool = False
+    """A signed block as JSON, with its records, instead of its bytes."""
+
+
+class ExportQuery(Query):
+    """What to export."""
+
+    roots: str | None = Field(default=None, max_length=EXPORT_ROOTS_MAX * 64)
+    """CIDs, separated by commas; none: everything."""
+
+
+class ImportQuery(Query):
+    """How to keep what is imported."""
+
+    pin: bool = False
+    """Pin the content that the file names as its roots."""
+
+
 class PageQuery(Query):
     """Which page."""
 
     limit: int = Field(default=PAGE_ROWS, ge=1, le=limits.PAGE_ROWS_MAX)
     cursor: str | None = Field(default=None, max_length=CURSOR_CHARS_MAX)
+
+
+class BlocksQuery(PageQuery):
+    """Which blocks."""
+
+    kind: Literal["content", "signed"] = "content"
 
 
 class JobsQuery(PageQuery):

@@ -6,26 +6,79 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from icn.http.bodies import CidBody, PutBody, VerifyQuery, decoded
-from icn.http.operations import Call, Operation, shown
-from icn.kernel.ids import DAG_CBOR, RAW, Cid
+from icn.http.bodies import BlockQuery, BlocksQuery, CidBody, PruneBody, PutBody, VerifyQuery, decoded
+from icn.http.operations import Call, Operation, paged, shown
+from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid, Did
 from icn.services.answers import Refused
-from icn.services.commands import FetchContent, PutContent
+from icn.services.commands import FetchContent, PinContent, PruneContent, PutContent
 from icn.services.content import ContentNotFound
-from icn.services.queries import dag
-from icn.services.queries.dag import BlockView, RootView, StoredContent
+from icn.services.queries import dag, stored
+from icn.services.queries.dag import RootView, StoredContent
+from icn.services.queries.stored import BlockLine, BlockMetaView, DagStatus
 from icn.services.verify import Report, verify
 
-CODEC_NAMES = {RAW: "raw", DAG_CBOR: "dag-cbor"}
+CODEC_NAMES = {RAW: "raw", DAG_CBOR: "dag-cbor", DAG_PB: "dag-pb"}
 _CODECS = {name: codec for codec, name in CODEC_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A stored content block."""
+    """A stored content block, and what holds for it now: it may have been here before."""
 
     cid: Cid
     size: int
+    new: bool
+    pinned: bool
+    seconds_left: int | None
+    """Until pruning may remove it; none while it is pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A content block's pin."""
+
+    cid: Cid
+    pinned: bool
+    seconds_left: int | None
+    """Until pruning may remove it; none while it is pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a round of pruning removed, or would."""
+
+    dry_run: bool
+    examined: int
+    removed: int
+    removed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPeer:
+    """A peer, and whether it last reported our root."""
+
+    did: Did
+    in_sync: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """Whether this node and its peers have the same blocks."""
+
+    root: str
+    blocks: int
+    in_sync: bool | None
+    """None when there is nobody to compare with."""
+    peers: tuple[SyncPeer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What is stored, and in which state."""
+
+    dag: DagStatus
+    blocks_damaged: int
+    """Known to be damaged, and not mended yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +93,7 @@ class Got:
 
 
 async def put(call: Call) -> Response:
-    """Store a content block. Putting it again changes nothing."""
+    """Store a content block. Putting it again adds a pin or a longer lifetime, and takes nothing away."""
     body = call.body(PutBody)
     data = await asyncio.to_thread(decoded, body.data)
     lifetime_ms = None if body.ttl_seconds is None else body.ttl_seconds * 1000
@@ -82,9 +135,59 @@ async def root(call: Call) -> Response:
 
 
 async def block(call: Call) -> Response:
-    """A signed block, read."""
+    """A block's bytes under their media type, from a peer if they are not here; or a signed block, read."""
     cid = Cid.parse(call.path("cid"))
-    return shown(await call.read_aside(lambda reader: dag.block(reader, cid)))
+    if call.query(BlockQuery).read:
+        return shown(await call.read_aside(lambda reader: dag.block(reader, cid)))
+    found = await fetched(call, cid)
+    if isinstance(found, Response):
+        return found
+    headers = {"x-content-cid": str(cid), "x-content-type-options": "nosniff"}
+    return Response(found.data, media_type=f"application/vnd.ipld.{CODEC_NAMES[cid.codec]}", headers=headers)
+
+
+async def pin(call: Call) -> Response:
+    """Keep content until it is unpinned. It is fetched from a peer if it is not here."""
+    cid = Cid.parse(call.body(CidBody).cid)
+    found = await fetched(call, cid)
+    return found if isinstance(found, Response) else await call.submit(PinContent(cid, pinned=True))
+
+
+async def unpin(call: Call) -> Response:
+    """Keep content no longer than its lifetime, or what refers to it, asks for."""
+    return await call.submit(PinContent(Cid.parse(call.body(CidBody).cid), pinned=False))
+
+
+async def prune(call: Call) -> Response:
+    """Remove content that nobody needs, and say how much; or only say."""
+    return await call.submit(PruneContent(call.body(PruneBody).dry_run))
+
+
+async def meta(call: Call) -> Response:
+    """What is known of a block beside its bytes."""
+    cid = Cid.parse(call.body(CidBody).cid)
+    return shown(await call.read_aside(lambda reader: stored.meta(reader, cid)))
+
+
+async def listed(call: Call) -> Response:
+    """Blocks of one kind, in the order this node got or changed them."""
+    query = call.query(BlocksQuery)
+    page = stored.signed_blocks if query.kind == "signed" else stored.content_blocks
+    return paged(await call.read_aside(lambda reader: page(reader, limit=query.limit, cursor=query.cursor)))
+
+
+async def status(call: Call) -> Response:
+    """What is stored, and how its integrity is known."""
+    found = await call.read_aside(stored.status)
+    return shown(StoreStatus(found, call.node.live().blocks_damaged))
+
+
+async def sync_status(call: Call) -> Response:
+    """Whether this node and its peers have the same blocks."""
+    with call.committed() as reader:
+        known = dag.root(reader)
+    peers = tuple(SyncPeer(peer.did, peer.in_sync) for peer in call.node.peers().items)
+    return shown(SyncStatus(known.root, known.blocks, call.node.live().in_sync, peers))
 
 
 async def check(call: Call) -> Response:
@@ -97,6 +200,21 @@ OPERATIONS = (
     Operation("POST", "/dag/put", put, "Store content", Put, status=HTTPStatus.CREATED, body=PutBody, writes=True),
     Operation("POST", "/dag/get", get, "Content or a block by name", Got, body=CidBody),
     Operation("GET", "/dag/root", root, "The DAG root and the heads", RootView),
-    Operation("GET", "/dag/blocks/{cid}", block, "A signed block, read", BlockView),
+    Operation("POST", "/dag/meta", meta, "What is known of a block beside its bytes", BlockMetaView, body=CidBody),
+    Operation("POST", "/dag/pin", pin, "Keep content until it is unpinned", Pinned, body=CidBody, writes=True),
+    Operation("POST", "/dag/unpin", unpin, "Take away a pin", Pinned, body=CidBody, writes=True),
+    Operation("POST", "/dag/prune", prune, "Remove content that nobody needs", Pruned, body=PruneBody, writes=True),
+    Operation("GET", "/dag/blocks", listed, "Blocks of one kind", BlockLine, query=BlocksQuery),
+    Operation(
+        "GET",
+        "/dag/blocks/{cid}",
+        block,
+        "A block's bytes; with `read`, a signed block as JSON",
+        {"type": "string", "format": "binary"},
+        query=BlockQuery,
+        media_type="application/vnd.ipld.raw",
+    ),
+    Operation("GET", "/dag/status", status, "What is stored, and in which state", StoreStatus),
+    Operation("GET", "/sync/status", sync_status, "Whether peers have the same blocks", SyncStatus),
     Operation("GET", "/dag/verify", check, "Verify what is stored", Report, query=VerifyQuery),
 )

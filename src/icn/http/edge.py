@@ -29,6 +29,8 @@ OPEN_PATHS = frozenset(("/health", "/ready"))
 """Probes bear no key."""
 CONTENT_PATHS = frozenset(("/dag/put",))
 """Whose bodies carry content."""
+STREAMED_PATHS = frozenset(("/dag/import",))
+"""Whose bodies are not held: their handlers read them piece by piece, within bounds."""
 CORRELATION_CHARS_MAX = 128
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/")
 NO_ROUTE = "(none)"
@@ -77,8 +79,12 @@ class Edge:
             check_single(scope)
             if path not in OPEN_PATHS:
                 check_key(headers, self.settings)
-            body = await self._body(path, headers, receive)
-            await self.app(scope, _given(body, receive), send)
+            given: Receive
+            if path in STREAMED_PATHS:
+                given = _Pieces(receive, self.settings.import_body_bytes_max, self.settings.body_seconds_max).receive
+            else:
+                given = _given(await self._body(path, headers, receive), receive)
+            await self.app(scope, given, send)
 
         try:
             await answering(serving, scope, receive, sending, correlation=correlation)
@@ -159,6 +165,30 @@ def check_single(scope: Scope) -> None:
     for name in SINGLE_HEADERS:
         if names.count(name) > 1:
             raise Unparsable(f"the header {name.decode()} is given more than once")
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """A body as it comes: bounded in bytes, and each piece in seconds."""
+
+    source: Receive
+    bytes_max: int
+    seconds_max: int
+    size: int = 0
+
+    async def receive(self) -> Message:
+        """The next piece. Raises `BodyTooLarge`, `BodyOverdue`, `Disconnected`."""
+        try:
+            async with asyncio.timeout(self.seconds_max):
+                message = await self.source()
+        except TimeoutError as error:
+            raise BodyOverdue(self.seconds_max) from error
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.size += len(message.get("body", b""))
+        if self.size > self.bytes_max:
+            raise BodyTooLarge(self.bytes_max)
+        return message
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

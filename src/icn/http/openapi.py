@@ -23,7 +23,7 @@ _PROBLEM = {
     },
     "required": ["type", "title", "status", "detail", "code", "correlation_id", "error"],
 }
-_PAGED = frozenset(("/mesh/jobs", "/events"))
+_PAGED = frozenset(("/mesh/jobs", "/events", "/dag/blocks"))
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -71,6 +71,9 @@ def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         schemas[operation.body.__name__] = _schema(operation.body)
         reference = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+    if operation.streams:
+        binary = {"type": "string", "format": "binary"}
+        described["requestBody"] = {"required": True, "content": {operation.body_media_type: {"schema": binary}}}
     return described
 
 

@@ -131,6 +131,9 @@ class Operation:
     """Takes an `Idempotency-Key`."""
     media_type: str = "application/json"
     is_open: bool = False
+    body_media_type: str = "application/json"
+    streams: bool = False
+    """Whether the handler reads the body itself, piece by piece; `http.edge` knows such paths as well."""
     also: dict[int, str] = field(default_factory=dict)
     """Other statuses with their meaning, beyond those every route has."""
 

@@ -16,7 +16,9 @@ class HttpSettings:
     body_bytes_max: int = 1 * MIB
     content_body_bytes_max: int = CONTENT_BYTES_MAX * 4 // 3 + 64 * KIB
     """For `/dag/put`, whose content travels as base64."""
+    import_body_bytes_max: int = 64 * 1024 * MIB
+    """For `/dag/import`, whose body is never held; what it brings is bounded by the disk."""
     body_seconds_max: int = 60
-    """How long a request may take to arrive."""
+    """How long a request may take to arrive; of an import, each piece."""
     heartbeat_seconds: int = 15
     """An event stream with nothing to say sends a comment this often, so that both ends know of a dead connection."""

@@ -15,14 +15,25 @@ import structlog
 from icn.adapters.network.ports import Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Kind, PeerViolation, Refusal
-from icn.kernel.ids import Did, PeerId
+from icn.kernel.ids import Cid, Did, PeerId
 from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.messages import Message, protocol_of
 from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
-from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
+from icn.services.effects import (
+    BlockDamaged,
+    BlockMended,
+    Committed,
+    ContentPruned,
+    Disconnect,
+    Effect,
+    RunJob,
+    Send,
+    StopJob,
+    StoreNotice,
+)
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request
 
 log = structlog.get_logger("icn.node")
@@ -72,6 +83,9 @@ class Observer(Protocol):
     def observe_committed(self, effect: Committed) -> None:
         """A record became durable."""
 
+    def observe_notice(self, effect: StoreNotice) -> None:
+        """Something about the store: pruned, damaged, mended."""
+
     def observe_dropped_peer(self) -> None:
         """A connection was ended by us."""
 
@@ -100,6 +114,8 @@ class Drivers:
         self._next_token = 1
         self._followers: dict[int, asyncio.Queue[Committed | None]] = {}
         self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
+        self.damaged: dict[Cid, None] = {}  # bounded: DAMAGED_REMEMBERED_MAX, by services.damage
+        """Blocks known to be damaged."""
         self.commit_fault: str | None = None
         """Why the newest commit failed; None when it succeeded."""
 
@@ -195,6 +211,17 @@ class Drivers:
             case _:
                 assert_never(report)
 
+    def _note(self, notice: StoreNotice) -> None:
+        match notice:
+            case ContentPruned(blocks, size):
+                log.info("content pruned", blocks=blocks, bytes=size)
+            case BlockDamaged(cid):
+                self.damaged[cid] = None
+                log.error("block damaged", cid=str(cid), detail="its bytes are not what it names; it is not served")
+            case BlockMended(cid):
+                self.damaged.pop(cid, None)
+                log.warning("block mended", cid=str(cid))
+
     def end_executions(self) -> None:
         """The node stops: see `Executions.end`."""
         self._executions.end()
@@ -218,6 +245,9 @@ class Drivers:
                 self._observer.observe_committed(effect)
                 for events in self._followers.values():
                     self._tell(events, effect)
+            case ContentPruned() | BlockDamaged() | BlockMended():
+                self._note(effect)
+                self._observer.observe_notice(effect)
             case _:
                 assert_never(effect)
 

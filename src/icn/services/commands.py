@@ -46,9 +46,48 @@ class PutContent:
 
     data: bytes
     codec: int
-    """`ids.RAW` or `ids.DAG_CBOR`; the latter is checked."""
+    """One of `ids.CODECS`; the form it demands is checked."""
     pinned: bool
     lifetime_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PinContent:
+    """Keep a content block that is here until it is unpinned, or no longer."""
+
+    cid: Cid
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PruneContent:
+    """Remove content that nobody needs, or only say what would go."""
+
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportContent:
+    """Store several content blocks, each of which may be refused for itself."""
+
+    items: tuple[tuple[Cid, bytes], ...]
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportBlocks:
+    """Take signed blocks of the federation, ancestors first, as if a peer had sent them."""
+
+    encoded: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteScan:
+    """How far a scan of the store has come, and which blocks it found damaged."""
+
+    position: bytes
+    """What `services.scan` stores; opaque here."""
+    damaged: tuple[Cid, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +95,9 @@ class FetchContent:
     """Have a block here, from a peer if need be."""
 
     cid: Cid
+
+
+ContentCommand = PutContent | PinContent | PruneContent | ImportContent | ImportBlocks | NoteScan | FetchContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +121,4 @@ class ResumeAuthoring:
     """The operator's word that no block of this node exists that is not here: a held node authors again."""
 
 
-NodeCommand = Found | Admit | OpenAccountFor | Pay | PutContent | FetchContent | Submit | Cancel | ResumeAuthoring
+NodeCommand = Found | Admit | OpenAccountFor | Pay | ContentCommand | Submit | Cancel | ResumeAuthoring

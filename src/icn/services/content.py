@@ -1,5 +1,8 @@
 """Content blocks: stored here, served to peers, fetched from them by name and believed only when the name fits.
 
+Our own disk is believed no more than a peer: bytes that leave the store are checked against their name, and damaged
+ones are never given to anybody (services.mending gets better ones).
+
 A fetch asks one source at a time, chunk by chunk, and goes on to the next source when one does not have it, sends what
 cannot be, falls silent or leaves. Whoever waits is told once.
 """
@@ -8,17 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icn.kernel import limits
-from icn.kernel.encoding import decode
 from icn.kernel.errors import Invalid, Kind, PeerViolation, Refusal
-from icn.kernel.ids import DAG_CBOR, Cid, Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
+from icn.services.damage import Damage
 from icn.services.work import UnitOfWork
-from icn.stores import contents, keyspace
+from icn.stores import contents, keyspace, references
+from icn.stores.contents import ContentMeta
 
 SERVED_PER_BATCH_BYTES = 8 * limits.MIB
 """Whole chunks for this much in one batch; who asks for more gets short ones, and goes on asking from there."""
 CHUNK_BYTES_SHORT = 16 * limits.KIB
+CONTENT_GRACE = Duration(86_400_000)
+"""Content that was stored without a lifetime, and that nobody refers to, is kept for this long."""
 
 Waiter = Callable[[UnitOfWork, bool], None]
 """Told whether the content is here now."""
@@ -33,6 +39,33 @@ class ContentNotFound(Refusal):
     def __init__(self, cid: Cid) -> None:
         self.cid = str(cid)
         super().__init__(f"{cid} is neither here nor at a connected peer")
+
+
+class ContentDamaged(Refusal):
+    """Here, but not as it was stored."""
+
+    code = "dag.damaged"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, cid: Cid) -> None:
+        self.cid = str(cid)
+        super().__init__(f"the bytes of {cid} on this node's disk are damaged, and no connected peer has better ones")
+
+
+class NotContent(Refusal):
+    """A signed block cannot be pinned: none is ever pruned."""
+
+    code = "dag.signed_block"
+    kind = Kind.CONFLICT
+
+    def __init__(self, cid: Cid) -> None:
+        self.cid = str(cid)
+        super().__init__(f"{cid} is a signed block: those are always kept, only content has pins")
+
+
+def kept_until(meta: ContentMeta) -> Instant:
+    """When the time of content that is not pinned is over."""
+    return meta.expires_at if meta.expires_at is not None else later(meta.stored_at, CONTENT_GRACE)
 
 
 @dataclass(slots=True)
@@ -51,40 +84,97 @@ class ContentService:
     """Owns the fetches under way."""
 
     patience: Duration
+    damage: Damage = field(default_factory=Damage)
     _fetches: dict[Cid, _Fetching] = field(default_factory=dict)
     _queued: dict[Cid, _Fetching] = field(default_factory=dict)
     """Not begun yet, because enough are under way."""
     _starting: bool = False
     _served: int = 0
     """Bytes served in this batch."""
+    _checked: tuple[Cid, bytes] | None = None
+    """The content read last: chunks of it are asked for one after the other, and it is checked once."""
 
     def has(self, work: UnitOfWork, cid: Cid) -> bool:
         """Whether the block is stored, or comes with this batch."""
         return work.get(keyspace.block(cid)) is not None
 
+    def read(self, work: UnitOfWork, cid: Cid) -> bytes | None:
+        """The bytes of a block of either kind; None when they are not here, or are damaged, which is noted."""
+        if self._checked is not None and self._checked[0] == cid:
+            return self._checked[1]
+        data = work.get(keyspace.block(cid))
+        if data is None:
+            return None
+        if not cid.names(data):
+            self.damage.note(work, cid)
+            return None
+        self.damage.gone(cid)
+        if keyspace.block(cid) not in work.batch.operations:  # what is not committed may never be
+            self._checked = cid, data
+        return data
+
+    def forget(self, cid: Cid) -> None:
+        """The block is removed with this batch."""
+        self.damage.gone(cid)
+        if self._checked is not None and self._checked[0] == cid:
+            self._checked = None
+
+    def meta(self, work: UnitOfWork, cid: Cid) -> ContentMeta | None:
+        """Pin and lifetime of content, as of this batch."""
+        data = work.get(keyspace.content_meta(cid))
+        return None if data is None else contents.read_content_meta(data)
+
+    def pin(self, work: UnitOfWork, cid: Cid, *, pinned: bool) -> ContentMeta:
+        """Set or take away the pin of content that is here. Raises `ContentNotFound`, `NotContent`."""
+        meta = self.meta(work, cid)
+        if meta is None:
+            raise NotContent(cid) if work.get(keyspace.block_meta(cid)) is not None else ContentNotFound(cid)
+        if meta.pinned == pinned:
+            return meta
+        return contents.change_content(work.get, work.batch, cid, pinned=pinned, expires_at=meta.expires_at)
+
     def store(
         self, work: UnitOfWork, data: bytes, codec: int, *, pinned: bool, lifetime: Duration | None = None
     ) -> Cid:
-        """Keep a content block; one that is here already stays as it is.
+        """Keep a content block.
+
+        One that is here already keeps what it has; a pin or a longer lifetime is added to it, nothing is taken away.
+        One whose time is over is as good as gone: it is stored anew.
 
         Raises:
-            Invalid: too large, or not strict DAG-CBOR though called so.
+            Invalid: too large, more links than are kept track of, or not of the form its codec demands.
         """
         if len(data) > limits.CONTENT_BYTES_MAX:
             raise Invalid("content", f"{len(data)} bytes; at most {limits.CONTENT_BYTES_MAX} are stored in one block")
-        if codec == DAG_CBOR:
-            decode(data)
+        references.links(codec, data)
         cid = Cid.of(data, codec)
-        if not self.has(work, cid):
-            expires = None if lifetime is None else later(work.wall, lifetime)
+        expires = None if lifetime is None else later(work.wall, lifetime)
+        meta = self.meta(work, cid)
+        if meta is not None and not meta.pinned and work.wall >= kept_until(meta):
+            contents.remove_content(work.get, work.batch, cid)
+            meta = None
+        if meta is not None or self._is_known(work, cid):
+            self._mend(work, cid, data)
+        else:
             contents.put_content(
                 work.get, work.batch, cid, data, stored_at=work.wall, pinned=pinned, expires_at=expires
             )
+        if meta is not None:
+            longer = expires if expires is not None and expires > kept_until(meta) else meta.expires_at
+            if (meta.pinned or pinned, longer) != (meta.pinned, meta.expires_at):
+                keep = meta.pinned or pinned
+                contents.change_content(work.get, work.batch, cid, pinned=keep, expires_at=longer)
         return cid
+
+    def _mend(self, work: UnitOfWork, cid: Cid, data: bytes) -> None:
+        """Write the right bytes of a block that is known here, where the disk has none or others."""
+        if work.get(keyspace.block(cid)) != data:
+            work.batch.put(keyspace.block(cid), data)
+            self.damage.mended(work, cid)
 
     def fetch(self, work: UnitOfWork, cid: Cid, sources: list[Did], waiter: Waiter) -> None:
         """Tell `waiter` when the content is here, or cannot be had from `sources`."""
-        if self.has(work, cid):
+        if self.read(work, cid) is not None:
             waiter(work, True)
             return
         fetching = self._fetches.get(cid)
@@ -128,7 +218,7 @@ class ContentService:
         return min((later(f.heard_at, self.patience) for f in self._fetches.values()), default=None)
 
     def _serve(self, work: UnitOfWork, peer: Did, cid: Cid, offset: int) -> None:
-        data = work.get(keyspace.block(cid))
+        data = self.read(work, cid)
         if data is None or not 0 <= offset <= len(data):
             work.send(peer, NotHere(cid))
             return
@@ -155,11 +245,19 @@ class ContentService:
         if not chunk.cid.names(data):
             self._ask_next(work, chunk.cid)
             raise PeerViolation("content has the name it is sent under")
-        if not self.has(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
+        if self._is_known(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
+            self._mend(work, chunk.cid, data)
+        else:
             contents.put_content(
                 work.get, work.batch, chunk.cid, data, stored_at=work.wall, pinned=False, expires_at=None
             )
         self._end(work, chunk.cid, found=True)
+
+    @staticmethod
+    def _is_known(work: UnitOfWork, cid: Cid) -> bool:
+        """Whether something here says that the block is, whatever the disk has under its name."""
+        keys = (keyspace.content_meta(cid), keyspace.block_meta(cid), keyspace.block(cid))
+        return any(work.get(key) is not None for key in keys)
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:
         fetching = self._fetches[cid]

@@ -15,7 +15,8 @@ from icn.domain.ledger.events import Transferred, TransferSent
 from icn.domain.ledger.rules import account_at, available
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.records import Envelope
-from icn.kernel.errors import InvariantBroken, Kind, Refusal
+from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
+from icn.kernel.ids import Cid
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services.answers import Answer, Done, refused
@@ -23,22 +24,33 @@ from icn.services.authorship import Authorship
 from icn.services.commands import (
     Admit,
     Cancel,
+    ContentCommand,
     FetchContent,
     Found,
+    ImportBlocks,
+    ImportContent,
     NodeCommand,
+    NoteScan,
     OpenAccountFor,
     Pay,
+    PinContent,
+    PruneContent,
     PutContent,
     ResumeAuthoring,
     Submit,
 )
-from icn.services.content import ContentNotFound, ContentService
+from icn.services.content import ContentDamaged, ContentNotFound, ContentService, kept_until
 from icn.services.federation import open_own_account
 from icn.services.inputs import Request
+from icn.services.mending import MendingService
 from icn.services.mesh import NONCE_BYTES, HomeService
 from icn.services.peers import Peers
 from icn.services.ports import Entropy
+from icn.services.pruning import PruningService
+from icn.services.replication import ReplicationService
+from icn.services.scan import SCAN_ROW
 from icn.services.work import UnitOfWork
+from icn.stores.contents import ContentMeta
 
 
 class NotTheOperator(Refusal):
@@ -56,6 +68,9 @@ class Dispatch:
     """Knows the services a command may need."""
 
     entropy: Entropy
+    replication: ReplicationService
+    pruning: PruningService
+    mending: MendingService
     home: HomeService
     content: ContentService
     peers: Peers
@@ -69,6 +84,10 @@ class Dispatch:
             return
         answer: Answer
         try:
+            if isinstance(request.command, PruneContent):
+                self._only_operator(work, request)
+                self.pruning.ask(request, dry_run=request.command.dry_run)
+                return
             answer = Done(self._decide(work, request, request.command, envelope))
         except Refusal as refusal:
             answer = refused(refusal)
@@ -90,10 +109,8 @@ class Dispatch:
                 return self._open_account(work, command, envelope)
             case Pay():
                 return self._pay(work, request, command, envelope)
-            case PutContent(data, codec, pinned, lifetime_ms):
-                lifetime = None if lifetime_ms is None else Duration(lifetime_ms)
-                cid = self.content.store(work, data, codec, pinned=pinned, lifetime=lifetime)
-                return {"cid": str(cid), "size": len(data)}
+            case PutContent() | PinContent() | ImportContent() | ImportBlocks() | NoteScan():
+                return self._content(work, request, command)
             case Submit(spec, given):
                 _in_federation(work)
                 job = self.home.submit(work, spec, given, self.entropy.bytes(NONCE_BYTES), envelope)
@@ -104,10 +121,51 @@ class Dispatch:
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}
-            case FetchContent():
-                raise InvariantBroken("a fetch is answered when it has ended")
+            case FetchContent() | PruneContent():
+                raise InvariantBroken("a fetch and a round of pruning are answered when they have ended")
             case _:
                 assert_never(command)
+
+    def _content(self, work: UnitOfWork, request: Request, command: ContentCommand) -> dict[str, Any]:
+        match command:
+            case PutContent(data, codec, pinned, lifetime_ms):
+                lifetime = None if lifetime_ms is None else Duration(lifetime_ms)
+                was_here = self.content.has(work, cid := Cid.of(data, codec))
+                self.content.store(work, data, codec, pinned=pinned, lifetime=lifetime)
+                return {"cid": str(cid), "size": len(data), "new": not was_here, **self._kept(work, cid)}
+            case PinContent(cid, pinned):
+                self._only_operator(work, request)
+                self.content.pin(work, cid, pinned=pinned)
+                return {"cid": str(cid), **self._kept(work, cid)}
+            case ImportContent(items, pinned):
+                self._only_operator(work, request)
+                return {"results": [self._import(work, cid, data, pinned=pinned) for cid, data in items]}
+            case ImportBlocks(encoded):
+                self._only_operator(work, request)
+                return {"results": self.replication.take_imported(work, encoded)}
+            case NoteScan(position, damaged):
+                self._only_operator(work, request)
+                work.batch.put(SCAN_ROW, position)
+                return {"damaged": self.mending.examine(work, damaged)}
+            case _:
+                raise InvariantBroken("a fetch and a round of pruning are answered when they have ended")
+
+    def _import(self, work: UnitOfWork, cid: Cid, data: bytes, *, pinned: bool) -> str:
+        """`new`, `known`, or why not."""
+        was_here = self.content.has(work, cid)
+        try:
+            self.content.store(work, data, cid.codec, pinned=pinned)
+        except Invalid as error:
+            return str(error)
+        return "known" if was_here else "new"
+
+    def _kept(self, work: UnitOfWork, cid: Cid) -> dict[str, Any]:
+        """What holds for content now, whatever was asked. A signed block is always kept."""
+        meta: ContentMeta | None = self.content.meta(work, cid)
+        if meta is None:
+            return {"pinned": True, "seconds_left": None}
+        seconds = None if meta.pinned else max(0, kept_until(meta) - work.wall) // 1000
+        return {"pinned": meta.pinned, "seconds_left": seconds}
 
     @staticmethod
     def _only_operator(work: UnitOfWork, request: Request) -> None:
@@ -143,7 +201,9 @@ class Dispatch:
 
     def _fetch(self, work: UnitOfWork, request: Request, command: FetchContent) -> None:
         def answer(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
-            result: Answer = Done({"cid": str(command.cid)}) if found else refused(ContentNotFound(command.cid))
+            damaged = command.cid in self.content.damage.found
+            why_not = ContentDamaged(command.cid) if damaged else ContentNotFound(command.cid)
+            result: Answer = Done({"cid": str(command.cid)}) if found else refused(why_not)
             later_work.answer(request, result, recorded=False)
 
         self.content.fetch(work, command.cid, [view.did for view in self.peers.greeted()], answer)

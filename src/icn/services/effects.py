@@ -55,4 +55,30 @@ class Committed:
     record: Record
 
 
-Effect = Send | Disconnect | RunJob | StopJob | Committed
+@dataclass(frozen=True, slots=True)
+class ContentPruned:
+    """A round of pruning ended."""
+
+    blocks: int
+    size: int
+    """Bytes of content."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDamaged:
+    """A block's bytes are not what its name says."""
+
+    cid: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMended:
+    """A damaged block has its right bytes again."""
+
+    cid: Cid
+
+
+StoreNotice = ContentPruned | BlockDamaged | BlockMended
+"""For metrics and logs; nothing else follows from it."""
+
+Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice

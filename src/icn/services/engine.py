@@ -50,16 +50,18 @@ from icn.protocol.messages import (
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
-from icn.services.commands import FetchContent, ResumeAuthoring
+from icn.services.commands import FetchContent, ImportBlocks, NoteScan, ResumeAuthoring
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
 from icn.services.executing import ExecutorService
 from icn.services.federation import join_when_caught_up, take_what_is_due
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
 from icn.services.peers import Peers
 from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
+from icn.services.pruning import PruningService
 from icn.services.replication import RecordsRefused, ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
@@ -112,6 +114,8 @@ class Engine:
     authorship: Authorship
     replication: ReplicationService
     content: ContentService
+    pruning: PruningService
+    mending: MendingService
     home: HomeService
     executor: ExecutorService
     dispatch: Dispatch
@@ -161,7 +165,9 @@ class Engine:
         replication = ReplicationService(terms, peers, authorship)
         if (sought := authorship.target) is not None and state.federation.federation is None:
             replication.target, replication.is_pinned = sought.federation, True
-        content = ContentService(terms.replication.answer_patience)
+        content = ContentService(terms.replication.answer_patience, replication.damage)
+        pruning = PruningService(terms.prune_every, content)
+        mending = MendingService(peers, content)
         home = HomeService(terms, peers, content)
         return cls(
             store=store,
@@ -176,9 +182,11 @@ class Engine:
             authorship=authorship,
             replication=replication,
             content=content,
+            pruning=pruning,
+            mending=mending,
             home=home,
             executor=ExecutorService(terms, peers, content),
-            dispatch=Dispatch(entropy, home, content, peers, authorship),
+            dispatch=Dispatch(entropy, replication, pruning, mending, home, content, peers, authorship),
             _marked_at=contents.last_time_mark(store),
         )
 
@@ -193,7 +201,7 @@ class Engine:
         After a fault the callers of the batch must be told that they do not know; with their request keys they may ask
         again.
         """
-        arriving = [i for i in inputs if isinstance(i, Received) and isinstance(i.message, Blocks | Announce)]
+        arriving = [i for i in inputs if _brings_blocks(i)]
         lonely = self.state.federation.federation is None
         resumed, self._resumed = self._resumed, False  # until the commit has succeeded
         self.authorship.begin()
@@ -201,7 +209,7 @@ class Engine:
         if not resumed and work.may_author:
             self._take_up(work)
         for input_ in inputs:
-            if not (isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)):
+            if not _brings_blocks(input_):
                 violator = self._take(work, input_)
                 if violator is not None:
                     self._lose(work, violator)
@@ -217,6 +225,7 @@ class Engine:
         remarked = self.authorship.committed()
         if is_released:
             self.replication.is_pinned = False
+        self.pruning.committed()
         self._stale, self._resumed = False, work.may_author
         mark = self.authorship.mark(self.state) if remarked or any(s is None for _, s in work.accepted) else None
         effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
@@ -241,7 +250,7 @@ class Engine:
         contents.put_time_mark(work.batch, work.wall, mark)
         return work.wall
 
-    def _take_blocks(self, arriving: list[Received], inputs: Sequence[Input]) -> UnitOfWork:
+    def _take_blocks(self, arriving: list[Input], inputs: Sequence[Input]) -> UnitOfWork:
         """Begin a unit of work with the blocks that came, and find out whether anything may be authored in it.
 
         Nothing else has been touched when a block must be taken back.
@@ -260,7 +269,8 @@ class Engine:
                 self.replication.release(work)
                 for input_ in arriving:
                     # Once is enough: each block against the rules costs a turn, and a peer may have sent a thousand.
-                    if all(input_.peer != peer for peer, _ in work.violations):
+                    sender = input_.peer if isinstance(input_, Received) else None
+                    if all(sender != peer for peer, _ in work.violations):
                         self._take(work, input_)
             except RecordsRefused:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
@@ -283,6 +293,7 @@ class Engine:
                 take_what_is_due(work)
             self.home.tick(work)
             self.executor.tick(work)
+        self.mending.tick(work)
         self.content.tick(work)
         self._drain_local(work)
         if self.replication.tick(work) and work.may_author:
@@ -294,6 +305,7 @@ class Engine:
         self.authorship.settle(work)
         self.replication.answer_wants(work)
         self.replication.announce(work)
+        self.pruning.tick(work)  # last: it asks what this batch refers to
 
     def _take(self, work: UnitOfWork, input_: Input) -> Did | None:
         """Take one input. Gives the peer that broke the protocol with it, if so."""
@@ -418,7 +430,7 @@ class Engine:
                 same = digest in {request.digest, NO_DIGEST}
                 work.answer_again(request, answer if same else refused(KeyReused(request.key)))
                 return
-        if not work.may_author and not isinstance(request.command, FetchContent | ResumeAuthoring):
+        if not work.may_author and not isinstance(request.command, FetchContent | NoteScan | ResumeAuthoring):
             work.answer(request, refused(NodeHeld(self.authorship.explain(self.state))), recorded=False)
             return
         self.dispatch.take(work, request)
@@ -431,11 +443,20 @@ class Engine:
             None if held else self.home.wake_at(),
             None if held else self.executor.wake_at(own),
             self.content.wake_at(),
+            self.pruning.wake_at(self.clock.now()),
+            self.mending.wake_at(self.clock.now()),
             self.replication.wake_at(wall),
             self.authorship.wake_at(wall),
             None if held or self._resumed else wall,
         )
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _brings_blocks(input_: Input) -> bool:
+    """Whether blocks of others come with it, which must be taken before anything else."""
+    if isinstance(input_, Request):
+        return isinstance(input_.command, ImportBlocks)
+    return isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)
 
 
 def _from_stored(stored: StoredReply) -> Answer:

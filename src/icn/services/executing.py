@@ -13,7 +13,7 @@ from icn.domain.mesh.model import Assignment, Bid, Execution, JobSpec, Receipt, 
 from icn.domain.mesh.papers import open_assignment, seal_bid, seal_receipt
 from icn.domain.mesh.rules import price_of
 from icn.domain.mesh.state import ExecutionKey
-from icn.kernel.errors import Invalid, PeerViolation
+from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import JOB_WALL_MS_MAX
@@ -36,7 +36,6 @@ from icn.services.effects import RunJob, StopJob
 from icn.services.peers import Peers
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
-from icn.stores import keyspace
 
 WAITING_ANNOUNCEMENTS_MAX = 1024
 DETAIL_CHARS_MAX = 512
@@ -226,7 +225,7 @@ class ExecutorService:
         self._gather(work, execution, assignment, needed)
 
     def _gather(self, work: UnitOfWork, execution: Execution, assignment: Assignment, needed: list[Cid]) -> None:
-        lacking = [cid for cid in needed if not self.content.has(work, cid)]
+        lacking = [cid for cid in needed if self.content.read(work, cid) is None]
         if not lacking:
             self._run(work, execution, assignment)
             return
@@ -253,8 +252,8 @@ class ExecutorService:
             return
         spec = assignment.spec
         self._started[key] = None
-        given = spec.input if spec.input_cid is None else work.get(keyspace.block(spec.input_cid)) or b""
-        module = b"" if spec.module is None else work.get(keyspace.block(spec.module)) or b""
+        given = spec.input if spec.input_cid is None else self._read(work, spec.input_cid)
+        module = b"" if spec.module is None else self._read(work, spec.module)
         request = ExecutionRequest(
             job=execution.job,
             attempt=execution.attempt,
@@ -264,6 +263,11 @@ class ExecutorService:
             limits=spec.limits,
         )
         work.effects.append(RunJob(request, module))
+
+    def _read(self, work: UnitOfWork, cid: Cid) -> bytes:
+        data = self.content.read(work, cid)
+        require(data is not None, "what an execution needs was gathered before it")
+        return data or b""
 
     def _answer(self, work: UnitOfWork, execution: Execution, kind: ExitKind, detail: str) -> None:
         """A receipt for what was not run."""

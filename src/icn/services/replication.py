@@ -24,6 +24,7 @@ from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
 from icn.services import acceptance
 from icn.services.authorship import Authorship
+from icn.services.damage import Damage
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
@@ -117,6 +118,8 @@ class ReplicationService:
     quarantine: Quarantine = field(default_factory=Quarantine)
     refused: dict[Cid, None] = field(default_factory=dict)
     """Blocks found to be against the rules, newest last."""
+    damage: Damage = field(default_factory=Damage)
+    """The content service's, where there is one: signed blocks can be damaged as well."""
     target: Cid | None = None
     """The federation this node is joining, while it has no genesis."""
     is_pinned: bool = False
@@ -339,15 +342,17 @@ class ReplicationService:
                 have[author] = have.get(author, 0) + 1
         work.send(view.did, Want(feed_counts(have)))
 
-    @staticmethod
-    def _answer_want(work: UnitOfWork, view: PeerView, have: Clock) -> None:
+    def _answer_want(self, work: UnitOfWork, view: PeerView, have: Clock) -> None:
         """Send what is committed beyond `have`, ancestors first, one answer's worth."""
         both = {**view.counts, **have}
         view.counts = both if len(both) <= limits.CLOCK_ENTRIES_MAX else dict(have)
         found: list[bytes] = []
         size = 0
         for cid in blocks.missing_from(work.store, have, list(work.state.feeds.heads)):
-            data = blocks.get_bytes(work.store, cid) or b""
+            data = blocks.get_bytes(work.store, cid)
+            if data is None or not cid.names(data):
+                self.damage.note(work, cid)  # what comes behind it is of no use without it
+                break
             if found and (size + len(data) > limits.CATCHUP_BYTES_MAX or len(found) >= limits.CATCHUP_BLOCKS_MAX):
                 work.send(view.did, Blocks(tuple(found), more=True))
                 return
@@ -434,6 +439,32 @@ class ReplicationService:
         clock = acceptance.clock_from_links(block, lambda cid: _place_of(work, cid), work.clock_of)
         self._apply(work, view, block, clock)
         return True
+
+    def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...]) -> list[str]:
+        """Take blocks from a file, ancestors first: for each `new`, `known`, or why not. Nothing waits for its parents.
+
+        Raises:
+            RecordsRefused: the batch must be done again without a block.
+        """
+        # Nobody to be asked for what is missing, and no room in the quarantine.
+        file = PeerView(work.did, wanted_at=work.wall, quarantined=limits.QUARANTINE_PER_PEER_MAX)
+        return [self._take_imported(work, file, data) for data in encoded]
+
+    def _take_imported(self, work: UnitOfWork, file: PeerView, data: bytes) -> str:
+        cid = Cid.of(data, DAG_CBOR)
+        if work.get(keyspace.block_meta(cid)) is not None:
+            return "known"
+        try:
+            block = parse_block(data)
+            if self._accept_one(work, file, block):
+                self._accept_all(work, self.quarantine.release(cid, work.wall, self.peers))
+                return "new"
+            missing = self._first_missing(work, block)
+        except RecordsRefused:
+            raise
+        except (Invalid, PeerViolation) as error:
+            return str(error)
+        return "it is dated too far ahead" if missing is None else f"its ancestor {missing} is not here"
 
     @staticmethod
     def _first_missing(work: UnitOfWork, block: Block) -> Cid | None:

@@ -43,5 +43,7 @@ class NodeTerms:
     replication: ReplicationTerms
     joins: bool
     """Whether a node without a federation joins that of its peers; otherwise it founds its own."""
+    prune_every: Duration | None = None
+    """Content that nobody needs is removed this often; None: only by order."""
     executor_absence: Duration = Duration(10_000)
     """An executor that is gone for this long has its attempt given up."""

@@ -18,7 +18,17 @@ from icn.kernel.instant import Instant
 from icn.kernel.limits import BATCH_INPUTS_MAX
 from icn.kernel.signing import SeedSigner
 from icn.services.answers import Answer
-from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
+from icn.services.effects import (
+    BlockDamaged,
+    BlockMended,
+    Committed,
+    ContentPruned,
+    Disconnect,
+    Effect,
+    RunJob,
+    Send,
+    StopJob,
+)
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Input, Received, Request, Tick
 from icn.services.settings import NodeTerms
@@ -252,6 +262,8 @@ class Node:
                         self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
                 case Committed():
                     self._around.committed(self.index, effect)
+                case ContentPruned() | BlockDamaged() | BlockMended():
+                    pass  # notes for an operator
                 case _:
                     assert_never(effect)
 

@@ -99,7 +99,7 @@ def root(reader: Reader) -> RootView:
 def block(reader: Reader, cid: Cid) -> BlockView:
     """A signed block with its records. Raises `BlockNotFound`."""
     data = blocks.get_bytes(reader, cid)
-    if data is None or blocks.get_meta(reader, cid) is None:
+    if data is None or blocks.get_meta(reader, cid) is None or not cid.names(data):
         raise BlockNotFound(cid)
     parsed = parse_block(data)
     header = parsed.header
@@ -118,6 +118,8 @@ def block(reader: Reader, cid: Cid) -> BlockView:
 
 
 def content(reader: Reader, cid: Cid) -> StoredContent | None:
-    """The bytes of `cid`, if they are here."""
+    """The bytes of `cid`, if they are here and what it names."""
     data = blocks.get_bytes(reader, cid)
-    return None if data is None else StoredContent(cid, data, signed=blocks.get_meta(reader, cid) is not None)
+    if data is None or not cid.names(data):
+        return None
+    return StoredContent(cid, data, signed=blocks.get_meta(reader, cid) is not None)
