@@ -21,7 +21,6 @@ KEYS = (
     "mesh.blacklist_cooldown_secs",
     "audit",
     "auth_token",
-    "mana_ledger_path",
 )
 VARIABLES = tuple(VARIABLE_PREFIX + key.replace(".", "_").upper() for key in KEYS)
 

@@ -27,6 +27,7 @@ ALIASES = (
     Alias("network.connection_timeout_ms", "network.connection_timeout", 1),
     Alias("storage.connection_timeout_secs", "storage.connection_timeout", 1000),
     Alias("storage.connection_timeout_ms", "storage.connection_timeout", 1),
+    Alias("mana_ledger_path", "storage.mana_ledger_path"),
     Alias("environment", "runtime.environment"),
     Alias("test_mode", "runtime.test_mode"),
     Alias("log_level", "runtime.log_level"),

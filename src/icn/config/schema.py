@@ -223,6 +223,14 @@ class StorageSettings(Section):
             in_data_dir_with={"sqlite": "dag.sqlite", "sled": "dag.sled", "rocksdb": "dag.rocksdb"},
         ),
     ]
+    mana_ledger_path: Annotated[
+        Path | None,
+        _from_text(_path),
+        Setting(
+            "A JSON file that receives a copy of the ledger, for people and other programs: at the start, every five "
+            "minutes and at a stop. The node never reads balances from it. Another node must not have the same."
+        ),
+    ] = None
     connection_string: Annotated[
         DatabaseUrl | None,
         _from_text(DatabaseUrl.parse),

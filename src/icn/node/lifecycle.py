@@ -35,6 +35,7 @@ from icn.kernel.signing import Signer
 from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
+from icn.node.ledger_file import LedgerFile
 from icn.node.running import RunningNode
 from icn.node.servers import HttpListener
 from icn.node.writer import Writer
@@ -81,6 +82,7 @@ class _Node:
         self._author = asyncio.Event()
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
+        self._ledger_file: LedgerFile | None = None
 
     async def live(self) -> int:
         """All of it."""
@@ -113,6 +115,8 @@ class _Node:
             joins=assemble.node_terms(settings).joins,
         )
         self._node = node
+        ledger_path = settings.storage.mana_ledger_path
+        self._ledger_file = None if ledger_path is None else LedgerFile(ledger_path, signer.did, node.snapshot)
         listeners = self._bind(node)
         try:
             async with asyncio.TaskGroup() as group:
@@ -120,7 +124,9 @@ class _Node:
                     listener.start(group)
                 thread = run_guarded(writer.run, self._writer_end(loop))
                 start = group.create_task(self._come_up(node, network, drivers), name="start")
+                keeping = group.create_task(self._keep_ledger_file(), name="ledger file")
                 await self._stop.wait()
+                keeping.cancel()
                 start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
                 await asyncio.wait([start])
                 await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
@@ -185,6 +191,8 @@ class _Node:
         await self._author.wait()
         log.info("author", backend=self._settings.storage.backend)
         self._metrics.read_with(node.readings)
+        if self._ledger_file is not None:
+            await asyncio.to_thread(self._ledger_file.bring_up)
         if network is not None:
             await network.start(drivers)
             for address in network.listen_addresses:
@@ -203,6 +211,11 @@ class _Node:
                 await seed(drivers, self._signer.did)
         node.is_up = True
         log.info("ready", http=node.http_address())
+
+    async def _keep_ledger_file(self) -> None:
+        await self._author.wait()
+        if self._ledger_file is not None:
+            await self._ledger_file.keep()
 
     async def _go_down(
         self,
@@ -223,6 +236,8 @@ class _Node:
             await network.stop()
         drivers.end_executions()
         await asyncio.to_thread(sandbox.close)
+        if self._ledger_file is not None and self._store is not None:
+            await self._ledger_file.try_to_write()
         writer.stop()
         await self._writer_ended.wait()
         thread.join(STOP_SECS_MAX)

@@ -89,6 +89,7 @@ SAMPLES = {
     "network.connection_timeout": (9, 9000),
     "storage.backend": ("memory", "memory"),
     "storage.path": ("/p", Path("/p")),
+    "storage.mana_ledger_path": ("./mana.sled", Path("mana.sled")),
     "storage.connection_string": ("postgres://u:p@h/d", DatabaseUrl.parse("postgresql://u:p@h/d")),
     "storage.max_connections": (7, 7),
     "storage.connection_timeout": (8, 8000),

@@ -63,7 +63,7 @@ def test_a_mistake_in_the_file_names_line_key_and_remedy(loading, text, message)
         ({"ICN_NETWORK_MAX_PEERS": "1_0"}, "should be a whole number"),
         ({"ICN_NETWORK_MAX_PEERS": "9" * 5000}, "should be a whole number"),
         ({"ICN_TEST_MODE": "tru"}, "should be true or false"),
-        ({"ICN_MANA_LEDGER_PATH": "/x"}, "environment ICN_MANA_LEDGER_PATH: is in the deployment guide; this build does not"),
+        ({"ICN_AUDIT": "/x"}, "environment ICN_AUDIT: is in the deployment guide; this build does not"),
         ({"ICN_LOG_LEVEL": "warn"}, "did you mean warning?"),
     ],
 )  # fmt: skip
