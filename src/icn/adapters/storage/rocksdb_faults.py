@@ -47,6 +47,20 @@ def is_for_want_of_room(error: BaseException) -> bool:
     return any(sign in str(error) for sign in _NO_ROOM)
 
 
+class Quiet:
+    """A context manager that is left quietly at an error of the engine that changes nothing for anybody."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return is_of_the_engine(error)
+
+
 class Edge:
     """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
 

@@ -26,7 +26,7 @@ from icn.adapters.storage.folder_layout import FolderLayout
 from icn.adapters.storage.paging import EPOCH_BYTES, EPOCH_KEY, PAGE_BYTES_MAX, Row, scan_down, scan_up
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.adapters.storage.rocksdb_engine import open_engine
-from icn.adapters.storage.rocksdb_faults import Absent, Edge, is_for_want_of_room, is_of_the_engine
+from icn.adapters.storage.rocksdb_faults import Absent, Edge, Quiet, is_for_want_of_room, is_of_the_engine
 from icn.stores.kv import (
     SNAPSHOTS_OPEN_MAX,
     Batch,
@@ -41,6 +41,7 @@ from icn.stores.kv import (
 
 LAYOUT = FolderLayout("rocksdb", 1)
 _ABSENT = Absent()
+_QUIET = Quiet()
 
 _PROPERTIES = Properties(name="rocksdb", durable=True, shared=False)
 
@@ -258,12 +259,14 @@ class RocksdbStore:
         with self._counting:
             self._require_open()
             self._is_closed = True
-        with self._edge:
-            try:
-                self._reading.replace(None)
+        self._reading.replace(None)
+        try:
+            # RocksDB tidies up. If it cannot, nothing is lost: what was acknowledged is on disk, in the log at least.
+            with _QUIET:
                 self._engine.close()
-            finally:
-                self._lock.close()
+        finally:
+            del self._engine  # or it would keep its lock when closing failed
+            self._lock.close()
 
     def _write(self, changes: rocksdict.WriteBatch) -> None:
         """Write and sync, or say exactly how far we know it failed."""
