@@ -5,7 +5,9 @@ the two syncs. Errors are left as `OSError`; the caller knows what the file was 
 """
 
 import os
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -51,6 +53,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def temporaries_of(path: Path) -> Iterator[Path]:
+    """What is left beside `path` of writes that were killed."""
+    return (entry for entry in path.parent.iterdir() if re.fullmatch(rf"\.{re.escape(path.name)}\..*\.tmp", entry.name))
 
 
 def _written_beside(path: Path, content: bytes, mode: int) -> Path:

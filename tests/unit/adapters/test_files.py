@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from icn.adapters.files import create_atomically, make_private_folders, write_atomically
+from icn.adapters.files import create_atomically, make_private_folders, temporaries_of, write_atomically
 
 
 def names_in(folder):
@@ -84,3 +84,10 @@ def test_folders_are_made_private_all_the_way_and_existing_ones_left_alone(tmp_p
     (tmp_path / "a").chmod(0o755)
     make_private_folders(tmp_path / "a" / "b")
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+def test_what_a_killed_write_left_is_found_and_nothing_else(tmp_path):
+    left = tmp_path / ".note.abc123.tmp"
+    for name in (left.name, "note", ".notes.abc123.tmp", ".note.abc123", "note.abc123.tmp"):
+        (tmp_path / name).touch()
+    assert list(temporaries_of(tmp_path / "note")) == [left]

@@ -10,7 +10,7 @@ What the keys mean has a version of its own, in `stores/schema`.
 from dataclasses import dataclass
 from pathlib import Path
 
-from icn.adapters.files import PRIVATE_FOLDER, make_private_folders, write_atomically
+from icn.adapters.files import PRIVATE_FOLDER, make_private_folders, temporaries_of, write_atomically
 from icn.stores.kv import StoreCorrupt, StoreNewer
 
 MARKER = "icn-store"
@@ -41,10 +41,13 @@ class FolderLayout:
                 if left_over != marker:
                     left_over.unlink()
             return False
-        if any(folder.iterdir()):
+        broken_off = set(temporaries_of(marker))  # of a creation that was killed before it had a marker
+        if any(entry not in broken_off for entry in folder.iterdir()):
             raise StoreCorrupt(
                 f"{folder} is not a store of icn-node (it has no file {MARKER}): choose an empty or new folder"
             )
+        for left_over in broken_off:
+            left_over.unlink()
         folder.chmod(PRIVATE_FOLDER)
         self._mark(folder, "unfinished")
         return False
