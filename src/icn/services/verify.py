@@ -156,13 +156,15 @@ class _Run:
             if block is None:
                 continue
             header = block.header
+            if meta is not None and meta[2] != block.place:
+                self.note(where, f"block {cid} is listed with a place that is not its own")
             if blocks.cid_at(self.reader, header.author, header.sequence) != cid:
                 self.note(where, f"block {cid} is not in its author's feed at {header.sequence}")
             names = dict.fromkeys(_event_names(block))
             self.indexed_count += len(names)
             for name in names:
-                if self.reader.get(keyspace.event_type(name) + keyspace.u64(arrival)) is None:
-                    self.note(where, f"the index of events does not know its {name}")
+                if self.reader.get(keyspace.event_type(name) + keyspace.u64(arrival)) != b"":
+                    self.note(where, f"the index of events does not know its {name}, or not as such")
         position = self._readable("row position", rows.load_position)
         if position is not None and (position.arrival, position.block_count) != (
             self.journal_count - 1,
@@ -268,12 +270,12 @@ class _Run:
             self.note(where, f"cannot be read: {error}")
             return None
 
-    def _meta(self, cid: Cid) -> tuple[int, Clock] | None:
+    def _meta(self, cid: Cid) -> tuple[int, Clock, Place] | None:
         try:
             meta = blocks.get_meta(self.reader, cid)
         except Invalid:
             return None
-        return None if meta is None else (meta.arrival, blocks.clock_of_entries(meta.clock))
+        return None if meta is None else (meta.arrival, blocks.clock_of_entries(meta.clock), meta.place)
 
     def _block(self, cid: Cid, where: str | None) -> Block | None:
         """The block, read; None, noted under `where`, when it cannot be."""

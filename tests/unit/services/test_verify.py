@@ -6,11 +6,14 @@ import pytest
 
 from icn.domain.dag.block import parse_block, sign_block
 from icn.domain.ledger.model import Supply
+from icn.kernel.encoding import encode_ordered
+from icn.kernel.fields import shape_of
 from icn.kernel.ids import RAW, Cid
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay, PutContent, Submit
 from icn.services.verify import Report, verify
 from icn.stores import blocks, keyspace
+from icn.stores.blocks import BlockMeta
 from icn.stores.kv import Batch
 from support.http_node import HttpNode, signer_of
 from support.http_specs import echo_spec
@@ -169,6 +172,21 @@ def test_a_wrong_clock(node: HttpNode) -> None:
     blocks.put_block(change, block, meta.arrival, {node.did: 3, MEMBER: 1}, ())
     node.store.commit(change, node.store.claim())
     assert "its stored clock is not that of its links" in said(verify(node.store, node.did, deep=True))
+
+
+def test_another_blocks_place(node: HttpNode) -> None:
+    cid, other = journal_cid(node, 3), journal_cid(node, 2)
+    meta = blocks.get_meta(node.store, cid)
+    assert meta is not None
+    theirs = blocks.get_meta(node.store, other)
+    assert theirs is not None
+    turned = encode_ordered(shape_of(BlockMeta).to_map(replace(meta, place=theirs.place)))
+    assert "a place that is not its own" in said(tamper(node, {keyspace.block_meta(cid): turned}))
+
+
+def test_an_index_entry_that_says_something(node: HttpNode) -> None:
+    entry = keyspace.event_type("ledger.transferred") + keyspace.u64(2)
+    assert "or not as such" in said(tamper(node, {entry: b"x"}))
 
 
 def _changed_rows(node: HttpNode) -> dict[str, Batch]:
