@@ -38,6 +38,7 @@ from icn.node.executions import Executions
 from icn.node.ledger_file import LedgerFile
 from icn.node.running import RunningNode
 from icn.node.servers import HttpListener
+from icn.node.upgrading import tell_of_upgrade
 from icn.node.writer import Writer
 from icn.services.answers import Refused
 from icn.services.engine import Engine
@@ -147,6 +148,7 @@ class _Node:
             return open_store(storage)
 
         def engine_over(store: KeyValueStore) -> Engine:
+            tell_of_upgrade(store, settings.storage.place)
             return assemble.open_engine(
                 store=store,
                 clock=self._clock,
