@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -100,6 +101,16 @@ class Cluster:
         """Add settings, for the next start."""
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def use_certificate(self, certificate: bytes, key: bytes) -> None:
+        """TLS, from the next start on."""
+        for name, data in (("server.crt", certificate), ("server.key", key)):
+            path = self.data / name
+            path.write_bytes(data)
+            if self._account is not None:
+                os.chown(path, self._account.pw_uid, self._account.pw_gid)
+            path.chmod(0o600)
+        self.configure({"ssl": "on"})
 
     def start(self) -> None:
         """Start, and wait until it answers. It keeps its port."""
@@ -207,6 +218,11 @@ def end_cluster() -> None:
     """At the end of the session."""
     while _shared:
         _shared.pop().end()
+
+
+def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection of the test's own, for a `with`; each statement is committed by itself."""
+    return psycopg.connect(url, autocommit=True)
 
 
 def url_in(folder: Path) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from icn.adapters.storage.lmdb_store import LmdbStore
 from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.postgres import CONNECTIONS_MIN, PostgresStore
 from icn.adapters.storage.rocksdb_store import RocksdbStore
 from icn.adapters.storage.sqlite import SqliteStore
-from icn.stores.kv import Batch, KeyValueStore
+from icn.stores.kv import SNAPSHOTS_OPEN_MAX, Batch, KeyValueStore
+from support import postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,14 @@ BACKENDS = (
     Backend("rocksdb", lambda folder: RocksdbStore.open(folder / "node.rocksdb"), durable=True, shared=False),
     Backend("sled", lambda folder: LmdbStore.open(folder / "node.sled"), durable=True, shared=False),
     Backend("sqlite", lambda folder: SqliteStore.open(folder / "store.sqlite"), durable=True, shared=False),
+    Backend("postgresql", lambda folder: open_postgres(postgres.url_in(folder)), durable=True, shared=True),
 )
+
+
+def open_postgres(url: str) -> PostgresStore:
+    """With a connection for each snapshot that the contract promises."""
+    connections = SNAPSHOTS_OPEN_MAX + CONNECTIONS_MIN - 1
+    return PostgresStore.open(url, connections_max=connections, connection_timeout_ms=10_000)
 
 
 def backend_named(name: str) -> Backend:

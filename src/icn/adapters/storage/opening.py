@@ -12,7 +12,7 @@ from typing import overload
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import KeyValueStore, StoreInUse
 
-BACKENDS = ("memory", "sqlite", "sled", "rocksdb")
+BACKENDS = ("memory", "sqlite", "sled", "rocksdb", "postgresql")
 STANDBY_POLL_SECS = 0.25
 """How often a standby looks whether the store is free."""
 
@@ -42,11 +42,12 @@ def open_store(settings: StorageSettings, *, wait: threading.Event | None = None
 
     Without `wait`, raises `StoreInUse` at once when another process holds it. With `wait`, blocks until the holder lets
     go of it, or until the event is set: then there is no store and the answer is None. Raises `ConfigError` for a
-    backend that does not exist or lacks its place, and the faults of the backend.
+    backend that does not exist or lacks its place, and the faults of the backend. A database server that several
+    processes reach is held by lease: it comes free by itself some seconds after its holder was last heard of.
     """
     while wait is None or not wait.is_set():
         try:
-            return _open(settings)
+            return _open(settings, wait)
         except StoreInUse:
             if wait is None:
                 raise
@@ -54,7 +55,7 @@ def open_store(settings: StorageSettings, *, wait: threading.Event | None = None
     return None
 
 
-def _open(settings: StorageSettings) -> KeyValueStore:
+def _open(settings: StorageSettings, wait: threading.Event | None) -> KeyValueStore | None:
     match settings.backend:
         case "memory":
             from icn.adapters.storage.memory import MemoryStore
@@ -78,6 +79,15 @@ def _open(settings: StorageSettings) -> KeyValueStore:
                     "[storage] backend = rocksdb needs a library that is not installed: pip install 'icn[rocksdb]'"
                 ) from missing
             return RocksdbStore.open(_path(settings))
+        case "postgresql":
+            from icn.adapters.storage.postgres import PostgresStore
+
+            return PostgresStore.open_as_author(
+                _url(settings),
+                connections_max=settings.connections_max,
+                connection_timeout_ms=settings.connection_timeout_ms,
+                wait=wait,
+            )
         case _:
             names = ", ".join(BACKENDS)
             raise ConfigError(f"[storage] backend = {settings.backend!r} does not exist; there are: {names}")
@@ -87,3 +97,11 @@ def _path(settings: StorageSettings) -> Path:
     if settings.path is None:
         raise ConfigError(f"[storage] backend = {settings.backend} needs a path: set [storage] path or --storage-path")
     return settings.path
+
+
+def _url(settings: StorageSettings) -> str:
+    if settings.url is None:
+        raise ConfigError(
+            "[storage] backend = postgresql needs a database: set [storage] connection_string or --db-url"
+        )
+    return settings.url

@@ -11,12 +11,14 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import BACKENDS, StorageSettings, open_store
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import StoreCorrupt, StoreInUse
+from support import postgres
 from support.stores import child_environment, fill
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_name_opens_the_backend_that_says_it_is_the_one(backend, tmp_path):
-    store = open_store(StorageSettings(backend, tmp_path / "store"))
+    url = postgres.url_in(tmp_path) if backend == "postgresql" else None
+    store = open_store(StorageSettings(backend, tmp_path / "store", url))
     assert store.properties.name == backend
     store.close()
 
@@ -30,6 +32,11 @@ def test_a_backend_that_needs_a_path_says_so_and_memory_needs_none():
     with pytest.raises(ConfigError, match="needs a path"):
         open_store(StorageSettings("sqlite", None))
     assert isinstance(open_store(StorageSettings("memory", None)), MemoryStore)
+
+
+def test_a_database_without_a_url_says_so():
+    with pytest.raises(ConfigError, match=r"needs a database: set .* connection_string"):
+        open_store(StorageSettings("postgresql", Path("x")))
 
 
 def test_without_waiting_a_store_in_use_is_refused_at_once(tmp_path):

@@ -1,0 +1,149 @@
+"""One of several processes tries to author: who has the lease, who waits, and when it comes free."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from icn.adapters.storage import postgres_lease
+from icn.adapters.storage.opening import StorageSettings, open_store
+from icn.adapters.storage.postgres_address import parse
+from icn.adapters.storage.postgres_lease import Lease
+from icn.stores.kv import FenceLost, StoreInUse, StoreUnavailable
+from support import postgres
+from support.stores import batch, fill
+
+
+@pytest.fixture
+def settings():
+    return StorageSettings("postgresql", url=postgres.cluster().url_of_new_schema())
+
+
+class Waiting(threading.Event):
+    """Tells when the standby has looked and waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.looked = threading.Event()
+
+    def wait(self, timeout=None):
+        self.looked.set()
+        return super().wait(timeout)
+
+
+def standby(settings, wait):
+    got = []
+    thread = threading.Thread(target=lambda: got.append(open_store(settings, wait=wait)))
+    thread.start()
+    assert wait.looked.wait(20)
+    return thread, got
+
+
+def test_a_second_opener_is_refused_with_the_name_of_the_holder(settings):
+    holder = open_store(settings)
+    with pytest.raises(StoreInUse, match=f"in use by process {os.getpid()} on "):
+        open_store(settings)
+    fill(holder, {b"k": b"v"})
+    holder.close()
+    open_store(settings).close()
+
+
+@pytest.mark.slow
+def test_a_standby_takes_over_at_once_when_the_holder_closes(settings):
+    holder = open_store(settings)
+    fill(holder, {b"k": b"v"})
+    thread, got = standby(settings, Waiting())
+    assert not got
+    begun = time.monotonic()
+    holder.close()
+    thread.join(20)
+    assert time.monotonic() - begun < postgres_lease.LEASE_SECS
+    assert got[0].get(b"k") == b"v"
+    assert got[0].claim() == 2
+    got[0].close()
+
+
+@pytest.mark.slow
+def test_a_standby_that_is_told_to_stop_returns_without_a_store(settings):
+    holder = open_store(settings)
+    wait = Waiting()
+    thread, got = standby(settings, wait)
+    wait.set()
+    thread.join(20)
+    assert got == [None]
+    holder.close()
+
+
+def _silence(monkeypatch):
+    """Holders that never renew, as if they were paused, and a lease that is soon over."""
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 3600.0)
+    monkeypatch.setattr(postgres_lease, "LEASE_SECS", 0.05)
+
+
+@pytest.mark.slow
+def test_a_holder_that_is_not_heard_of_loses_the_lease_and_what_it_writes_is_refused(settings, monkeypatch):
+    with monkeypatch.context() as silent:
+        _silence(silent)
+        paused = open_store(settings)
+        old = paused.claim()
+        successor = open_store(settings, wait=threading.Event())
+    new = successor.claim()
+    with pytest.raises(FenceLost):
+        paused.commit(batch({b"k": b"late"}), old)
+    with pytest.raises(FenceLost):
+        paused.commit(batch({}), old)
+    successor.commit(batch({b"k": b"new"}), new)
+    paused.close()  # takes nothing away from its successor
+    with pytest.raises(StoreInUse):
+        open_store(settings)
+    assert successor.get(b"k") == b"new"
+    successor.close()
+
+
+@pytest.mark.slow
+def test_a_lease_is_renewed_for_as_long_as_it_is_held(settings, monkeypatch):
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 0.05)
+    holder = open_store(settings)
+    with postgres.connected(settings.url) as connection:
+        renewals = set()
+        until = time.monotonic() + 20
+        while len(renewals) < 4 and time.monotonic() < until:
+            renewals.add(connection.execute("SELECT renewed_at FROM icn_lease").fetchone())
+    assert len(renewals) == 4
+    holder.close()
+
+
+@pytest.mark.slow
+def test_a_holder_that_finds_its_lease_taken_says_so(settings, monkeypatch):
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 0.02)
+    lease = Lease.take(parse(settings.url, connection_timeout_ms=10_000), wait=None)
+    assert not lease.is_lost
+    with postgres.connected(settings.url) as connection:
+        connection.execute("UPDATE icn_lease SET token = 'x', holder = 'another'")
+    lease._thread.join(20)
+    assert lease.is_lost
+    lease.close()
+
+
+@pytest.mark.slow
+def test_the_server_may_go_away_and_come_back(monkeypatch):
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 0.05)
+    with postgres.own_cluster() as server:
+        settings = StorageSettings("postgresql", url=server.url("postgres"))
+        holder = open_store(settings)
+        fill(holder, {b"k": b"v"})
+        thread, got = standby(settings, wait := Waiting())
+        server.kill()
+        holder.close()  # it cannot say that it lets go
+        with pytest.raises(StoreUnavailable):
+            open_store(settings)
+        assert not got, "who stands by outlasts the server"
+        wait.set()
+        thread.join(20)
+        assert got == [None]
+        server.start()
+        again = open_store(settings)  # at once: it was ours, and we have let go of it
+        assert again.get(b"k") == b"v"
+        assert again.claim() == 2
+        again.close()
