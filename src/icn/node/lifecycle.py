@@ -83,6 +83,8 @@ class _Node:
         self._author = asyncio.Event()
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
+        self._stands_by = settings.runtime.standby or settings.storage.backend == "postgresql"
+        """Several processes on one database are a deployment; on one file they are a mistake, unless asked for."""
         self._ledger_file: LedgerFile | None = None
 
     async def live(self) -> int:
@@ -143,7 +145,7 @@ class _Node:
         storage = assemble.storage(settings)
 
         def store_of(stopping: threading.Event) -> KeyValueStore | None:
-            if settings.runtime.standby:
+            if self._stands_by:
                 return open_store(storage, wait=stopping)
             return open_store(storage)
 
@@ -164,6 +166,7 @@ class _Node:
 
         return Writer(
             open_store=store_of,
+            reopen_store=lambda: open_store(storage),
             open_engine=engine_over,
             clock=self._clock,
             elapsed=time.monotonic,
@@ -188,7 +191,7 @@ class _Node:
     async def _come_up(self, node: RunningNode, network: Libp2pNetwork | None, drivers: Drivers) -> None:
         """From author to ready."""
         log.info("listening", http=node.http_address(), did=str(self._signer.did), version=__version__)
-        if self._settings.runtime.standby:
+        if self._stands_by:
             log.info("standing by", store=self._settings.storage.place)
         await self._author.wait()
         log.info("author", backend=self._settings.storage.backend)

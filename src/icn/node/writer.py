@@ -2,6 +2,12 @@
 
 The thread opens the store (waiting for it, where the node stands by), becomes its author and takes whatever is queued
 as one batch. Everything that happened in a batch reaches the loop in one call.
+
+A store on a server goes away and comes back. While it is away batches fail; when the answer to a commit was lost, the
+store is opened again, by this thread, and the engine begins from what is there. If another process has become the
+author meanwhile the node ends: its standing-by is a start of its own. Who is idle looks regularly whether it still is
+the author, so that no reader is served for long by a node that is not. A store on a disk of ours does neither: where
+the disk fails to sync, a restart by the operator is better than another try.
 """
 
 import contextlib
@@ -17,10 +23,14 @@ from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Input, Request, Tick
 from icn.services.ports import Clock
-from icn.stores.kv import KeyValueStore
+from icn.stores.kv import Batch, CommitUncertain, KeyValueStore, StoreUnavailable
 
 IDLE_WAIT_SECS = 5.0
 """The longest the thread sleeps when the engine wants nothing."""
+AUTHORSHIP_CHECK_SECS = 1.0
+"""The same, where another process may have become the author."""
+REOPENING_WAIT_SECS = 1.0
+"""Between attempts to open the store again."""
 
 
 class WriterPhase(Enum):
@@ -73,14 +83,19 @@ class Writer:
         self,
         *,
         open_store: Callable[[threading.Event], KeyValueStore | None],
+        reopen_store: Callable[[], KeyValueStore],
         open_engine: Callable[[KeyValueStore], Engine],
         clock: Clock,
         elapsed: Callable[[], float],
         on_author: Callable[[KeyValueStore, Engine], None],
         on_report: Callable[[Report], object],
     ) -> None:
-        """`on_author` and `on_report` are called on the writer's thread; `elapsed` is a monotonic clock in seconds."""
+        """`on_author` and `on_report` are called on the writer's thread; `elapsed` is a monotonic clock in seconds.
+
+        `reopen_store` does not wait for another process; `on_author` is called again after it.
+        """
         self._open_store = open_store
+        self._reopen_store = reopen_store
         self._open_engine = open_engine
         self._clock = clock
         self._elapsed = elapsed
@@ -121,18 +136,61 @@ class Writer:
             engine = self._open_engine(store)
             self.phase = WriterPhase.AUTHOR
             self._on_author(store, engine)
-            wake_at = self._take(engine, [Tick()])
-            while True:
-                batch = self._next_batch(wake_at)
-                if batch is None:
-                    return
-                wake_at = self._take(engine, batch)
+            idle_wait = AUTHORSHIP_CHECK_SECS if store.properties.shared else IDLE_WAIT_SECS
+            batch: list[Input] | None = [Tick()]
+            while batch is not None:
+                try:
+                    wake_at = self._take(engine, batch)
+                except CommitUncertain:
+                    if not store.properties.shared:
+                        raise
+                    store.close()
+                    store = None
+                    again = self._begin_again()
+                    if again is None:
+                        return
+                    store, engine = again
+                    wake_at = self._clock.now()
+                batch = self._next_batch(wake_at, idle_wait)
         finally:
             self.phase = WriterPhase.STOPPED
-            store.close()
+            if store is not None:
+                store.close()
 
-    def _next_batch(self, wake_at: int | None) -> list[Input] | None:
-        wait = IDLE_WAIT_SECS
+    def _begin_again(self) -> tuple[KeyValueStore, Engine] | None:
+        """The store, opened again, and an engine with the state that is there; None when told to stop before."""
+        while not self._stopping.is_set():
+            store = None
+            try:
+                store = self._reopen_store()
+                engine = self._open_engine(store)
+            except (StoreUnavailable, CommitUncertain) as fault:
+                if store is not None:
+                    store.close()
+                self._on_report(BatchFailed(_tokens(self._waiting()), fault))
+                self._stopping.wait(REOPENING_WAIT_SECS)
+            except BaseException:
+                if store is not None:
+                    store.close()
+                raise
+            else:
+                self._on_author(store, engine)
+                return store, engine
+        return None
+
+    def _waiting(self) -> list[Input]:
+        """What waits in the queue, taken out of it."""
+        waiting: list[Input] = []
+        while len(waiting) < BATCH_INPUTS_MAX:
+            try:
+                input_ = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if input_ is not None:
+                waiting.append(input_)
+        return waiting
+
+    def _next_batch(self, wake_at: int | None, wait: float) -> list[Input] | None:
         if wake_at is not None:
             wait = min(wait, max(0.0, (wake_at - self._clock.now()) / 1000))
         batch: list[Input] = []
@@ -141,13 +199,7 @@ class Writer:
             batch += [] if first is None else [first]
         except queue.Empty:
             pass
-        while len(batch) < BATCH_INPUTS_MAX:
-            try:
-                more = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if more is not None:
-                batch.append(more)
+        batch += self._waiting()
         if not batch and self._stopping.is_set():
             return None
         return batch or [Tick()]
@@ -155,9 +207,11 @@ class Writer:
     def _take(self, engine: Engine, batch: list[Input]) -> int | None:
         begun = self._elapsed()
         try:
+            if engine.store.properties.shared and all(isinstance(input_, Tick) for input_ in batch):
+                engine.store.commit(Batch(), engine.fence)  # checks the fence, no more
             outcome = engine.handle(batch)
         except Fault as fault:
-            self._on_report(BatchFailed(tuple(i.token for i in batch if isinstance(i, Request)), fault))
+            self._on_report(BatchFailed(_tokens(batch), fault))
             if not fault.retryable:
                 raise
             return self._clock.now() + 1000
@@ -171,3 +225,8 @@ class Writer:
         )
         self._on_report(BatchDone(outcome, view, len(batch), self._elapsed() - begun))
         return outcome.wake_at
+
+
+def _tokens(inputs: list[Input]) -> tuple[int, ...]:
+    """Those of the callers who wait for an answer."""
+    return tuple(input_.token for input_ in inputs if isinstance(input_, Request))

@@ -144,6 +144,11 @@ class Pool:
         if connection is not None:
             connection.close()
 
+    def throw_away(self, connection: Connection) -> None:
+        """Return what was lent and is of no use."""
+        connection.close()
+        self.give_back(connection)
+
     def forget_idle(self) -> None:
         """Close what lies idle: the server was gone, and with it probably all of them."""
         with self._changed:

@@ -105,13 +105,15 @@ class SnapshotReading(_Reading):
             try:
                 with self._edge:
                     connection.execute(_BEGIN_VIEW, prepare=False)
-            except BaseException as error:
-                was_lost = connection.closed
-                connection.close()
-                self._pool.give_back(None)
-                if not was_lost or is_new or not isinstance(error, StoreUnavailable):
+            except StoreUnavailable:
+                is_stale = connection.closed and not is_new
+                self._pool.throw_away(connection)
+                if not is_stale:
                     raise
                 self._pool.forget_idle()  # the server was restarted, say: what lies there is as dead
+            except BaseException:
+                self._pool.throw_away(connection)
+                raise
             else:
                 return connection
 
