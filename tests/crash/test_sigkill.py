@@ -5,23 +5,32 @@ key it must succeed once.
 """
 
 import random
+import shutil
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_process import NodeProcess, base64_of, wait_until
+from node_process import NodeError, NodeProcess, base64_of, wait_until
 
 from icn.kernel.limits import REPLIES_PER_PRINCIPAL_MAX
 from icn.kernel.signing import SeedSigner
+from support.crash_node import TracedNode
 
 MEMBERS = [str(SeedSigner(bytes([number]) * 32).did) for number in range(1, 5)]
 CLIENTS = 6
+TRACED_LIFE_SECS_MAX = 3.0
+SYSTEM_CALLS = (
+    *(("pwrite64", 400), ("fdatasync", 40), ("fcntl", 200), ("write", 60), ("writev", 40), ("sendto", 40)),
+    *(("fsync", 6), ("rename", 2), ("unlink", 3), ("ftruncate", 2)),
+)
+"""Those at which a node is killed, each with how many of them a thread may have made by then."""
 FLAGS = (
     *("--no-p2p", "--set", "federation.initial_grant=10000000", "--set", "federation.mana_cap=10000000"),
     *("--set", "performance.max_concurrent_jobs=1", "--set", "mesh.bid_window_ms=50"),
@@ -36,6 +45,8 @@ class Acknowledged:
     jobs: dict[str, str] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     unanswered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    traced_kills: int = 0
+    """At the system call that was drawn."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
@@ -79,7 +90,7 @@ def check_everything(node: NodeProcess, log: Acknowledged, *, sample: int, rng: 
         if key in remembered:
             again = node.ask("POST", "/mana/transfer", answer["body"], key=key)
             assert again["transfer"] == answer["transfer"], "the same key gets the same answer"
-        block = node.ask("GET", f"/dag/blocks/{answer['block']}")
+        block = node.ask("GET", f"/dag/blocks/{answer['block']}?read=true")
         assert any(record["type"] == "ledger.transferred" for record in block["records"])
     for _, job in _pick(log.jobs, sample, rng):
         assert node.ask("GET", f"/mesh/jobs/{job}")["job_id"] == job
@@ -92,23 +103,45 @@ def _pick(kept: dict[str, Any], sample: int, rng: random.Random) -> list[tuple[s
     return newest + rng.sample(list(kept.items()), min(sample, len(kept)))
 
 
-def kill_many_times(folder: Path, kills: int, seed: int) -> Acknowledged:
+def begin_traced(node: TracedNode, rng: random.Random) -> None:
+    """Start the node again, to be killed at a drawn system call; that may come before it is ready."""
+    node.kill()
+    node.killing_call, calls_max = rng.choice(SYSTEM_CALLS)
+    node.killing_number = rng.randrange(1, calls_max + 1)
+    with suppress(NodeError):
+        node.start()
+
+
+def end_traced(node: TracedNode) -> bool:
+    """Wait until its system call came. False: it did not, and the node was killed where it was."""
+    came = node.ends_within(TRACED_LIFE_SECS_MAX)
+    node.kill()
+    node.killing_call = ""
+    return came
+
+
+def kill_many_times(folder: Path, kills: int, seed: int, *, traced: bool = False) -> Acknowledged:
     """The whole story; asserts as it goes."""
     rng = random.Random(seed)
     log = Acknowledged()
-    node = NodeProcess("under fire", folder, *FLAGS).start()
+    node = TracedNode("under fire", folder, *FLAGS).start()
     try:
         for number, member in enumerate(MEMBERS):
             node.ask("POST", "/account/open", {"did": member}, key=f"open-{number}")
         for kill in range(kills):
+            if traced:
+                begin_traced(node, rng)
             gone = threading.Event()
             with ThreadPoolExecutor(CLIENTS) as clients:
                 running = [
                     clients.submit(load, node, log, gone, seed * 1_000_000 + kill * 100 + client)
                     for client in range(CLIENTS)
                 ]
-                gone.wait(rng.uniform(0.05, 0.4))  # how long the node is allowed to live under load
-                node.kill()
+                if traced:
+                    log.traced_kills += end_traced(node)
+                else:
+                    gone.wait(rng.uniform(0.05, 0.4))  # how long the node is allowed to live under load
+                    node.kill()
                 gone.set()
             for client in running:
                 client.result()
@@ -138,6 +171,32 @@ def kill_many_times(folder: Path, kills: int, seed: int) -> Acknowledged:
     finally:
         node.kill()
     return log
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@needs_strace
+@pytest.mark.slow
+def test_acknowledged_writes_survive_sigkill_at_a_system_call(tmp_path: Path) -> None:
+    log = kill_many_times(tmp_path / "node", kills=3, seed=3, traced=True)
+    assert log.traced_kills > 0
+
+
+@needs_strace
+@pytest.mark.long
+def test_acknowledged_writes_survive_sixty_sigkills_at_system_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = time.monotonic()
+    log = kill_many_times(tmp_path / "node", kills=60, seed=4, traced=True)
+    with capsys.disabled():
+        print(
+            f"\n60 SIGKILLs, {log.traced_kills} at a drawn system call: {len(log.transfers)} transfers, "
+            f"{len(log.jobs)} jobs, {len(log.contents)} contents acknowledged, 0 lost, "
+            f"{time.monotonic() - begun:.0f} s",
+            file=sys.stderr,  # seen with -n, too
+        )
 
 
 @pytest.mark.slow

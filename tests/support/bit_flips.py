@@ -39,9 +39,9 @@ from support.world import federation
 
 LOCAL = (
     *(keyspace.OUTBOX, keyspace.REPLY, keyspace.TIME_MARK, keyspace.CONTENT_META, keyspace.CONTENT_CHANGE),
-    *(keyspace.ABOUT, *map(keyspace.projection, LOCAL_TABLES)),
+    *(keyspace.ABOUT, keyspace.REFERENCE, *map(keyspace.projection, LOCAL_TABLES)),
 )
-"""What stands under these keys follows from no journal."""
+"""What stands under these keys follows from no journal, or, for references, is an index that is not proved."""
 Rows = dict[bytes, bytes]
 
 
