@@ -6,6 +6,8 @@ only be found out by opening files and sockets.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from icn.config.schema import Backend, Settings
 from icn.config.sources import Origin, Problem
@@ -109,6 +111,62 @@ def _listeners_do_not_collide(settings: Settings, origins: Origins) -> Iterator[
                 )
 
 
+def _backups_have_a_place(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    if settings.backup.enabled and settings.backup.target is None:
+        yield Problem(
+            origins["backup.enabled"].where,
+            "backup.enabled is true, and backup.target is not set: name a folder on another disk, or s3://bucket/prefix",
+        )
+
+
+def _backups_are_encrypted_in_one_way(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    backup = settings.backup
+    if backup.encrypt_to and backup.passphrase is not None:
+        yield Problem(
+            origins["backup.encrypt_to"].where,
+            "backup.encrypt_to and backup.passphrase are both set; an age archive has recipients or a passphrase: "
+            "remove one of them",
+            (str(origins["backup.passphrase"]),),
+        )
+
+
+def _drills_can_open_archives(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    backup = settings.backup
+    if backup.enabled and backup.encrypt_to and backup.drill_interval_secs and backup.age_identity is None:
+        yield Problem(
+            origins["backup.encrypt_to"].where,
+            "backup.encrypt_to is set and backup.age_identity is not, so that a restore drill could not open an "
+            "archive: give an identity made for drills by backup.age_identity_file and add its recipient to "
+            "backup.encrypt_to, or set backup.drill_interval_secs = 0 and drill elsewhere",
+            (str(origins["backup.drill_interval_secs"]),),
+        )
+
+
+def _s3_credentials_are_whole(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    pair = ("backup.s3_access_key_id", "backup.s3_secret_access_key")
+    given = [settings.backup.s3_access_key_id is not None, settings.backup.s3_secret_access_key is not None]
+    if any(given) and not all(given):
+        has, lacks = pair if given[0] else pair[::-1]
+        yield Problem(origins[has].where, f"{has} is set and {lacks} is not: a key and its secret belong together")
+
+
+def _archives_travel_encrypted(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    backup = settings.backup
+    endpoint = backup.s3_endpoint or ""
+    if not endpoint.startswith("http://") or is_loopback(_host_of(endpoint)) or _is_development(settings):
+        return
+    if not backup.encrypt_to and backup.passphrase is None:
+        yield Problem(
+            origins["backup.s3_endpoint"].where,
+            f"backup.s3_endpoint = {endpoint} would carry archives, with all that members have, in the open: use "
+            "https://, or encrypt them with backup.encrypt_to or backup.passphrase",
+        )
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -127,9 +185,24 @@ RULES = (
         ("network.http_listen_addr", "network.p2p_listen_addr", "monitoring.metrics_bind_addr"),
         _listeners_do_not_collide,
     ),
+    Rule(("backup.enabled", "backup.target"), _backups_have_a_place),
+    Rule(("backup.encrypt_to", "backup.passphrase"), _backups_are_encrypted_in_one_way),
+    Rule(
+        ("backup.enabled", "backup.encrypt_to", "backup.age_identity", "backup.drill_interval_secs"),
+        _drills_can_open_archives,
+    ),
+    Rule(("backup.s3_access_key_id", "backup.s3_secret_access_key"), _s3_credentials_are_whole),
+    Rule(
+        ("backup.s3_endpoint", "backup.encrypt_to", "backup.passphrase", "runtime.environment"),
+        _archives_travel_encrypted,
+    ),
 )
 
 
+_OF_BUCKETS = tuple(
+    f"backup.s3_{name}"
+    for name in ("endpoint", "region", "access_key_id", "secret_access_key", "path_style", "ca_path")
+)
 _OF_DATABASES = ("storage.connection_string", "storage.max_connections", "storage.connection_timeout")
 _WITHOUT_EFFECT: Mapping[Backend, tuple[str, ...]] = {
     "sqlite": _OF_DATABASES,
@@ -161,6 +234,24 @@ def warnings_in(settings: Settings, origins: Origins) -> list[str]:
     if settings.monitoring.metrics_enabled and not is_loopback(settings.monitoring.metrics_bind_addr.host):
         found.append(
             f"metrics on {settings.monitoring.metrics_bind_addr} can be read from other machines without a key"
+        )
+    return [*found, *_backup_warnings(settings, origins)]
+
+
+def _backup_warnings(settings: Settings, origins: Origins) -> list[str]:
+    backup = settings.backup
+    if backup.target is not None and not backup.enabled:
+        return [f"backup.target ({origins['backup.target']}) is set, and backup.enabled is not: no backups are made"]
+    if not isinstance(backup.target, Path):
+        return []
+    found = [
+        f"{key} ({origins[key]}) has no effect, because backup.target ({origins['backup.target']}) is a folder"
+        for key in _OF_BUCKETS
+        if origins[key].explicit
+    ]
+    if backup.target.absolute().is_relative_to(settings.runtime.data_dir.absolute()):
+        found.append(
+            f"backup.target ({origins['backup.target']}) is in runtime.data_dir: what destroys the one destroys both"
         )
     return found
 

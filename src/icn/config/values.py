@@ -1,4 +1,4 @@
-"""Types of configured values: addresses and secrets, parsed once and safe to print.
+"""Types of configured values: addresses, buckets and secrets, parsed once and safe to print.
 
 Not here: multiaddrs (`icn.protocol.libp2p.multiaddr`), which setting has which type (`schema`), where a value came
 from (`sources`).
@@ -16,6 +16,10 @@ PORT_MAX = 65_535
 STARS = "********"
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\Z")
 _HOST_CHARS_MAX = 253
+BUCKET_SCHEME = "s3://"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+_PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*\Z")
+_PREFIX_CHARS_MAX = 512
 
 
 @final
@@ -78,6 +82,30 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place in an S3 service: `s3://bucket/prefix`."""
+
+    bucket: str
+    prefix: str
+    """What names there begin with; may be empty. No slash at either end."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `Invalid` for anything else; credentials do not belong there."""
+        bucket, _, prefix = text.removeprefix(BUCKET_SCHEME).partition("/")
+        prefix = prefix.rstrip("/")
+        if not text.startswith(BUCKET_SCHEME) or not _BUCKET.match(bucket):
+            raise Invalid("bucket", "should be s3://bucket/prefix; a bucket's name has 3 to 63 of a-z 0-9 . -")
+        parts = prefix.split("/")
+        if prefix and (not _PREFIX.match(prefix) or len(prefix) > _PREFIX_CHARS_MAX or {".", ".."} & set(parts)):
+            raise Invalid("bucket", "what follows the bucket's name should be words of letters, digits and !_.*'()-")
+        return cls(bucket, prefix)
+
+    def __str__(self) -> str:
+        return f"{BUCKET_SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

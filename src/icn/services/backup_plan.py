@@ -132,14 +132,6 @@ def goes_on(archives: Sequence[ArchiveName], newest_success: str | None, full_ev
     return standing is not None and len(standing) < full_every
 
 
-def newest_restorable(archives: Sequence[ArchiveName]) -> list[ArchiveName]:
-    """The chain of the newest archive that can be restored, the full one first; empty when there is none."""
-    for archive in sorted(archives, key=_age, reverse=True):
-        if (links := chain(archives, archive.id)) is not None:
-            return links
-    return []
-
-
 # What may go
 
 

@@ -1,5 +1,8 @@
 import pytest
 
+from icn.adapters.archive.age_keys import identity_text, recipient_text
+from icn.config.explain import show
+
 KEY = {"ICN_API_KEY": "k" * 32}
 OPEN = {"ICN_HTTP_LISTEN_ADDR": "0.0.0.0:7845"}
 URL = "postgresql://icn@db.internal:5432/icn"
@@ -140,3 +143,69 @@ def test_what_is_perhaps_not_meant_gives_a_warning(loading, env, warning):
     warnings = loading(env=env).warnings
     assert len(warnings) == 1
     assert warning in warnings[0]
+
+
+BACKUP = "[backup]\nenabled = true\n"
+BUCKET = 'target = "s3://coop-backups/node-1"\n'
+RECIPIENT = f"encrypt_to = [{recipient_text(bytes(31) + bytes([9]))!r}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BACKUP, "node.toml:2: backup.enabled is true, and backup.target is not set: name a folder"),
+        (BACKUP + BUCKET + RECIPIENT + 'passphrase = "p"\n', "an age archive has recipients or a passphrase"),
+        (BACKUP + BUCKET + RECIPIENT, "give an identity made for drills by backup.age_identity_file"),
+        (
+            BACKUP + BUCKET + 's3_access_key_id = "k"\n',
+            "s3_access_key_id is set and backup.s3_secret_access_key is not",
+        ),
+        (BACKUP + BUCKET + 's3_secret_access_key = "k"\n', "backup.s3_access_key_id is not"),
+        (BACKUP + BUCKET + 's3_endpoint = "http://nas.example"\n', "would carry archives, with all that members have"),
+        (BACKUP + 'target = "ftp://x/y"\n', "is a URL"),
+        (BACKUP + 'target = "s3://x"\n', "should be s3://bucket/prefix"),
+        (BACKUP + BUCKET + 's3_endpoint = "nas.example"\n', "should begin with https://"),
+        (BACKUP + BUCKET + 'encrypt_to = ["age1abc"]\n', "one looks like age1"),
+        (BACKUP + BUCKET + 'age_identity = "AGE-SECRET-KEY-1ABC"\n', "age-keygen makes them"),
+        (BACKUP + BUCKET + "interval_secs = 0\n", "should be at least 1"),
+        (BACKUP + BUCKET + "keep_last = 0\n", "should be at least 1"),
+    ],
+)
+def test_backups_that_could_not_work_are_refused_with_what_to_do(loading, text, says):
+    message = loading.refused(text)
+    assert says in message
+    assert "SECRET-KEY-1ABC" not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BUCKET,
+        BUCKET + RECIPIENT + "drill_interval_secs = 0\n",
+        BUCKET + RECIPIENT + f"age_identity = {identity_text(bytes(32))!r}\n",
+        BUCKET + 's3_endpoint = "http://127.0.0.1:9000"\n',
+        BUCKET + 's3_endpoint = "http://nas.example"\npassphrase = "p"\n',
+        'target = "/mnt/backup/icn"\n',
+    ],
+)
+def test_backups_that_can_work_are_accepted(loading, text):
+    assert loading(BACKUP + text).settings.backup.enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[backup]\ntarget = "/mnt/b"\n', "no backups are made"),
+        (BACKUP + 'target = "/mnt/b"\ns3_region = "x"\n', "backup.s3_region (node.toml:4) has no effect"),
+        (BACKUP + 'target = "./icn_data/b"\n', "what destroys the one destroys both"),
+    ],
+)
+def test_backups_that_are_perhaps_not_meant_are_warned_of(loading, text, says):
+    assert any(says in warning.replace(f"{loading.path.parent}/", "") for warning in loading(text).warnings)
+
+
+def test_secrets_of_backups_are_stars(loading):
+    loaded = loading(BACKUP + BUCKET + 's3_access_key_id = "topsecret1"\ns3_secret_access_key = "topsecret2"\n')
+    shown = show(loaded, effective=True, origin=True)
+    assert "topsecret" not in shown + repr(loaded.settings)
+    assert 's3_secret_access_key = "********"' in shown

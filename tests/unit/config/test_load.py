@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.archive.age_keys import identity_text, recipient_text
 from icn.config.aliases import ALIASES
 from icn.config.catalog import Form, catalog
 from icn.config.database_url import DatabaseUrl
 from icn.config.load import STORE_SECTIONS
 from icn.config.sources import Layer
-from icn.config.values import HostPort, Secret
+from icn.config.values import Bucket, HostPort, Secret
 from icn.kernel.ids import Did, PeerId
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
@@ -75,6 +76,8 @@ def test_every_setting_has_an_origin(loading):
     assert set(loading().origins) == set(catalog().entries)
 
 
+RECIPIENT = recipient_text(bytes(31) + b"\x09")
+IDENTITY = identity_text(bytes(32))
 SAMPLES = {
     "runtime.environment": ("development", "development"),
     "runtime.test_mode": (True, True),
@@ -115,11 +118,33 @@ SAMPLES = {
     "federation.mana_cap": (6, 6),
     "federation.founders": ([DID], (Did.parse(DID),)),
     "logging.format": ("text", "text"),
+    "backup.enabled": (True, True),
+    "backup.target": ("s3://coop-backups/node-1", Bucket("coop-backups", "node-1")),
+    "backup.interval_secs": (3600, 3600),
+    "backup.full_every": (3, 3),
+    "backup.keep_last": (4, 4),
+    "backup.keep_days": (0, 0),
+    "backup.drill_interval_secs": (0, 0),
+    "backup.encrypt_to": ([RECIPIENT], (RECIPIENT,)),
+    "backup.age_identity": (IDENTITY, Secret(IDENTITY)),
+    "backup.passphrase": ("pass phrase", Secret("pass phrase")),
+    "backup.passphrase_env": ("BP", "BP"),
+    "backup.s3_endpoint": ("https://s3.example.org:9000/", "https://s3.example.org:9000"),
+    "backup.s3_region": ("eu-central-1", "eu-central-1"),
+    "backup.s3_access_key_id": ("AK", Secret("AK")),
+    "backup.s3_secret_access_key": ("SK", Secret("SK")),
+    "backup.s3_path_style": (False, False),
+    "backup.s3_ca_path": ("/ca.pem", Path("/ca.pem")),
     "logging.output": ("/var/log/icn.log", Path("/var/log/icn.log")),
 }
 
 
-NEEDS = {"storage.connection_string": {"ICN_STORAGE_BACKEND": "postgresql"}}
+NEEDS = {
+    "storage.connection_string": {"ICN_STORAGE_BACKEND": "postgresql"},
+    "backup.enabled": {"ICN_BACKUP_TARGET": "/b"},
+    "backup.s3_access_key_id": {"ICN_BACKUP_S3_SECRET_ACCESS_KEY": "s"},
+    "backup.s3_secret_access_key": {"ICN_BACKUP_S3_ACCESS_KEY_ID": "k"},
+}
 """What a sample is refused without."""
 
 
@@ -144,7 +169,7 @@ def test_the_samples_cover_the_schema():
 def test_every_setting_can_be_given_in_file_environment_and_flag(loading, key):
     written, wanted = SAMPLES[key]
     section, _, name = key.partition(".")
-    extra = {"MY_KEY": "m" * 32, "PP": "p", **NEEDS.get(key, {})}
+    extra = {"MY_KEY": "m" * 32, "PP": "p", "BP": "b", **NEEDS.get(key, {})}
     variable = "ICN_" + key.replace(".", "_").upper()
     assert value_of(loading(f"[{section}]\n{name} = {as_toml(written)}", extra), key) == wanted
     assert value_of(loading(f'"{section}".{name} = {as_toml(written)}', extra), key) == wanted

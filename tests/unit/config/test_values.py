@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from icn.config.values import HostPort, Secret
+from icn.config.values import Bucket, HostPort, Secret
 from icn.kernel.errors import Invalid
 
 
@@ -72,3 +72,34 @@ def test_secrets_are_equal_when_their_text_is():
     assert Secret("ä") == Secret("ä")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
+
+
+@pytest.mark.parametrize("text", ["s3://coop-backups", "s3://coop.backups/a", "s3://b-1/a/B_c.d/(e)"])
+def test_a_bucket_is_printed_as_it_was_written(text):
+    assert str(Bucket.parse(text)) == text
+    assert Bucket.parse(text + "/") == Bucket.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://",
+        "s3:///a",
+        "s3://ab",
+        "s3://A-bucket",
+        "s3://-bucket",
+        "s3://user:secret@bucket",
+        "s3://bucket//a",
+        "s3://bucket/../other",
+        "s3://bucket/./a",
+        "s3://bucket/a b",
+        "s3://bucket/ä",
+        "s3://bucket/a?x",
+        "s3://bucket/" + "a" * 600,
+        "http://bucket/a",
+        "/bucket/a",
+    ],
+)
+def test_what_is_no_bucket_is_refused(text):
+    with pytest.raises(Invalid, match="bucket"):
+        Bucket.parse(text)

@@ -17,7 +17,6 @@ from icn.services.backup_plan import (
     due_at,
     goes_on,
     may_go,
-    newest_restorable,
     node_mark,
     ours,
     retry_pause,
@@ -158,11 +157,6 @@ def test_a_chain_begins_with_the_full_one_or_is_none():
     assert chain(archives, name(5).id) is None
     assert chain(archives, name(6).id) is None
     assert chain(archives, name(9).id) is None
-
-
-def test_the_newest_restorable_skips_a_broken_chain():
-    assert numbers(newest_restorable([name(1), name(2, 1), name(4, 3)])) == [1, 2]
-    assert newest_restorable([name(4, 3)]) == []
 
 
 # What may go.

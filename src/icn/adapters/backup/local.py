@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -77,7 +77,7 @@ class LocalTarget:
                 ]
         return sorted(found, key=lambda stored: stored.name)
 
-    def read(self, name: str) -> Iterator[bytes]:
+    def read(self, name: str) -> Generator[bytes, None, None]:
         """See the port."""
         check_name(name)
         with self._ours(name):

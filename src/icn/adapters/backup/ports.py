@@ -14,7 +14,7 @@ must act; the message says how), `ArchiveMissing`. From any thread, one call at 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar, Protocol
 
@@ -83,7 +83,7 @@ class BackupTarget(Protocol):
     def stored(self) -> list[Stored]:
         """Everything whole, ascending by name."""
 
-    def read(self, name: str) -> Iterator[bytes]:
+    def read(self, name: str) -> Generator[bytes, None, None]:
         """What is under `name`, in pieces of at most `READ_BYTES`. Close the iterator if it is not read to its end."""
 
     def delete(self, name: str) -> None:

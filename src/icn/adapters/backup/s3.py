@@ -12,7 +12,7 @@ that we run on. Not here: names of archives, what is kept how long.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import BinaryIO
@@ -118,7 +118,7 @@ class S3Target:
                 ]
         return sorted(found, key=lambda stored: stored.name)
 
-    def read(self, name: str) -> Iterator[bytes]:
+    def read(self, name: str) -> Generator[bytes, None, None]:
         """See the port."""
         check_name(name)
         with self._ours(name):
