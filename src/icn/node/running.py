@@ -292,7 +292,11 @@ class RunningNode:
         store = self._store()
         if store is None:
             return [Check("writer", ok=False, detail="standing by: another process is the author of this store")]
-        checks = readiness(store, facts)
+        snapshot = store.snapshot()  # of one commit: what belongs together is compared
+        try:
+            checks = readiness(snapshot, facts)
+        finally:
+            snapshot.close()
         if not self.is_up:
             checks.append(Check("life", ok=False, detail="starting or stopping"))
         return checks
