@@ -393,14 +393,6 @@ class FederationSettings(Section):
     ] = ()
 
 
-class LoggingSettings(Section):
-    """What the log looks like and where it goes; its level is `runtime.log_level`."""
-
-    format: Annotated[LogFormat, Setting("One JSON object per line, or text for people.")] = "json"
-    output: Annotated[Path | None, _from_text(_log_output), Setting("`stderr`, or the path of a file.")] = None
-
-
-class Settings(Section):
 class BackupSettings(Section):
     """Backups that the node makes by itself, and proves (docs/operating/scheduled-backups.md)."""
 
@@ -480,6 +472,14 @@ class BackupSettings(Section):
     ] = None
 
 
+class LoggingSettings(Section):
+    """What the log looks like and where it goes; its level is `runtime.log_level`."""
+
+    format: Annotated[LogFormat, Setting("One JSON object per line, or text for people.")] = "json"
+    output: Annotated[Path | None, _from_text(_log_output), Setting("`stderr`, or the path of a file.")] = None
+
+
+class Settings(Section):
     """The whole configuration, complete and valid."""
 
     runtime: RuntimeSettings
@@ -491,5 +491,5 @@ class BackupSettings(Section):
     performance: PerformanceSettings
     mesh: MeshSettings
     federation: FederationSettings
-    logging: LoggingSettings
     backup: BackupSettings
+    logging: LoggingSettings

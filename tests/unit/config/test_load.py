@@ -117,7 +117,6 @@ SAMPLES = {
     "federation.initial_grant": (5, 5),
     "federation.mana_cap": (6, 6),
     "federation.founders": ([DID], (Did.parse(DID),)),
-    "logging.format": ("text", "text"),
     "backup.enabled": (True, True),
     "backup.target": ("s3://coop-backups/node-1", Bucket("coop-backups", "node-1")),
     "backup.interval_secs": (3600, 3600),
@@ -135,6 +134,7 @@ SAMPLES = {
     "backup.s3_secret_access_key": ("SK", Secret("SK")),
     "backup.s3_path_style": (False, False),
     "backup.s3_ca_path": ("/ca.pem", Path("/ca.pem")),
+    "logging.format": ("text", "text"),
     "logging.output": ("/var/log/icn.log", Path("/var/log/icn.log")),
 }
 
