@@ -8,6 +8,7 @@ from pathlib import Path
 
 from icn import __version__
 from icn.adapters.entropy import SystemEntropy
+from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
@@ -113,6 +114,15 @@ def storage(settings: Settings) -> StorageSettings:
     )
 
 
+def head_marker(settings: Settings) -> HeadMarkFiles | None:
+    """Where the head mark is kept; none for a store that ends with the process."""
+    if settings.storage.backend == "memory":
+        return None
+    data_dir = settings.runtime.data_dir.absolute()
+    beside = data_dir.with_name(data_dir.name + ".head") if data_dir.name else None
+    return HeadMarkFiles(data_dir / FILE_NAME, settings.storage.head_marker_path or beside)
+
+
 def open_engine(
     *,
     store: KeyValueStore,
@@ -120,7 +130,7 @@ def open_engine(
     entropy: Entropy,
     signer: Signer,
     terms: NodeTerms,
-    marker: HeadMarker | None = None,
+    marker: HeadMarker | None,
 ) -> Engine:
     """The one writer over an open store. Becomes its author. `marker`: none where the store ends with the process."""
     return Engine.open(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms, marker=marker)

@@ -32,9 +32,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "/mesh/submit": {"max_price": 10},
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
     "/federation/admit": {"did": MEMBER},
+    "/admin/resume": {"no_newer_blocks": True},
 }
 
-FINE: dict[str, list[Any]] = {"/dag/prune": [{}, {"dry_run": True}]}
+FINE: dict[str, list[Any]] = {
+    "/dag/prune": [{}, {"dry_run": True}],
+    "/admin/resume": [{"no_newer_blocks": True}],
+}
 """What would be wrong elsewhere."""
 
 

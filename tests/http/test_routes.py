@@ -15,7 +15,9 @@ def test_alive_and_ready_without_a_key() -> None:
         ready = await world.stranger.get("/ready")
         assert ready.status == 200
         assert ready.json["ready"] is True
-        assert set(ready.json["checks"]) == {"writer", "store", "ledger", "federation", "p2p", "disk"}
+        assert set(ready.json["checks"]) == {
+            *("writer", "authoring", "store", "ledger", "federation", "p2p", "disk")
+        }
 
     run(test)
 
@@ -53,7 +55,7 @@ def test_status_says_how_it_fares() -> None:
         assert status["mana"]["balance"] == GRANT + RATE * 90 // 3600
         assert status["mana"]["supply"]["balanced"] is True
         assert status["jobs"] == {"open": 0, "by_status": {}}
-        assert status["writer"] == {"state": "author"}
+        assert status["writer"] == {"state": "author", "held": None}
         assert status["dag"]["root"] == (await world.client.get("/dag/root")).json["root"]
 
     run(test)

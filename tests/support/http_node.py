@@ -156,6 +156,7 @@ class HttpNode:
         return LiveStatus(
             queue_depth=0,
             writer="author" if self.authoring else "standby",
+            held=self.engine.authorship.explain(self.engine.state) or None,
             in_sync=None,
             executor_capacity=2,
             executor_running=0,
@@ -177,6 +178,7 @@ class HttpNode:
             joins=False,
             is_author=self.authoring,
             commit_fault=None,
+            held=self.engine.authorship.explain(self.engine.state),
             is_listening=None,
             disk_free_bytes=None,
             disk_needed_bytes=0,

@@ -40,6 +40,7 @@ class Readings:
     peers_connected: int
     queue_depth: int
     is_author: bool
+    is_held: bool
     scan_finished_at: int
     """0: none has ended."""
     scan_read_bytes: int
@@ -55,6 +56,7 @@ class Readings:
         peers_connected: int,
         queue_depth: int,
         is_author: bool,
+        is_held: bool,
     ) -> "Readings":
         """From committed data and what the drivers know."""
         head = rows.HEADS.get(reader, did.public_key)
@@ -69,6 +71,7 @@ class Readings:
             peers_connected=peers_connected,
             queue_depth=queue_depth,
             is_author=is_author,
+            is_held=is_held,
             scan_finished_at=scanned.finished_at or 0,
             scan_read_bytes=scanned.size,
         )
@@ -119,6 +122,11 @@ class Metrics:
         self._queue_depth = Gauge("icn_queue_depth", "Inputs that wait for the writer.", registry=registry)
         self._is_author = Gauge(
             "icn_writer_is_author", "1 while this process authors, 0 while it stands by.", registry=registry
+        )
+        self._is_held = Gauge(
+            "icn_authoring_held",
+            "1 while the node does not write, because its store was put back and it looks for its own newer blocks.",
+            registry=registry,
         )
         # The DAG and what it says.
         self._records = Counter(
@@ -226,6 +234,7 @@ class Metrics:
         self._peers.set(now.peers_connected)
         self._queue_depth.set(now.queue_depth)
         self._is_author.set(now.is_author)
+        self._is_held.set(now.is_held)
         self._feed_height.set(now.feed_height)
         self._blocks.set(now.blocks)
         self._jobs_open.set(now.jobs_open)

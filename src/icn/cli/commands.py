@@ -32,6 +32,7 @@ COMMANDS = (
     Command("dag get", "icn.cli.dag", "fetch content by CID, verified here"),
     Command("dag root", "icn.cli.dag", "the root: one name for everything this node knows"),
     Command("dag verify", "icn.cli.dag", "verify a store, through its node or without; lists every finding"),
+    Command("dag resume", "icn.cli.resuming", "let a node write again whose store was put back"),
     Command("mesh submit", "icn.cli.mesh", "submit a job: a module by CID, a .wasm or .wat file, or echo"),
     Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
     Command("mesh job", "icn.cli.mesh", "everything about one job"),

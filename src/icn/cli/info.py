@@ -39,6 +39,7 @@ def _info_view(answer: Document) -> Sequence[Block]:
                 ("http", listen.value("http")),
                 ("p2p", listen.value("p2p")),
                 ("execution profile", answer.value("execution_profile")),
+                *([("held", held)] if (held := answer.value_or_none("held")) else []),
             ]
         )
     ]
@@ -60,6 +61,7 @@ def _status_view(answer: Document) -> Sequence[Block]:
                 ("version", answer.value("version")),
                 ("uptime", f"{answer.value('uptime_seconds')} s"),
                 ("writer", answer.part("writer").value("state")),
+                *([("held", held)] if (held := answer.part("writer").value_or_none("held")) else []),
             ]
         ),
         Facts(

@@ -259,6 +259,14 @@ class StorageSettings(Section):
             "minutes and at a stop. The node never reads balances from it. Another node must not have the same."
         ),
     ] = None
+    head_marker_path: Annotated[
+        Path | None,
+        _from_text(_path),
+        Setting(
+            "A small file outside of `runtime.data_dir` by which the node notices that an old copy of its data was put "
+            "back. By default it stands beside `runtime.data_dir`, with `.head` after its name."
+        ),
+    ] = None
     connection_string: Annotated[
         DatabaseUrl | None,
         _from_text(DatabaseUrl.parse),

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from icn.http import car, dag, events, federation, mana, mesh, network, system
+from icn.http import admin, car, dag, events, federation, mana, mesh, network, system
 from icn.http.edge import Edge
 from icn.http.openapi import document
 from icn.http.operations import Call, Operation
@@ -25,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *network.OPERATIONS,
     *federation.OPERATIONS,
+    *admin.OPERATIONS,
 )
 
 

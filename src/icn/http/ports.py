@@ -37,6 +37,8 @@ class LiveStatus:
     queue_depth: int
     writer: str
     """`author` or `standby`."""
+    held: str | None
+    """Why this node does not write at present; none where it does."""
     in_sync: bool | None
     """Whether every peer last reported our root; None when there is nobody to compare with."""
     executor_capacity: int

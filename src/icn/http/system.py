@@ -59,6 +59,8 @@ class Info:
     started_at: Instant
     listen: ListenInfo
     execution_profile: str | None
+    held: str | None
+    """Why it does not write at present; none where it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class WriterState:
     """Whether this process authors."""
 
     state: str
+    held: str | None
+    """Why it does not write at present, and what to do; none where it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ async def info(call: Call) -> Response:
             started_at=facts.started_at,
             listen=ListenInfo(node.http_address(), node.p2p_addresses()),
             execution_profile=facts.execution_profile,
+            held=node.live().held,
         )
     )
 
@@ -199,7 +204,7 @@ def _status(reader: Reader, call: Call, live: LiveStatus, now: Instant) -> Statu
         peers=PeersState(live.peers_connected),
         executor=ExecutorState(live.executor_capacity, live.executor_running),
         queue=QueueState(live.queue_depth),
-        writer=WriterState(live.writer),
+        writer=WriterState(live.writer, live.held),
     )
 
 

@@ -16,6 +16,7 @@ from icn.adapters.network.ports import Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
+from icn.node.departures import MayLeave
 from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
@@ -116,6 +117,10 @@ class Drivers:
         self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
         self.damaged: dict[Cid, None] = {}  # bounded: DAMAGED_REMEMBERED_MAX, by services.damage
         """Blocks known to be damaged."""
+        self.begun = asyncio.Event()
+        """The first batch is durable."""
+        self.authoring = asyncio.Event()
+        """The node may author."""
         self.commit_fault: str | None = None
         """Why the newest commit failed; None when it succeeded."""
 
@@ -199,14 +204,15 @@ class Drivers:
                 for peer in list(self._up):
                     self._drop(peer, "a commit failed here")
             case BatchDone(outcome, view, inputs, seconds):
-                self.view = view
+                self._take_view(view)
                 self.commit_fault = None
                 self._observer.observe_batch(inputs=inputs, seconds=seconds, depth=self._writer.depth)
                 for reply in outcome.replies:
                     future = self._callers.get(reply.token)
                     if future is not None and not future.done():
                         future.set_result(reply.answer)
-                for effect in outcome.effects:
+            case MayLeave(effects):
+                for effect in effects:
                     self._do(effect)
             case _:
                 assert_never(report)
@@ -221,6 +227,18 @@ class Drivers:
             case BlockMended(cid):
                 self.damaged.pop(cid, None)
                 log.warning("block mended", cid=str(cid))
+
+    def _take_view(self, view: LiveView) -> None:
+        was_held, self.view = self.view.held, view
+        self.begun.set()
+        if view.held:
+            self.authoring.clear()
+            if not was_held:
+                log.warning("held", detail=view.held)
+        else:
+            self.authoring.set()
+            if was_held:
+                log.warning("not held any more", detail="this node writes again")
 
     def end_executions(self) -> None:
         """The node stops: see `Executions.end`."""

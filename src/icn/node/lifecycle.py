@@ -42,6 +42,7 @@ from icn.node.upgrading import tell_of_upgrade
 from icn.node.writer import Writer
 from icn.services.answers import Refused
 from icn.services.engine import Engine
+from icn.services.rows import load_federation
 from icn.stores.kv import KeyValueStore
 
 STOP_SECS_MAX = 5.0
@@ -143,6 +144,7 @@ class _Node:
     def _make_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
         settings, signer = self._settings, self._signer
         storage = assemble.storage(settings)
+        marker = assemble.head_marker(settings)
 
         def store_of(stopping: threading.Event) -> KeyValueStore | None:
             if self._stands_by:
@@ -157,11 +159,11 @@ class _Node:
                 entropy=SystemEntropy(),
                 signer=signer,
                 terms=assemble.node_terms(settings),
+                marker=marker,
             )
 
         def author(store: KeyValueStore, engine: Engine) -> None:
             self._store = store
-            self._alone = engine.state.federation.federation is None
             loop.call_soon_threadsafe(self._author.set)
 
         return Writer(
@@ -172,6 +174,7 @@ class _Node:
             elapsed=time.monotonic,
             on_author=author,
             on_report=lambda report: loop.call_soon_threadsafe(self._drivers.report, report),
+            marker=marker,
         )
 
     def _bind(self, node: RunningNode) -> list[HttpListener]:
@@ -202,7 +205,12 @@ class _Node:
             await network.start(drivers)
             for address in network.listen_addresses:
                 log.info("listening", p2p=address)
-        if self._alone and not assemble.node_terms(self._settings).joins:
+        await drivers.begun.wait()
+        if drivers.view.held:
+            node.is_up = True  # it serves, and is not ready for a reason of its own
+            await drivers.authoring.wait()
+        alone = self._store is None or load_federation(self._store) is None
+        if alone and not assemble.node_terms(self._settings).joins:
             answer = await drivers.ask(
                 assemble.founding(self._settings, self._signer),
                 principal=self._signer.did,

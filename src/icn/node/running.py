@@ -118,6 +118,7 @@ class RunningNode:
                 peers_connected=live.peers_connected,
                 queue_depth=live.queue_depth,
                 is_author=self._writer.phase is WriterPhase.AUTHOR,
+                is_held=bool(self._drivers.view.held),
             )
         finally:
             snapshot.close()
@@ -138,6 +139,7 @@ class RunningNode:
         return LiveStatus(
             queue_depth=self._writer.depth,
             writer=self._writer.phase.value,
+            held=self._drivers.view.held or None,
             in_sync=self._drivers.view.in_sync,
             executor_capacity=self._settings.performance.max_concurrent_jobs,
             executor_running=self._drivers.view.running,
@@ -285,6 +287,7 @@ class RunningNode:
             joins=self._facts.joins,
             is_author=self._writer.phase is WriterPhase.AUTHOR,
             commit_fault=self._drivers.commit_fault,
+            held=self._drivers.view.held,
             is_listening=None if self._network is None else bool(self._network.listen_addresses),
             disk_free_bytes=self._disk_free(),
             disk_needed_bytes=DISK_FREE_BYTES_MIN,

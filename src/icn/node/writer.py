@@ -1,7 +1,7 @@
 """The one writer thread: a bounded queue before the engine, and what comes out of it handed to the event loop.
 
 The thread opens the store (waiting for it, where the node stands by), becomes its author and takes whatever is queued
-as one batch. Everything that happened in a batch reaches the loop in one call.
+as one batch. What a batch answered reaches the loop in one call; what it sends leaves by `departures`.
 
 A store on a server goes away and comes back. While it is away batches fail; when the answer to a commit was lost, the
 store is opened again, by this thread, and the engine begins from what is there. If another process has become the
@@ -20,9 +20,10 @@ from enum import Enum
 from icn.kernel.errors import Fault
 from icn.kernel.ids import Did
 from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
+from icn.node.departures import Departures, MayLeave
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Input, Request, Tick
-from icn.services.ports import Clock
+from icn.services.ports import Clock, HeadMarker
 from icn.stores.kv import Batch, CommitUncertain, KeyValueStore, StoreUnavailable
 
 IDLE_WAIT_SECS = 5.0
@@ -61,11 +62,13 @@ class LiveView:
     """For each peer of our federation whether it last reported our root."""
     running: int
     waiting_to_join: bool
+    held: str = ""
+    """Why the node may not author, for the operator; empty where it may."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """A batch is durable."""
+    """A batch is durable. Its effects come as `MayLeave`, when they may."""
 
     outcome: Outcome
     view: LiveView
@@ -73,7 +76,7 @@ class BatchDone:
     seconds: float
 
 
-Report = BatchDone | BatchFailed
+Report = BatchDone | BatchFailed | MayLeave
 
 
 class Writer:
@@ -89,8 +92,11 @@ class Writer:
         elapsed: Callable[[], float],
         on_author: Callable[[KeyValueStore, Engine], None],
         on_report: Callable[[Report], object],
+        marker: HeadMarker | None = None,
     ) -> None:
         """`on_author` and `on_report` are called on the writer's thread; `elapsed` is a monotonic clock in seconds.
+
+        With a `marker`, that of the engine, `on_report` brings `MayLeave` from the thread of `departures`.
 
         `reopen_store` does not wait for another process; `on_author` is called again after it.
         """
@@ -101,6 +107,7 @@ class Writer:
         self._elapsed = elapsed
         self._on_author = on_author
         self._on_report = on_report
+        self._departures = None if marker is None else Departures(marker, on_report)
         self._queue: queue.Queue[Input | None] = queue.Queue(maxsize=QUEUE_INPUTS_MAX)
         self._stopping = threading.Event()
         self.phase = WriterPhase.STANDBY
@@ -146,6 +153,8 @@ class Writer:
                         raise
                     store.close()
                     store = None
+                    if self._departures is not None:
+                        self._departures.drain()  # the marker is the engine's while it opens
                     again = self._begin_again()
                     if again is None:
                         return
@@ -154,6 +163,8 @@ class Writer:
                 batch = self._next_batch(wake_at, idle_wait)
         finally:
             self.phase = WriterPhase.STOPPED
+            if self._departures is not None:
+                self._departures.close()
             if store is not None:
                 store.close()
 
@@ -222,9 +233,25 @@ class Writer:
             peers_in_sync={view.did: view.root == root for view in engine.peers.greeted()},
             running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
+            held=engine.authorship.explain(engine.state),
         )
-        self._on_report(BatchDone(outcome, view, len(batch), self._elapsed() - begun))
+        done = BatchDone(outcome, view, len(batch), self._elapsed() - begun)
+        if outcome.is_released:  # who is told so may rely on it: the mark first
+            self._let_leave(outcome)
+            if self._departures is not None:
+                self._departures.drain()
+            self._on_report(done)
+        else:
+            self._on_report(done)
+            self._let_leave(outcome)
         return outcome.wake_at
+
+    def _let_leave(self, outcome: Outcome) -> None:
+        leaving = MayLeave(outcome.effects)
+        if self._departures is not None:
+            self._departures.put(outcome.mark, leaving)
+        else:
+            self._on_report(leaving)
 
 
 def _tokens(inputs: list[Input]) -> tuple[int, ...]:

@@ -34,6 +34,8 @@ class Facts:
     """False while another process of this identity authors and this one stands by."""
     commit_fault: str | None
     """Why the newest attempt to write failed; none when it succeeded."""
+    held: str
+    """Why the node may not author though it is the author; empty where it may."""
     is_listening: bool | None
     """Whether peers can reach us; none where P2P is switched off."""
     disk_free_bytes: int | None
@@ -45,6 +47,7 @@ def readiness(reader: Reader, facts: Facts) -> list[Check]:
     """Everything that must be ok before requests are sent here."""
     return [
         _writer(facts),
+        Check("authoring", ok=not facts.held, detail=facts.held or "nothing of this node is known to be missing here"),
         _store(reader, facts),
         _ledger(reader),
         _federation(reader, facts),

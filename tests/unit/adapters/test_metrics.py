@@ -99,6 +99,7 @@ def test_what_is_read_at_a_scrape() -> None:
             peers_connected=4,
             queue_depth=5,
             is_author=True,
+            is_held=False,
         )
 
     metrics.read_with(read)

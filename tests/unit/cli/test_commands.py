@@ -190,6 +190,13 @@ WRITES = {
         TRANSFER,
         ["in_transit"],
     ),
+    "dag resume": (
+        "dag resume --no-newer-blocks",
+        "/admin/resume",
+        {"no_newer_blocks": True},
+        {"was_held": True},
+        ["writes again"],
+    ),
     "federation admit": (
         f"federation admit {DID}",
         "/federation/admit",
@@ -595,7 +602,7 @@ def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verd
 def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
-    tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit"}
+    tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
     tested |= {"dag put", "dag get", "mesh output", "mesh cancel", "mesh verify"}
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}

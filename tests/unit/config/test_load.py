@@ -93,6 +93,7 @@ SAMPLES = {
     "storage.backend": ("memory", "memory"),
     "storage.path": ("/p", Path("/p")),
     "storage.mana_ledger_path": ("./mana.sled", Path("mana.sled")),
+    "storage.head_marker_path": ("/m/head", Path("/m/head")),
     "storage.connection_string": ("postgres://u:p@h/d", DatabaseUrl.parse("postgresql://u:p@h/d")),
     "storage.max_connections": (7, 7),
     "storage.connection_timeout": (8, 8000),

@@ -16,6 +16,7 @@ def facts(node: HttpNode) -> Facts:
         did=node.did,
         joins=False,
         is_author=True,
+        held="",
         commit_fault=None,
         is_listening=True,
         disk_free_bytes=100,
