@@ -1,5 +1,6 @@
 """Moving a store to another engine: whole and verified or not at all, and never two stores of one node."""
 
+import apsw
 import pytest
 
 from icn.adapters.storage.opening import BACKENDS, StorageSettings, open_store
@@ -188,3 +189,43 @@ def test_info_asks_the_node_that_uses_the_store(node, cli):
     ran = cli("storage", "info")
     assert ran.status is Exit.DONE
     assert "the node at 127.0.0.1:1" in ran.text
+
+
+def add_trigger(path, statement):
+    connection = apsw.Connection(str(path))
+    connection.execute(statement)
+    connection.close()
+
+
+def test_a_copy_that_reads_back_otherwise_is_never_used(alone, stored, tmp_path):
+    there = tmp_path / "there.sqlite"
+    commit(there, {moving.MIGRATION: with_store(stored, store_id)})
+    add_trigger(
+        there,
+        "CREATE TRIGGER worn_out AFTER INSERT ON kv WHEN substr(new.k, 1, 1) = x'77' "
+        "BEGIN UPDATE kv SET v = x'00' WHERE id = new.id; END",
+    )
+    ran = alone("storage", "migrate", "--to", "sqlite", "--to-path", there, "--storage-path", stored)
+    assert (ran.status, "is not what" in ran.err) == (Exit.NOT_FOUND_OR_UNVERIFIED, True)
+    assert with_store(stored, format_of) is not None, "the original can be used"
+    with pytest.raises(StoreIncomplete):
+        with_store(there, format_of)
+
+
+def test_the_original_is_closed_before_the_copy_is_opened(alone, stored, tmp_path, sample):
+    there = tmp_path / "there.sqlite"
+    commit(there, {moving.MIGRATION: with_store(stored, store_id)})
+    note = moving.MIGRATION.hex()
+    add_trigger(
+        there,
+        f"CREATE TRIGGER power_cut BEFORE DELETE ON kv WHEN old.k = x'{note}' BEGIN SELECT RAISE(ABORT, 'cut'); END",
+    )
+    words = ("storage", "migrate", "--to", "sqlite", "--to-path", there, "--storage-path", stored)
+    assert alone(*words).status is not Exit.DONE
+    with pytest.raises(StoreMoved):
+        with_store(stored, format_of)
+    with pytest.raises(StoreIncomplete):
+        with_store(there, format_of)
+    add_trigger(there, "DROP TRIGGER power_cut")
+    assert alone(*words).status is Exit.DONE
+    assert with_store(there, pairs_of) == pairs_of(sample.store)

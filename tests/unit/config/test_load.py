@@ -253,6 +253,7 @@ def test_a_program_that_only_needs_the_store_is_not_hindered_by_the_rest(loading
     loaded = loading(text.replace("true", "false"), {"ICN_OURS_FILE": "/nowhere"}, sections=sections)
     assert loaded.settings.storage.path == Path("/x")
     assert not loaded.warnings
+    assert loading('[network]\nhttp_listen_addr = "0.0.0.0:1"', sections=sections), "no key is needed for a store"
     message = loading.refused("[network]\nmax_peers = 0\nmax_pers = 1\n[storage]\npath = 5", sections=sections)
     assert [line.partition(" ")[0] for line in message.splitlines()] == ["node.toml:3:", "node.toml:5:"]
 
