@@ -236,7 +236,7 @@ class _Run:
                 continue
             try:
                 clock = replay.clock(block, arrival)
-            except (PeerViolation, InvariantBroken) as error:
+            except (PeerViolation, InvariantBroken, Invalid) as error:
                 self.note(f"journal {arrival}", f"block {cid}: {error}")
                 stopped = True
                 continue

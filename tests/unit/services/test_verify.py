@@ -104,6 +104,12 @@ def test_a_missing_block_is_told_wherever_it_is_missed(node: HttpNode) -> None:
     assert "were not compared" in said(report)
 
 
+def test_a_block_that_others_link_to_and_nobody_can_read(node: HttpNode) -> None:
+    report = tamper(node, {keyspace.block(journal_cid(node, 2)): b"\xff"})
+    assert "is not a block" in said(report)
+    assert "were not compared" in said(report)
+
+
 def test_entries_that_are_gone(node: HttpNode) -> None:
     cid = journal_cid(node, 2)
     gone = {
