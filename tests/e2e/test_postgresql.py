@@ -9,6 +9,7 @@ from node_process import NodeProcess, wait_until
 from icn.kernel.signing import SeedSigner
 from support import postgres
 from support.postgres_nodes import Replicas, is_ready
+from support.postgres_proxy import Proxy
 from support.processes import Nodes
 
 pytestmark = pytest.mark.slow
@@ -109,5 +110,25 @@ def test_a_node_outlives_crashes_of_its_database_and_loses_nothing(nodes: Nodes)
             paid += 1
         assert received(node) == paid
         assert node.ask("GET", "/mana/supply")["balanced"]
+        assert node.ask("GET", "/dag/verify?deep=true")["ok"]
+        assert node.stop()[0] == 0
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_a_commit_whose_answer_was_lost_happened_once_or_not_and_the_node_finds_out(
+    nodes: Nodes, forwarded: bool
+) -> None:
+    server = postgres.cluster()
+    database = server.new_database()
+    with Proxy(server.port) as proxy:
+        url = server.tcp_url(database).replace(f":{server.port}/", f":{proxy.port}/")
+        node = Replicas(nodes, nodes.folder / "shared", url, *FLAGS).start("a")
+        node.ask("POST", "/account/open", {"did": MEMBER}, key="open")
+        for turn in range(3):
+            proxy.cut_at(b"COMMIT\x00", forwarded=forwarded)
+            assert not succeeds(node, f"pay-{turn}", 3)
+            wait_until("the node to be ready again", lambda: is_ready(node))
+            pay(node, f"pay-{turn}", 3)
+            assert received(node) == 3 * (turn + 1), "once"
         assert node.ask("GET", "/dag/verify?deep=true")["ok"]
         assert node.stop()[0] == 0
