@@ -70,7 +70,7 @@ def migrate(session: Session, given: argparse.Namespace) -> Exit:
 
     settings = load_for_store(session, given).settings
     wanted = _target(session, given, settings)
-    here, there = _place(settings), _place(wanted)
+    here, there = _place(settings), _lasting_place(wanted)
     if _resolved(settings) == _resolved(wanted):
         raise Ended(Exit.USAGE, f"{there} is the store itself", next_step="Give another place to move it to.")
     with (
@@ -213,6 +213,11 @@ def _place(settings: "Settings") -> str:
     return settings.storage.place or "memory"
 
 
+def _lasting_place(settings: "Settings") -> str:
+    """The same, to be understood from everywhere: a path is absolute."""
+    return _place(settings) if settings.storage.backend == "postgresql" else _resolved(settings)[1]
+
+
 def _resolved(settings: "Settings") -> tuple[str, str]:
     """A name that two settings share when they mean one store."""
     chosen = settings.storage
@@ -224,8 +229,7 @@ def _resolved(settings: "Settings") -> tuple[str, str]:
 def _how(settings: "Settings") -> str:
     """What to put into the configuration. A URL is shown without its password."""
     key = "connection_string" if settings.storage.backend == "postgresql" else "path"
-    place = _place(settings) if key == "connection_string" else _resolved(settings)[1]
-    return f'[storage] backend = "{settings.storage.backend}", {key} = "{place}"'
+    return f'[storage] backend = "{settings.storage.backend}", {key} = "{_lasting_place(settings)}"'
 
 
 def _mebibytes(size: int) -> str:

@@ -84,8 +84,9 @@ class _Node:
         self._author = asyncio.Event()
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
-        self._stands_by = settings.runtime.standby or settings.storage.backend == "postgresql"
-        """Several processes on one database are a deployment; on one file they are a mistake, unless asked for."""
+        self._stands_by = settings.runtime.standby
+        """The default with a database server, where several processes on one database are a deployment; on one file
+        they are a mistake, unless asked for."""
         self._ledger_file: LedgerFile | None = None
 
     async def live(self) -> int:

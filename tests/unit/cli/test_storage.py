@@ -1,5 +1,7 @@
 """Moving a store to another engine: whole and verified or not at all, and never two stores of one node."""
 
+import os
+
 import apsw
 import pytest
 
@@ -70,6 +72,11 @@ def test_the_default_place_is_that_of_the_engine_in_the_data_directory(alone, st
     ran = alone("storage", "migrate", "--to", "sqlite")
     assert ran.status is Exit.USAGE
     assert "is the store itself" in ran.err
+    moved = alone("storage", "migrate", "--to", "sqlite", "--to-path", os.path.relpath(tmp_path / "b.sqlite"))
+    assert moved.status is Exit.DONE
+    with pytest.raises(StoreMoved, match=f"moved to {tmp_path}/b.sqlite"):
+        with_store(stored, format_of)
+    alone("storage", "reopen", "--copy-never-used")
     assert with_store(stored, format_of) is not None
 
 
