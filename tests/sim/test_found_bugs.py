@@ -13,7 +13,7 @@ from icn.domain.mesh.papers import open_assignment
 from icn.kernel.ids import JobId
 from icn.protocol.messages import AssignmentSent
 from icn.services.inputs import Executed, Input, Received
-from icn.sim.faults import CALM, Faults
+from icn.sim.faults import CALM, CERTAIN, Faults
 from icn.sim.timeline import SECOND
 from icn.sim.world import Plan, World
 
@@ -108,3 +108,14 @@ def test_a_federation_founded_when_everybody_is_connected_takes_everybody_in():
     run = LateFounding(Plan(1, 4, 6), faults=CALM).run()
     assert run.finding is None
     assert run.jobs > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [{}, {"loss": 100, "delay_spread": 150, "partition_every": 3_000}])
+def test_stores_that_are_put_back_fork_no_feed(others):
+    # A copy that was put back a second time, while its node waited for its own blocks, was not noticed.
+    faults = replace(CALM, crash_every=1_500, down_for=300, partition_for=1_000, put_back=CERTAIN, **others)
+    runs = [World(Plan(seed, 4, 8), faults=faults).run() for seed in range(4)]
+    assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
+    assert sum(run.put_back for run in runs) > 8
+    assert sum(run.held for run in runs) > 0

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from icn.sim.faults import CALM, CERTAIN
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
 from icn.sim.plants import Plant
@@ -67,6 +69,13 @@ def test_a_planted_missing_fsync_is_found_by_two_blocks_with_one_sequence():
 def test_a_planted_double_settlement_is_found_by_counting_the_supply_again():
     found = found_by(Plant.DOUBLE_SETTLEMENT, range(4))
     assert [finding.checker for finding in found.values()] == ["supply recount"]
+
+
+@pytest.mark.slow
+def test_a_planted_missing_head_mark_is_found_by_two_blocks_with_one_sequence():
+    faults = replace(CALM, crash_every=1_000, down_for=200, put_back=CERTAIN)
+    found = [World(Plan(seed, 4, 10, Plant.NO_HEAD_MARK), faults=faults).run().finding for seed in range(4)]
+    assert "no honest equivocation" in {finding.checker for finding in found if finding is not None}
 
 
 class WithoutRecount(World):

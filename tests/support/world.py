@@ -23,6 +23,7 @@ from icn.services.commands import Found, NodeCommand, Submit
 from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.ports import HeadMark
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.kv import Batch, Fence, Properties, Snapshot, StoreUnavailable
 from support import builders
@@ -56,6 +57,20 @@ class CountingEntropy:
     def bytes(self, count: int) -> bytes:
         self.drawn += 1
         return hashlib.sha256(f"{self.name}/{self.drawn}".encode()).digest()[:count]
+
+
+@dataclass
+class Marks:
+    """Head marks in two places that a test may roll back. Satisfies `icn.services.ports.HeadMarker`."""
+
+    inner: HeadMark | None = None
+    outer: HeadMark | None = None
+
+    def read(self) -> tuple[HeadMark, ...]:
+        return tuple(mark for mark in (self.inner, self.outer) if mark is not None)
+
+    def write(self, mark: HeadMark) -> None:
+        self.inner = self.outer = mark
 
 
 class FaultyStore:
@@ -153,6 +168,8 @@ class World:
     trace: list[tuple[str, Effect]] = field(default_factory=list)
     drop: Callable[[str, str, Message], bool] | None = None
     """Whether a message from one node to another is lost."""
+    marks: dict[str, Marks] = field(default_factory=dict)
+    """By node, of those that keep head marks."""
     _token: int = 0
 
     def add(self, name: str, node_terms: NodeTerms | None = None, run: Run = echo, number: int = 0) -> Node:
@@ -160,7 +177,7 @@ class World:
         store = FaultyStore(MemoryStore())
         number = number or 1 + len(self.nodes)
         node_terms = node_terms or terms()
-        engine = self._open(store, number, node_terms, name)
+        engine = self._open(store, number, node_terms, name, self.marks.get(name))
         self.nodes[name] = Node(name, number, node_terms, store, engine, run)
         return self.nodes[name]
 
@@ -171,17 +188,18 @@ class World:
             self.cut(name, other)
         node.inbox.clear()
         node.runs.clear()
-        node.engine = self._open(node.store, node.number, node.terms, f"{name}+{self._token}")
+        node.engine = self._open(node.store, node.number, node.terms, f"{name}+{self._token}", self.marks.get(name))
         node.inbox.append(Tick())
         return node
 
-    def _open(self, store: FaultyStore, number: int, node_terms: NodeTerms, name: str) -> Engine:
+    def _open(self, store: FaultyStore, number: int, node_terms: NodeTerms, name: str, marks: Marks | None) -> Engine:
         return Engine.open(
             store=store,
             clock=self.clock,
             entropy=CountingEntropy(name),
             signer=builders.signer(number),
             terms=node_terms,
+            marker=marks,
         )
 
     def __getitem__(self, name: str) -> Node:
@@ -222,6 +240,8 @@ class World:
         node = self[name]
         result = node.engine.handle(inputs)
         node.wake_at = result.wake_at
+        if result.mark is not None:
+            self.marks[name].write(result.mark)
         for reply in result.replies:
             node.answers[reply.token] = reply.answer
         for effect in result.effects:

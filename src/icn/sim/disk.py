@@ -51,7 +51,8 @@ class Disk:
 
     def keep_copy(self) -> None:
         """Somebody copies the store as it is now. One that holds nothing yet is not worth it."""
-        if rows.load_position(self.platter).block_count and self.outer is not None:
+        is_marked = self.outer is not None or self.plant is Plant.NO_HEAD_MARK
+        if is_marked and rows.load_position(self.platter).block_count:
             self._copy = self.platter.snapshot(), self.inner
 
     def put_back(self) -> bool:

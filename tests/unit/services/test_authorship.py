@@ -1,0 +1,297 @@
+"""A node whose store was put back: what holds it, what it does meanwhile, what releases it, what a liar can do."""
+
+from dataclasses import replace
+
+import pytest
+
+from icn.adapters.storage.memory import MemoryStore
+from icn.kernel.errors import InvariantBroken
+from icn.kernel.mana import Mana
+from icn.protocol.messages import FeedCount, Heads
+from icn.services.answers import Done, Refused
+from icn.services.authorship import CLAIM_PATIENCE
+from icn.services.commands import OpenAccountFor, Pay, ResumeAuthoring
+from icn.services.inputs import Received, Request, Tick
+from icn.services.work import NODE_ITSELF
+from icn.stores import restored
+from icn.stores.kv import Batch, StoreUnavailable
+from support import builders
+from support.world import FaultyStore, Marks, World, federation, terms
+
+MEMBER = builders.signer(90).did
+
+
+def marked(*names: str) -> World:
+    """A federation whose first node keeps head marks."""
+    world = World()
+    for name in names:
+        world.marks[name] = Marks()
+        world.add(name)
+    world.found(names[0], founders=names[1:])
+    world.link_all()
+    world.pass_time(2_000)
+    world.done(names[0], OpenAccountFor(MEMBER))
+    world.pass_time(1_000)
+    return world
+
+
+def copy_of(world: World, name: str) -> tuple[FaultyStore, Marks]:
+    store = MemoryStore()
+    store.commit(Batch(dict(world[name].store.inner.scan(b""))), store.claim())
+    return FaultyStore(store), replace(world.marks[name])
+
+
+def put_back(
+    world: World, name: str, copy: tuple[FaultyStore, Marks], *, outer: bool = True, inner: bool = True
+) -> None:
+    """The copy in the place of the store, with the mark beside it; and a start."""
+    store, marks = copy
+    world[name].store = store
+    world.marks[name].inner = marks.inner if inner else None
+    world.marks[name].outer = world.marks[name].outer if outer else None
+    world.restart(name)
+
+
+def pay(world: World, name: str = "a", key: str = "") -> Done | Refused:
+    return world.do(name, Pay(MEMBER, Mana(1), ""), key=key)
+
+
+def is_held(world: World, name: str = "a") -> bool:
+    return world[name].engine.authorship.is_held
+
+
+def height(world: World, of: str = "a", at: str = "a") -> int:
+    return world[at].engine.state.feeds.next_sequence(world[of].did)
+
+
+def peaceful(world: World) -> bool:
+    """Equal roots, no accusation, no evidence."""
+    return len(set(world.roots())) == 1 and not any(
+        node.disconnects or node.engine.replication.equivocations for node in world.nodes.values()
+    )
+
+
+def older(world: World, payments: int = 3) -> tuple[FaultyStore, Marks]:
+    """A copy of A's store, from before some payments that everybody has seen."""
+    copy = copy_of(world, "a")
+    for number in range(payments):
+        assert isinstance(pay(world, key=f"pay-{number}"), Done)
+    world.pass_time(1_000)
+    return copy
+
+
+def test_an_ordinary_restart_is_not_held() -> None:
+    world = marked("a", "b", "c")
+    older(world)
+    world.restart("a")
+    assert not is_held(world)
+    assert isinstance(pay(world), Done)
+
+
+def test_an_older_store_is_held_catches_up_and_goes_on() -> None:
+    world = marked("a", "b", "c")
+    copy = older(world)
+    newest = height(world)
+    put_back(world, "a", copy)
+    assert is_held(world)
+    refused = pay(world)
+    assert isinstance(refused, Refused)
+    assert refused.code == "node.held"
+    assert "icn-cli dag resume --no-newer-blocks" in refused.message
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert height(world) >= newest
+    assert isinstance(pay(world), Done)
+    world.pass_time(1_000)
+    assert peaceful(world)
+    assert not restored.is_restored(world["a"].store)
+
+
+def test_what_was_done_before_is_not_done_again_under_its_key() -> None:
+    world = marked("a", "b", "c")
+    copy = older(world)
+    put_back(world, "a", copy)
+    world.link_all()
+    world.pass_time(1_000)
+    again = pay(world, key="pay-1")
+    assert isinstance(again, Refused)
+    assert again.code == "request.answer_lost"
+    assert again.fields["block"].startswith("bafy")
+
+
+def test_a_held_node_signs_nothing_though_everything_is_asked_of_it() -> None:
+    world = marked("a", "b", "c")
+    copy = older(world)
+    put_back(world, "a", copy)
+    before = height(world)
+    world.link("a", "b")
+    world.drop = lambda _source, target, message: target == "a" and type(message).__name__ in {"Blocks", "Announce"}
+    world.done("b", OpenAccountFor(builders.signer(91).did))
+    world.pass_time(20_000)
+    assert (is_held(world), height(world)) == (True, before)
+    work = world["a"].engine._take_blocks([], [Tick()])
+    with pytest.raises(InvariantBroken, match="held"):
+        work.record([], NODE_ITSELF)
+
+
+def test_with_the_mark_a_quorum_is_enough() -> None:
+    world = marked("a", "b", "c")
+    copy = older(world)
+    put_back(world, "a", copy)
+    world.link("a", "b")
+    world.pass_time(1_000)
+    assert not is_held(world)
+
+
+def test_without_any_mark_every_member_is_asked() -> None:
+    # Of three, the one that is heard and the one that confirmed the newest block may be two different ones.
+    world = marked("a", "b", "c")
+    copy = copy_of(world, "a")
+    world.cut("a", "b")
+    world.cut("b", "c")
+    assert isinstance(pay(world), Done)
+    world.pass_time(1_000)
+    assert height(world, at="c") > height(world, at="b")
+    put_back(world, "a", copy, inner=False, outer=False)
+    world.link("a", "b")
+    world.pass_time(400_000, step=10_000)
+    assert is_held(world), "B is not enough, however long it takes"
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert isinstance(pay(world), Done)
+    world.pass_time(1_000)
+    assert peaceful(world)
+
+
+def test_without_any_mark_who_cannot_be_reached_is_done_without_in_the_end() -> None:
+    world = marked("a", "b", "c", "d", "e")
+    copy = older(world)
+    put_back(world, "a", copy, inner=False, outer=False)
+    for other in ("b", "c", "d"):
+        world.link("a", other)
+    world.pass_time(200_000, step=10_000)
+    assert is_held(world)
+    world.pass_time(110_000, step=10_000)
+    assert not is_held(world)
+
+
+def test_a_store_put_back_again_while_it_is_held_is_held_still() -> None:
+    world = marked("a", "b", "c")
+    first = copy_of(world, "a")
+    older(world)
+    put_back(world, "a", first, inner=False, outer=False)
+    assert is_held(world)
+    put_back(world, "a", copy_of(world, "a"), inner=False)
+    assert is_held(world)
+
+
+def test_alone_only_the_operator_releases_and_the_word_is_kept() -> None:
+    world = marked("a")
+    copy = copy_of(world, "a")
+    assert isinstance(pay(world), Done)
+    put_back(world, "a", copy)
+    world.pass_time(400_000, step=10_000)
+    assert is_held(world)
+    stranger = world.do("a", ResumeAuthoring(), principal=MEMBER)
+    assert isinstance(stranger, Refused)
+    assert stranger.code == "access.operator_only"
+    assert world.done("a", ResumeAuthoring()) == {"was_held": True}
+    assert not is_held(world)
+    assert isinstance(pay(world), Done)
+    world.restart("a")
+    assert not is_held(world)
+    assert world.done("a", ResumeAuthoring()) == {"was_held": False}
+
+
+def test_a_release_whose_commit_failed_did_not_happen() -> None:
+    world = marked("a")
+    copy = copy_of(world, "a")
+    assert isinstance(pay(world), Done)
+    put_back(world, "a", copy)
+    world.settle()
+    node = world["a"]
+    node.store.fail_next = 1
+    with pytest.raises(StoreUnavailable):
+        node.engine.handle([Request(1, ResumeAuthoring(), node.did, "", b"", "test")])
+    assert is_held(world)
+    assert isinstance(pay(world), Refused)
+
+
+def test_a_restored_store_is_held_unless_its_marks_show_that_nothing_is_newer() -> None:
+    world = marked("a", "b", "c")
+    world.isolate("a")
+    for marks, held in ((world.marks["a"], False), (Marks(), True)):
+        store = world["a"].store.inner
+        batch = Batch()
+        restored.mark_restored(batch)
+        store.commit(batch, store.claim())
+        world.marks["a"] = marks
+        world.restart("a")
+        assert is_held(world) is held
+        assert restored.is_restored(store) is held
+
+
+def test_a_mark_of_another_federation_says_nothing_about_this_feed() -> None:
+    world, other = marked("a"), marked("a", "b")
+    other["a"].store = world["a"].store
+    theirs = other.marks["a"].outer
+    assert theirs is not None
+    other.marks["a"].inner = world.marks["a"].inner
+    other.marks["a"].outer = replace(theirs, federation=theirs.cid, count=99)
+    other.restart("a")
+    assert not is_held(other)
+
+
+def test_a_node_that_lost_everything_but_its_key_is_held_when_a_peer_shows_its_feed() -> None:
+    world = federation("a", "b", "c")
+    world.pass_time(1_000)
+    newest = height(world, "b", at="a")
+    world["b"].store = FaultyStore(MemoryStore())
+    world["b"].terms = replace(world["b"].terms, joins=True)
+    world.restart("b")
+    world.link("b", "a")
+    world.settle()
+    assert height(world, "b", at="b") == newest
+    assert is_held(world, "b"), "C has not been heard"
+    world.link_all()
+    world.pass_time(10_000)
+    assert not is_held(world, "b")
+    assert peaceful(world)
+
+
+def test_a_longer_feed_at_a_peer_holds_at_once_even_in_the_batch_that_brings_the_news() -> None:
+    world = federation("a", "b", "c")
+    node, liar = world["a"], world["b"].did
+    said = Heads((FeedCount(node.did, 1_000),), "")
+    before = height(world)
+    world.handle("a", Request(7, Pay(MEMBER, Mana(1), ""), node.did, "", b"", "test"), Received(liar, said))
+    answer = node.answers[7]
+    assert isinstance(answer, Refused)
+    assert answer.code == "node.held"
+    assert height(world) == before
+
+
+def test_a_member_that_lies_about_our_feed_holds_us_once_and_not_for_ever() -> None:
+    world = federation("a", "b", "c")
+    node, liar = world["a"], world["b"].did
+    said = Heads((FeedCount(node.did, 1_000),), "")
+    world.drop = lambda source, target, _message: (source, target) == ("b", "a")
+    world.handle("a", Received(liar, said))
+    assert is_held(world)
+    world.pass_time(CLAIM_PATIENCE + 1_000, step=1_000)
+    assert not is_held(world)
+    world.handle("a", Received(liar, said))
+    assert not is_held(world)
+    assert not restored.is_restored(node.store)
+
+
+def test_a_stranger_that_lies_about_our_feed_is_not_heeded() -> None:
+    world = federation("a", "b")
+    world.add("x", replace(terms(), joins=True))
+    world.link("a", "x")
+    world.settle()
+    said = Heads((FeedCount(world["a"].did, 1_000),), "")
+    world.handle("a", Received(world["x"].did, said))
+    assert not is_held(world)
