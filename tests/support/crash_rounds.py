@@ -237,7 +237,7 @@ class Crashing:
                     raise Lost(f"the disk was not mounted: {disk.communicate()[1]}")
                 ended = _run(self.client(mounted, store, CHANGES_UNTIL_LOSS_MAX))  # each is a change at least
             finally:
-                subprocess.run(["umount", "--lazy", str(mounted)], check=False, capture_output=True)
+                subprocess.run(["fusermount3", "-uqz", str(mounted)], check=False, capture_output=True)
                 try:
                     told, error = disk.communicate(timeout=ROUND_SECS_MAX)
                 except subprocess.TimeoutExpired:
