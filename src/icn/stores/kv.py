@@ -44,8 +44,8 @@ from icn.kernel.limits import CONTENT_BYTES_MAX, KIB
 KEY_BYTES_MAX = 480
 VALUE_BYTES_MAX = CONTENT_BYTES_MAX + 4 * KIB
 SNAPSHOTS_OPEN_MAX = 64
-"""Snapshots that every engine lets a process hold open at once; on a database server fewer, where the operator gives the
-process fewer connections: then the next one waits, and is refused with `StoreUnavailable` in the end."""
+"""Snapshots that every engine lets a process hold open at once; on a database server fewer, where the operator gives
+the process fewer connections: then the next one waits, and is refused with `StoreUnavailable` in the end."""
 
 Fence = NewType("Fence", int)
 """An epoch of authorship. Higher is newer; the first claim on a store gives 1."""
