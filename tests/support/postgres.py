@@ -5,6 +5,7 @@ the end; `fsync` is on, because what is tested is durability.
 """
 
 import contextlib
+import ctypes
 import os
 import pwd
 import shutil
@@ -35,6 +36,8 @@ SETTINGS = {
     "log_min_error_statement": "panic",
     "autovacuum_naptime": "10s",
 }
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 HBA = """
 local all all trust
 host all all 127.0.0.1/32 scram-sha-256
@@ -126,6 +129,7 @@ class Cluster:
                     stdout=log,
                     stderr=log,
                     cwd=self.folder,
+                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - two system calls, no lock is taken
                     **self._run_as(),  # type: ignore[call-overload] # user, group, extra_groups
                 )
             while self._process.poll() is None:
@@ -245,6 +249,11 @@ def own_cluster() -> Iterator[Cluster]:
         yield made
     finally:
         made.end()
+
+
+def _end_with_parent() -> None:
+    """A test run that is killed leaves no server behind."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _account() -> pwd.struct_passwd | None:
