@@ -13,7 +13,7 @@ from icn.services.authorship import CLAIM_PATIENCE
 from icn.services.commands import OpenAccountFor, Pay, ResumeAuthoring
 from icn.services.inputs import Received, Request, Tick
 from icn.services.work import NODE_ITSELF
-from icn.stores import restored
+from icn.stores import keyspace, restored
 from icn.stores.kv import Batch, StoreUnavailable
 from support import builders
 from support.world import FaultyStore, Marks, World, federation, terms
@@ -179,12 +179,40 @@ def test_without_any_mark_who_cannot_be_reached_is_done_without_in_the_end() -> 
 
 def test_a_store_put_back_again_while_it_is_held_is_held_still() -> None:
     world = marked("a", "b", "c")
-    first = copy_of(world, "a")
+    first, second = copy_of(world, "a"), copy_of(world, "a")
     older(world)
     put_back(world, "a", first, inner=False, outer=False)
     assert is_held(world)
-    put_back(world, "a", copy_of(world, "a"), inner=False)
+    put_back(world, "a", second)  # with the mark that was beside it then, which it is not behind
     assert is_held(world)
+
+
+def test_with_the_mark_too_a_quorum_must_be_heard() -> None:
+    world = marked("a", "b", "c", "d", "e")
+    copy = older(world)
+    put_back(world, "a", copy)
+    for other in ("b", "c"):
+        world.link("a", other)
+    world.pass_time(400_000, step=10_000)
+    assert is_held(world), "four of five are a quorum, this node among them"
+    world.link("a", "d")
+    world.pass_time(1_000)
+    assert not is_held(world)
+
+
+def test_a_store_filled_by_the_restore_on_a_new_machine_is_held() -> None:
+    world = marked("a", "b", "c")
+    (store, _) = older(world)
+    batch = Batch()
+    restored.mark_restored(batch)
+    batch.delete(keyspace.about("marked"))
+    store.commit(batch, store.claim())
+    put_back(world, "a", (store, Marks()), inner=False, outer=False)
+    assert is_held(world)
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert peaceful(world)
 
 
 def test_alone_only_the_operator_releases_and_the_word_is_kept() -> None:
@@ -217,6 +245,7 @@ def test_a_release_whose_commit_failed_did_not_happen() -> None:
         node.engine.handle([Request(1, ResumeAuthoring(), node.did, "", b"", "test")])
     assert is_held(world)
     assert isinstance(pay(world), Refused)
+    assert is_held(world)
 
 
 def test_a_restored_store_is_held_unless_its_marks_show_that_nothing_is_newer() -> None:
