@@ -101,21 +101,10 @@ class NotCar(Refusal):
         super().__init__("the body must be a CAR: Content-Type: application/vnd.ipld.car")
 
 
-class NotCar(Refusal):
-    """The body's content type is not that of a CAR. Answered with 415."""
-
-    code: ClassVar[str] = "http.not_car"
-    kind: ClassVar[Kind] = Kind.INVALID
-
-    def __init__(self) -> None:
-        super().__init__("the body must be a CAR: Content-Type: application/vnd.ipld.car")
-
-
 _STATUS_BY_CODE = {
     Unparsable.code: HTTPStatus.BAD_REQUEST,
     BodyOverdue.code: HTTPStatus.REQUEST_TIMEOUT,
     NotJson.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    NotCar.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotCar.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
