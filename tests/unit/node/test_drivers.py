@@ -50,6 +50,7 @@ def idle_writer() -> Writer:
 
     return Writer(
         open_store=never,  # type: ignore[arg-type]  # never called
+        reopen_store=never,  # type: ignore[arg-type]  # never called
         open_engine=never,  # type: ignore[arg-type]  # never called
         clock=None,  # type: ignore[arg-type]  # never asked
         elapsed=lambda: 0.0,
