@@ -1,9 +1,12 @@
 """Commands per second and latency through the one writer, by store and number of concurrent callers.
 
-    python bench/bench_engine.py [--seconds 3] [--folder DIR]
+    python bench/bench_engine.py [--seconds 3] [--callers 1 10 100 1000] [--folder DIR] [--output FILE]
 
-Baseline, in the same run on the same folder: append of a record's bytes and fdatasync, one at a time, which is what a
-durable command costs where nothing is grouped.
+As in the node: one thread, group commit, and beside a durable store the head mark, in the data directory and outside of
+it, by the thread that lets effects leave. PostgreSQL is started here, where it is installed.
+
+Baseline, beside every row and on the same disk: append of a record's bytes and fdatasync, one at a time, which is what
+a durable command costs where nothing is grouped.
 """
 
 import argparse
@@ -15,44 +18,39 @@ import threading
 import time
 from pathlib import Path
 
-from icn.adapters.clock import SystemClock
-from icn.adapters.entropy import SystemEntropy
-from icn.adapters.storage.opening import StorageSettings, open_store
-from icn.domain.federation.model import JoinPolicy, Policy
-from icn.domain.mesh.retries import MeshTerms
-from icn.kernel.instant import Duration
-from icn.kernel.mana import Mana
-from icn.kernel.signing import SeedSigner
-from icn.node.writer import BatchDone, Writer
-from icn.services.commands import Found, NodeCommand, OpenAccountFor, Pay
-from icn.services.engine import Engine
-from icn.services.inputs import Request
-from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from node_history import FOUNDING, PAYEE, SIGNER, engine_over
+from postgres_server import postgres_in
 
-SIGNER = SeedSigner(b"\x11" * 32)
-PAYEE = SeedSigner(b"\x22" * 32).did
-TERMS = NodeTerms("bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, 1, 1), ReplicationTerms(), joins=False)
+from icn.adapters.clock import SystemClock
+from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
+from icn.adapters.storage.opening import BACKENDS, StorageSettings, open_store
+from icn.kernel.mana import Mana
+from icn.node.writer import BatchDone, Writer
+from icn.services.commands import NodeCommand, OpenAccountFor, Pay
+from icn.services.inputs import Request
+
+CALLERS = (1, 10, 100, 1000)
 RECORD_BYTES = 400
+FLOOR_SECS_MAX = 1.0
 
 
 class Callers:
     """Asks the writer and waits, as the HTTP surface does."""
 
-    def __init__(self, backend: str, path: Path) -> None:
+    def __init__(self, storage: StorageSettings, marker: HeadMarkFiles | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.waiting: dict[int, asyncio.Future[object]] = {}
         self.token = 0
         self.batches: list[int] = []
-        clock = SystemClock()
         self.writer = Writer(
-            open_store=lambda _: open_store(StorageSettings(backend, path)),
-            open_engine=lambda store: Engine.open(
-                store=store, clock=clock, entropy=SystemEntropy(), signer=SIGNER, terms=TERMS
-            ),
-            clock=clock,
+            open_store=lambda _: open_store(storage),
+            reopen_store=lambda: open_store(storage),
+            open_engine=lambda store: engine_over(store, marker),
+            clock=SystemClock(),
             elapsed=time.monotonic,
             on_author=lambda _store, _engine: None,
             on_report=lambda report: self.loop.call_soon_threadsafe(self.report, report),
+            marker=marker,
         )
         self.thread = threading.Thread(target=self.writer.run, daemon=True)
         self.thread.start()
@@ -83,10 +81,11 @@ def floor(folder: Path, seconds: float) -> float:
     return count / seconds
 
 
-async def measure(backend: str, folder: Path, callers: int, seconds: float) -> dict[str, float]:
-    asking = Callers(backend, folder / f"{backend}-{callers}.sqlite")
-    policy = Policy(JoinPolicy.OPEN, Mana(10**12), Mana(10**12), 10, 100)
-    await asking.ask(Found("bench", (SIGNER.did,), policy))
+async def measure(
+    storage: StorageSettings, marker: HeadMarkFiles | None, callers: int, seconds: float
+) -> dict[str, float]:
+    asking = Callers(storage, marker)
+    await asking.ask(FOUNDING)
     await asking.ask(OpenAccountFor(PAYEE))
     latencies: list[float] = []
     begun = time.perf_counter()
@@ -115,23 +114,35 @@ async def measure(backend: str, folder: Path, callers: int, seconds: float) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--folder", type=Path, default=None)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        base = floor(folder, min(2.0, arguments.seconds))
-        result: dict[str, object] = {"floor_append_fdatasync_per_second": round(base, 1)}
-        print(f"floor: append + fdatasync {base:,.0f}/s")
-        for backend in ("memory", "sqlite"):
-            for callers in (1, 10, 100, 1000):
-                row = asyncio.run(measure(backend, folder, callers, arguments.seconds))
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each row runs")
+    parser.add_argument("--callers", type=int, nargs="+", default=CALLERS)
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on which disk; the default is the present one")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "engine.json")
+    options = parser.parse_args()
+    result: dict[str, object] = {}
+    place = options.folder.resolve()
+    with tempfile.TemporaryDirectory(dir=place, prefix="bench-engine-") as name, postgres_in(place) as cluster:
+        for callers in options.callers:
+            for backend in BACKENDS:
+                if backend == "postgresql" and cluster is None:
+                    continue
+                folder = Path(name) / f"{backend}-{callers}"
+                folder.mkdir()
+                url = cluster.url(cluster.new_database()) if backend == "postgresql" and cluster is not None else None
+                marker = None
+                if backend != "memory":
+                    marker = HeadMarkFiles(folder / "data" / FILE_NAME, folder / "data.head")
+                base = floor(folder, min(FLOOR_SECS_MAX, options.seconds))
+                storage = StorageSettings(backend, folder / "data" / "store", url)
+                row = asyncio.run(measure(storage, marker, callers, options.seconds))
+                if marker is not None:
+                    marker.close()
+                row["floor_append_fdatasync_per_second"] = round(base, 1)
                 row["times_floor"] = round(row["per_second"] / base, 2)
                 result[f"{backend}-{callers}"] = row
-                print(f"{backend:7} {callers:5} callers: {row}")
-    out = Path(__file__).parent / "results" / "engine.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+                print(f"{backend:10} {callers:5} callers: {row}")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
