@@ -7,6 +7,11 @@ import hashlib
 from pathlib import Path
 
 from icn import __version__
+from icn.adapters.archive.age import identities_in
+from icn.adapters.archive.settings import Encryption, Keys
+from icn.adapters.backup.opening import open_target
+from icn.adapters.backup.ports import BackupTarget
+from icn.adapters.backup.settings import S3Settings
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
@@ -19,10 +24,11 @@ from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
+from icn.config.values import Bucket
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.errors import ConfigError
-from icn.kernel.instant import Duration
+from icn.kernel.instant import Duration, seconds
 from icn.kernel.limits import GRANTS_PER_NODE_MAX
 from icn.kernel.mana import mana
 from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
@@ -84,6 +90,7 @@ def node_terms(settings: Settings) -> NodeTerms:
         ),
         replication=ReplicationTerms(),
         joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),
+        prune_every=seconds(settings.performance.gc_interval) if settings.performance.gc_interval else None,
     )
 
 
@@ -159,3 +166,52 @@ def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
     folder: Path = settings.runtime.data_dir / "modules"
     cache = ModuleCache(folder, key=key, bytes_max=chosen.cache_bytes_max, profile=profile())
     return WorkerPool(chosen, cache)
+
+
+def backup_target(settings: Settings) -> BackupTarget | None:
+    """Where scheduled backups go; None where that is not configured. Nothing is asked of it yet."""
+    chosen = settings.backup
+    match chosen.target:
+        case None:
+            return None
+        case Bucket(bucket, prefix):
+            key, secret = chosen.s3_access_key_id, chosen.s3_secret_access_key
+            return open_target(
+                S3Settings(
+                    bucket=bucket,
+                    prefix=prefix,
+                    endpoint=chosen.s3_endpoint,
+                    region=chosen.s3_region,
+                    access_key_id=None if key is None else key.reveal(),
+                    secret_access_key=None if secret is None else secret.reveal(),
+                    path_style=chosen.s3_path_style,
+                    ca_certificate=None if chosen.s3_ca_path is None else _certificates(chosen.s3_ca_path),
+                )
+            )
+        case folder:
+            return open_target(folder)
+
+
+def backup_encryption(settings: Settings) -> Encryption | None:
+    """To whom archives are encrypted."""
+    chosen = settings.backup
+    if chosen.passphrase is not None:
+        return Encryption(passphrase=chosen.passphrase.reveal())
+    return Encryption(recipients=chosen.encrypt_to) if chosen.encrypt_to else None
+
+
+def backup_keys(settings: Settings) -> Keys | None:
+    """What opens archives in a restore drill."""
+    chosen = settings.backup
+    if chosen.passphrase is not None:
+        return Keys(passphrase=chosen.passphrase.reveal())
+    if chosen.age_identity is None:
+        return None
+    return Keys(identities=tuple(identities_in(chosen.age_identity.reveal())))
+
+
+def _certificates(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"backup.s3_ca_path = {path} cannot be read: {error.strerror}") from error

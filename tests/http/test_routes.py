@@ -15,9 +15,7 @@ def test_alive_and_ready_without_a_key() -> None:
         ready = await world.stranger.get("/ready")
         assert ready.status == 200
         assert ready.json["ready"] is True
-        assert set(ready.json["checks"]) == {
-            *("writer", "authoring", "store", "ledger", "federation", "p2p", "disk")
-        }
+        assert set(ready.json["checks"]) == {*("writer", "authoring", "store", "ledger", "federation", "p2p", "disk")}
 
     run(test)
 

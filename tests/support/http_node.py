@@ -19,6 +19,7 @@ from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.mana import Mana
 from icn.kernel.signing import SeedSigner
+from icn.node.backups import Backups, Intervals
 from icn.services import health
 from icn.services.answers import Answer
 from icn.services.commands import Found, NodeCommand
@@ -101,6 +102,14 @@ class HttpNode:
             terms=terms(capacity=2 if self.executes else 0),
         )
         self._metrics = Metrics(version="0.0.0", did=str(self.engine.did))
+        self.backups = Backups(
+            jobs=None,
+            intervals=Intervals(None, None),
+            snapshot=self.snapshot,
+            record=lambda command: self.submit(command, principal=self.did, key="", digest=b"", correlation="b"),
+            clock=self.clock,
+            observer=self._metrics,
+        )
         self._followers: list[asyncio.Queue[Committed | None]] = []
         self._token = 0
         self._replies: dict[int, Answer] = {}

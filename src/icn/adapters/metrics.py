@@ -21,6 +21,7 @@ from icn.services import rows
 from icn.services.effects import BlockDamaged, BlockMended, Committed, ContentPruned, StoreNotice
 from icn.services.queries import accounts
 from icn.services.scan import load_position
+from icn.stores.backup_schedule import Schedule, schedule_in
 from icn.stores.kv import Reader
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -41,6 +42,8 @@ class Readings:
     queue_depth: int
     is_author: bool
     is_held: bool
+    backups_scheduled: bool
+    backups: Schedule
     scan_finished_at: int
     """0: none has ended."""
     scan_read_bytes: int
@@ -57,6 +60,7 @@ class Readings:
         queue_depth: int,
         is_author: bool,
         is_held: bool,
+        backups_scheduled: bool,
     ) -> "Readings":
         """From committed data and what the drivers know."""
         head = rows.HEADS.get(reader, did.public_key)
@@ -72,6 +76,8 @@ class Readings:
             queue_depth=queue_depth,
             is_author=is_author,
             is_held=is_held,
+            backups_scheduled=backups_scheduled,
+            backups=schedule_in(reader.get),
             scan_finished_at=scanned.finished_at or 0,
             scan_read_bytes=scanned.size,
         )
@@ -160,9 +166,33 @@ class Metrics:
         self._scan_finished = Gauge(
             "icn_dag_scan_finished_seconds", "When the last scan of the store ended, in Unix time.", registry=registry
         )
-        self._scan_read = Gauge(
-            "icn_dag_scan_read_bytes", "What the scan under way has read.", registry=registry
+        self._scan_read = Gauge("icn_dag_scan_read_bytes", "What the scan under way has read.", registry=registry)
+        # Backups.
+        self._backup_scheduled = Gauge(
+            "icn_backup_scheduled", "1 where backups are made by schedule, else 0.", registry=registry
         )
+        self._backup_success = Gauge(
+            "icn_backup_last_success_timestamp_seconds",
+            "How the store was at that time is at the target whole, in Unix time; 0: no backup yet.",
+            registry=registry,
+        )
+        self._backup_verified = Gauge(
+            "icn_backup_last_verified_timestamp_seconds",
+            "When a restore drill last succeeded, in Unix time; 0: none yet.",
+            registry=registry,
+        )
+        self._backup_bytes = Gauge("icn_backup_last_size_bytes", "The last backup's archive.", registry=registry)
+        self._backup_seconds = Gauge(
+            "icn_backup_last_duration_seconds", "From the last backup's begin to its arrival.", registry=registry
+        )
+        self._backup_failures = Counter(
+            "icn_backup_failures_total",
+            "Backups, retentions and restore drills that failed since this process started.",
+            ("task",),
+            registry=registry,
+        )
+        for task in ("backup", "retention", "drill"):
+            self._backup_failures.labels(task)  # a series that appears with its first failure does not increase then
         # Peers.
         self._dropped = Counter(
             "icn_p2p_peers_dropped_total", "Peers dropped for a violation, or for being too slow.", registry=registry
@@ -217,6 +247,10 @@ class Metrics:
             case BlockMended():
                 self._mended.inc()
 
+    def observe_backup_failure(self, task: str) -> None:
+        """A `backup`, a `retention` or a `drill` failed."""
+        self._backup_failures.labels(task).inc()
+
     def observe_dropped_peer(self) -> None:
         """A peer was dropped."""
         self._dropped.inc()
@@ -240,6 +274,12 @@ class Metrics:
         self._jobs_open.set(now.jobs_open)
         self._scan_finished.set(now.scan_finished_at // 1000)
         self._scan_read.set(now.scan_read_bytes)
+        self._backup_scheduled.set(now.backups_scheduled)
+        made, proven = now.backups.made, now.backups.proven
+        self._backup_success.set(0 if made is None else made.made_at / 1000)
+        self._backup_bytes.set(0 if made is None else made.size)
+        self._backup_seconds.set(0 if made is None else made.took_ms / 1000)
+        self._backup_verified.set(0 if proven is None else proven.proven_at / 1000)
         for part in ("minted", "burned", "available", "held", "in_transit"):
             self._supply.labels(part).set(getattr(now.supply, part))
 

@@ -144,6 +144,11 @@ GLOBAL = (
     argument("--timeout", metavar="S", type=seconds, help="seconds to wait for the node"),
     argument("--output", choices=("table", "json"), help="tables to read, or the API's JSON; default table"),
 )
+PASSPHRASE_FILE = argument("--passphrase-file", metavar="FILE", help="holds the passphrase of an encrypted archive")
+ARCHIVE_KEYS = (
+    argument("--identity", metavar="FILE", help="holds the age identity that opens an encrypted archive"),
+    PASSPHRASE_FILE,
+)
 IDEMPOTENCY_KEY = argument(
     "--idempotency-key",
     metavar="KEY",

@@ -33,6 +33,8 @@ COMMANDS = (
     Command("dag root", "icn.cli.dag", "the root: one name for everything this node knows"),
     Command("dag verify", "icn.cli.dag", "verify a store, through its node or without; lists every finding"),
     Command("dag resume", "icn.cli.resuming", "let a node write again whose store was put back"),
+    Command("dag backup", "icn.cli.backup", "write the store, or what changed in it, to an archive"),
+    Command("dag restore", "icn.cli.backup", "fill a store from archives, checked whole before anything is written"),
     Command("mesh submit", "icn.cli.mesh", "submit a job: a module by CID, a .wasm or .wat file, or echo"),
     Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
     Command("mesh job", "icn.cli.mesh", "everything about one job"),
@@ -54,6 +56,10 @@ COMMANDS = (
     Command("storage info", "icn.cli.storage", "what a store is: engine, place, format, owner, size"),
     Command("storage migrate", "icn.cli.storage", "move a store to another engine, verified"),
     Command("storage reopen", "icn.cli.storage", "take back a move whose copy was never used"),
+    Command("backup status", "icn.cli.backup_schedule", "how scheduled backups fare: last, next, verified, failures"),
+    Command("backup list", "icn.cli.backup_schedule", "the backups of this node at their target"),
+    Command("backup run", "icn.cli.backup_schedule", "make a scheduled backup now"),
+    Command("backup drill", "icn.cli.backup_schedule", "prove that the node can be restored from the newest backup"),
     Command("account open", "icn.cli.account", "open an account for a DID on this node"),
 )
 

@@ -4,9 +4,10 @@ import argparse
 import base64
 import binascii
 from collections.abc import Sequence
+from pathlib import Path
 
 from icn.cli.answer import Answer, Document, unexpected
-from icn.cli.arguments import Action, argument, cid, positive
+from icn.cli.arguments import ARCHIVE_KEYS, Action, argument, cid, positive
 from icn.cli.blocks import Block, Column, Facts, Line, Show, Table
 from icn.cli.endings import Ended, Exit
 from icn.cli.local_files import read_content, write_file, write_raw
@@ -58,9 +59,11 @@ def root(session: Session, _given: argparse.Namespace) -> Exit:
 
 
 def verify(session: Session, given: argparse.Namespace) -> Exit:
-    """GET /dag/verify, or the same on the store itself."""
+    """GET /dag/verify, or the same on the store itself, or of an archive."""
     deep = getattr(given, "deep", False)
-    if goes_through_node(session, given):
+    if hasattr(given, "archive"):
+        answer = _verified_archive(session, given, deep=deep)
+    elif goes_through_node(session, given):
         answer = session.client.get("/dag/verify", [("deep", "true" if deep else "false")])
     else:
         answer = _verified_here(session, given, deep=deep)
@@ -77,6 +80,16 @@ def _verified_here(session: Session, given: argparse.Namespace, *, deep: bool) -
 
     with open_offline(session, given, must_exist=True) as offline:
         report = verify_store(offline.store, offline.configured_did(), deep=deep)
+    return Answer(200, json.dumps(asdict(report), ensure_ascii=False).encode())
+
+
+def _verified_archive(session: Session, given: argparse.Namespace, *, deep: bool) -> Answer:
+    import json
+    from dataclasses import asdict
+
+    from icn.cli.backup import verify_archive
+
+    report = verify_archive(session, Path(given.archive), given, deep=deep)
     return Answer(200, json.dumps(asdict(report), ensure_ascii=False).encode())
 
 
@@ -165,6 +178,13 @@ ACTIONS = {
             argument(
                 "--deep", action="store_true", help="signatures, chains, links and the ledger by full replay, too"
             ),
+            argument(
+                "archive",
+                metavar="ARCHIVE",
+                nargs="?",
+                help="a backup, or a folder of backups, instead of a store",
+            ),
+            *ARCHIVE_KEYS,
             *OFFLINE_ARGUMENTS,
         ),
         patience=VERIFYING_SECONDS,

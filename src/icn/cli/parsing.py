@@ -6,7 +6,7 @@ command that is meant gets imported, which is what keeps `--help` fast.
 
 import argparse
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NoReturn
 
 import icn
@@ -105,7 +105,8 @@ def leaf_parser(command: Command, action: Action, write: Callable[[str], None]) 
         declared.add_to(parser)
     if action.writes:
         arguments.IDEMPOTENCY_KEY.add_to(parser)
-    _add_global(parser)
+    own = {name for declared in action.arguments for name in declared.names}
+    _add_global(parser, own)
     return parser
 
 
@@ -124,10 +125,12 @@ def _level(
     return parser
 
 
-def _add_global(parser: Parser) -> None:
+def _add_global(parser: Parser, but: Container[str] = ()) -> None:
+    """Add the options for every command, but those whose names the command itself uses: they stand before it."""
     everywhere = parser.add_argument_group("for every command")
     for declared in arguments.GLOBAL:
-        everywhere.add_argument(*declared.names, **declared.options)
+        if declared.names[0] not in but:
+            everywhere.add_argument(*declared.names, **declared.options)
 
 
 def _unknown(program: str, word: str, known: list[str]) -> Ended:

@@ -11,7 +11,6 @@ KEYS = (
     *(f"security.{name}" for name in _CREDENTIALS_AND_TLS),
     *(f"api.{name}" for name in _CREDENTIALS_AND_TLS),
     "monitoring.health_check_interval",
-    "performance.gc_interval",
     "network.failure_threshold",
     "network.open_timeout_secs",
     "network.retry_max_attempts",

@@ -251,14 +251,6 @@ class StorageSettings(Section):
             in_data_dir_with={"sqlite": "dag.sqlite", "sled": "dag.sled", "rocksdb": "dag.rocksdb"},
         ),
     ]
-    mana_ledger_path: Annotated[
-        Path | None,
-        _from_text(_path),
-        Setting(
-            "A JSON file that receives a copy of the ledger, for people and other programs: at the start, every five "
-            "minutes and at a stop. The node never reads balances from it. Another node must not have the same."
-        ),
-    ] = None
     head_marker_path: Annotated[
         Path | None,
         _from_text(_path),
@@ -267,6 +259,22 @@ class StorageSettings(Section):
             "back. By default it stands beside `runtime.data_dir`, with `.head` after its name."
         ),
     ] = None
+    mana_ledger_path: Annotated[
+        Path | None,
+        _from_text(_path),
+        Setting(
+            "A JSON file that receives a copy of the ledger, for people and other programs: at the start, every five "
+            "minutes and at a stop. The node never reads balances from it. Another node must not have the same."
+        ),
+    ] = None
+    scrub_interval: Annotated[
+        int,
+        Field(ge=0, le=366 * 86_400),
+        Setting("The whole store is read and checked this often, beside everything else; 0: never.", unit="s"),
+    ] = 604_800
+    scrub_bytes_per_second: Annotated[
+        int, Field(ge=65_536, le=2**40), Setting("How fast it is read, at most.", unit="bytes/s")
+    ] = 16_777_216
     connection_string: Annotated[
         DatabaseUrl | None,
         _from_text(DatabaseUrl.parse),
@@ -344,6 +352,9 @@ class MonitoringSettings(Section):
     )
 
 
+YEAR_SECS = 31_536_000
+
+
 class PerformanceSettings(Section):
     """How much the node does."""
 
@@ -357,6 +368,11 @@ class PerformanceSettings(Section):
             "Mana per hour that an account regains. Used when founding a federation (semantics §4).", unit="per hour"
         ),
     ] = 10
+    gc_interval: Annotated[
+        int,
+        Field(ge=0, le=YEAR_SECS),
+        Setting("Content that nobody needs is removed this often; 0: only by `dag prune`.", unit="s"),
+    ] = 3600
 
 
 class MeshSettings(Section):

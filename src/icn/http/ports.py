@@ -12,7 +12,8 @@ from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
 from icn.services.effects import Committed
 from icn.services.health import Check
-from icn.stores.kv import Snapshot
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup
+from icn.stores.kv import Reader, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,74 @@ class Reexecution:
     profile: str
 
 
+@dataclass(frozen=True, slots=True)
+class BackupFailure:
+    """Something about backups that failed, and has not succeeded since."""
+
+    task: str
+    """`backup`, `retention` or `drill`."""
+    why: str
+    at: Instant
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupState:
+    """How backups fare."""
+
+    scheduled: bool
+    target: str | None
+    running: str | None
+    last_success: MadeBackup | None
+    last_verified: ProvenBackup | None
+    next_backup_at: Instant | None
+    next_drill_at: Instant | None
+    failures: tuple[BackupFailure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupArchive:
+    """An archive of this node at the target."""
+
+    name: str
+    kind: str
+    made_at: Instant
+    size: int
+    encrypted: bool
+    restorable: bool
+    """Whether everything that it goes on from is there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillProof:
+    """What a restore drill found."""
+
+    ok: bool
+    archive: str
+    archives: int
+    """Of the chain that was restored."""
+    blocks: int
+    content: int
+    finding: str | None
+    took_ms: int
+
+
+class BackupsApi(Protocol):
+    """Backups that the node makes by itself, as far as requests reach them. On the event loop's thread but `state`."""
+
+    async def run(self) -> MadeBackup:
+        """Make one now. Raises a `Refusal` where there is no target or a job is under way, or a `Fault`."""
+
+    async def drill(self) -> DrillProof:
+        """Restore the newest aside and verify it. Raises as `run`; what it finds is in the proof."""
+
+    async def archives(self) -> tuple[BackupArchive, ...]:
+        """What is at the target, oldest first."""
+
+    def state(self, reader: Reader) -> BackupState:
+        """How they fare, without asking the target. From any thread."""
+
+
 class Telemetry(Protocol):
     """Counts requests, and renders everything that is counted."""
 
@@ -118,6 +187,10 @@ class NodeApi(Protocol):
     @property
     def metrics(self) -> Telemetry:
         """Where requests are counted."""
+
+    @property
+    def backups(self) -> BackupsApi:
+        """Scheduled backups, also those asked for."""
 
     def now(self) -> Instant:
         """The node's clock."""

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from icn.domain.federation.model import JoinPolicy
 from icn.http.operations import Call, Operation, answered, shown
-from icn.http.ports import LiveStatus
+from icn.http.ports import BackupState, LiveStatus
 from icn.kernel.ids import Cid, Did, PeerId
 from icn.kernel.instant import Instant
 from icn.services.queries import accounts, dag, jobs, membership
@@ -140,6 +140,7 @@ class StatusView:
     executor: ExecutorState
     queue: QueueState
     writer: WriterState
+    backups: BackupState
 
 
 async def health(_call: Call) -> Response:
@@ -205,6 +206,7 @@ def _status(reader: Reader, call: Call, live: LiveStatus, now: Instant) -> Statu
         executor=ExecutorState(live.executor_capacity, live.executor_running),
         queue=QueueState(live.queue_depth),
         writer=WriterState(live.writer, live.held),
+        backups=node.backups.state(reader),
     )
 
 

@@ -2,7 +2,9 @@
 
 ```
  configuration ─> identity ─> listeners bound ─> store opened (or waited for) ─> author ─> network ─> founding ─> ready
- SIGTERM, SIGINT ─> not ready ─> HTTP drains ─> network says goodbye ─> sandbox ends ─> writer takes what is queued ─> 0
+ ─> backups when they are due
+ SIGTERM, SIGINT ─> not ready ─> HTTP drains ─> network says goodbye ─> backup under way given up ─> sandbox ends
+ ─> writer takes what is queued ─> 0
 ```
 
 Every task belongs to one task group; the first thing that cannot go on stops the node, and says why.
@@ -31,19 +33,24 @@ from icn.config.schema import Settings
 from icn.http.app import create_app, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.kernel.errors import Fault, IcnError
+from icn.kernel.instant import seconds
 from icn.kernel.signing import Signer
+from icn.node.backup_jobs import BackupJobs, BackupTerms
+from icn.node.backups import Backups, Intervals
 from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
 from icn.node.ledger_file import LedgerFile
 from icn.node.running import RunningNode
+from icn.node.scanning import Scanner
 from icn.node.servers import HttpListener
 from icn.node.upgrading import tell_of_upgrade
 from icn.node.writer import Writer
 from icn.services.answers import Refused
+from icn.services.backup_plan import Retention
 from icn.services.engine import Engine
 from icn.services.rows import load_federation
-from icn.stores.kv import KeyValueStore
+from icn.stores.kv import KeyValueStore, Snapshot
 
 STOP_SECS_MAX = 5.0
 """From the signal to the end of the process."""
@@ -84,10 +91,10 @@ class _Node:
         self._author = asyncio.Event()
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
+        self._ledger_file: LedgerFile | None = None
         self._stands_by = settings.runtime.standby
         """The default with a database server, where several processes on one database are a deployment; on one file
         they are a mistake, unless asked for."""
-        self._ledger_file: LedgerFile | None = None
 
     async def live(self) -> int:
         """All of it."""
@@ -107,6 +114,7 @@ class _Node:
             loop=loop,
         )
         self._drivers = drivers
+        backups = self._make_backups(drivers)
         node = RunningNode(
             settings=settings,
             signer=signer,
@@ -116,10 +124,12 @@ class _Node:
             network=network,
             sandbox=sandbox,
             metrics=self._metrics,
+            backups=backups,
             store=lambda: self._store,
             joins=assemble.node_terms(settings).joins,
         )
         self._node = node
+        self._scanner = self._make_scanner(node, drivers)
         ledger_path = settings.storage.mana_ledger_path
         self._ledger_file = None if ledger_path is None else LedgerFile(ledger_path, signer.did, node.snapshot)
         listeners = self._bind(node)
@@ -129,9 +139,11 @@ class _Node:
                     listener.start(group)
                 thread = run_guarded(writer.run, self._writer_end(loop))
                 start = group.create_task(self._come_up(node, network, drivers), name="start")
+                scanning = group.create_task(self._scan(), name="scan of the store")
                 keeping = group.create_task(self._keep_ledger_file(), name="ledger file")
                 await self._stop.wait()
                 keeping.cancel()
+                scanning.cancel()
                 start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
                 await asyncio.wait([start])
                 await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
@@ -141,6 +153,55 @@ class _Node:
             raise self._failure
         log.info("stopped")
         return 0
+
+    def _make_backups(self, drivers: Drivers) -> Backups:
+        settings, did = self._settings, self._signer.did
+        chosen = settings.backup
+        target = assemble.backup_target(settings)
+        terms = BackupTerms(
+            full_every=chosen.full_every,
+            retention=Retention(chosen.keep_last, seconds(chosen.keep_days * 86_400)),
+            encryption=assemble.backup_encryption(settings),
+            keys=assemble.backup_keys(settings),
+        )
+
+        def snapshot() -> Snapshot:
+            return self._node.snapshot()
+
+        jobs = None
+        if target is not None:
+            jobs = BackupJobs(
+                target=target,
+                terms=terms,
+                snapshot=snapshot,
+                did=did,
+                clock=self._clock,
+                elapsed_ms=lambda: time.monotonic_ns() // 1_000_000,
+                scratch=settings.runtime.data_dir / "backup-scratch",
+                program=assemble.AGENT,
+                backend=settings.storage.backend,
+            )
+        return Backups(
+            jobs=jobs,
+            intervals=Intervals(
+                seconds(chosen.interval_secs) if chosen.enabled else None,
+                seconds(chosen.drill_interval_secs) if chosen.drill_interval_secs else None,
+            ),
+            snapshot=snapshot,
+            record=lambda command: drivers.ask(command, principal=did, key="", digest=b"", correlation="backup"),
+            clock=self._clock,
+            observer=self._metrics,
+        )
+
+    def _make_scanner(self, node: RunningNode, drivers: Drivers) -> Scanner:
+        chosen, did = self._settings.storage, self._signer.did
+        return Scanner(
+            snapshot=node.snapshot,
+            record=lambda command: drivers.ask(command, principal=did, key="", digest=b"", correlation="scan"),
+            clock=self._clock,
+            every_secs=chosen.scrub_interval,
+            bytes_per_second=chosen.scrub_bytes_per_second,
+        )
 
     def _make_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
         settings, signer = self._settings, self._signer
@@ -225,6 +286,11 @@ class _Node:
                 await seed(drivers, self._signer.did)
         node.is_up = True
         log.info("ready", http=node.http_address())
+        await node.backups.live()
+
+    async def _scan(self) -> None:
+        await self._author.wait()
+        await self._scanner.live()
 
     async def _keep_ledger_file(self) -> None:
         await self._author.wait()
@@ -248,10 +314,12 @@ class _Node:
         await asyncio.gather(*(listener.stop() for listener in listeners))
         if network is not None:
             await network.stop()
+        await node.backups.stop()
         drivers.end_executions()
         await asyncio.to_thread(sandbox.close)
         if self._ledger_file is not None and self._store is not None:
             await self._ledger_file.try_to_write()
+        await self._scanner.stop()
         writer.stop()
         await self._writer_ended.wait()
         thread.join(STOP_SECS_MAX)

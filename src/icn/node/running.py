@@ -20,6 +20,7 @@ from icn.kernel.ids import RAW, Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.kernel.signing import Signer
+from icn.node.backups import Backups
 from icn.node.drivers import Drivers
 from icn.node.writer import Writer, WriterPhase
 from icn.services import rows
@@ -62,6 +63,7 @@ class RunningNode:
         network: Libp2pNetwork | None,
         sandbox: WorkerPool,
         metrics: Metrics,
+        backups: Backups,
         store: Callable[[], KeyValueStore | None],
         joins: bool,
     ) -> None:
@@ -74,6 +76,7 @@ class RunningNode:
         self._network = network
         self._sandbox = sandbox
         self._metrics = metrics
+        self._backups = backups
         self._store = store
         self._reexecutions = 0
         self._http_address = ""
@@ -105,6 +108,11 @@ class RunningNode:
         """Everything that is counted."""
         return self._metrics
 
+    @property
+    def backups(self) -> Backups:
+        """Scheduled backups."""
+        return self._backups
+
     def readings(self) -> Readings:
         """What is, for a scrape of the metrics."""
         snapshot = self.snapshot()
@@ -119,6 +127,7 @@ class RunningNode:
                 queue_depth=live.queue_depth,
                 is_author=self._writer.phase is WriterPhase.AUTHOR,
                 is_held=bool(self._drivers.view.held),
+                backups_scheduled=self._settings.backup.enabled,
             )
         finally:
             snapshot.close()

@@ -1,7 +1,7 @@
 """What a block must be to be accepted, wherever it comes from: a peer, the store under verification, an archive.
 
 One path for every source (semantics §2): `replication` runs it for blocks that arrive, `verify` again for those stored.
-Each function is one step, in the order in which they are taken; all but the last only look. Not here: whether the
+Each function is one step, in the order in which they are taken; all but the last two only look. Not here: whether the
 signature is genuine (`Block.is_genuine`), where ancestors are found, and what to do with a block that is refused.
 """
 
@@ -15,7 +15,10 @@ from icn.domain.federation.state import FederationState, name_genesis
 from icn.domain.records import Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid, Did
+from icn.services import rows
 from icn.services.state import Pairing, State, apply_event, check_event
+from icn.stores import blocks, references
+from icn.stores.kv import Batch
 
 
 def links(header: Header) -> tuple[Cid, ...]:
@@ -85,3 +88,12 @@ def apply_records(state: State, block: Block, records: list[Record], context: Co
         raise EventRefused("jobs and their holds stand together")
     if records and block.header.sequence == 0 and isinstance(records[0].event, FederationFounded):
         name_genesis(state.federation, block.cid)
+
+
+def keep(state: State, batch: Batch, block: Block, clock: Clock, records: list[Record]) -> None:
+    """Put a block whose records are applied into feeds, journal and indexes."""
+    state.feeds.advance(block, clock)
+    state.last_arrival += 1
+    blocks.put_block(batch, block, state.last_arrival, clock, tuple(record.name for record in records))
+    references.put_records(batch, records)
+    rows.save_head(state, batch, block.header.author)

@@ -6,6 +6,8 @@ from icn.domain.federation.model import Policy
 from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.mana import Mana
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup
+from icn.stores.backups import FinishedBackup
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +123,20 @@ class ResumeAuthoring:
     """The operator's word that no block of this node exists that is not here: a held node authors again."""
 
 
-NodeCommand = Found | Admit | OpenAccountFor | Pay | ContentCommand | Submit | Cancel | ResumeAuthoring
+@dataclass(frozen=True, slots=True)
+class NoteBackup:
+    """A scheduled backup arrived whole at its target."""
+
+    finished: FinishedBackup
+    made: MadeBackup
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDrill:
+    """A backup was restored aside and verified."""
+
+    proven: ProvenBackup
+
+
+BackupCommand = NoteBackup | NoteDrill
+NodeCommand = Found | Admit | OpenAccountFor | Pay | ContentCommand | Submit | Cancel | ResumeAuthoring | BackupCommand

@@ -30,6 +30,8 @@ from icn.services.commands import (
     ImportBlocks,
     ImportContent,
     NodeCommand,
+    NoteBackup,
+    NoteDrill,
     NoteScan,
     OpenAccountFor,
     Pay,
@@ -50,6 +52,7 @@ from icn.services.pruning import PruningService
 from icn.services.replication import ReplicationService
 from icn.services.scan import SCAN_ROW
 from icn.services.work import UnitOfWork
+from icn.stores import backup_schedule, backups
 from icn.stores.contents import ContentMeta
 
 
@@ -121,6 +124,15 @@ class Dispatch:
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}
+            case NoteBackup(finished, made):
+                self._only_operator(work, request)
+                backups.note_finished(work.batch, backups.finished_backups(work.store), finished)
+                backup_schedule.put_made(work.get, work.batch, made)
+                return {}
+            case NoteDrill(proven):
+                self._only_operator(work, request)
+                backup_schedule.put_proven(work.get, work.batch, proven)
+                return {}
             case FetchContent() | PruneContent():
                 raise InvariantBroken("a fetch and a round of pruning are answered when they have ended")
             case _:

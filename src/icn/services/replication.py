@@ -511,7 +511,7 @@ class ReplicationService:
         if key not in self.equivocations and room:
             self.equivocations[key] = (ours, block.cid)
         if self.equivocations.get(key) == (ours, block.cid):
-            work.batch.put(keyspace.block(block.cid), block.data)  # evidence, not part of any feed
+            blocks.put_evidence(work.batch, block)
         raise PeerViolation(f"{header.author} signed two blocks with sequence {header.sequence}")
 
     @staticmethod

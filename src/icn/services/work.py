@@ -24,12 +24,13 @@ from icn.kernel.signing import Signer
 from icn.protocol.codec import encode_message
 from icn.protocol.messages import Message
 from icn.services import rows
+from icn.services.acceptance import keep
 from icn.services.ancestry import BlockAncestry
 from icn.services.answers import Answer, Done, Refused, Reply
 from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
-from icn.stores import blocks, references
+from icn.stores import blocks
 from icn.stores.kv import Batch, Reader
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
@@ -175,13 +176,8 @@ class UnitOfWork:
         """Take a block whose records are applied into feeds, store and journal."""
         state = self.state
         header = block.header
-        state.feeds.advance(block, clock)
-        state.last_arrival += 1
+        keep(state, self.batch, block, clock, records)
         self._clocks[header.author, header.sequence] = clock
-        names = tuple(record.name for record in records)
-        blocks.put_block(self.batch, block, state.last_arrival, clock, names)
-        references.put_records(self.batch, records)
-        rows.save_head(state, self.batch, header.author)
         self.accepted.append((block, source))
         for index, record in enumerate(records):
             self.effects.append(Committed(state.last_arrival, index, block.cid, header.author, header.time, record))

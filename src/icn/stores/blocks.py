@@ -57,6 +57,18 @@ def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_name
         batch.put(keyspace.event_type(name) + keyspace.u64(arrival), b"")
 
 
+def put_evidence(batch: Batch, block: Block) -> None:
+    """Keep a block that proves a fork and is in no feed."""
+    batch.put(keyspace.block(block.cid), block.data)
+    batch.put(keyspace.evidence(block.cid), b"")
+
+
+def evidence(reader: Reader) -> Iterator[Cid]:
+    """The blocks that prove forks, in order of name."""
+    for key, _ in reader.scan(keyspace.EVIDENCE):
+        yield Cid(key[len(keyspace.EVIDENCE) :])
+
+
 def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
     """The bytes of a block of either kind."""
     return reader.get(keyspace.block(cid))

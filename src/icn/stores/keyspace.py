@@ -7,6 +7,7 @@
 | `f` public key, sequence | cid of that block of the feed |
 | `j` arrival | cid: the journal, in the order blocks came to this store |
 | `t` event name, 0, arrival | empty: which blocks of the journal hold such an event |
+| `v` cid | empty: a signed block that is in no feed, and kept to prove that its author forked |
 | `c` cid | `ContentMeta` of a content block |
 | `n` change | cid: content blocks, in the order this store got or last changed them |
 | `w` wall clock | `TimeMark`: which arrival and change numbers were the next ones at that time |
@@ -25,6 +26,7 @@ BLOCK_META = b"m"
 FEED = b"f"
 JOURNAL = b"j"
 EVENT_TYPE = b"t"
+EVIDENCE = b"v"
 CONTENT_META = b"c"
 CONTENT_CHANGE = b"n"
 TIME_MARK = b"w"
@@ -68,6 +70,11 @@ def journal_entry(arrival: int) -> bytes:
 def event_type(name: str) -> bytes:
     """Prefix of the journal entries that hold an event of this name."""
     return EVENT_TYPE + name.encode() + b"\0"
+
+
+def evidence(cid: Cid) -> bytes:
+    """Where it is noted that a block proves a fork."""
+    return EVIDENCE + cid.data
 
 
 def content_meta(cid: Cid) -> bytes:

@@ -100,6 +100,7 @@ def test_what_is_read_at_a_scrape() -> None:
             queue_depth=5,
             is_author=True,
             is_held=False,
+            backups_scheduled=False,
         )
 
     metrics.read_with(read)

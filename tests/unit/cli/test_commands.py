@@ -606,7 +606,8 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested |= {"dag put", "dag get", "mesh output", "mesh cancel", "mesh verify"}
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}
-    assert set(actions) == (tested | identity | storage) - {"dag verify --deep"}
+    backups = {"dag backup", "dag restore", *(f"backup {verb}" for verb in ("status", "list", "run", "drill"))}
+    assert set(actions) == (tested | identity | storage | backups) - {"dag verify --deep"}
 
 
 def test_info_says_which_engine_keeps_what_the_guide_calls_sled(node, cli):

@@ -47,6 +47,8 @@ SCRYPT_LOG_N = 18
 """2^18: about a second and 256 MiB, as `age -p` has it."""
 SCRYPT_LOG_N_MAX = 20
 """More is refused: a header may ask whoever opens it for a gigabyte at most."""
+MAGIC_BYTES = len(VERSION_LINE)
+"""What of a file `is_encrypted` looks at."""
 ENCRYPTED_SUFFIX = ".age"
 
 _WRAP_NONCE = bytes(12)

@@ -1,0 +1,159 @@
+"""An archive as a folder with the files of the archive in it, uncompressed.
+
+Written beside its name and renamed when it is whole. Reading takes regular files with the names of an archive and
+nothing else: links are not followed, devices and pipes not opened, lengths are bounded.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.settings import PARTIAL_SUFFIX
+from icn.adapters.archive.unfinished import Written
+from icn.adapters.archive.writing import ArchiveExists
+from icn.adapters.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
+from icn.kernel.errors import Invalid
+from icn.stores.archive import IDENTITY, MANIFEST, PARTS_MAX, ArchiveDamaged, Part, size_max, split_name
+
+FOLDERS = ("blocks", "content", "evidence", "local", "identity")
+"""In the order in which they are read."""
+REPLACED_SUFFIX = ".replaced"
+
+
+class FolderFiles:
+    """Satisfies `writing.Files`."""
+
+    def __init__(self, target: Path, *, replace: bool) -> None:
+        """Raises `ArchiveExists`. An empty folder is no obstacle."""
+        occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
+        is_archive = (target / MANIFEST).exists()
+        if occupied and not (replace and is_archive):
+            raise ArchiveExists(str(target))
+        self._target = target
+
+    @property
+    def partial(self) -> Path:
+        """Where it is written."""
+        return self._target.with_name(self._target.name + PARTIAL_SUFFIX)
+
+    def begin(self, kept: tuple[Written, ...]) -> None:
+        """Make the folder, and remove what does not stay."""
+        self.partial.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        names = {written.name for written in kept}
+        for path in sorted(self.partial.rglob("*")):
+            if not path.is_dir() and path.relative_to(self.partial).as_posix() not in names:
+                path.unlink()
+        for written in kept:
+            path = self.partial / written.name
+            if not path.is_file() or path.stat().st_size != written.size:
+                raise Invalid("unfinished backup", f"{path} is not as it was noted: remove {self.partial}")
+
+    def pack(self, name: str, data: bytes) -> list[bytes]:
+        """As it is."""
+        return [data]
+
+    def store(self, name: str, pieces: list[bytes]) -> int:
+        """A file of its own, on disk when this returns."""
+        path = self.partial / name
+        path.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(descriptor)
+        return 0
+
+    def sync(self) -> None:
+        """The entries of the folders."""
+        for folder in FOLDERS:
+            if (self.partial / folder).is_dir():
+                sync_folder(self.partial / folder)
+        sync_folder(self.partial)
+
+    def finish(self) -> None:
+        """To its name. What was there goes aside first, and away last."""
+        self.sync()
+        aside = self._target.with_name(self._target.name + REPLACED_SUFFIX)
+        if self._target.exists():
+            if aside.exists():
+                shutil.rmtree(aside)
+            self._target.rename(aside)
+        self.partial.rename(self._target)
+        sync_folder(self._target.parent)
+        if aside.exists():
+            shutil.rmtree(aside)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FolderArchive:
+    """Satisfies `services.archive_check.Archive`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self._path)
+
+    def entries(self) -> Iterator[tuple[Part, bytes]]:
+        """Every entry, read and hashed on another thread."""
+        reading = ahead(self._read())
+        with contextlib.closing(reading):
+            yield from reading
+
+    def _read(self) -> Iterator[tuple[Part, bytes]]:
+        try:
+            for name in self._names():
+                data = self._file(name)
+                yield Part(name, len(data), hashlib.sha256(data).hexdigest()), data
+        except Invalid as error:
+            raise ArchiveDamaged(self.name, f"{error.what}: {error.why}") from error
+
+    def _names(self) -> list[str]:
+        """In the order of an archive. Raises `Invalid` for what no archive holds."""
+        found: list[str] = []
+        for top in sorted(os.scandir(self._path), key=lambda entry: entry.name):
+            if top.name == MANIFEST:
+                continue
+            if top.name not in FOLDERS or not top.is_dir(follow_symlinks=False):
+                raise Invalid("archive", f"{top.name[:120]!r} is not part of a backup")
+            for entry in os.scandir(top.path):
+                found.append(f"{top.name}/{entry.name}")
+                size_max(found[-1])
+                if len(found) > PARTS_MAX:
+                    raise Invalid("archive", f"more than {PARTS_MAX} files")
+        return [*sorted(found, key=_place), MANIFEST]
+
+    def _file(self, name: str) -> bytes:
+        path, most = self._path / name, size_max(name)
+        try:
+            # O_NONBLOCK: a named pipe must not keep us waiting.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError as error:
+            raise Invalid("archive", f"{name} is missing") from error
+        except OSError as error:
+            raise Invalid("archive", f"{name} cannot be read, or is a link: {error.strerror}") from error
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Invalid("archive", f"{name} is not a file")
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise Invalid("archive", f"{name} has more than {most} bytes")
+        return data
+
+
+def _place(name: str) -> tuple[int, int, int]:
+    """Where an entry stands; lines stand before the bytes of their number."""
+    if name == IDENTITY:
+        return len(FOLDERS), 0, 0
+    folder, number, suffix = split_name(name)
+    return FOLDERS.index(folder), number, int(suffix == "car")

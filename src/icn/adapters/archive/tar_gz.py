@@ -1,0 +1,212 @@
+"""An archive as a `.tar.gz` file, on request encrypted as a whole.
+
+A gzip member per entry: `tar` reads it as one file, and a backup that was interrupted goes on behind the last whole
+member. A stream that is encrypted cannot be gone on with, and begins anew.
+
+Reading trusts nothing: lengths are bounded before they are believed, only plain files with the names of an archive are
+taken, and no more comes out of the compression than `RATIO_MAX` of what went in.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from isal import igzip, isal_zlib
+
+from icn.adapters.archive.age import MAGIC_BYTES, decrypting, encrypting, is_encrypted
+from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.settings import PARTIAL_SUFFIX, RATIO_MAX, Encryption, Keys
+from icn.adapters.archive.unfinished import Written
+from icn.adapters.archive.writing import ArchiveExists
+from icn.adapters.files import PRIVATE_FILE, sync_folder
+from icn.kernel.errors import Invalid
+from icn.stores import tar
+from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Part, size_max
+
+DAMAGES: tuple[type[Exception], ...] = (igzip.BadGzipFile, isal_zlib.error, zlib.error)  # type: ignore[assignment]  # stub
+"""What the compression raises for bytes that are none of its own."""
+READ_BYTES = 1 << 20
+"""Of the file at a time."""
+COMPRESSION_LEVEL = 1
+"""Of ISA-L, 0 to 3: content mostly is compressed already."""
+GZIP_WINDOW = 31
+"""As zlib asks for gzip."""
+
+
+class TarGzFile:
+    """Satisfies `writing.Files`."""
+
+    def __init__(self, target: Path, *, seconds: int, encryption: Encryption | None, replace: bool) -> None:
+        """`seconds`: what the entries are dated, since 1970. Raises `ArchiveExists`."""
+        if target.is_dir() or (target.exists() and not replace):
+            raise ArchiveExists(str(target))
+        self._target = target
+        self._seconds = seconds
+        self._encryption = encryption
+        self._stack = contextlib.ExitStack()
+        self._file: BinaryIO | None = None
+        self._sink: BinaryIO | None = None
+
+    @property
+    def partial(self) -> Path:
+        """Where it is written."""
+        return self._target.with_name(self._target.name + PARTIAL_SUFFIX)
+
+    def begin(self, kept: tuple[Written, ...]) -> None:
+        """Open the file and cut it behind what stays."""
+        descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
+        self._file = self._stack.enter_context(os.fdopen(descriptor, "r+b"))
+        end = kept[-1].end if kept else 0
+        if os.fstat(descriptor).st_size < end:
+            raise Invalid("unfinished backup", f"{self.partial} is shorter than what was noted of it: remove it")
+        self._file.truncate(end)
+        self._file.seek(end)
+        self._sink = self._file
+
+    def pack(self, name: str, data: bytes) -> list[bytes]:
+        """A gzip member."""
+        head, padding = tar.entry_head(name, len(data), self._seconds), tar.padding(len(data))
+        return _member([head, data, padding])
+
+    def store(self, name: str, pieces: list[bytes]) -> int:
+        """Behind what is there."""
+        if self._file is None:
+            raise Invalid("archive", "it was not begun")
+        if self._encryption is not None and self._sink is self._file:
+            chosen = self._encryption
+            encrypted = encrypting(self._file, chosen.recipients, passphrase=chosen.passphrase)
+            self._sink = self._stack.enter_context(encrypted)
+        for piece in pieces:
+            (self._sink or self._file).write(piece)
+        return self._file.tell()
+
+    def sync(self) -> None:
+        """To the disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+
+    def finish(self) -> None:
+        """The end of the tar; then to the disk, to its name, and the name to the disk."""
+        self.store("", _member([tar.END]))
+        if self._file is not None:
+            opened, self._stack = self._stack, contextlib.ExitStack()
+            with opened:
+                if self._encryption is None:
+                    self.sync()
+            if self._encryption is not None:
+                _sync_path(self.partial)
+        self.partial.replace(self._target)
+        sync_folder(self._target.parent)
+
+    def close(self) -> None:
+        """An encrypted stream that is not whole stays so."""
+        if self._file is not None:
+            self._file.close()
+
+
+class TarGzArchive:
+    """Satisfies `services.archive_check.Archive`."""
+
+    def __init__(self, path: Path, keys: Keys | None) -> None:
+        self._path = path
+        self._keys = keys
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def entries(self) -> Iterator[tuple[Part, bytes]]:
+        """Every entry, decompressed and hashed on another thread."""
+        reading = ahead(self._read())
+        with contextlib.closing(reading):
+            yield from reading
+
+    def _read(self) -> Iterator[tuple[Part, bytes]]:
+        with contextlib.ExitStack() as stack:
+            counted = _Counted(stack.enter_context(self._path.open("rb")))
+            encrypted = is_encrypted(counted.peek(MAGIC_BYTES))
+            source: BinaryIO = io.BufferedReader(counted, READ_BYTES)
+            if encrypted:
+                if self._keys is None:
+                    raise ArchiveDamaged(self.name, "it is encrypted: give --identity FILE or --passphrase-file FILE")
+                keys = self._keys
+                source = stack.enter_context(decrypting(source, keys.identities, passphrase=keys.passphrase))
+            unpacked: BinaryIO = stack.enter_context(igzip.open(source, "rb"))  # type: ignore[no-untyped-call]  # untyped
+            bounded = _Bounded(unpacked, counted)
+            try:
+                for name, data in tar.read_entries(bounded.read, size_max):
+                    yield Part(name, len(data), hashlib.sha256(data).hexdigest()), data
+            except Invalid as error:
+                raise ArchiveDamaged(self.name, f"{error.what}: {error.why}") from error
+            except EOFError as error:
+                raise ArchiveDamaged(self.name, "it is cut short") from error
+            except DAMAGES as error:
+                raise ArchiveDamaged(self.name, f"its compression is damaged: {error}") from error
+
+
+class _Counted(io.RawIOBase):
+    """A file whose reads are counted."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self.count = 0
+
+    def peek(self, size: int) -> bytes:
+        """The beginning, to be read again."""
+        data = self._file.read(size)
+        self._file.seek(0)
+        return data
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # narrower on purpose
+        """From the file."""
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self.count += len(data)
+        return len(data)
+
+
+class _Bounded:
+    """What comes out of the compression, compared with what went in."""
+
+    def __init__(self, unpacked: BinaryIO, counted: _Counted) -> None:
+        self._unpacked = unpacked
+        self._counted = counted
+        self._count = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        data = self._unpacked.read(size)
+        self._count += len(data)
+        if self._count > RATIO_MAX * self._counted.count + PART_BYTES_MAX:
+            raise Invalid("archive", f"a byte of it stands for more than {RATIO_MAX}: no backup is written so")
+        return data
+
+
+def _member(pieces: list[bytes]) -> list[bytes]:
+    """A gzip member: compressed, or stored where it would compress beyond what a reader takes."""
+    compressor = isal_zlib.compressobj(COMPRESSION_LEVEL, wbits=GZIP_WINDOW)
+    packed = [*(compressor.compress(piece) for piece in pieces), compressor.flush()]
+    if sum(map(len, pieces)) > RATIO_MAX * sum(map(len, packed)):
+        stored = zlib.compressobj(0, wbits=GZIP_WINDOW)
+        packed = [*(stored.compress(piece) for piece in pieces), stored.flush()]
+    return packed
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,290 @@
+"""A backup as a stream: what the archive of a store holds, in order, read from one snapshot of it.
+
+```
+draft (what it will be) ─> blocks … ─> content … ─> evidence ─> local rows ─> whoever writes adds the parts' hashes
+```
+
+It never sees a backend: blocks in order of arrival and content in order of change are scans of the storage port.
+Memory holds one part at a time.
+
+An incremental archive carries what arrived or changed from a position on, and of content that only changed its pin or
+lifetime the line without the bytes. What pruning removed meanwhile is not mentioned: a restore brings back the expired,
+and pruning removes them again.
+
+Not here: the form of an archive (stores.archive), writing files (adapters.archive).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from icn.domain.ledger.model import Supply
+from icn.kernel.encoding import encode_ordered
+from icn.kernel.errors import InvariantBroken, Kind, Refusal, require
+from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
+from icn.services import rows
+from icn.services.queries import dag
+from icn.stores import archive, backups, blocks, contents, keyspace, schema
+from icn.stores.archive import (
+    BEGINNING,
+    PART_BYTES,
+    PART_ITEMS_MAX,
+    ArchiveKind,
+    ContentLine,
+    Counts,
+    Entry,
+    FederationName,
+    HeadName,
+    LedgerDigest,
+    Manifest,
+    Position,
+    part_name,
+)
+from icn.stores.blocks import clock_entries
+from icn.stores.kv import Reader
+from icn.stores.schema import owner_of
+
+
+class NothingToBackUp(Refusal):
+    """The store is empty."""
+
+    code: ClassVar[str] = "backup.nothing"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("the store is empty: there is nothing to back up")
+
+
+class NoBackupBefore(Refusal):
+    """An incremental backup since the last one, where the store knows of none."""
+
+    code: ClassVar[str] = "backup.none_before"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no backup of this store was finished yet: make a full one first, or say since when with --since DATE"
+        )
+
+
+class BackupUnlike(Refusal):
+    """An unfinished backup is to be gone on with, and the store would not go on where it ended."""
+
+    code: ClassVar[str] = "backup.unlike"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the unfinished backup cannot be gone on with: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOrder:
+    """What is to be backed up."""
+
+    kind: ArchiveKind
+    since: Instant | None
+    """Of an incremental one: from when on; None: from where the last backup ended."""
+    created: str
+    """Now, in RFC 3339."""
+    program: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an interrupted backup came: what is next, and how many parts of a kind are there."""
+
+    next: Position
+    block_parts: int = 0
+    content_parts: int = 0
+
+
+def draft(reader: Reader, order: BackupOrder) -> Manifest:
+    """The manifest, without parts and without the counts that only writing brings.
+
+    Raises:
+        NothingToBackUp: the store is empty.
+        NoBackupBefore: since the last, and there was none.
+        StoreOlder: the store has an earlier format.
+    """
+    schema.require_current(reader)
+    owner, store_id = owner_of(reader), schema.store_id(reader)
+    if owner is None or store_id is None:
+        raise NothingToBackUp
+    since, parent = _since(reader, order)
+    to = Position(blocks.last_arrival(reader) + 1, contents.next_change(reader.get))
+    root = dag.root(reader)
+    federation = rows.load_federation(reader)
+    known = None
+    if federation is not None and federation.id is not None:
+        known = FederationName(str(federation.id), federation.name)
+    clock = {head.author: head.sequence + 1 for head in root.heads}
+    return Manifest(
+        format=archive.FORMAT_VERSION,
+        kind=order.kind,
+        node=Did.parse(owner),
+        federation=known,
+        program=order.program,
+        backend=order.backend,
+        created=order.created,
+        store=store_id.hex(),
+        since=since,
+        to=to,
+        clock_since=clock_entries(_clock_before(reader, clock, since.arrival)),
+        clock_to=clock_entries(clock),
+        heads=tuple(HeadName(head.author, head.sequence, str(head.cid)) for head in root.heads),
+        root=root.root,
+        counts=Counts(to.arrival - since.arrival, sum(1 for _ in blocks.evidence(reader)), 0, 0),
+        ledger=ledger_digest(reader),
+        parent=parent,
+        parts=(),
+    )
+
+
+def entries(reader: Reader, manifest: Manifest, reached: Reached) -> Iterator[Entry]:
+    """The parts that `manifest` (the draft of this very snapshot) is about, from where an earlier attempt ended."""
+    yield from _blocks(reader, reached.next.arrival, manifest.to.arrival, reached.block_parts)
+    yield from _content(reader, manifest.since.change, reached.next.change, reached.content_parts)
+    yield from _evidence(reader)
+    yield from _local(reader)
+
+
+def ledger_digest(reader: Reader) -> LedgerDigest:
+    """What a replay of the journal must lead to."""
+    supply = rows.load_supply(reader)
+    return digest_of(supply, reader.scan(keyspace.projection(ACCOUNTS)))
+
+
+def digest_of(supply: Supply, accounts: Iterator[tuple[bytes, bytes]]) -> LedgerDigest:
+    """The same, of rows from elsewhere, in order of key."""
+    hashed = hashlib.sha256()
+    for key, value in accounts:
+        hashed.update(encode_ordered([key, value]))
+    return LedgerDigest(supply.minted, supply.burned, hashed.hexdigest())
+
+
+ACCOUNTS = "account"
+"""The table of `rows.ACCOUNTS`."""
+
+
+def _since(reader: Reader, order: BackupOrder) -> tuple[Position, str | None]:
+    if order.kind is ArchiveKind.FULL:
+        return BEGINNING, None
+    if order.since is not None:
+        mark = contents.time_mark_before(reader, order.since)
+        return Position(mark.arrival, mark.change), None
+    finished = backups.finished_backups(reader)
+    if not finished:
+        raise NoBackupBefore
+    return finished[-1].to, finished[-1].manifest
+
+
+def _clock_before(reader: Reader, clock: dict[Did, int], arrival: int) -> dict[Did, int]:
+    """How many blocks of each author had come before that number."""
+    if not arrival:
+        return {}
+    before = dict(clock)
+    for _, cid in blocks.journal(reader, arrival - 1):
+        meta = blocks.get_meta(reader, cid)
+        require(meta is not None, "a block in the journal has its place beside it")
+        if meta is not None:
+            before[meta.place.author] = min(before[meta.place.author], meta.place.sequence)
+    return {author: count for author, count in before.items() if count}
+
+
+def _blocks(reader: Reader, begin: int, end: int, parts: int) -> Iterator[Entry]:
+    part = _Part()
+    for arrival, cid in blocks.journal(reader, begin - 1):
+        if arrival >= end:
+            break
+        part.add(cid, _bytes(reader, cid))
+        if part.is_full:
+            parts += 1
+            yield Entry(part_name("blocks", parts, "car"), part.car())
+            part = _Part()
+    if part.blocks:
+        yield Entry(part_name("blocks", parts + 1, "car"), part.car())
+
+
+def _evidence(reader: Reader) -> Iterator[Entry]:
+    part, parts = _Part(), 1
+    for cid in blocks.evidence(reader):
+        part.add(cid, _bytes(reader, cid))
+        if part.is_full:
+            yield Entry(part_name("evidence", parts, "car"), part.car())
+            part, parts = _Part(), parts + 1
+    if part.blocks:
+        yield Entry(part_name("evidence", parts, "car"), part.car())
+
+
+def _content(reader: Reader, since: int, begin: int, parts: int) -> Iterator[Entry]:
+    part = _Part()
+    for _, cid in contents.changes(reader, begin - 1):
+        meta = contents.get_content_meta(reader, cid)
+        if meta is None:
+            raise InvariantBroken(f"content {cid} is in the index of changes and not here: run dag verify")
+        has_bytes = meta.arrival >= since
+        if has_bytes:
+            part.add(cid, _bytes(reader, cid))
+        part.say(
+            archive.write_content_line(
+                ContentLine(cid, meta.size, meta.stored_at, meta.pinned, meta.expires_at, meta.changed, has_bytes)
+            )
+        )
+        if part.is_full:
+            parts += 1
+            yield from part.content(parts)
+            part = _Part()
+    if part.lines:
+        yield from part.content(parts + 1)
+
+
+def _local(reader: Reader) -> Iterator[Entry]:
+    part, parts = _Part(), 1
+    for table, prefix in archive.LOCAL_TABLES.items():
+        for key, value in reader.scan(prefix):
+            part.say(archive.write_local_line(table, key[len(prefix) :], value))
+            if part.is_full:
+                yield Entry(part_name("local", parts, "jsonl"), b"".join(part.lines))
+                part, parts = _Part(), parts + 1
+    if part.lines:
+        yield Entry(part_name("local", parts, "jsonl"), b"".join(part.lines))
+
+
+def _bytes(reader: Reader, cid: Cid) -> bytes:
+    data = blocks.get_bytes(reader, cid)
+    if data is None:
+        raise InvariantBroken(f"the bytes of block {cid} are missing: run dag verify, and restore an older backup")
+    return data
+
+
+class _Part:
+    """What gathers until it is large enough."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[Cid, bytes]] = []
+        self.lines: list[bytes] = []
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._size >= PART_BYTES or max(len(self.blocks), len(self.lines)) >= PART_ITEMS_MAX
+
+    def add(self, cid: Cid, data: bytes) -> None:
+        self.blocks.append((cid, data))
+        self._size += len(data)
+
+    def say(self, line: bytes) -> None:
+        self.lines.append(line)
+        self._size += len(line)
+
+    def car(self) -> bytes:
+        return archive.write_car(self.blocks)
+
+    def content(self, number: int) -> Iterator[Entry]:
+        yield Entry(part_name("content", number, "jsonl"), b"".join(self.lines))
+        if self.blocks:
+            yield Entry(part_name("content", number, "car"), self.car())

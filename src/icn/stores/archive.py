@@ -1,0 +1,486 @@
+"""The format of a backup: which files an archive holds, and what each says. The order is that of the archive.
+
+| name | what it holds |
+|---|---|
+| `blocks/000001.car` … | signed blocks in order of arrival, CAR version 1 |
+| `content/000001.jsonl` … | content in order of change: a line each, with pin and lifetime |
+| `content/000001.car` … | bytes of the content of that number, where the archive carries them |
+| `evidence/000001.car` … | blocks that prove a fork and are in no feed |
+| `local/000001.jsonl` … | what the journal does not tell: messages that wait, stored answers |
+| `identity/node.key` | the key file, where it was asked for |
+| `manifest.json` | what all this is, last: an archive without it is not whole |
+
+Parts of a kind are numbered from 1 without gaps. Blocks may follow content, where a backup was interrupted and gone on
+with later: what had come meanwhile. `tar` and `jq` read all of it.
+Everything from outside is bounded before it is believed.
+
+Not here: reading a store (services.backup), believing an archive (services.restore), files (adapters.archive).
+"""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar
+
+from icn.kernel import limits, varint
+from icn.kernel.errors import Invalid, Kind, Refusal
+from icn.kernel.fields import shape_of
+from icn.kernel.ids import CID_BYTES, Cid, Did
+from icn.kernel.instant import Instant
+from icn.stores import car, keyspace
+from icn.stores.blocks import ClockEntry
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+IDENTITY = "identity/node.key"
+PART_BYTES = 16 * limits.MIB
+"""A part ends with the block that makes it as long as this."""
+PART_ITEMS_MAX = 16_384
+"""Blocks, or lines, of one part."""
+PART_BYTES_MAX = PART_BYTES + limits.CONTENT_BYTES_MAX + limits.MIB
+"""A part that is read: one block more, and the names and lengths of all."""
+PARTS_MAX = 200_000
+"""Entries of one archive: with all of them full, more than three terabytes."""
+MANIFEST_BYTES_MAX = 64 * limits.MIB
+IDENTITY_BYTES_MAX = 64 * limits.KIB
+LOCAL_TABLES: dict[str, bytes] = {
+    "outbox": keyspace.OUTBOX,
+    "outbox_next": keyspace.about("outbox"),
+    "receipt_taken": keyspace.projection("receipt_taken"),
+    "reply": keyspace.REPLY,
+}
+"""Rows that the journal does not tell and a restored node needs: table to the prefix of its keys."""
+
+_PART_NAME = re.compile(r"(blocks|evidence|content|local)/([0-9]{6,7})\.(car|jsonl)")
+_SUFFIXES = {"blocks": ("car",), "evidence": ("car",), "content": ("jsonl", "car"), "local": ("jsonl",)}
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class ArchiveDamaged(Refusal):
+    """An archive is not what a backup writes: cut, changed, or made to do harm."""
+
+    code: ClassVar[str] = "archive.damaged"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+    def __init__(self, archive: str, why: str) -> None:
+        self.archive = archive
+        self.why = why
+        super().__init__(f"{archive}: {why}")
+
+
+class ArchiveNewer(Refusal):
+    """The archive has a later format than this program reads."""
+
+    code: ClassVar[str] = "archive.newer"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        super().__init__(
+            f"the archive has format {version}, this program knows up to {FORMAT_VERSION}: run the newer release"
+        )
+
+
+class ArchiveKind(Enum):
+    """What an archive covers."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a store's two numberings: what comes next there."""
+
+    arrival: int
+    """Of signed blocks, in its journal."""
+    change: int
+    """Of content."""
+
+    def covers(self, other: "Position") -> bool:
+        """Whether everything before `other` is before this."""
+        return self.arrival >= other.arrival and self.change >= other.change
+
+
+BEGINNING = Position(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of the archive."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FederationName:
+    """Which federation the blocks belong to."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeadName:
+    """The newest block of a feed."""
+
+    author: Did
+    sequence: int
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is. Content that changed while an interrupted backup waited stands there twice."""
+
+    blocks: int
+    evidence: int
+    content: int
+    local: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDigest:
+    """What a replay must lead to."""
+
+    minted: int
+    burned: int
+    accounts: str
+    """SHA-256 over keys and values of all account rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an archive is. `since` and `clock_since` are called `from` and `clock_from` in the file."""
+
+    format: int
+    kind: ArchiveKind
+    node: Did
+    federation: FederationName | None
+    program: str
+    backend: str
+    created: str
+    """RFC 3339."""
+    store: str
+    """The store's id, in hexadecimal."""
+    since: Position
+    to: Position
+    clock_since: tuple[ClockEntry, ...]
+    clock_to: tuple[ClockEntry, ...]
+    heads: tuple[HeadName, ...]
+    root: str
+    counts: Counts
+    ledger: LedgerDigest
+    parent: str | None
+    """SHA-256 of the manifest of the backup that an incremental one goes on from, where it was taken since the last."""
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the archive, with its bytes."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLine:
+    """What an archive says of a content block beside its bytes."""
+
+    cid: Cid
+    size: int
+    stored_at: Instant
+    pinned: bool
+    expires_at: Instant | None
+    changed: int
+    has_bytes: bool
+    """Whether the bytes stand in the CAR of the same number; otherwise an earlier archive of the chain has them."""
+
+
+# Names
+
+
+def part_name(folder: str, number: int, suffix: str) -> str:
+    """`blocks/000001.car`."""
+    return f"{folder}/{number:06}.{suffix}"
+
+
+def size_max(name: str) -> int:
+    """How long an entry of that name may be. Raises `Invalid` for a name that no archive has."""
+    if name == MANIFEST:
+        return MANIFEST_BYTES_MAX
+    if name == IDENTITY:
+        return IDENTITY_BYTES_MAX
+    split_name(name)
+    return PART_BYTES_MAX
+
+
+def split_name(name: str) -> tuple[str, int, str]:
+    """Folder, number and suffix. Raises `Invalid` for anything else, `../` and `/` among it."""
+    found = _PART_NAME.fullmatch(name)
+    if found is None or found[3] not in _SUFFIXES[found[1]] or part_name(found[1], int(found[2]), found[3]) != name:
+        raise Invalid("archive", f"an entry {name[:120]!r} is not part of a backup")
+    return found[1], int(found[2]), found[3]
+
+
+class Order:
+    """Follows the names of an archive as they come: each once, numbered without gaps, the manifest last."""
+
+    def __init__(self) -> None:
+        self._next = dict.fromkeys(_SUFFIXES, 1)
+        self._open_content: int | None = None
+        self._count = 0
+        self._identity = False
+        self._ended = False
+
+    def take(self, name: str) -> None:
+        """The next name. Raises `Invalid` where it may not stand."""
+        self._count += 1
+        if self._count > PARTS_MAX:
+            raise Invalid("archive", f"more than {PARTS_MAX} entries")
+        if self._ended:
+            raise Invalid("archive", f"{name!r} stands behind the manifest")
+        if name == MANIFEST:
+            self._ended = True
+        elif name == IDENTITY:
+            if self._identity:
+                raise Invalid("archive", f"{name} is there twice")
+            self._identity = True
+        else:
+            self._take_part(name, *split_name(name))
+
+    def _take_part(self, name: str, folder: str, number: int, suffix: str) -> None:
+        if (folder, suffix) == ("content", "car"):
+            if self._open_content != number:
+                raise Invalid("archive", f"{name} does not follow its lines")
+            self._open_content = None
+            return
+        if number != self._next[folder]:
+            due = part_name(folder, self._next[folder], suffix)
+            raise Invalid("archive", f"{name} stands where {due} is due: it is there twice, or others are missing")
+        self._next[folder] += 1
+        self._open_content = number if folder == "content" else None
+
+
+# Manifest
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON, to be read by people too."""
+    fields = shape_of(Manifest).to_map(manifest)
+    named = {_JSON_NAMES.get(f.name, f.name): fields[f.name] for f in dataclasses.fields(Manifest)}
+    return json.dumps(named, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """Inverse of `write_manifest`, of bytes from anywhere.
+
+    Raises:
+        ArchiveNewer: a later format.
+        Invalid: not a manifest.
+    """
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise Invalid("manifest", f"{len(data)} bytes; at most {MANIFEST_BYTES_MAX} are read")
+    fields = _json_object(data, "manifest")
+    version = fields.get("format")
+    if type(version) is not int or version < 1:
+        raise Invalid("manifest", "it names no format")
+    if version > FORMAT_VERSION:
+        raise ArchiveNewer(version)
+    for name, written in _JSON_NAMES.items():
+        if name in fields or written not in fields:
+            raise Invalid("manifest", f"field {written} is missing")
+        fields[name] = fields.pop(written)
+    manifest = shape_of(Manifest).from_map(fields)
+    _check_manifest(manifest)
+    return manifest
+
+
+def manifest_hash(data: bytes) -> str:
+    """What later backups call this one by."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    numbers = [manifest.since.arrival, manifest.since.change, manifest.to.arrival, manifest.to.change]
+    numbers += [manifest.counts.blocks, manifest.counts.evidence, manifest.counts.content, manifest.counts.local]
+    numbers += [manifest.ledger.minted, manifest.ledger.burned, *(part.size for part in manifest.parts)]
+    if min(numbers) < 0 or max(numbers) >= 2**63 or not manifest.to.covers(manifest.since):
+        raise Invalid("manifest", "a number is out of bounds")
+    if len(manifest.parts) > PARTS_MAX or len(manifest.heads) > limits.CLOCK_ENTRIES_MAX:
+        raise Invalid("manifest", "more parts or heads than an archive has")
+    if manifest.counts.blocks != manifest.to.arrival - manifest.since.arrival:
+        raise Invalid("manifest", "the count of blocks is not that of their numbers")
+    if manifest.kind is ArchiveKind.FULL and (manifest.since != BEGINNING or manifest.parent is not None):
+        raise Invalid("manifest", "a full backup begins at the beginning")
+    hashes = [manifest.root, manifest.ledger.accounts, *(part.sha256 for part in manifest.parts)]
+    hashes += [] if manifest.parent is None else [manifest.parent]
+    if not all(_HASH.fullmatch(text) for text in hashes) or not re.fullmatch(r"[0-9a-f]{32}", manifest.store):
+        raise Invalid("manifest", "a hash or the store's id is not in its form")
+    if manifest.federation is not None:
+        Cid.parse(manifest.federation.id)
+    for head in manifest.heads:
+        Cid.parse(head.cid)
+
+
+_JSON_NAMES = {"since": "from", "clock_since": "clock_from"}
+
+
+# CAR parts
+
+
+def write_car(blocks: list[tuple[Cid, bytes]]) -> bytes:
+    """A part of blocks: a CAR version 1 whose root is its first block."""
+    pieces = [car.encode_header([blocks[0][0]])]
+    for cid, data in blocks:
+        pieces += (varint.encode(CID_BYTES + len(data)), cid.data, data)
+    return b"".join(pieces)
+
+
+def read_car(data: bytes) -> Iterator[tuple[Cid, bytes]]:
+    """The blocks of a part. Their bytes are not compared with their names. Raises `Invalid` for another form."""
+    end = len(data)
+    at = _car_header_end(data)
+    count = 0
+    while at < end:
+        length = data[at]
+        if length >= 0x80:
+            found = varint.decode(data[at : at + varint.VARINT_BYTES_MAX])
+            if found is None:
+                raise Invalid("CAR", "a length cannot be read")
+            length, width = found
+            at += width
+        else:
+            at += 1
+        if not CID_BYTES <= length <= end - at:
+            raise Invalid("CAR", "a block ends behind the file, or before its name does")
+        count += 1
+        if count > PART_ITEMS_MAX:
+            raise Invalid("CAR", f"a part has at most {PART_ITEMS_MAX} blocks")
+        cid = Cid.from_bytes(data[at : at + CID_BYTES])
+        if count == 1 and car.encode_header([cid]) != data[: _car_header_end(data)]:
+            raise Invalid("CAR", "the root is not the first block")
+        yield cid, data[at + CID_BYTES : at + length]
+        at += length
+    if not count:
+        raise Invalid("CAR", "a part without blocks")
+
+
+def _car_header_end(data: bytes) -> int:
+    found = varint.decode(data[: varint.VARINT_BYTES_MAX])
+    if found is None or found[0] > limits.CAR_HEADER_BYTES_MAX or sum(found) > len(data):
+        raise Invalid("CAR", "the header cannot be read")
+    return sum(found)
+
+
+# Lines
+
+
+def write_content_line(line: ContentLine) -> bytes:
+    """A line about a content block."""
+    return _line({**dataclasses.asdict(line), "cid": str(line.cid)})
+
+
+def read_content_lines(data: bytes) -> Iterator[ContentLine]:
+    """The lines of a part. Raises `Invalid`."""
+    for fields in _lines(data):
+        cid = fields.get("cid")
+        if type(cid) is not str:
+            raise Invalid("line", "it names no content")
+        line = _CONTENT_LINE.from_map({**fields, "cid": Cid.parse(cid)})
+        times = [line.stored_at, *([] if line.expires_at is None else [line.expires_at])]
+        if not 0 <= line.size <= limits.CONTENT_BYTES_MAX or not all(0 <= t <= limits.INSTANT_MAX for t in times):
+            raise Invalid("line", f"a size or time of {cid} is out of bounds")
+        yield line
+
+
+def write_local_line(table: str, key: bytes, value: bytes) -> bytes:
+    """A row that the journal does not tell. `key`: what follows the table's prefix."""
+    return _line({"table": table, "key": key.hex(), "value": base64.b64encode(value).decode()})
+
+
+def read_local_lines(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Whole keys and values of a part. Raises `Invalid`."""
+    for fields in _lines(data):
+        row = _LOCAL_LINE.from_map(fields)
+        prefix = LOCAL_TABLES.get(row.table)
+        if prefix is None:
+            raise Invalid("line", f"there is no table {row.table[:40]!r}")
+        try:
+            rest, value = bytes.fromhex(row.key), base64.b64decode(row.value, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise Invalid("line", f"a row of {row.table} cannot be read") from error
+        _check_row(row.table, rest, value)
+        yield prefix + rest, value
+
+
+def count_lines(data: bytes) -> int:
+    """How many lines a part of lines has."""
+    return data.count(b"\n")
+
+
+def _check_row(table: str, rest: bytes, value: bytes) -> None:
+    """A row must be one that its own reader takes: a store that cannot be opened is worse than an archive refused."""
+    match table:
+        case "outbox_next":
+            fits = not rest and value.isdigit() and len(value) < 20
+        case "outbox":
+            fits = len(rest) == 32 + keyspace.U64_BYTES and len(value) <= limits.MESSAGE_BYTES_MAX
+        case "reply":
+            fits = b"\0" in rest and rest.isascii() and len(rest) < 400 and len(value) <= limits.MESSAGE_BYTES_MAX
+        case _:
+            fits = len(rest) < 200 and not value
+    if not fits:
+        raise Invalid("line", f"a row of {table} is not in its form")
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+    if not data.endswith(b"\n") or data.count(b"\n") > PART_ITEMS_MAX:
+        raise Invalid("lines", "a part does not end with a line, or has too many")
+    for text in data[:-1].split(b"\n"):
+        yield _json_object(text, "line")
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(data, parse_float=_no_number, parse_constant=_no_number, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(what, "it is not JSON, or says something twice") from error
+    if type(fields) is not dict:
+        raise Invalid(what, "it is not a JSON object")
+    return fields
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name stands twice")
+    return fields
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalLine:
+    table: str
+    key: str
+    value: str
+
+
+_CONTENT_LINE = shape_of(ContentLine)
+_LOCAL_LINE = shape_of(_LocalLine)

@@ -1,0 +1,69 @@
+"""What the schedule of backups has to know after a restart: the last success and the last proof. One row.
+
+Not here: which backups of this store were finished, by whomever (stores.backups); when the next is due
+(services.backup_plan).
+"""
+
+from dataclasses import dataclass, replace
+
+from icn.kernel.encoding import decode_own, encode_ordered
+from icn.kernel.fields import shape_of
+from icn.kernel.instant import Duration, Instant
+from icn.stores import keyspace
+from icn.stores.contents import Get
+from icn.stores.kv import Batch
+
+_ROW = keyspace.about("backup_schedule")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBackup:
+    """An archive that arrived whole at the target."""
+
+    archive: str
+    """Its name there."""
+    made_at: Instant
+    """When the store was as the archive has it."""
+    size: int
+    """Bytes of the archive."""
+    took_ms: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenBackup:
+    """An archive from which the store was restored aside and verified."""
+
+    archive: str
+    proven_at: Instant
+    took_ms: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What was done last."""
+
+    made: MadeBackup | None = None
+    proven: ProvenBackup | None = None
+
+
+def schedule_in(get: Get) -> Schedule:
+    """What the store records, as `get` sees it."""
+    data = get(_ROW)
+    return Schedule() if data is None else _SHAPE.from_map(decode_own(data))
+
+
+def put_made(get: Get, batch: Batch, made: MadeBackup) -> None:
+    """Record a success."""
+    _put(batch, replace(schedule_in(get), made=made))
+
+
+def put_proven(get: Get, batch: Batch, proven: ProvenBackup) -> None:
+    """Record a proof."""
+    _put(batch, replace(schedule_in(get), proven=proven))
+
+
+def _put(batch: Batch, schedule: Schedule) -> None:
+    batch.put(_ROW, encode_ordered(_SHAPE.to_map(schedule)))
+
+
+_SHAPE = shape_of(Schedule)

@@ -1,0 +1,38 @@
+from icn.adapters.storage.memory import MemoryStore
+from icn.kernel.instant import Duration, Instant
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup, Schedule, put_made, put_proven, schedule_in
+from icn.stores.kv import Batch
+
+MADE = MadeBackup("a.tar.gz", Instant(1_000), 5, Duration(7))
+PROVEN = ProvenBackup("a.tar.gz", Instant(2_000), Duration(9))
+
+
+def test_a_store_without_backups_records_none():
+    assert schedule_in(MemoryStore().get) == Schedule(None, None)
+
+
+def test_success_and_proof_are_kept_beside_each_other():
+    store = MemoryStore()
+    fence = store.claim()
+    batch = Batch()
+    put_made(store.get, batch, MADE)
+    store.commit(batch, fence)
+    batch = Batch()
+    put_proven(store.get, batch, PROVEN)
+    store.commit(batch, fence)
+    assert schedule_in(store.get) == Schedule(MADE, PROVEN)
+
+
+def test_a_newer_one_takes_the_place_of_the_last_and_leaves_the_other():
+    store = MemoryStore()
+    batch = Batch()
+    put_made(store.get, batch, MADE)
+
+    def get(key: bytes) -> bytes | None:
+        return batch.operations.get(key, store.get(key))
+
+    put_proven(get, batch, PROVEN)
+    newer = MadeBackup("b.tar.gz", Instant(3_000), 6, Duration(8))
+    put_made(get, batch, newer)
+    store.commit(batch, store.claim())
+    assert schedule_in(store.get) == Schedule(newer, PROVEN)
