@@ -1,0 +1,270 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.storage.memory import MemoryStore
+from icn.domain.dag.block import parse_block, sign_block
+from icn.kernel.ids import RAW, Cid
+from icn.services import restore
+from icn.services.archive_check import examine
+from icn.services.commands import PutContent
+from icn.services.restore import ChainBroken, ForeignArchive
+from icn.stores import backups, blocks, contents, keyspace, restored, schema
+from icn.stores.archive import ArchiveDamaged, ArchiveKind
+from icn.stores.kv import Batch, StoreUnavailable
+from support import builders
+from support.archives import (
+    NEW_STORE,
+    archive_at,
+    assert_whole,
+    back_up,
+    commit_beside,
+    held,
+    history,
+    nothing,
+    restore_into,
+)
+from support.stores import BACKENDS
+from support.world import FaultyStore
+
+
+@pytest.fixture
+def world():
+    return history()
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "folder"])
+def test_an_empty_store_gets_everything(world, tmp_path: Path, name: str) -> None:
+    store = world["a"].store
+    back_up(store, tmp_path / name)
+    target = MemoryStore()
+    done = restore_into(target, tmp_path / name)
+    assert held(target) == held(store)
+    assert_whole(target, world["a"].did)
+    assert done.blocks == len(held(store).journal)
+    assert done.content == len(held(store).content)
+
+
+def test_a_restored_store_is_another_one_and_its_node_is_held(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "a.tar.gz")
+    target = MemoryStore()
+    restore_into(target, tmp_path / "a.tar.gz")
+    assert schema.store_id(target) == NEW_STORE
+    assert schema.store_id(world["a"].store) != NEW_STORE
+    assert restored.is_restored(target)
+    told = MemoryStore()
+    restore_into(told, tmp_path / "a.tar.gz", no_newer_blocks=True)
+    assert not restored.is_restored(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there", BACKENDS, ids=str)
+@pytest.mark.parametrize("here", BACKENDS, ids=str)
+def test_a_backup_of_any_backend_is_restored_on_any_other(world, tmp_path: Path, here, there) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    back_up(world["a"].store, tmp_path / "first.tar.gz")
+    one = here.open(tmp_path / "here")
+    try:
+        restore_into(one, tmp_path / "first.tar.gz")
+        back_up(one, tmp_path / "second.tar.gz")
+        expected = held(one)
+    finally:
+        one.close()
+    other = there.open(tmp_path / "there")
+    try:
+        restore_into(other, tmp_path / "second.tar.gz")
+        assert held(other) == expected == held(world["a"].store)
+        assert_whole(other, world["a"].did)
+    finally:
+        other.close()
+
+
+def grown(world, step: int) -> None:
+    world.done("a", PutContent(b"later %d" % step, RAW, pinned=False, lifetime_ms=None))
+    world.submit("a")
+    world.pass_time(2_000)
+    batch = Batch()
+    contents.change_content(
+        world["a"].store.get, batch, Cid.of(b"content 1 " * 50, RAW), pinned=step % 2 == 0, expires_at=None
+    )
+    commit_beside(world["a"].store, batch)
+
+
+def chain(world, tmp_path: Path, links: int) -> list[Path]:
+    """A full backup and so many incremental ones, with something between."""
+    paths = [tmp_path / "0-full.tar.gz"]
+    back_up(world["a"].store, paths[0])
+    for link in range(links):
+        grown(world, link)
+        paths.append(tmp_path / f"{link + 1}.tar.gz")
+        created = f"2026-01-{link + 2:02}T00:00:00Z"
+        back_up(world["a"].store, paths[-1], kind=ArchiveKind.INCREMENTAL, created=created)
+    return paths
+
+
+def test_a_chain_is_restored_in_any_order_given(world, tmp_path: Path) -> None:
+    paths = chain(world, tmp_path, 3)
+    target = MemoryStore()
+    restore_into(target, *reversed(paths))
+    assert held(target) == held(world["a"].store)
+    assert_whole(target, world["a"].did)
+
+
+def test_incremental_backups_may_follow_later(world, tmp_path: Path) -> None:
+    paths = chain(world, tmp_path, 2)
+    target = MemoryStore()
+    for path in paths:
+        restore_into(target, path)
+    assert held(target) == held(world["a"].store)
+    assert restored.is_restored(target)
+
+
+def test_a_missing_link_is_named(world, tmp_path: Path) -> None:
+    paths = chain(world, tmp_path, 3)
+    target = MemoryStore()
+    with pytest.raises(ChainBroken, match=r"2026-01-02.*2026-01-04.*blocks \d+ to \d+") as refused:
+        restore_into(target, paths[0], paths[1], paths[3])
+    assert "changes of content" in str(refused.value)
+    with pytest.raises(ChainBroken, match="needs the full one"):
+        restore_into(target, paths[2])
+    restore_into(target, paths[0])
+    before = held(target)
+    with pytest.raises(ChainBroken, match="that in the store"):
+        restore_into(target, paths[2])
+    assert held(target) == before
+
+
+def test_backups_of_two_stores_are_no_chain(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "one.tar.gz")
+    other = MemoryStore()
+    restore_into(other, tmp_path / "one.tar.gz")
+    back_up(other, tmp_path / "other.tar.gz", created="2026-01-09T00:00:00Z")
+    with pytest.raises(ChainBroken, match="different stores"):
+        restore_into(MemoryStore(), tmp_path / "one.tar.gz", tmp_path / "other.tar.gz")
+
+
+def test_a_foreign_node_is_refused_but_as_new(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "a.tar.gz")
+    stranger = builders.did(9)
+    with pytest.raises(ForeignArchive, match="--as-new"):
+        restore_into(MemoryStore(), tmp_path / "a.tar.gz", configured=stranger)
+    target = MemoryStore()
+    restore_into(target, tmp_path / "a.tar.gz", configured=stranger, as_new=True)
+    assert schema.owner_of(target) == stranger.text
+    assert not restored.is_restored(target)
+    assert not held(target).local
+    assert held(target).journal == held(world["a"].store).journal
+    with pytest.raises(ForeignArchive):
+        restore_into(MemoryStore(), tmp_path / "a.tar.gz", as_new=True)
+
+
+def test_a_store_of_another_node_or_federation_is_left_alone(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "a.tar.gz")
+    other = history(1)
+    other_store = other["b"].store.inner
+    before = held(other_store)
+    with pytest.raises(ForeignArchive, match="belongs to"):
+        restore_into(other_store, tmp_path / "a.tar.gz")
+    assert held(other_store) == before
+
+
+def test_a_store_of_the_same_node_gets_what_it_lacks_and_loses_nothing(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "old.tar.gz")
+    older = MemoryStore()
+    restore_into(older, tmp_path / "old.tar.gz", no_newer_blocks=True)
+    grown(world, 0)
+    back_up(world["a"].store, tmp_path / "new.tar.gz")
+    batch = Batch()
+    contents.put_content(
+        older.get, batch, Cid.of(b"own", RAW), b"own", stored_at=builders.START, pinned=True, expires_at=None
+    )
+    commit_beside(older, batch)  # it was written to since: pins and local rows stay its own
+    done = restore_into(older, tmp_path / "new.tar.gz")
+    assert done.blocks
+    assert not done.local
+    assert blocks.get_bytes(older, Cid.of(b"own", RAW)) == b"own"
+    assert held(older).journal == held(world["a"].store).journal
+    assert restored.is_restored(older)
+    assert_whole(older, world["a"].did)
+    newer = held(older)
+    assert not restore_into(older, tmp_path / "old.tar.gz").blocks
+    assert held(older).journal == newer.journal
+
+
+def test_a_restore_that_was_broken_off_is_done_again(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icn.services.restore.COMMIT_BYTES", 1_000)
+    back_up(world["a"].store, tmp_path / "a.tar.gz")
+    commits = restore_into(MemoryStore(), tmp_path / "a.tar.gz").commits
+    assert commits > 5
+    for allowed in range(commits):
+        target = FaultyStore(MemoryStore())
+        examined = [examine(archive_at(tmp_path / "a.tar.gz"), nothing)]
+        planned = restore.plan(examined, target, configured=None, as_new=False)
+        breaking = _Breaking(target, allowed)
+        with pytest.raises(StoreUnavailable):
+            restore.apply(planned, breaking, NEW_STORE, no_newer_blocks=True, on_bytes=nothing)
+        if schema.owner_of(target) is not None:
+            assert restored.is_restored(target)
+            assert_whole(target, world["a"].did)
+        restore_into(target, tmp_path / "a.tar.gz")
+        assert held(target) == held(world["a"].store)
+
+
+class _Breaking(FaultyStore):
+    """Fails at the commit with this number."""
+
+    def __init__(self, inner: FaultyStore, allowed: int) -> None:
+        super().__init__(inner.inner)
+        self.allowed = allowed
+
+    def commit(self, batch, fence) -> None:
+        if not self.allowed:
+            raise StoreUnavailable("the disk is on strike")
+        self.allowed -= 1
+        super().commit(batch, fence)
+
+
+def test_evidence_of_a_fork_is_kept(world, tmp_path: Path) -> None:
+    store = world["a"].store
+    author = world["b"].did
+    cid = blocks.cid_at(store, author, 0)
+    assert cid is not None
+    original = blocks.get_bytes(store, cid)
+    block = parse_block(original)
+    twin = sign_block(replace(block.header, time=block.header.time + 1), block.records, builders.signer(2))
+    batch = Batch()
+    blocks.put_evidence(batch, twin)
+    commit_beside(store, batch)
+    finished = back_up(store, tmp_path / "a.tar.gz")
+    assert finished.manifest.counts.evidence == 1
+    target = MemoryStore()
+    restore_into(target, tmp_path / "a.tar.gz")
+    assert held(target) == held(store)
+    assert target.get(keyspace.evidence(twin.cid)) is not None
+
+
+def test_an_archive_that_changes_between_check_and_restore_is_noticed(world, tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    back_up(world["a"].store, path)
+    examined = [examine(archive_at(path), nothing)]
+    target = MemoryStore()
+    planned = restore.plan(examined, target, configured=None, as_new=False)
+    part = path / "content/000001.car"
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    with pytest.raises(ArchiveDamaged, match="changed"):
+        restore.apply(planned, target, NEW_STORE, no_newer_blocks=False, on_bytes=nothing)
+
+
+def test_finished_backups_are_remembered_and_bounded() -> None:
+    store = MemoryStore()
+    fence = store.claim()
+    for number in range(40):
+        batch = Batch()
+        finished = backups.FinishedBackup(f"{number:064x}", "then", ArchiveKind.FULL, backups.Position(number, 0))
+        for _ in range(2):
+            backups.note_finished(batch, backups.finished_backups(store), finished)
+            store.commit(batch, fence)
+    known = backups.finished_backups(store)
+    assert [item.to.arrival for item in known] == list(range(8, 40))

@@ -1,0 +1,188 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import RAW, Cid
+from icn.kernel.instant import Instant
+from icn.services.backup import draft
+from icn.stores import archive
+from icn.stores.archive import (
+    MANIFEST,
+    ArchiveKind,
+    ArchiveNewer,
+    ContentLine,
+    Manifest,
+    Order,
+    Part,
+    Position,
+    part_name,
+    read_manifest,
+    size_max,
+    split_name,
+    write_manifest,
+)
+from support.archives import history, order
+
+CONTENT = Cid.of(b"abc", RAW)
+LINE = ContentLine(CONTENT, 3, Instant(5), pinned=True, expires_at=Instant(9), changed=7, has_bytes=True)
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    made = draft(history(1)["a"].store, order())
+    return replace(made, parts=(Part("blocks/000001.car", 10, "ab" * 32),))
+
+
+def test_a_manifest_is_read_as_written(manifest: Manifest) -> None:
+    data = write_manifest(manifest)
+    assert read_manifest(data) == manifest
+    fields = json.loads(data)
+    assert list(fields)[:2] == ["format", "kind"]
+    assert fields["from"] == {"change": 0, "arrival": 0}
+    assert "since" not in fields
+
+
+def changed(manifest: Manifest, **fields: Any) -> bytes:
+    return json.dumps({**json.loads(write_manifest(manifest)), **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"format": 0},
+        {"format": "1"},
+        {"kind": "partial"},
+        {"node": "did:key:nobody"},
+        {"unknown": 1},
+        {"from": {"arrival": 1, "change": 0}},
+        {"from": {"arrival": -1, "change": 0}},
+        {"to": {"arrival": 0, "change": 0}},
+        {"to": {"arrival": 1.5, "change": 0}},
+        {"to": {"arrival": 2**70, "change": 0}},
+        {"root": "00"},
+        {"store": "../.."},
+        {"parent": "ab" * 32},
+        {"parts": [{"name": "x", "size": -1, "sha256": "ab" * 32}]},
+        {"heads": [{"author": "did:key:nobody", "sequence": 0, "cid": "x"}]},
+    ],
+)
+def test_a_manifest_in_another_form_is_refused(manifest: Manifest, fields: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        read_manifest(changed(manifest, **fields))
+
+
+def test_a_newer_format_says_so(manifest: Manifest) -> None:
+    with pytest.raises(ArchiveNewer, match="format 2"):
+        read_manifest(changed(manifest, format=2, whatever=[]))
+
+
+def test_json_that_says_something_twice_is_refused(manifest: Manifest) -> None:
+    data = write_manifest(manifest).replace(b"{", b'{"root": "' + b"00" * 32 + b'",', 1)
+    with pytest.raises(Invalid):
+        read_manifest(data)
+    for text in (b"", b"[]", b"{", b"[" * 100_000, b'{"format": NaN}', b"\xff"):
+        with pytest.raises(Invalid):
+            read_manifest(text)
+
+
+def test_names_are_those_of_an_archive_and_no_path() -> None:
+    assert split_name("blocks/000001.car") == ("blocks", 1, "car")
+    assert split_name(part_name("content", 1_234_567, "jsonl")) == ("content", 1_234_567, "jsonl")
+    for name in (
+        "../blocks/000001.car",
+        "/blocks/000001.car",
+        "blocks/../000001.car",
+        "./blocks/000001.car",
+        "blocks/1.car",
+        "blocks/0000001.car",
+        "blocks/000001.jsonl",
+        "blocks/000001.car\n",
+        "blocks/００００01.car",
+        "etc/passwd",
+        "",
+    ):
+        with pytest.raises(Invalid):
+            size_max(name)
+
+
+def test_the_order_of_names_has_no_gap_and_no_repetition() -> None:
+    def taken(*names: str) -> None:
+        following = Order()
+        for name in names:
+            following.take(name)
+
+    good = (
+        "blocks/000001.car",
+        "content/000001.jsonl",
+        "content/000001.car",
+        "blocks/000002.car",
+        "local/000001.jsonl",
+    )
+    taken(*good, "identity/node.key", MANIFEST)
+    for bad in (
+        (*good, "blocks/000002.car"),
+        (*good, "blocks/000004.car"),
+        ("blocks/000002.car",),
+        ("content/000001.car",),
+        ("content/000001.jsonl", "content/000001.car", "content/000001.car"),
+        (MANIFEST, "blocks/000001.car"),
+        (MANIFEST, MANIFEST),
+        ("identity/node.key", "identity/node.key"),
+    ):
+        with pytest.raises(Invalid):
+            taken(*bad)
+
+
+def test_blocks_are_read_as_written() -> None:
+    blocks = [(Cid.of(data, RAW), data) for data in (b"", b"x", b"y" * 100, b"z" * 300_000)]
+    data = archive.write_car(blocks)
+    assert list(archive.read_car(data)) == blocks
+    for cut in (*range(60), len(data) - 1, len(data) - 299_000):  # a cut between two blocks is a shorter file
+        with pytest.raises(Invalid):
+            list(archive.read_car(data[:cut]))
+    with pytest.raises(Invalid):
+        list(archive.read_car(data + b"\x05"))
+    with pytest.raises(Invalid, match="root"):
+        list(archive.read_car(data.replace(blocks[0][0].data, blocks[1][0].data, 1)))
+
+
+def test_lines_are_read_as_written() -> None:
+    other = replace(LINE, expires_at=None, pinned=False, has_bytes=False)
+    data = archive.write_content_line(LINE) + archive.write_content_line(other)
+    assert list(archive.read_content_lines(data)) == [LINE, other]
+    for bad in (
+        data[:-1],
+        data + b"\n",
+        b"",
+        data.replace(b'"size":3', b'"size":-3'),
+        data.replace(b'"size":3', b'"size":3.0'),
+        data.replace(b'"pinned":true', b'"pinned":1'),
+        data.replace(b'"size":3', b'"size":99999999'),
+    ):
+        with pytest.raises(Invalid):
+            list(archive.read_content_lines(bad))
+
+
+def test_local_rows_are_those_of_named_tables_in_their_form() -> None:
+    key = bytes(32) + (1).to_bytes(8, "big")
+    line = archive.write_local_line("outbox", key, b"message")
+    assert list(archive.read_local_lines(line)) == [(b"o" + key, b"message")]
+    for table, rest, value in (
+        ("owner", b"", b"x"),
+        ("outbox", b"short", b"m"),
+        ("outbox_next", b"", b"-1"),
+        ("outbox_next", b"_other", b"1"),
+        ("reply", b"no separator", b""),
+    ):
+        with pytest.raises(Invalid):
+            list(archive.read_local_lines(archive.write_local_line(table, rest, value)))
+
+
+def test_a_position_covers_what_lies_before_it_in_both_numbers() -> None:
+    assert Position(5, 5).covers(Position(5, 5))
+    assert not Position(5, 5).covers(Position(6, 0))
+    assert not Position(5, 5).covers(Position(0, 6))
+    assert ArchiveKind("full") is ArchiveKind.FULL
