@@ -10,9 +10,10 @@ Not here: which node and key (`settings`), what a refusal means (`problems`), fo
 import http.client
 import json
 import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
 import icn
@@ -24,6 +25,7 @@ from icn.cli.world import World
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """Base64 of the largest content is a sixth of this."""
+ERROR_BYTES_MAX = 64 * 1024
 RETRY_PAUSES = (0.25, 0.5, 1.0)
 """Seconds before each repetition after a lost connection."""
 
@@ -36,7 +38,7 @@ class Request:
 
     method: str
     path: str
-    body: bytes | None
+    body: bytes | BinaryIO | None
     headers: Mapping[str, str]
     key: str | None
     """The idempotency key of a write."""
@@ -69,6 +71,39 @@ class Client:
     def write(self, path: str, body: Mapping[str, Any] | None, *, key: str) -> Answer:
         """Change something, once, however often it has to be sent."""
         return self._exchange(self.request("POST", path, body=body, key=key))
+
+    def send(self, path: str, file: BinaryIO, media_type: str, query: Query, *, size: int | None = None) -> Answer:
+        """Send a file as it is read, once: what was read is gone. `size`: of the file, where it is known."""
+        length = {} if size is None else {"Content-Length": str(size)}
+        headers = {"Content-Type": media_type, **length}
+        request = replace(self.request("POST", path, query=query, headers=headers), body=file)
+        try:
+            return self._once(request)
+        except NotConnected as error:
+            raise self.unreachable(str(error)) from error
+        except Lost as error:
+            raise self.unreachable(str(error), next_step="Part of it may have been taken; send it again.") from error
+
+    @contextmanager
+    def stream(self, path: str, query: Query) -> Iterator[Callable[[int], bytes]]:
+        """Read an answer of any size piece by piece. Raises `Ended`, also in the middle."""
+        request = self.request("GET", path, query=query)
+        try:
+            connection, response = self.open(request)
+            try:
+                if not 200 <= response.status < 300:
+                    raise self.refusal(response, response.read(ERROR_BYTES_MAX))
+                yield lambda most: _piece(response, most)
+            finally:
+                connection.close()
+        except NotConnected as error:
+            raise self.unreachable(str(error)) from error
+        except TimeoutError as error:
+            raise self._no_answer(request) from error
+        except (Lost, http.client.IncompleteRead) as error:
+            raise self.unreachable(
+                str(error), next_step="The node broke off: its log says why. What was written is not whole."
+            ) from error
 
     def request(
         self,
@@ -213,6 +248,14 @@ class Client:
             code="cli.unexpected_answer",
             next_step="Is --node or ICN_NODE_URL the address of the node's API, with the right http:// or https://?",
         )
+
+
+def _piece(response: http.client.HTTPResponse, most: int) -> bytes:
+    """Up to `most` bytes of an answer, none at its end. Raises `Lost` where it ends too early."""
+    piece = response.read(most)
+    if not piece and response.length:
+        raise Lost("the answer was cut short")
+    return piece
 
 
 def path_of(*segments: str) -> str:

@@ -14,9 +14,9 @@ from icn.cli.local_files import read_content, write_file, write_raw
 from icn.cli.offline import OFFLINE_ARGUMENTS, goes_through_node, open_offline
 from icn.cli.session import Session
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import DAG_CBOR, RAW, Cid
+from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid
 
-CODECS = {"raw": RAW, "dag-cbor": DAG_CBOR}
+CODECS = {"raw": RAW, "dag-cbor": DAG_CBOR, "dag-pb": DAG_PB}
 VERIFYING_SECONDS = 3600.0
 
 

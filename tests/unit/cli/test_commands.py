@@ -605,6 +605,7 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
     tested |= {"dag put", "dag get", "mesh output", "mesh cancel", "mesh verify"}
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
+    tested |= {f"dag {verb}" for verb in ("pin", "unpin", "prune", "meta", "blocks", "status", "export", "import")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}
     backups = {"dag backup", "dag restore", *(f"backup {verb}" for verb in ("status", "list", "run", "drill"))}
     assert set(actions) == (tested | identity | storage | backups) - {"dag verify --deep"}
