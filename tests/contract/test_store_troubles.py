@@ -203,6 +203,9 @@ from support.stores import backend_named, batch
 store = backend_named(sys.argv[1]).open(Path(sys.argv[2]))
 fence = store.claim()
 for number in range(50):
+    if number == 49:
+        (witness,) = Path(sys.argv[2]).rglob("*witness")
+        print(witness.read_bytes().hex())
     store.commit(batch({b"k%03d" % number: b"v" * 500}), fence)
 os._exit(0)
 """
@@ -218,7 +221,7 @@ def log_file(backend: Backend, folder: Path) -> Path:
 @pytest.mark.parametrize("backend", [backend for backend in FILES if backend.name != "sled"], ids=str)
 @pytest.mark.parametrize("tail", ["zeros", "half a record"])
 def test_a_log_whose_end_was_never_acknowledged_costs_nothing_that_was(backend, tmp_path, tail):
-    run(WRITE_AND_DIE, backend, tmp_path)
+    (witness_before,) = run(WRITE_AND_DIE, backend, tmp_path)
     log = log_file(backend, tmp_path)
     if tail == "zeros":
         with log.open("ab") as file:
@@ -226,10 +229,28 @@ def test_a_log_whose_end_was_never_acknowledged_costs_nothing_that_was(backend, 
         kept = 50
     else:
         os.truncate(log, log.stat().st_size - 100)
+        (witness,) = tmp_path.rglob("*witness")
+        witness.write_bytes(bytes.fromhex(witness_before))
         kept = 49
     store = backend.open(tmp_path)
     assert [key for key, _ in store.scan(b"")] == [b"k%03d" % number for number in range(kept)]
     fill(store, {b"new": b"1"})
+    store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", [backend for backend in FILES if backend.name != "sled"], ids=str)
+def test_a_log_that_lost_what_was_acknowledged_is_refused_until_the_operator_decides(backend, tmp_path):
+    run(WRITE_AND_DIE, backend, tmp_path)
+    log = log_file(backend, tmp_path)
+    os.truncate(log, log.stat().st_size - 100)
+    (witness,) = tmp_path.rglob("*witness")
+    for _ in range(2):
+        with pytest.raises(StoreCorrupt, match=f"restore a backup.*remove {witness} and start again"):
+            backend.open(tmp_path)
+    witness.unlink()
+    store = backend.open(tmp_path)
+    assert [key for key, _ in store.scan(b"")] == [b"k%03d" % number for number in range(49)]
     store.close()
 
 

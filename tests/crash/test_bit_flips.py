@@ -16,8 +16,6 @@ from support.stores import BACKENDS
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
 FLIPS_LONG = int(os.environ.get("ICN_BIT_FLIPS", "2000"))
 FLIPS_SHORT = 40
-ROLLED_BACK = frozenset({"sqlite"})
-"""Engines that take damage in their log for its end, and go on from the commit before (SQLite, in WAL mode)."""
 UNPROVABLE = frozenset({"sled"})
 """Engines without checksums: what follows from no journal may be another than was written."""
 
@@ -32,9 +30,8 @@ def turn(backend: str, folder: Path, flips: int) -> Counted:
     assert counted.classes.total() == flips
     assert not counted.examples.get("served")
     assert not counted.examples.get("unnoticed")
-    if backend not in ROLLED_BACK:
-        assert not counted.examples.get("earlier")
-    if backend not in UNPROVABLE | ROLLED_BACK:
+    assert not counted.examples.get("earlier")
+    if backend not in UNPROVABLE:
         assert not counted.examples.get("local")
     return counted
 

@@ -8,8 +8,7 @@ and has the number of `--lose-at` the power fails: that operation and all later 
 
 What survives:
 - every page (4 KiB; engines have pages of 4 to 16, so theirs are torn) that was synced since it was written; each of
-  the others with a chance of `--kept-share`, in any combination, as a drive is free to write them in any order; with
-  `--appends-in-order`, of what was appended to a file nothing survives behind the first page that does not;
+  the others with a chance of `--kept-share`, in any combination, as a drive is free to write them in any order;
 - a file's new length, if it was synced, or by that chance, or because a page beyond the old one survived;
 - names created, removed or changed before the folder's last sync; of the later changes of a folder a drawn number,
   the earlier ones first, as file systems with a journal keep them. A sync of the file alone does not keep its name:
@@ -74,16 +73,12 @@ class File:
         self._fit(self.durable)
         self.unsynced.difference_update(chosen)
 
-    def survivor(self, rng: random.Random, kept_share: float, *, appends_in_order: bool) -> tuple[bytearray, int]:
+    def survivor(self, rng: random.Random, kept_share: float) -> tuple[bytearray, int]:
         """What is left after a loss of power, and how many pages are not."""
         left = bytearray(self.durable)
         kept = [page for page in sorted(self.unsynced) if rng.random() < kept_share]
-        if appends_in_order:
-            appended = sorted(page for page in self.unsynced if page >= len(self.durable) // PAGE_BYTES)
-            torn = next((page for page in appended if page not in kept), None)
-            kept = [page for page in kept if torn is None or page < torn]
         self._copy(left, kept)
-        if rng.random() < kept_share and not (appends_in_order and len(self.seen) > len(self.durable)):
+        if rng.random() < kept_share:
             self._fit(left)
         return left, len(self.unsynced) - len(kept)
 
@@ -146,11 +141,10 @@ class Disk(Operations):  # type: ignore[misc] # the package has no types for it
 
     use_ns = True
 
-    def __init__(self, image: Path, lose_at: int, kept_share: float, seed: int, *, appends_in_order: bool) -> None:
+    def __init__(self, image: Path, lose_at: int, kept_share: float, seed: int) -> None:
         self._image = image
         self._lose_at = lose_at
         self._kept_share = kept_share
-        self._appends_in_order = appends_in_order
         self._rng = random.Random(seed)
         self._numbers = itertools.count(1)
         self._handles = itertools.count(1)
@@ -352,7 +346,7 @@ class Disk(Operations):  # type: ignore[misc] # the package has no types for it
             else:
                 data, pages = node.seen, 0
                 if lossy:
-                    data, pages = node.survivor(self._rng, self._kept_share, appends_in_order=self._appends_in_order)
+                    data, pages = node.survivor(self._rng, self._kept_share)
                 path.write_bytes(data)
             path.chmod(node.mode)
             pages_lost += pages
@@ -372,10 +366,8 @@ def main() -> None:
     parser.add_argument("--lose-at", type=int, required=True)
     parser.add_argument("--kept-share", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--appends-in-order", action="store_true")
     given = parser.parse_args()
-    in_order: bool = given.appends_in_order
-    disk = Disk(given.folder.resolve(), given.lose_at, given.kept_share, given.seed, appends_in_order=in_order)
+    disk = Disk(given.folder.resolve(), given.lose_at, given.kept_share, given.seed)
     # No time in which names or lengths are believed without asking; an unlinked file that is open has no other name.
     options = {"attr_timeout": 0, "entry_timeout": 0, "hard_remove": True, "default_permissions": True}
     FUSE(disk, str(given.mountpoint), foreground=True, nothreads=True, fsname="icn-crash-disk", **options)

@@ -36,9 +36,6 @@ CHANGES_UNTIL_LOSS_MAX = 800
 CHANGES_AT_OPENING = 30
 RECOVERIES_SHARE = 0.3
 """Of the losses of power that come this early, often while the one before is recovered from."""
-APPENDS_IN_ORDER = frozenset({"rocksdb"})
-"""Backends that refuse to open a log with a hole in its unsynced end: the write under way is torn in its middle, and
-RocksDB cannot tell that from damage to what was answered (`rocksdb_engine`). Nothing is lost, but it does not start."""
 KEPT_SHARES = (0.0, 0.1, 0.5, 0.9)
 
 
@@ -224,7 +221,6 @@ class Crashing:
             [
                 *(sys.executable, "-m", "support.crash_disk", str(image), str(mounted), "--lose-at", str(changes)),
                 *("--kept-share", str(kept_share), "--seed", str(seed)),
-                *(["--appends-in-order"] if self.backend in APPENDS_IN_ORDER else []),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

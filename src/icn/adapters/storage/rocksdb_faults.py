@@ -61,6 +61,27 @@ class Quiet:
         return is_of_the_engine(error)
 
 
+class Damage:
+    """A context manager that is left quietly when the engine says that its files are damaged, and remembers it."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: str | None = None
+        """What the engine said."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None or not is_of_the_engine(error) or not str(error).startswith(_DAMAGED):
+            return False
+        self.seen = str(error)
+        return True
+
+
 class Edge:
     """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
 

@@ -25,8 +25,9 @@ from icn.adapters.files import make_private_folders, sync_folder
 from icn.adapters.storage.folder_layout import FolderLayout
 from icn.adapters.storage.paging import EPOCH_BYTES, EPOCH_KEY, PAGE_BYTES_MAX, Row, scan_down, scan_up
 from icn.adapters.storage.process_lock import ProcessLock
-from icn.adapters.storage.rocksdb_engine import open_engine
+from icn.adapters.storage.rocksdb_engine import THE_LOG, WITNESS, open_engine
 from icn.adapters.storage.rocksdb_faults import Absent, Edge, Quiet, is_for_want_of_room, is_of_the_engine
+from icn.adapters.storage.witness import Witness
 from icn.stores.kv import (
     SNAPSHOTS_OPEN_MAX,
     Batch,
@@ -161,11 +162,12 @@ class _Snapshot(_Reading):
 class RocksdbStore:
     """See the module's docstring. Made by `open`."""
 
-    def __init__(self, path: Path, lock: ProcessLock, engine: rocksdict.Rdict) -> None:
+    def __init__(self, path: Path, lock: ProcessLock, engine: rocksdict.Rdict, witness: Witness) -> None:
         self._path = path
         self._edge = Edge(path)
         self._lock = lock
         self._engine = engine
+        self._witness = witness
         self._reading = _Reading(_View(engine), self._edge)
         self._epoch = self._stored_epoch()
         """Ours alone to change while we hold the lock."""
@@ -197,7 +199,12 @@ class RocksdbStore:
                         LAYOUT.complete(path)
                     # What a predecessor left in the log may be in the system's cache only, if its last sync failed.
                     engine.flush_wal(True)
-                    return cls(path, lock, engine)
+                    witness = Witness.open(path / WITNESS)
+                    try:
+                        return cls(path, lock, engine, witness)
+                    except BaseException:
+                        witness.close()
+                        raise
                 except BaseException:
                     engine.close()
                     raise
@@ -266,6 +273,7 @@ class RocksdbStore:
                 self._engine.close()
         finally:
             del self._engine  # or it would keep its lock when closing failed
+            self._witness.close()
             self._lock.close()
 
     def _write(self, changes: rocksdict.WriteBatch) -> None:
@@ -280,6 +288,7 @@ class RocksdbStore:
             with _Ending(self):
                 self._engine.flush_wal(True)
                 self._reading.replace(_View(self._engine))
+            self._witness.claim(THE_LOG, self._engine.latest_sequence_number())
 
     def lost_a_commit(self, error: BaseException) -> CommitUncertain:
         """The fault for a commit that ended with `error`; there will be no further one."""

@@ -8,8 +8,8 @@ After a COMMIT that failed in a way that leaves its fate open (a failed sync, sa
 the kernel may have dropped the pages it could not write, and a later sync that succeeds would prove nothing about them.
 Opening the file again lets SQLite decide what the log holds.
 
-Not here: the layout of the file (`sqlite_format`), the names of errors (`sqlite_faults`), the lock between processes
-(`process_lock`).
+Not here: the layout of the file (`sqlite_format`), whether the log is whole and when it is copied back (`sqlite_log`),
+the names of errors (`sqlite_faults`), the lock between processes (`process_lock`).
 """
 
 import os
@@ -25,6 +25,7 @@ from icn.adapters.storage.process_lock import ProcessLock
 from icn.adapters.storage.ranges import ascending, descending
 from icn.adapters.storage.sqlite_faults import Edge
 from icn.adapters.storage.sqlite_format import CACHE_KIB, SNAPSHOT_CACHE_KIB, open_reader, open_writer
+from icn.adapters.storage.sqlite_log import LogKeeper
 from icn.stores.kv import (
     KEY_BYTES_MAX,
     SNAPSHOTS_OPEN_MAX,
@@ -132,11 +133,14 @@ class _Snapshot(_Reading):
 class SqliteStore:
     """See the module's docstring. Made by `open`."""
 
-    def __init__(self, path: Path, lock: ProcessLock, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(
+        self, path: Path, lock: ProcessLock, writer: apsw.Connection, log: LogKeeper, reader: apsw.Connection
+    ) -> None:
         self._path = path
         self._edge = Edge(path)
         self._lock = lock
         self._writer = writer
+        self._log = log
         self._reading = _Reading(reader, self._edge)
         self._is_closed = False
         self._lost_a_commit = False
@@ -160,7 +164,12 @@ class SqliteStore:
                 _create_private(path)
                 writer = open_writer(path)
                 try:
-                    return cls(path, lock, writer, open_reader(path, cache_kib=CACHE_KIB))
+                    log = LogKeeper(writer, path)
+                    try:
+                        return cls(path, lock, writer, log, open_reader(path, cache_kib=CACHE_KIB))
+                    except BaseException:
+                        log.close()
+                        raise
                 except BaseException:
                     writer.close()
                     raise
@@ -250,7 +259,10 @@ class SqliteStore:
                 for connection in connections:  # the writer last: the last one out folds the log into the database
                     connection.close()
             finally:
-                self._lock.close()
+                try:
+                    self._log.close()
+                finally:
+                    self._lock.close()
 
     def _begin(self) -> None:
         self._require_open()
@@ -270,6 +282,7 @@ class SqliteStore:
             self._lost_a_commit = True
             self._roll_back()
             raise CommitUncertain(f"{self._path}: {error}") from error
+        self._log.committed()
 
     def _roll_back(self) -> None:
         if self._writer.in_transaction:  # SQLite has already rolled back after some errors

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apsw
 
+from icn.adapters.storage import sqlite_log
 from icn.stores.kv import StoreCorrupt, StoreNewer
 
 APPLICATION_ID = 0x49434E31
@@ -21,9 +22,6 @@ FORMAT = 1
 PAGE_BYTES = 16 * 1024
 BUSY_TIMEOUT_MS = 2000
 """How long we wait for a program of the operator's, say a SQLite shell, that holds the file's write lock."""
-CHECKPOINT_PAGES = 4000
-"""The log is copied back when it has so many pages: 64 MiB. A page that changes often is copied once, so commits of 100
-scattered updates were a third more per second than at SQLite's 1000 pages, with a shorter tail; at 16,000 slower."""
 LOG_BYTES_KEPT_MAX = 128 * 1024 * 1024
 """A log that grew beyond this under a long snapshot is cut when it is reused."""
 CACHE_KIB = 16 * 1024
@@ -41,20 +39,26 @@ _TABLES = (
 
 
 def open_writer(path: Path) -> apsw.Connection:
-    """The writing connection to the store in the file `path`, which exists; an empty file becomes a store."""
+    """The writing connection to the store in the file `path`, which exists; an empty file becomes a store.
+
+    Raises `StoreCorrupt`, `StoreNewer`, `apsw.Error`, `OSError`.
+    """
     connection = _connect(path, CACHE_KIB)
     try:
+        # Until it is accepted, nothing in it is changed, not even by closing it.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        sqlite_log.check(connection, path)
         is_new = _is_new(connection, path)  # before anything is changed: the file might be somebody else's
         connection.pragma("page_size", PAGE_BYTES)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "FULL")  # NORMAL loses acknowledged commits at a loss of power
         connection.pragma("journal_size_limit", LOG_BYTES_KEPT_MAX)
-        connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         if is_new:
             _create(connection)
         # What a predecessor left in the log may be in the system's cache only, if its last sync failed. Copying it into
         # the database makes what we are about to read durable.
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     except BaseException:
         connection.close()
         raise

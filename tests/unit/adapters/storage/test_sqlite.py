@@ -52,7 +52,7 @@ def changed_by_hand(path: Path, *statements: str) -> None:
 def test_files_are_for_the_owner_and_the_settings_those_that_make_answers_durable(store, path):
     fill(store, {b"k": b"v"})
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
-    names = ["dag.sqlite", "dag.sqlite-shm", "dag.sqlite-wal", "dag.sqlite.lock"]
+    names = ["dag.sqlite", "dag.sqlite-shm", "dag.sqlite-wal", "dag.sqlite.lock", "dag.sqlite.witness"]
     assert modes == dict.fromkeys(names, 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     settings = {name: store._writer.pragma(name) for name in ("journal_mode", "synchronous", "page_size")}
@@ -214,7 +214,7 @@ def test_a_scan_over_large_values_reads_a_bounded_page(store):
 
 
 def test_a_snapshot_does_not_hold_up_the_writer_and_the_log_is_reused_after_it(store, path):
-    store._writer.wal_autocheckpoint(100)
+    store._log.checkpoint_frames = 100
     fence = store.claim()
     log = path.with_name("dag.sqlite-wal")
     snapshot = store.snapshot()
