@@ -42,7 +42,7 @@ def car(roots: list[Cid], *items: tuple[Cid, bytes]) -> bytes:
 def read(answer: Answer) -> tuple[list[Cid], list[Cid]]:
     assert answer.headers["content-type"] == MEDIA_TYPE
     reader = CarReader(io.BytesIO(answer.body).read)
-    return list(reader.roots), [cid for cid, _ in reader.blocks()]  # type: ignore[arg-type]
+    return list(reader.roots), [cid for cid, _ in reader.blocks()]
 
 
 def flip(node: HttpNode, cid: Cid) -> None:

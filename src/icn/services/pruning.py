@@ -198,7 +198,7 @@ class _Slice:
     def _may_go(self, cid: Cid, meta: ContentMeta) -> bool:
         if meta.pinned or self._work.wall < kept_until(meta) or cid in self._new_targets:
             return False
-        if self._work.get(keyspace.block_meta(cid)) is not None:
+        if any(self._work.get(key) is not None for key in (keyspace.block_meta(cid), keyspace.evidence(cid))):
             return False  # somebody put the bytes of a signed block before it came as one
         for reference in references.references_to(self._work.store, cid):
             if self._work.batch.operations.get(reference.key, b"") is None:

@@ -46,7 +46,7 @@ class Scene:
     def now(self) -> Instant:
         return Instant(self.now_ms)
 
-    def snapshot(self):  # type: ignore[no-untyped-def]
+    def snapshot(self):
         if self.unavailable:
             self.unavailable -= 1
             raise StoreUnavailable("not now")

@@ -36,7 +36,7 @@ def test_blocks_of_the_federation_come_in_with_what_they_say() -> None:
     results = take(world, "b", journal(world, "a"))
     assert results.count("new") == len(results) - before
     assert set(results) == {"new", "known"}
-    world["b"].engine.state.ledger.supply.is_balanced  # noqa: B018
+    assert world["b"].engine.state.ledger.supply.is_balanced
     assert world["b"].engine.state.feeds.heads[world["a"].did] == world["a"].engine.state.feeds.heads[world["a"].did]
     assert set(take(world, "b", journal(world, "a"))) == {"known"}
 
@@ -58,7 +58,7 @@ def test_a_forged_block_is_refused_and_what_is_genuine_is_taken() -> None:
     results = take(world, "b", [*encoded[:-1], forged, encoded[-1]])
     assert results[-1] == "new"
     assert "signed by its author" in results[-2]
-    assert "malformed" in take(world, "b", [b"\xa0"])[0] or take(world, "b", [b"\xa0"])[0]
+    assert take(world, "b", [b"\xa0"])[0] not in {"new", "known"}
 
 
 def test_content_of_a_file_is_stored_or_refused_piece_by_piece() -> None:

@@ -14,7 +14,8 @@ from icn.services.commands import PinContent, PruneContent, PutContent
 from icn.services.content import CONTENT_GRACE
 from icn.services.effects import ContentPruned
 from icn.services.pruning import RESULTS_KEPT
-from icn.stores import blocks, contents
+from icn.stores import blocks, contents, keyspace
+from icn.stores.kv import Batch
 from support.world import World, federation, terms
 
 DAY = 86_400_000
@@ -33,7 +34,7 @@ def here(world: World, cid: Cid, name: str = "a") -> bool:
 
 def sleep(world: World, span: int) -> None:
     """Time passes at once: nobody in these tests waits for anything."""
-    world.clock.time += span  # type: ignore[assignment]
+    world.clock.time += span
 
 
 def prune(world: World, *, dry_run: bool = False, rounds: int = 400) -> dict[str, object]:
@@ -44,7 +45,7 @@ def prune(world: World, *, dry_run: bool = False, rounds: int = 400) -> dict[str
             break
         world.handle("a")
     answer = world["a"].answers[token]
-    return answer.body  # type: ignore[union-attr]
+    return answer.body
 
 
 def test_content_goes_when_its_lifetime_is_over_and_not_before() -> None:
@@ -129,7 +130,7 @@ def test_what_the_same_batch_refers_to_stays() -> None:
     world.ask("a", PutContent(encode([leaf]), DAG_CBOR, pinned=True, lifetime_ms=None))
     world.settle()
     world.handle("a")
-    assert world["a"].answers[token].body["removed"] == 0  # type: ignore[union-attr]
+    assert world["a"].answers[token].body["removed"] == 0
     assert here(world, leaf)
 
 
@@ -176,7 +177,7 @@ def test_a_round_is_done_in_slices_and_counts_all_of_them(monkeypatch: pytest.Mo
     for _ in range(5):
         world.handle("a")
         sizes.append(sum(1 for _ in contents.changes(world["a"].store)))
-    assert world["a"].answers[token].body["removed"] == 10  # type: ignore[union-attr]
+    assert world["a"].answers[token].body["removed"] == 10
     assert sizes[-1] == 0
 
 
@@ -193,7 +194,7 @@ def test_a_slice_that_was_not_committed_is_done_again(monkeypatch: pytest.Monkey
         world.handle("a")
     for _ in range(6):
         world.handle("a")
-    assert world["a"].answers[token].body["removed"] == 6  # type: ignore[union-attr]
+    assert world["a"].answers[token].body["removed"] == 6
     assert sum(1 for _ in contents.changes(world["a"].store)) == 0
 
 
@@ -219,6 +220,17 @@ def test_a_signed_block_has_no_pin_and_never_goes() -> None:
     answer = world.do("a", PinContent(head, pinned=True))
     assert isinstance(answer, Refused)
     assert answer.code == "dag.signed_block"
+
+
+def test_the_evidence_of_a_fork_never_goes_though_somebody_put_its_bytes() -> None:
+    world = federation("a")
+    cid = put(world, b"\x80", DAG_CBOR, ttl=1)
+    batch = Batch()
+    batch.put(keyspace.evidence(cid), b"")
+    world["a"].store.commit(batch, world["a"].engine.fence)
+    sleep(world, DAY)
+    assert prune(world)["removed"] == 0
+    assert here(world, cid)
 
 
 def test_only_content_that_is_here_can_be_pinned() -> None:

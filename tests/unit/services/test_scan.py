@@ -57,6 +57,6 @@ def test_a_position_is_gone_on_from_after_it_was_stored() -> None:
     assert len({*first.damaged, *rest.damaged}) == 2
 
 
-def test_a_slice_is_bounded_in_blocks_however_small_they_are(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_slice_is_bounded_in_blocks_however_small_they_are(monkeypatch) -> None:
     monkeypatch.setattr(scan, "SLICE_BLOCKS_MAX", 3)
     assert whole(store(), 10**6)[2] == 4
