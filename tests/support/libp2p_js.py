@@ -15,8 +15,9 @@ PATIENCE_S = 60
 def node_program() -> Path:
     """The Node.js 22 that setup.sh installed; skips, or fails where everything is required, when it has not run."""
     found = sorted((HERE / "js" / "node_modules").glob("node-linux-*/bin/node"))
-    if not found or not (HERE / "js" / "node_modules" / "libp2p").is_dir():
-        reason = "js-libp2p is not installed; run tests/interop/setup.sh"
+    packages = HERE / "js" / "node_modules"
+    if not found or not all((packages / name).is_dir() for name in ("libp2p", "@ipld/car")):
+        reason = "js-libp2p and @ipld/car are not installed; run tests/interop/setup.sh"
         if os.environ.get("ICN_TEST_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
