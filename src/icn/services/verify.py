@@ -101,34 +101,40 @@ class _Run:
 
     def check_names(self) -> None:
         """Every block of either kind has the name of its bytes, and something that keeps it."""
+        signed, content = _Beside(self.reader, keyspace.BLOCK_META), _Beside(self.reader, keyspace.CONTENT_META)
         for key, data in self.reader.scan(keyspace.BLOCK):
+            name = key[1:]
+            self._note_bare(signed.below(name), "a signed block")
+            self._note_bare(content.below(name), "content")
+            meta, kept = signed.take(name), content.take(name)
             try:
-                cid = Cid.from_bytes(key[1:])
+                cid = Cid.from_bytes(name)
             except Invalid as error:
-                self.note(f"block {key[1:].hex()}", f"is stored under what is no name: {error}")
+                self.note(f"block {name.hex()}", f"is stored under what is no name: {error}")
                 continue
             if not cid.names(data):
                 self.note(f"block {cid}", "its bytes have another name")
-            is_signed = self.reader.get(keyspace.block_meta(cid)) is not None
-            kept = self._content_length(cid)
-            self.block_count += is_signed
-            self.content_count += kept is not None
-            if kept is not None and kept != len(data):
-                self.note(f"block {cid}", f"has {len(data)} bytes where {kept} were stored")
-            if not is_signed and kept is None and not self._is_evidence(data):
+            self.block_count += meta is not None
+            if kept is not None:
+                self._check_length(cid, kept, len(data))
+            elif meta is None and not self._is_evidence(data):
                 self.note(f"block {cid}", "is neither in a feed, nor content, nor evidence of a fork")
-        for prefix, what in ((keyspace.BLOCK_META, "a signed block"), (keyspace.CONTENT_META, "content")):
-            for key, _ in self.reader.scan(prefix):
-                if self.reader.get(keyspace.BLOCK + key[1:]) is None:
-                    self.note(f"block {_named(key[1:])}", f"is listed as {what}, and its bytes are missing")
+        self._note_bare(signed.below(None), "a signed block")
+        self._note_bare(content.below(None), "content")
 
-    def _content_length(self, cid: Cid) -> int | None:
+    def _note_bare(self, names: Iterator[bytes], what: str) -> None:
+        for name in names:
+            self.note(f"block {_named(name)}", f"is listed as {what}, and its bytes are missing")
+
+    def _check_length(self, cid: Cid, kept: bytes, length: int) -> None:
         try:
-            meta = contents.get_content_meta(self.reader, cid)
+            meta = contents.read_content_meta(kept)
         except Invalid as error:
             self.note(f"content {cid}", f"how long it is kept cannot be read: {error}")
-            return None
-        return None if meta is None else meta.size
+            return
+        self.content_count += 1
+        if meta.size != length:
+            self.note(f"block {cid}", f"has {length} bytes where {meta.size} were stored")
 
     def _is_evidence(self, data: bytes) -> bool:
         """A second block with the author and sequence of one in a feed: kept to prove that its author forked."""
@@ -290,6 +296,28 @@ class _Run:
             if where is not None:
                 self.note(where, f"block {cid} is not a block: {error}")
             return None
+
+
+class _Beside:
+    """Rows of one table, walked in step with the blocks of the same names: one scan instead of a look-up each."""
+
+    def __init__(self, reader: Reader, prefix: bytes) -> None:
+        self._rows = iter(reader.scan(prefix))
+        self._next = next(self._rows, None)
+
+    def below(self, name: bytes | None) -> Iterator[bytes]:
+        """Names that come before `name`, or the rest: those without a block."""
+        while self._next is not None and (name is None or self._next[0][1:] < name):
+            yield self._next[0][1:]
+            self._next = next(self._rows, None)
+
+    def take(self, name: bytes) -> bytes | None:
+        """What stands under `name`, if it is next."""
+        if self._next is None or self._next[0][1:] != name:
+            return None
+        value = self._next[1]
+        self._next = next(self._rows, None)
+        return value
 
 
 class _Replay:
