@@ -111,6 +111,7 @@ def table_of(path):
     return max(path.glob("*.sst"), key=lambda file: file.stat().st_size)
 
 
+@pytest.mark.slow
 def test_a_scan_that_meets_damage_says_so_and_does_not_just_end(path):
     store = RocksdbStore.open(path)
     fill(store, {b"k%05d" % number: bytes((number % 251,)) * 100 for number in range(20_000)})
@@ -128,6 +129,7 @@ def test_a_scan_that_meets_damage_says_so_and_does_not_just_end(path):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_log_with_damage_before_its_end_is_refused(path):
     """RocksDB's default would drop what follows the damage, acknowledged or not, and say nothing."""
     script = "import os, sys; from pathlib import Path; from icn.adapters.storage.rocksdb_store import RocksdbStore; "
