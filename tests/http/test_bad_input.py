@@ -33,6 +33,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
     "/federation/admit": {"did": MEMBER},
     "/admin/resume": {"no_newer_blocks": True},
+    "/admin/backups": {
+        "manifest": "ab" * 32,
+        "created": "2026-01-01T00:00:00Z",
+        "kind": "full",
+        "to": {"arrival": 0, "change": 0},
+    },
 }
 
 FINE: dict[str, list[Any]] = {

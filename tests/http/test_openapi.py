@@ -101,6 +101,9 @@ def test_every_answer_is_what_the_document_says() -> None:
         _fits(imported.json, taken, "/dag/import")
         seen.add(("post", "/dag/import"))
         await check("post", "/admin/resume", "/admin/resume", {"no_newer_blocks": True})
+        await check("get", "/dag/backup", "/dag/backup")
+        finished = {"manifest": "ab" * 32, "created": "2026-01-01", "kind": "full", "to": {"arrival": 0, "change": 0}}
+        await check("post", "/admin/backups", "/admin/backups", finished)
         paid = await world.client.post("/mana/transfer", {"to": member, "amount": 1})
         schema = paths["/mana/transfer"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         _fits(paid.json, schema, "/mana/transfer")

@@ -124,6 +124,13 @@ class ResumeAuthoring:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordBackup:
+    """A backup that the operator took arrived whole: the next incremental one goes on from it."""
+
+    finished: FinishedBackup
+
+
+@dataclass(frozen=True, slots=True)
 class NoteBackup:
     """A scheduled backup arrived whole at its target."""
 
@@ -138,5 +145,5 @@ class NoteDrill:
     proven: ProvenBackup
 
 
-BackupCommand = NoteBackup | NoteDrill
+BackupCommand = RecordBackup | NoteBackup | NoteDrill
 NodeCommand = Found | Admit | OpenAccountFor | Pay | ContentCommand | Submit | Cancel | ResumeAuthoring | BackupCommand

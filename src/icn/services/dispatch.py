@@ -38,6 +38,7 @@ from icn.services.commands import (
     PinContent,
     PruneContent,
     PutContent,
+    RecordBackup,
     ResumeAuthoring,
     Submit,
 )
@@ -124,6 +125,10 @@ class Dispatch:
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}
+            case RecordBackup(finished):
+                self._only_operator(work, request)
+                backups.note_finished(work.batch, backups.finished_backups(work.store), finished)
+                return {"manifest": finished.manifest}
             case NoteBackup(finished, made):
                 self._only_operator(work, request)
                 backups.note_finished(work.batch, backups.finished_backups(work.store), finished)
