@@ -326,3 +326,19 @@ def test_a_write_that_broke_off_is_put_down_to_a_full_disk_only_when_it_is_full(
     assert not store._is_for_want_of_room(broke_off, 1000)
     assert store._is_for_want_of_room(broke_off, 2**60)
     assert not store._panics()
+
+
+def test_a_short_file_that_lacks_only_the_end_of_a_large_value_is_refused(path):
+    """The trees are all there; made up in length, the file would show zeros in place of what was stored."""
+    store = LmdbStore.open(path)
+    for _ in range(10):  # frees pages for the trees, so that nothing but the value is put behind the end
+        fill(store, {b"k": random.Random(1).randbytes(1000)})
+    store.close()
+    environment = lmdb.open(str(path), map_size=1024**3)
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"l", bytes(9 * 1_000_000))  # behind everything else
+    environment.close()
+    with (path / "data.mdb").open("r+b") as file:
+        file.truncate(file.seek(0, 2) - 4 * 1_000_000)
+    with pytest.raises(StoreCorrupt, match="too short or damaged"):
+        LmdbStore.open(path)
