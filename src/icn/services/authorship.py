@@ -94,6 +94,8 @@ class Authorship:
     reach_within: Duration
     keeps_marks: bool
     """False in memory: nothing is left to be put back."""
+    shares_store: bool = False
+    """Other machines author from the same store, each with marks of its own: those here may be old, or missing."""
     why: str = ""
     """Why the node is held until it has caught up; empty where it is not."""
     floor: int = 0
@@ -129,7 +131,8 @@ class Authorship:
         Raises:
             HeadMarkFailed: the mark cannot be written.
         """
-        made = cls(did, peers, reach_within, keeps_marks=marker is not None)
+        shared = store.properties.shared
+        made = cls(did, peers, reach_within, keeps_marks=marker is not None, shares_store=shared)
         made.marks = tuple(mark for mark in marker.read() if mark.author == did) if marker is not None else ()
         made._judge(store, state)
         first = Batch()
@@ -163,10 +166,9 @@ class Authorship:
             )
         elif found is not None or any(mark.is_held for mark in relevant):
             self.why = "it was found to be older than its node's own feed, and has not been released since"
-        elif restored.is_restored(store) and not relevant:
-            self.why = "it was restored from a backup, and there is no head mark"
-        elif self.keeps_marks and not relevant and restored.was_marked(store) and not store.properties.shared:
-            # Of processes that share a store each has marks of its own, and one that is new has none.
+        elif restored.is_restored(store) and (self.shares_store or not relevant):
+            self.why = "it was restored from a backup, and no head mark tells that nothing is newer"
+        elif self.keeps_marks and not relevant and restored.was_marked(store) and not self.shares_store:
             self.why = "the head marks that were kept beside it are gone"
 
     def _relevant(self, state: State) -> list[HeadMark]:
@@ -342,7 +344,7 @@ class Authorship:
         if heard < enough:
             return False
         # A mark that names the newest block leaves nothing to be found. Without one, a block may be with anybody.
-        knows_end = self.floor > 0 and any(mark.count >= self.floor for mark in marks)
+        knows_end = not self.shares_store and self.floor > 0 and any(mark.count >= self.floor for mark in marks)
         others = [node for node in federation.members if node != self.did and node not in self.disbelieved]
         if knows_end or all(node in self.heard for node in others):
             return True

@@ -50,7 +50,7 @@ from icn.protocol.messages import (
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
-from icn.services.commands import FetchContent, ImportBlocks, NoteScan, ResumeAuthoring
+from icn.services.commands import BackupCommand, FetchContent, ImportBlocks, NoteScan, ResumeAuthoring
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
@@ -71,6 +71,9 @@ from icn.stores.kv import Fence, KeyValueStore
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
 from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
+
+WHILE_HELD = BackupCommand | FetchContent | NoteScan | ResumeAuthoring
+"""Commands that write no record: a held node carries them out."""
 
 
 class KeyReused(Refusal):
@@ -430,7 +433,7 @@ class Engine:
                 same = digest in {request.digest, NO_DIGEST}
                 work.answer_again(request, answer if same else refused(KeyReused(request.key)))
                 return
-        if not work.may_author and not isinstance(request.command, FetchContent | NoteScan | ResumeAuthoring):
+        if not work.may_author and not isinstance(request.command, WHILE_HELD):
             work.answer(request, refused(NodeHeld(self.authorship.explain(self.state))), recorded=False)
             return
         self.dispatch.take(work, request)

@@ -6,15 +6,19 @@ import pytest
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import InvariantBroken
+from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.protocol.messages import FeedCount, Heads
 from icn.services.answers import Done, Refused
 from icn.services.authorship import CLAIM_PATIENCE
-from icn.services.commands import OpenAccountFor, Pay, ResumeAuthoring
+from icn.services.commands import NoteBackup, NoteDrill, OpenAccountFor, Pay, RecordBackup, ResumeAuthoring
 from icn.services.inputs import Received, Request, Tick
 from icn.services.work import NODE_ITSELF
 from icn.stores import keyspace, restored
-from icn.stores.kv import Batch, StoreUnavailable
+from icn.stores.archive import ArchiveKind, Position
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
+from icn.stores.backups import FinishedBackup, finished_backups
+from icn.stores.kv import Batch, Properties, StoreUnavailable
 from support import builders
 from support.world import FaultyStore, Marks, World, federation, terms
 
@@ -324,3 +328,67 @@ def test_a_stranger_that_lies_about_our_feed_is_not_heeded() -> None:
     said = Heads((FeedCount(world["a"].did, 1_000),), "")
     world.handle("a", Received(world["x"].did, said))
     assert not is_held(world)
+
+
+class SharedStore(FaultyStore):
+    """A store that several machines share, each with marks of its own."""
+
+    @property
+    def properties(self) -> Properties:
+        return replace(self.inner.properties, shared=True)
+
+
+def test_on_a_shared_store_a_mark_of_a_machine_that_did_not_author_last_does_not_free_a_restored_one() -> None:
+    world = marked("a", "b", "c")
+    other_machine = replace(world.marks["a"])
+    assert isinstance(pay(world, key="in the backup"), Done)
+    (store, _) = older(world)
+    batch = Batch()
+    restored.mark_restored(batch)
+    store.commit(batch, store.claim())
+    world.isolate("a")
+    put_back(world, "a", (SharedStore(store.inner), other_machine), outer=False)
+    assert is_held(world)
+    assert isinstance(pay(world), Refused)
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert peaceful(world)
+
+
+def test_on_a_shared_store_a_mark_does_not_tell_where_the_feed_ends() -> None:
+    world = marked("a", "b", "c")
+    copy = copy_of(world, "a")
+    assert isinstance(pay(world, key="1"), Done)
+    world.pass_time(1_000)
+    other_machine = replace(world.marks["a"])
+    world.isolate("b")  # it does not learn what this node writes last
+    assert isinstance(pay(world, key="2"), Done)
+    world.pass_time(1_000)
+    world.isolate("a")
+    world.isolate("c")
+    put_back(world, "a", (SharedStore(copy[0].inner), other_machine), outer=False)
+    world.link("a", "b")
+    world.pass_time(1_000)
+    assert is_held(world), "the third member may have more than the mark of a machine that was not the last author"
+    world.link("a", "c")
+    world.link("b", "c")
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert peaceful(world)
+
+
+def test_a_held_node_takes_note_of_backups() -> None:
+    world = marked("a")
+    copy = copy_of(world, "a")
+    assert isinstance(pay(world), Done)
+    put_back(world, "a", copy)
+    assert is_held(world)
+    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(3, 0))
+    made = MadeBackup("an archive", builders.START, 1, Duration(1))
+    assert isinstance(world.do("a", RecordBackup(finished), key="by hand"), Done)
+    world.done("a", NoteBackup(finished, made))
+    world.done("a", NoteDrill(ProvenBackup("an archive", builders.START, Duration(1))))
+    assert finished_backups(world["a"].store) == (finished,)
+    assert schedule_in(world["a"].store.get).made == made
+    assert is_held(world)
