@@ -149,6 +149,12 @@ def test_a_record_in_a_later_log_is_a_later_record(store, fence, tmp_path):
         rocksdb_log.require_torn_end(path, "Corruption")
 
 
+def test_logs_without_damage_do_not_explain_a_complaint(store, fence, tmp_path):
+    store.commit(batch({b"k": b"v"}), fence)
+    with pytest.raises(StoreCorrupt, match="Corruption: in the tables: restore a backup"):
+        rocksdb_log.require_torn_end(store._path, "Corruption: in the tables")
+
+
 def test_damage_that_is_not_in_the_logs_keeps_the_engine_s_own_words(store, fence, tmp_path):
     store.commit(batch({b"k": b"v"}), fence)
     path = taken(store, tmp_path / "crashed")

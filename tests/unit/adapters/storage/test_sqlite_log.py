@@ -116,6 +116,14 @@ def test_damage_in_the_header_is_refused(crashed, place):
     assert_refused(crashed)
 
 
+def test_damage_in_the_header_of_a_log_with_one_transaction_is_refused(store, tmp_path):
+    store.claim()
+    path = taken(store, tmp_path / "crashed")
+    log_of(path).write_bytes(log_of(path).read_bytes()[: HEADER + FRAME])
+    flip(log_of(path), 5)
+    assert_refused(path)
+
+
 def test_a_log_that_lost_its_end_is_refused(crashed):
     log = log_of(crashed).read_bytes()
     log_of(crashed).write_bytes(log[:-FRAME])
@@ -221,6 +229,21 @@ def test_what_a_transaction_that_was_given_up_left_in_the_log_is_no_later_one(st
     if not witness:
         witness_of(path).unlink()
     assert newest(path) == b"small"
+
+
+def test_a_torn_transaction_in_front_of_one_that_was_given_up_opens(store, tmp_path):
+    fill(store, range(COMMITS))
+    sound = frames_of(store._path)
+    witness = witness_of(store._path).read_bytes()
+    store._writer.pragma("cache_size", 5)
+    store._writer.pragma("max_page_count", store._writer.pragma("page_count") + 60)
+    with pytest.raises(StoreFull):
+        store.commit(batch({b"big": VALUE * 100}), store_fence(store))
+    store.commit(batch({b"k": b"small"}), store_fence(store))
+    path = taken(store, tmp_path / "crashed")
+    witness_of(path).write_bytes(witness)
+    flip(log_of(path), HEADER + sound * FRAME + FRAME - 1)
+    assert newest(path) == b"%d" % (COMMITS - 1)
 
 
 # Files that do not belong together

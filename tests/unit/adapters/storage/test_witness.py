@@ -1,5 +1,6 @@
 """What the witness says comes back as it was, or not at all."""
 
+import os
 import stat
 
 from icn.adapters.storage.witness import Claim, Witness, read
@@ -35,3 +36,14 @@ def test_a_missing_or_damaged_witness_says_nothing(tmp_path):
     for damaged in (sound[:-1], sound + b"\x00", b"", bytes(len(sound))):
         path.write_bytes(damaged)
         assert read(path) is None
+
+
+def test_a_claim_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    path = tmp_path / "witness"
+    witness = Witness.open(path)
+    witness.claim(LOG, 7)
+    witness.close()
+    refusing = Witness(os.open(path, os.O_RDONLY))
+    refusing.claim(LOG, 8)
+    refusing.close()
+    assert read(path) == Claim(LOG, 7)
