@@ -1,7 +1,9 @@
 """Content's life over the API: pins, pruning, circumstances, lists, raw bytes, and CAR files out and in."""
 
+import asyncio
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from icn.stores.car import MEDIA_TYPE, CarReader, encode_header, encode_section
 from icn.stores.kv import Batch
 from support.asgi_client import Answer
 from support.http_node import HttpNode
-from support.http_world import World, run
+from support.http_world import SETTINGS, World, run
 from support.http_world import world as another
 
 LEAF = b"bread"
@@ -254,6 +256,20 @@ def test_an_import_is_a_car_and_bounded() -> None:
         assert (await world.stranger.send("POST", "/dag/import", headers=world.stranger.headers())).status == 401
 
     run(test)
+
+
+def test_the_body_of_an_import_is_bounded_as_it_comes() -> None:
+    file = car([], *[(LEAF_CID, LEAF)] * 10)
+    small = another(replace(SETTINGS, import_body_bytes_max=len(file) - 1))
+
+    async def test() -> None:
+        answer = await take(small, file, step=20)
+        assert (answer.status, answer.json["code"]) == (413, "http.body_too_large")
+        headers = small.client.headers({"content-type": MEDIA_TYPE, "transfer-encoding": "chunked"})
+        answer = await small.client.send("POST", "/dag/import", headers=headers, body=[file[:30], file[30:]])
+        assert answer.status == 413
+
+    asyncio.run(test())
 
 
 def test_a_damaged_block_is_served_nowhere() -> None:

@@ -1,9 +1,12 @@
 """Signed blocks from a file are taken as if a peer had sent them, each accepted or refused for itself."""
 
+from icn.domain.ledger.events import AccountOpened
 from icn.kernel.encoding import decode, encode
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
+from icn.kernel.mana import Mana
 from icn.services.answers import Refused
 from icn.services.commands import ImportBlocks, ImportContent, NoteScan, PinContent, PruneContent
+from icn.services.verify import verify
 from icn.stores import blocks
 from support import builders
 from support.world import World, federation
@@ -59,6 +62,30 @@ def test_a_forged_block_is_refused_and_what_is_genuine_is_taken() -> None:
     assert results[-1] == "new"
     assert "signed by its author" in results[-2]
     assert take(world, "b", [b"\xa0"])[0] not in {"new", "known"}
+
+
+def test_a_block_against_the_rules_is_refused_and_what_came_before_it_is_in() -> None:
+    world = apart()
+    encoded = journal(world, "a")
+    feeds = world["a"].engine.state.feeds
+    head = feeds.heads[world["a"].did]
+    again = AccountOpened(world["a"].did, world["a"].did, 0, Mana(0), 0, Mana(0))
+    federation_id = world["a"].engine.state.federation.federation
+    assert federation_id is not None
+    bad = builders.block(
+        world["a"].number,
+        [again],
+        federation=federation_id.id,
+        sequence=head.sequence + 1,
+        previous=head.cid,
+        time=world.clock.time,
+    )
+    results = take(world, "b", [*encoded, bad.data])
+    assert "against the rules" in results[-1] or "refused before" in results[-1]
+    assert set(results[:-1]) == {"new", "known"}
+    assert world["b"].engine.state.feeds.heads[world["a"].did] == head
+    assert world["b"].engine.state.ledger.supply.is_balanced
+    assert not verify(world["b"].store, world["b"].did, deep=True).findings
 
 
 def test_content_of_a_file_is_stored_or_refused_piece_by_piece() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from icn.kernel.errors import Fault
 from icn.kernel.ids import RAW, Cid
 from icn.protocol.messages import Blocks, Chunk, NotHere
 from icn.services.answers import Done, Refused
@@ -125,6 +126,32 @@ def test_a_damaged_module_is_got_again_before_it_runs() -> None:
     world.pass_time(5_000)
     assert given
     assert all(e.module == module for _, e in world.trace if isinstance(e, RunJob))
+
+
+def test_a_peer_that_could_not_help_is_asked_again_after_a_while() -> None:
+    world = federation("a", "b")
+    put(world, "a", "b")
+    flip(world, "a", NAME)
+    flip(world, "b", NAME)
+    world.done("a", NoteScan(b"", (NAME,)))
+    world.pass_time(2_000)
+    assert not whole(world, "a", NAME)
+    put(world, "b")
+    world.pass_time(20_000, step=1_000)
+    assert not whole(world, "a", NAME)
+    world.pass_time(15_000, step=1_000)
+    assert whole(world, "a", NAME)
+
+
+def test_what_was_read_of_a_batch_that_failed_is_not_taken_for_stored() -> None:
+    world = federation("a")
+    world.ask("a", PutContent(DATA, RAW, pinned=True, lifetime_ms=None))
+    world.ask("a", FetchContent(NAME))
+    world["a"].store.fail_next = 1
+    with pytest.raises(Fault):
+        world.settle()
+    world["a"].inbox.clear()
+    assert isinstance(world.do("a", FetchContent(NAME)), Refused)
 
 
 def test_damage_is_told_once() -> None:

@@ -222,6 +222,23 @@ def test_a_signed_block_has_no_pin_and_never_goes() -> None:
     assert answer.code == "dag.signed_block"
 
 
+def test_a_signed_block_that_was_put_before_it_came_as_one_never_goes() -> None:
+    world = federation("a", "b")
+    world.isolate("a")
+    world.settle()
+    world.submit("b")
+    world.pass_time(3_000)
+    head = world["b"].engine.state.feeds.heads[world["b"].did].cid
+    data = blocks.get_bytes(world["b"].store, head) or b""
+    put(world, data, DAG_CBOR, ttl=1)
+    world.link("a", "b")
+    world.pass_time(3_000)
+    assert blocks.get_meta(world["a"].store, head) is not None
+    sleep(world, DAY)
+    assert prune(world)["removed"] == 0
+    assert blocks.get_bytes(world["a"].store, head) == data
+
+
 def test_the_evidence_of_a_fork_never_goes_though_somebody_put_its_bytes() -> None:
     world = federation("a")
     cid = put(world, b"\x80", DAG_CBOR, ttl=1)
