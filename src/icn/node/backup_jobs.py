@@ -241,7 +241,10 @@ class BackupJobs:
         archives = self._archives()
         if not archives:
             raise NothingToDrill(self.target.place)
-        return chain(archives, archives[-1].id) or [archives[-1]]
+        now, recorded = self.clock.now(), self._recorded()
+        # Of names that are ahead of the clock, which was set back since, only the store knows whether one came last.
+        newest = ([one for one in archives if one.made <= now or one == recorded] or archives)[-1]
+        return chain(archives, newest.id) or [newest]
 
     def _restore_aside(self, links: list[ArchiveName], stopping: threading.Event) -> tuple[int, int]:
         """How many blocks and content blocks were verified. Raises `NotRestorable`."""
@@ -265,11 +268,15 @@ class BackupJobs:
                 raise NotRestorable(links[-1].text, str(refusal)) from refusal
 
     def _require_newest(self, newest: ArchiveName) -> None:
-        with self._reading() as reader:
-            made = schedule_in(reader.get).made
-        recorded = None if made is None else ArchiveName.parse(made.archive)
+        recorded = self._recorded()
         if recorded is not None and (newest.made, newest.text) < (recorded.made, recorded.text):
             raise NotRestorable(recorded.text, "was made last and is not at the target any more")
+
+    def _recorded(self) -> ArchiveName | None:
+        """What the store says was made last."""
+        with self._reading() as reader:
+            made = schedule_in(reader.get).made
+        return None if made is None else ArchiveName.parse(made.archive)
 
     def _fetch(self, link: ArchiveName, folder: Path, stopping: threading.Event) -> Path:
         path = folder / link.text

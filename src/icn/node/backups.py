@@ -184,7 +184,7 @@ class Backups:
 
     def _not_before(self, due: Instant, task: Task, interval: Duration) -> Instant:
         failure = self._failures.get(task)
-        if failure is None:
+        if failure is None or failure.at > self._clock.now():  # the clock was set back meanwhile
             return due
         return max(due, later(failure.at, retry_pause(failure.in_a_row, interval)))
 

@@ -206,6 +206,18 @@ def test_a_newest_one_that_vanished_is_missed_though_an_older_is_there(kept):
     assert kept.drill().finding == f"{second.made.archive}: was made last and is not at the target any more"
 
 
+def test_a_drill_is_of_the_backup_made_last_also_after_the_clock_was_set_back(kept):
+    kept.node.clock.moment += 400 * DAY
+    ahead = kept.back_up()
+    assert kept.drill().archive == ahead.made.archive
+    kept.node.clock.moment -= 400 * DAY
+    assert kept.drill().archive == ahead.made.archive
+    newest = kept.back_up()
+    assert kept.drill().archive == newest.made.archive
+    flip(kept.target / newest.made.archive, 300)
+    assert kept.drill().finding is not None
+
+
 def test_an_older_archive_under_the_name_of_the_newest_is_noticed(kept):
     first = kept.back_up()
     old = (kept.target / first.made.archive).read_bytes()

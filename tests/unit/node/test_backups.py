@@ -231,6 +231,21 @@ def test_whatever_goes_wrong_the_schedule_goes_on(tmp_path, failure):
     run(test)
 
 
+def test_a_failure_while_the_clock_was_ahead_does_not_put_off_backups_until_that_time_comes(tmp_path):
+    async def test():
+        it = Scheduled(tmp_path)
+        it.node.clock.moment += 10_000 * HOUR
+        it.target.failure = TargetUnavailable("the network is not up yet")
+        with pytest.raises(TargetUnavailable):
+            await it.turn()
+        it.target.failure = None
+        it.node.clock.moment -= 10_000 * HOUR
+        await it.turn()
+        assert it.archives() == 1
+
+    run(test)
+
+
 def test_a_backup_that_could_not_be_recorded_is_a_failure(tmp_path):
     async def test():
         it = Scheduled(tmp_path)
