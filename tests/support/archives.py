@@ -18,7 +18,7 @@ from icn.services.backup import BackupOrder, Reached, draft, entries
 from icn.services.commands import PutContent
 from icn.services.restore import Restored
 from icn.services.verify import verify
-from icn.stores import backups, contents, keyspace
+from icn.stores import backups, contents, keyspace, schema
 from icn.stores.archive import LOCAL_TABLES, ArchiveKind, Entry
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Batch, KeyValueStore, Reader
@@ -59,9 +59,11 @@ def back_up(
     replace: bool = False,
 ) -> Finished:
     """Write an archive to `path`, a folder where it has no suffix, and have the store remember it."""
-    files: Files = FolderFiles(path, replace=replace)
+    files: Files
     if path.suffix:
         files = TarGzFile(path, seconds=0, encryption=encryption, replace=replace)
+    else:
+        files = FolderFiles(path, replace=replace)
     notes = None if encryption is not None else PartsFile(path.with_name(path.name + PARTS_SUFFIX))
     snapshot = store.snapshot()
     try:
@@ -112,6 +114,7 @@ def restore_into(
 class Held:
     """What a store holds, in a form that two stores of the same can be compared by."""
 
+    owner: str | None
     root: str
     journal: tuple[bytes, ...]
     rows: tuple[tuple[bytes, bytes], ...]
@@ -127,6 +130,7 @@ def held(reader: Reader) -> Held:
         content = reader.get(keyspace.BLOCK + key[1:]) or b""
         metas.append((key, content, meta.stored_at, meta.pinned, meta.expires_at))
     return Held(
+        owner=schema.owner_of(reader),
         root=rows.load(reader).feeds.root(),
         journal=tuple(value for _, value in reader.scan(keyspace.JOURNAL)),
         rows=tuple(reader.scan(keyspace.PROJECTION)),

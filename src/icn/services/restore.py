@@ -428,10 +428,13 @@ class _Writing:
                 self._bytes += len(data)
         else:
             meta = contents.read_content_meta(known)
-            if self._plan.fills and (meta.pinned, meta.expires_at) != (line.pinned, line.expires_at):
-                contents.change_content(
+            due = (line.stored_at, line.pinned, line.expires_at)
+            if self._plan.fills and (meta.stored_at, meta.pinned, meta.expires_at) != due:
+                changed = contents.change_content(
                     self._get, self._batch, line.cid, pinned=line.pinned, expires_at=line.expires_at
                 )
+                # Stored anew since, where it had been removed between two backups.
+                contents.write_meta(self._batch, line.cid, replace(changed, stored_at=line.stored_at))
                 self.done.content_changed += 1
             else:
                 self.done.content_known += 1

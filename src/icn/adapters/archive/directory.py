@@ -121,16 +121,19 @@ class FolderArchive:
     def _names(self) -> list[str]:
         """In the order of an archive. Raises `Invalid` for what no archive holds."""
         found: list[str] = []
-        for top in sorted(os.scandir(self._path), key=lambda entry: entry.name):
+        with os.scandir(self._path) as listed:
+            tops = sorted(listed, key=lambda entry: entry.name)
+        for top in tops:
             if top.name == MANIFEST:
                 continue
             if top.name not in FOLDERS or not top.is_dir(follow_symlinks=False):
                 raise Invalid("archive", f"{top.name[:120]!r} is not part of a backup")
-            for entry in os.scandir(top.path):
-                found.append(f"{top.name}/{entry.name}")
-                size_max(found[-1])
-                if len(found) > PARTS_MAX:
-                    raise Invalid("archive", f"more than {PARTS_MAX} files")
+            with os.scandir(top.path) as inside:
+                for entry in inside:
+                    found.append(f"{top.name}/{entry.name}")
+                    size_max(found[-1])
+                    if len(found) > PARTS_MAX:
+                        raise Invalid("archive", f"more than {PARTS_MAX} files")
         return [*sorted(found, key=_place), MANIFEST]
 
     def _file(self, name: str) -> bytes:
