@@ -73,13 +73,6 @@ def test_the_sqlite_node_with_what_is_asked_of_it(guide: str, tmp_path: Path) ->
     assert (tmp_path / "icn_data" / "dag.sqlite").is_file()
 
 
-def test_the_local_production_command_with_a_backend_of_this_release(guide: str, tmp_path: Path) -> None:
-    (line,) = lines_with(block_with(guide, "bash", "--storage-backend sled", "openssl"), "icn-node")
-    line = line.replace("sled", "sqlite")
-    with default_ports():
-        run_page([line, "curl --fail http://127.0.0.1:7845/ready"], tmp_path)
-
-
 def test_retries(guide: str, tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text(block_with(guide, "toml", "job_retry_count"))
     shown = node_program("config", "show", "--config", "node.toml", "--origin", cwd=tmp_path)
@@ -106,11 +99,3 @@ def test_metrics(guide: str, tmp_path: Path) -> None:
         wait_until("its answer", lambda: cli(node, "status").code == 0)
     finally:
         node.kill()
-
-
-@pytest.mark.parametrize("backend", ["sled", "rocksdb", "postgresql", "postgres"])
-def test_a_backend_of_the_guide_that_is_not_here_is_refused_by_name(guide: str, tmp_path: Path, backend: str) -> None:
-    assert f"--storage-backend {backend}" in guide
-    ended = node_program("--storage-backend", backend, cwd=tmp_path)
-    assert ended.code == 78
-    assert "sqlite" in ended.err, "what there is instead"

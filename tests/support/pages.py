@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.processes import clean_environment
@@ -28,7 +28,7 @@ stop_at() {
   if [ -n "${AT[$1]:-}" ]; then kill -TERM "${AT[$1]}" 2>/dev/null || true; wait "${AT[$1]}" || true; fi
 }
 await() {
-  until grep -q -e '"event": "ready"' -e '"event": "standing by"' "$2"; do
+  until grep -q -e '"event": "ready"' -e '"event": "standing by"' -e '"event": "held"' "$2"; do
     kill -0 "$1" 2>/dev/null || { cat "$2" >&2; exit 97; }
     sleep 0.02
   done
@@ -52,8 +52,12 @@ def run_page(
     *,
     placeholders: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    inside: Sequence[str] = (),
 ) -> str:
-    """Run commands; what they printed. Raises `AssertionError` when one fails."""
+    """Run commands; what they printed. Raises `AssertionError` when one fails.
+
+    `inside`: the words before a command that put it into a room (`support.rooms`).
+    """
     script = [_PRELUDE]
     for number, line in enumerate(lines):
         for placeholder, value in (placeholders or {}).items():
@@ -64,7 +68,7 @@ def run_page(
     # The default is every address of this machine; tests stay on loopback.
     variables["ICN_NETWORK_P2P_LISTEN_ADDR"] = "/ip4/127.0.0.1/tcp/7000"
     shell = subprocess.Popen(
-        ["bash", "-c", "\n".join(script)],
+        [*inside, "bash", "-c", "\n".join(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
