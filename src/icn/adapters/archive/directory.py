@@ -15,7 +15,7 @@ from pathlib import Path
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import PARTIAL_SUFFIX
 from icn.adapters.archive.unfinished import Written
-from icn.adapters.archive.writing import ArchiveExists
+from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from icn.kernel.errors import Invalid
 from icn.stores.archive import IDENTITY, MANIFEST, PARTS_MAX, ArchiveDamaged, Part, size_max, split_name
@@ -35,6 +35,7 @@ class FolderFiles:
         if occupied and not (replace and is_archive):
             raise ArchiveExists(str(target))
         self._target = target
+        self._descriptor: int | None = None
 
     @property
     def partial(self) -> Path:
@@ -42,8 +43,10 @@ class FolderFiles:
         return self._target.with_name(self._target.name + PARTIAL_SUFFIX)
 
     def begin(self, kept: tuple[Written, ...]) -> None:
-        """Make the folder, and remove what does not stay."""
+        """Make the folder, and remove what does not stay. Raises `ArchiveBusy`, `Invalid`."""
         self.partial.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        self._descriptor = os.open(self.partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        hold(self._descriptor, self.partial)
         names = {written.name for written in kept}
         for path in sorted(self.partial.rglob("*")):
             if not path.is_dir() and path.relative_to(self.partial).as_posix() not in names:
@@ -51,7 +54,7 @@ class FolderFiles:
         for written in kept:
             path = self.partial / written.name
             if not path.is_file() or path.stat().st_size != written.size:
-                raise Invalid("unfinished backup", f"{path} is not as it was noted: remove {self.partial}")
+                raise Invalid("unfinished backup", f"{path} is not as it was noted: repeat the command to begin anew")
 
     def pack(self, name: str, data: bytes) -> list[bytes]:
         """As it is."""
@@ -90,7 +93,10 @@ class FolderFiles:
             shutil.rmtree(aside)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Others may write it now."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class FolderArchive:

@@ -22,7 +22,7 @@ from icn.adapters.archive.age import MAGIC_BYTES, decrypting, encrypting, is_enc
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import PARTIAL_SUFFIX, RATIO_MAX, Encryption, Keys
 from icn.adapters.archive.unfinished import Written
-from icn.adapters.archive.writing import ArchiveExists
+from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, sync_folder
 from icn.kernel.errors import Invalid
 from icn.stores import tar
@@ -48,7 +48,7 @@ class TarGzFile:
         self._target = target
         self._seconds = seconds
         self._encryption = encryption
-        self._stack = contextlib.ExitStack()
+        self._encrypting = contextlib.ExitStack()
         self._file: BinaryIO | None = None
         self._sink: BinaryIO | None = None
 
@@ -58,12 +58,14 @@ class TarGzFile:
         return self._target.with_name(self._target.name + PARTIAL_SUFFIX)
 
     def begin(self, kept: tuple[Written, ...]) -> None:
-        """Open the file and cut it behind what stays."""
+        """Open the file and cut it behind what stays. Raises `ArchiveBusy`, `Invalid`."""
         descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
-        self._file = self._stack.enter_context(os.fdopen(descriptor, "r+b"))
+        self._file = os.fdopen(descriptor, "r+b")
+        hold(descriptor, self.partial)
         end = kept[-1].end if kept else 0
         if os.fstat(descriptor).st_size < end:
-            raise Invalid("unfinished backup", f"{self.partial} is shorter than what was noted of it: remove it")
+            why = f"{self.partial} is shorter than what was noted of it: repeat the command to begin anew"
+            raise Invalid("unfinished backup", why)
         self._file.truncate(end)
         self._file.seek(end)
         self._sink = self._file
@@ -80,7 +82,7 @@ class TarGzFile:
         if self._encryption is not None and self._sink is self._file:
             chosen = self._encryption
             encrypted = encrypting(self._file, chosen.recipients, passphrase=chosen.passphrase)
-            self._sink = self._stack.enter_context(encrypted)
+            self._sink = self._encrypting.enter_context(encrypted)
         for piece in pieces:
             (self._sink or self._file).write(piece)
         return self._file.tell()
@@ -94,14 +96,9 @@ class TarGzFile:
     def finish(self) -> None:
         """The end of the tar; then to the disk, to its name, and the name to the disk."""
         self.store("", _member([tar.END]))
-        if self._file is not None:
-            opened, self._stack = self._stack, contextlib.ExitStack()
-            with opened:
-                if self._encryption is None:
-                    self.sync()
-            if self._encryption is not None:
-                _sync_path(self.partial)
-        self.partial.replace(self._target)
+        self._encrypting.close()  # it writes its end
+        self.sync()
+        self.partial.replace(self._target)  # still held: nobody else has begun to write it
         sync_folder(self._target.parent)
 
     def close(self) -> None:
@@ -202,11 +199,3 @@ def _member(pieces: list[bytes]) -> list[bytes]:
         stored = zlib.compressobj(0, wbits=GZIP_WINDOW)
         packed = [*(stored.compress(piece) for piece in pieces), stored.flush()]
     return packed
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

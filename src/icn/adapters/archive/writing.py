@@ -7,16 +7,20 @@ entries ─> pack (hash, compress: threads) ─> store, in order ─> now and th
 Not here: how parts are stored (tar_gz, directory).
 """
 
+import contextlib
+import fcntl
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from icn.adapters.archive.settings import SYNC_BYTES
 from icn.adapters.archive.unfinished import PartsFile, Subject, Unfinished, Written
-from icn.kernel.errors import Kind, Refusal
+from icn.kernel.errors import Invalid, Kind, Refusal
 from icn.stores import archive
 from icn.stores.archive import IDENTITY, MANIFEST, Counts, Entry, Manifest, Position, split_name
 
@@ -34,6 +38,33 @@ class ArchiveExists(Refusal):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(f"there is something at {path} already: choose another name, or replace it with --replace")
+
+
+class ArchiveBusy(Refusal):
+    """Another process writes the same archive."""
+
+    code: ClassVar[str] = "archive.busy"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"another process writes {path}: wait until it has ended, or choose another name")
+
+
+def hold(descriptor: int, path: Path) -> None:
+    """Keep others from writing the file or folder that was opened at `path`, until the descriptor is closed.
+
+    Raises:
+        ArchiveBusy: another one does, or has just finished it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ArchiveBusy(str(path)) from error
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False)):
+            return
+    raise ArchiveBusy(str(path))
 
 
 class Files(Protocol):
@@ -81,9 +112,19 @@ def write_archive(
 ) -> Finished:
     """Write all of it behind the parts that are `kept`.
 
-    `notes`: where it is noted what is written; None where the files cannot be gone on with. Raises `OSError`.
+    `notes`: where it is noted what is written; None where the files cannot be gone on with.
+
+    Raises:
+        ArchiveBusy: another process writes it.
+        Invalid: what is `kept` is not there; the notes about it are gone then, and the next attempt begins anew.
+        OSError: of the disk.
     """
-    files.begin(kept)
+    try:
+        files.begin(kept)
+    except Invalid:
+        if notes is not None:
+            notes.remove()
+        raise
     if notes is not None:
         notes.write(Unfinished(Subject.of(draft), kept))
     run = _Run(files, notes, kept, draft)
