@@ -33,6 +33,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
     "/federation/admit": {"did": MEMBER},
     "/admin/resume": {"no_newer_blocks": True},
+    "/admin/restore/lacking": {"cids": ["bafkreibnoelefnzgwbcacyt4vh52ymxvzbjq7mmqhtcnwarfq4lzegsiqe"]},
     "/admin/backups": {
         "manifest": "ab" * 32,
         "created": "2026-01-01T00:00:00Z",

@@ -104,6 +104,13 @@ def test_every_answer_is_what_the_document_says() -> None:
         await check("get", "/dag/backup", "/dag/backup")
         finished = {"manifest": "ab" * 32, "created": "2026-01-01", "kind": "full", "to": {"arrival": 0, "change": 0}}
         await check("post", "/admin/backups", "/admin/backups", finished)
+        await check("post", "/admin/restore/lacking", "/admin/restore/lacking", {"cids": [put.json["cid"]]})
+        nothing = bytes(1024)  # a tar of no files
+        headers = world.client.headers({"content-type": "application/x-tar", "content-length": str(len(nothing))})
+        restored = await world.client.send("POST", "/admin/restore", headers=headers, body=nothing)
+        taken = paths["/admin/restore"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        _fits(restored.json, taken, "/admin/restore")
+        seen.add(("post", "/admin/restore"))
         paid = await world.client.post("/mana/transfer", {"to": member, "amount": 1})
         schema = paths["/mana/transfer"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         _fits(paid.json, schema, "/mana/transfer")

@@ -26,11 +26,13 @@ from icn.cli.endings import Ended, Exit
 from icn.cli.offline import (
     OFFLINE_ARGUMENTS,
     STORE_ARGUMENTS,
+    STORE_OPTIONS,
     goes_through_node,
     load_for_store,
     node_answers,
     open_offline,
 )
+from icn.cli.restoring import restore_online
 from icn.cli.session import Session
 from icn.config.secrets import read_secret_file
 from icn.config.sources import Unusable
@@ -44,7 +46,7 @@ from icn.stores.backups import FinishedBackup
 from icn.stores.schema import STORE_ID_BYTES
 
 BACKUP_SECONDS = 3600.0
-"""Between two pieces of a node's backup."""
+"""Between two pieces of a node's backup, and until a node has taken a part of one or verified itself."""
 LAST = "last"
 
 
@@ -104,10 +106,7 @@ def _target(given: argparse.Namespace) -> tuple[Files, PartsFile | None, Path]:
     if (file is None) == (folder is None):
         raise Ended(Exit.USAGE, "give either --output FILE or --path DIR", next_step="See icn-cli dag backup --help.")
     place = (file or folder or Path()).absolute()
-    if not place.parent.is_dir():
-        raise Ended(
-            Exit.FAULT, f"there is no folder {place.parent}", code="cli.local_fault", next_step="Make it: mkdir -p."
-        )
+    make_private_folders(place.parent)  # the guide's commands name ./backups, and nothing before them makes it
     notes = PartsFile(place.with_name(place.name + PARTS_SUFFIX))
     if folder is not None:
         if encryption is not None:
@@ -179,12 +178,8 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
     """Fill a store from archives."""
     archives = _archives(given)
     if not getattr(given, "offline", False) and node_answers(session):
-        raise Ended(
-            Exit.REFUSED,
-            "a node answers here, and a store is restored while no node uses it",
-            code="restore.node_runs",
-            next_step="Stop it first; or, if it uses another store, give --offline.",
-        )
+        _require_about_node(given)
+        return restore_online(session, given, _examined(session, archives))
     dry_run = getattr(given, "dry_run", False)
     examined = _examined(session, archives)
     with open_offline(session, given, must_exist=False) as offline:
@@ -228,6 +223,23 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
     for line in _what_comes_next(planned, key_path, given):
         session.world.say(line)
     return Exit.DONE
+
+
+def _require_about_node(given: argparse.Namespace) -> None:
+    """What only a store without its node can be given is not given. Raises `Ended`."""
+    if any(hasattr(given, name) for name in STORE_OPTIONS):
+        raise Ended(
+            Exit.REFUSED,
+            "a node answers here, and a store is named beside it",
+            code="restore.node_runs",
+            next_step="Give --offline to restore that store, or no store to restore into the node.",
+        )
+    if getattr(given, "with_identity", False):
+        raise Ended(
+            Exit.USAGE,
+            "--with-identity puts the key of a node in place that does not run, and a node answers here",
+            next_step="Stop it first, or leave --with-identity out.",
+        )
 
 
 def _planned_facts(planned: Plan, added: int) -> dict[str, object]:
@@ -383,7 +395,8 @@ ACTIONS = {
             argument("--with-identity", action="store_true", help="also put the archive's key file in place"),
             *ARCHIVE_KEYS,
             *STORE_ARGUMENTS,
-            argument("--offline", action="store_true", help="do not look whether a node answers"),
+            argument("--offline", action="store_true", help="into a store itself; do not look whether a node answers"),
         ),
+        patience=BACKUP_SECONDS,
     ),
 }

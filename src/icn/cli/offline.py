@@ -50,6 +50,8 @@ _KEYS = {
     "db_url": ("storage.connection_string", "--db-url"),
     "data_dir": ("runtime.data_dir", "--data-dir"),
 }
+STORE_OPTIONS = ("config", *_KEYS)
+"""What they are called once they are parsed."""
 
 
 @dataclass(frozen=True, slots=True)

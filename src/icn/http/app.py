@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from icn.http import admin, backup, backups, car, dag, events, federation, mana, mesh, network, system
+from icn.http import admin, backup, backups, car, dag, events, federation, mana, mesh, network, restore, system
 from icn.http.edge import Edge
 from icn.http.openapi import document
 from icn.http.operations import Call, Operation
@@ -28,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *admin.OPERATIONS,
     *backups.OPERATIONS,
     *backup.OPERATIONS,
+    *restore.OPERATIONS,
 )
 
 

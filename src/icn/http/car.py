@@ -74,7 +74,7 @@ async def take(call: Call) -> Response:
     if call.request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise NotCar
     pin = call.query(ImportQuery).pin
-    body = _Body(call)
+    body = BodyReader(call)
     reader = await asyncio.to_thread(CarReader, body.read)
     taking = _Taking(call)
     sections = reader.sections()
@@ -218,7 +218,7 @@ def _kind(reader: Reader, cid: Cid | ForeignCid, data: bytes) -> str:
     return "signed" if stored.is_signed_here(reader, data) else "content"
 
 
-class _Body:
+class BodyReader:
     """The request's body for a reader on another thread."""
 
     def __init__(self, call: Call) -> None:

@@ -29,7 +29,7 @@ OPEN_PATHS = frozenset(("/health", "/ready"))
 """Probes bear no key."""
 CONTENT_PATHS = frozenset(("/dag/put",))
 """Whose bodies carry content."""
-STREAMED_PATHS = frozenset(("/dag/import",))
+STREAMED_PATHS = frozenset(("/dag/import", "/admin/restore"))
 """Whose bodies are not held: their handlers read them piece by piece, within bounds."""
 CORRELATION_CHARS_MAX = 128
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/")

@@ -101,11 +101,22 @@ class NotCar(Refusal):
         super().__init__("the body must be a CAR: Content-Type: application/vnd.ipld.car")
 
 
+class NotTar(Refusal):
+    """The body's content type is not that of a tar. Answered with 415."""
+
+    code: ClassVar[str] = "http.not_tar"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+    def __init__(self) -> None:
+        super().__init__("the body must be a tar: Content-Type: application/x-tar")
+
+
 _STATUS_BY_CODE = {
     Unparsable.code: HTTPStatus.BAD_REQUEST,
     BodyOverdue.code: HTTPStatus.REQUEST_TIMEOUT,
     NotJson.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotCar.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    NotTar.code: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 

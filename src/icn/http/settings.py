@@ -17,7 +17,7 @@ class HttpSettings:
     content_body_bytes_max: int = CONTENT_BYTES_MAX * 4 // 3 + 64 * KIB
     """For `/dag/put`, whose content travels as base64."""
     import_body_bytes_max: int = 64 * 1024 * MIB
-    """For `/dag/import`, whose body is never held; what it brings is bounded by the disk."""
+    """For `/dag/import` and `/admin/restore`, whose body is never held; what it brings is bounded by the disk."""
     body_seconds_max: int = 60
     """How long a request may take to arrive; of an import, each piece."""
     heartbeat_seconds: int = 15

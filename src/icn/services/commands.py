@@ -6,6 +6,7 @@ from icn.domain.federation.model import Policy
 from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.mana import Mana
+from icn.stores.archive import ContentLine
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.backups import FinishedBackup
 
@@ -77,10 +78,19 @@ class ImportContent:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreContent:
+    """Store content of a backup that is not here, with the pin and lifetime it had; what is here keeps its own."""
+
+    items: tuple[tuple[ContentLine, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportBlocks:
     """Take signed blocks of the federation, ancestors first, as if a peer had sent them."""
 
     encoded: tuple[bytes, ...]
+    federation: Cid | None = None
+    """The operator's word whose blocks they are, for a node that is in no federation yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,8 @@ class FetchContent:
     cid: Cid
 
 
-ContentCommand = PutContent | PinContent | PruneContent | ImportContent | ImportBlocks | NoteScan | FetchContent
+ImportCommand = ImportContent | RestoreContent | ImportBlocks
+ContentCommand = PutContent | PinContent | PruneContent | ImportCommand | NoteScan | FetchContent
 
 
 @dataclass(frozen=True, slots=True)

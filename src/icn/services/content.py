@@ -18,6 +18,7 @@ from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
 from icn.services.damage import Damage
 from icn.services.work import UnitOfWork
 from icn.stores import contents, keyspace, references
+from icn.stores.archive import ContentLine
 from icn.stores.contents import ContentMeta
 
 SERVED_PER_BATCH_BYTES = 8 * limits.MIB
@@ -165,6 +166,33 @@ class ContentService:
                 keep = meta.pinned or pinned
                 contents.change_content(work.get, work.batch, cid, pinned=keep, expires_at=longer)
         return cid
+
+    def put_back(self, work: UnitOfWork, line: ContentLine, data: bytes) -> str:
+        """Content of a backup, with the pin and lifetime it had there: `new`, `known`, or why not.
+
+        What is here keeps its own, and gets its right bytes where the disk has others.
+        """
+        if not line.cid.names(data):
+            return "its bytes have another name"
+        if self._is_known(work, line.cid):
+            self._mend(work, line.cid, data)
+            return "known"
+        try:
+            references.links(line.cid.codec, data)
+        except Invalid as error:
+            return str(error)
+        if len(data) > limits.CONTENT_BYTES_MAX:
+            return f"it has {len(data)} bytes; at most {limits.CONTENT_BYTES_MAX} are stored in one block"
+        contents.put_content(
+            work.get,
+            work.batch,
+            line.cid,
+            data,
+            stored_at=min(line.stored_at, work.wall),
+            pinned=line.pinned,
+            expires_at=line.expires_at,
+        )
+        return "new"
 
     def _mend(self, work: UnitOfWork, cid: Cid, data: bytes) -> None:
         """Write the right bytes of a block that is known here, where the disk has none or others."""

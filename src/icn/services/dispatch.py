@@ -39,6 +39,7 @@ from icn.services.commands import (
     PruneContent,
     PutContent,
     RecordBackup,
+    RestoreContent,
     ResumeAuthoring,
     Submit,
 )
@@ -113,7 +114,7 @@ class Dispatch:
                 return self._open_account(work, command, envelope)
             case Pay():
                 return self._pay(work, request, command, envelope)
-            case PutContent() | PinContent() | ImportContent() | ImportBlocks() | NoteScan():
+            case PutContent() | PinContent() | ImportContent() | RestoreContent() | ImportBlocks() | NoteScan():
                 return self._content(work, request, command)
             case Submit(spec, given):
                 _in_federation(work)
@@ -157,9 +158,12 @@ class Dispatch:
             case ImportContent(items, pinned):
                 self._only_operator(work, request)
                 return {"results": [self._import(work, cid, data, pinned=pinned) for cid, data in items]}
-            case ImportBlocks(encoded):
+            case RestoreContent(lines):
                 self._only_operator(work, request)
-                return {"results": self.replication.take_imported(work, encoded)}
+                return {"results": [self.content.put_back(work, line, data) for line, data in lines]}
+            case ImportBlocks(encoded, federation):
+                self._only_operator(work, request)
+                return {"results": self.replication.take_imported(work, encoded, federation)}
             case NoteScan(position, damaged):
                 self._only_operator(work, request)
                 work.batch.put(SCAN_ROW, position)

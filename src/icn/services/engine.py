@@ -50,7 +50,7 @@ from icn.protocol.messages import (
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
-from icn.services.commands import BackupCommand, FetchContent, ImportBlocks, NoteScan, ResumeAuthoring
+from icn.services.commands import BackupCommand, FetchContent, ImportBlocks, NoteScan, RestoreContent, ResumeAuthoring
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
@@ -72,7 +72,7 @@ from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
 from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
 
-WHILE_HELD = BackupCommand | FetchContent | NoteScan | ResumeAuthoring
+WHILE_HELD = BackupCommand | FetchContent | NoteScan | RestoreContent | ResumeAuthoring
 """Commands that write no record: a held node carries them out."""
 
 

@@ -440,12 +440,16 @@ class ReplicationService:
         self._apply(work, view, block, clock)
         return True
 
-    def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...]) -> list[str]:
+    def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...], federation: Cid | None = None) -> list[str]:
         """Take blocks from a file, ancestors first: for each `new`, `known`, or why not. Nothing waits for its parents.
+
+        `federation`: which one this node is to be in by them, where it is in none and seeks no other.
 
         Raises:
             RecordsRefused: the batch must be done again without a block.
         """
+        if federation is not None and work.state.federation.federation is None and not self.is_pinned:
+            self.target = federation
         # Nobody to be asked for what is missing, and no room in the quarantine.
         file = PeerView(work.did, wanted_at=work.wall, quarantined=limits.QUARANTINE_PER_PEER_MAX)
         return [self._take_imported(work, file, data) for data in encoded]
