@@ -41,6 +41,7 @@ def test_damaged_blocks_are_found_and_got_again_from_the_peer(nodes: Nodes) -> N
     second = nodes.make("b", "--bootstrap-peers", first.p2p)
     second.launch()
     wait_until("b to be ready", lambda: second.is_ready)
+    wait_until("b to know a", lambda: second.ask("GET", "/sync/status")["in_sync"])
     first.ask("POST", "/dag/put", {"data": base64_of(CONTENT), "pin": True})
     second.ask("POST", "/dag/pin", {"cid": str(NAME)})
     wait_until("the same blocks", lambda: same_root([first, second]))

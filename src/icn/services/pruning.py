@@ -26,9 +26,9 @@ from icn.stores.contents import ContentMeta
 
 RESULTS_KEPT = Duration(30 * 86_400_000)
 """Modules, inputs and outputs of a job stay this long after its end; pin what is to stay longer."""
-EXAMINED_PER_BATCH = 1000
+EXAMINED_PER_BATCH = 500
 """Content blocks looked at in one batch."""
-REMOVED_PER_BATCH = 250
+REMOVED_PER_BATCH = 100
 READ_PER_BATCH_BYTES = limits.CONTENT_BYTES_MAX
 """Content with links that is read in one batch to remove it: at least one block, of at most this size."""
 FREED_REMEMBERED_MAX = 65_536
