@@ -96,6 +96,8 @@ class Authorship:
     """False in memory: nothing is left to be put back."""
     shares_store: bool = False
     """Other machines author from the same store, each with marks of its own: those here may be old, or missing."""
+    was_restored: bool = False
+    """The store was filled from a backup: marks may be from when the node last lived on this machine."""
     why: str = ""
     """Why the node is held until it has caught up; empty where it is not."""
     floor: int = 0
@@ -134,10 +136,11 @@ class Authorship:
         shared = store.properties.shared
         made = cls(did, peers, reach_within, keeps_marks=marker is not None, shares_store=shared)
         made.marks = tuple(mark for mark in marker.read() if mark.author == did) if marker is not None else ()
+        made.was_restored = restored.is_by_tool(store)
         made._judge(store, state)
         first = Batch()
         if made.why:
-            restored.mark_held(first, made.floor)
+            restored.mark_held(first, made.floor, by_tool=made.was_restored)
             made._is_stored = True
             if marker is not None:
                 # Outside of the store as well: an older copy may be put back again before the node is released.
@@ -148,8 +151,6 @@ class Authorship:
             marker.write(made.mark(state))
             if not restored.was_marked(store):
                 restored.mark_marked(first)
-            if restored.is_restored(store):
-                restored.clear_restored(first)
         if first.operations:
             store.commit(first, fence)
         return made
@@ -166,8 +167,9 @@ class Authorship:
             )
         elif found is not None or any(mark.is_held for mark in relevant):
             self.why = "it was found to be older than its node's own feed, and has not been released since"
-        elif restored.is_restored(store) and (self.shares_store or not relevant):
-            self.why = "it was restored from a backup, and no head mark tells that nothing is newer"
+        elif restored.is_restored(store):
+            # No mark frees it: on a machine that the node left and came back to, it is as old as that.
+            self.why = "it was restored from a backup"
         elif self.keeps_marks and not relevant and restored.was_marked(store) and not self.shares_store:
             self.why = "the head marks that were kept beside it are gone"
 
@@ -263,7 +265,7 @@ class Authorship:
         if self._has_caught_up(work):
             self._release(work)
         elif not self._is_stored:
-            restored.mark_held(work.batch, self.floor)
+            restored.mark_held(work.batch, self.floor, by_tool=self.was_restored)
 
     def resume(self, work: UnitOfWork) -> bool:
         """The operator says that there is no newer block of ours. Whether the node was held."""
@@ -281,6 +283,7 @@ class Authorship:
         if self._releasing:
             self._releasing = False
             self.why, self.floor, self.marks, self._since = "", 0, (), None
+            self.was_restored = False
             self.heard.clear()
         return changed
 
@@ -344,7 +347,8 @@ class Authorship:
         if heard < enough:
             return False
         # A mark that names the newest block leaves nothing to be found. Without one, a block may be with anybody.
-        knows_end = not self.shares_store and self.floor > 0 and any(mark.count >= self.floor for mark in marks)
+        are_last = not (self.shares_store or self.was_restored)
+        knows_end = are_last and self.floor > 0 and any(mark.count >= self.floor for mark in marks)
         others = [node for node in federation.members if node != self.did and node not in self.disbelieved]
         if knows_end or all(node in self.heard for node in others):
             return True

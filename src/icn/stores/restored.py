@@ -10,6 +10,7 @@ _RESTORED = keyspace.about("restored")
 _MARKED = keyspace.about("marked")
 _BY_TOOL = b"by the restore"
 _HELD = b"held at "
+_HELD_BY_TOOL = b"restored, held at "
 
 
 def mark_restored(batch: Batch) -> None:
@@ -17,9 +18,12 @@ def mark_restored(batch: Batch) -> None:
     batch.put(_RESTORED, _BY_TOOL)
 
 
-def mark_held(batch: Batch, floor: int) -> None:
-    """Say that the node itself has found out, and that its feed is known to have had `floor` blocks."""
-    batch.put(_RESTORED, _HELD + str(floor).encode())
+def mark_held(batch: Batch, floor: int, *, by_tool: bool) -> None:
+    """Say that the node itself has found out, and that its feed is known to have had `floor` blocks.
+
+    `by_tool`: the store was filled from a backup before.
+    """
+    batch.put(_RESTORED, (_HELD_BY_TOOL if by_tool else _HELD) + str(floor).encode())
 
 
 def is_restored(reader: Reader) -> bool:
@@ -27,10 +31,18 @@ def is_restored(reader: Reader) -> bool:
     return reader.get(_RESTORED) is not None
 
 
+def is_by_tool(reader: Reader) -> bool:
+    """Whether it was filled from a backup, and nothing has taken that back."""
+    row = reader.get(_RESTORED)
+    return row is not None and (row == _BY_TOOL or row.startswith(_HELD_BY_TOOL))
+
+
 def held_floor(reader: Reader) -> int | None:
     """The `floor` of `mark_held`; None where the node has not found out by itself."""
     row = reader.get(_RESTORED)
-    return int(row.removeprefix(_HELD)) if row is not None and row.startswith(_HELD) else None
+    if row is None or not row.startswith((_HELD, _HELD_BY_TOOL)):
+        return None
+    return int(row.removeprefix(_HELD_BY_TOOL).removeprefix(_HELD))
 
 
 def clear_restored(batch: Batch) -> None:
