@@ -3,7 +3,8 @@
 | | shallow | deep, besides |
 |---|---|---|
 | blocks, content | every name fits its bytes; lengths | signatures |
-| journal, feeds, index | each leads to the others, no gaps | links lead to earlier blocks; clocks are those of links |
+| journal, feeds, indexes | each leads to the others, no gaps | links lead to earlier blocks; clocks are those of links |
+| references | of content | of records |
 | rows of the state | | equal, byte for byte, to those that a full replay of the journal gives; the supply identity |
 
 The replay takes each block through `services.acceptance`, as replication did when it came. It ends at the first block
@@ -19,13 +20,13 @@ from typing import TypeVar
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.domain.records import EVENT_NAMES
+from icn.domain.records import EVENT_NAMES, Record
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance, rows
 from icn.services.ancestry import BlockAncestry
 from icn.services.state import State
-from icn.stores import blocks, contents, keyspace
+from icn.stores import blocks, contents, keyspace, references
 from icn.stores.kv import Batch, Reader
 from icn.stores.schema import owner_of
 
@@ -117,6 +118,9 @@ class _Run:
             self.block_count += meta is not None
             if kept is not None:
                 self._check_length(cid, kept, len(data))
+                due = Batch()
+                references.put_links(due, cid, data)
+                self._check_references(f"content {cid}", due)
             elif meta is None and not self._is_evidence(data):
                 self.note(f"block {cid}", "is neither in a feed, nor content, nor evidence of a fork")
         self._note_bare(signed.below(None), "a signed block")
@@ -135,6 +139,12 @@ class _Run:
         self.content_count += 1
         if meta.size != length:
             self.note(f"block {cid}", f"has {length} bytes where {meta.size} were stored")
+
+    def _check_references(self, where: str, due: Batch) -> None:
+        """What is referred to is known as such, or pruning would remove it. An entry too many only keeps something."""
+        for key in due.operations:
+            if self.reader.get(key) != b"":
+                self.note(where, f"is not known to refer to {references.target_of(key)}")
 
     def _is_evidence(self, data: bytes) -> bool:
         """A second block with the author and sequence of one in a feed: kept to prove that its author forked."""
@@ -261,10 +271,13 @@ class _Run:
 
     def _replay_one(self, replay: "_Replay", block: Block, clock: Clock, arrival: int) -> bool:
         try:
-            replay.take(block, clock, arrival)
+            records = replay.take(block, clock, arrival)
         except (PeerViolation, EventRefused, InvariantBroken) as error:
             self.note(f"journal {arrival}", f"block {block.cid} of {block.header.author} is against the rules: {error}")
             return False
+        due = Batch()
+        references.put_records(due, records)
+        self._check_references(f"journal {arrival}", due)
         return True
 
     # Reading
@@ -346,8 +359,8 @@ class _Replay:
         self._clocks[block.header.author, block.header.sequence] = clock
         return clock
 
-    def take(self, block: Block, clock: Clock, arrival: int) -> None:
-        """Take the block as replication would have."""
+    def take(self, block: Block, clock: Clock, arrival: int) -> list[Record]:
+        """Take the block as replication would have; gives its records."""
         header, state = block.header, self.state
         acceptance.check_federation(block, self._genesis)
         acceptance.check_follows(block, state.feeds)
@@ -357,6 +370,7 @@ class _Replay:
         acceptance.apply_records(state, block, records, context)
         state.feeds.advance(block, clock)
         state.last_arrival = arrival
+        return records
 
     def rows(self) -> Batch:
         """The rows of the state, as the commit that led to it would have written them all."""

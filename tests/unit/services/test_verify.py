@@ -6,9 +6,9 @@ import pytest
 
 from icn.domain.dag.block import parse_block, sign_block
 from icn.domain.ledger.model import Supply
-from icn.kernel.encoding import encode_ordered
+from icn.kernel.encoding import encode, encode_ordered
 from icn.kernel.fields import shape_of
-from icn.kernel.ids import RAW, Cid
+from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay, PutContent, Submit
 from icn.services.verify import Report, verify
@@ -123,6 +123,17 @@ def test_entries_that_are_gone(node: HttpNode) -> None:
         assert value is not None
         assert expected in said(tamper(node, {key: None}))
         assert tamper(node, {key: value}).ok
+
+
+def test_references_that_pruning_would_miss(node: HttpNode) -> None:
+    """A job's output, and what content links to."""
+    target = Cid.of(b"kept", RAW)
+    node.ask(PutContent(encode({"see": target}), DAG_CBOR, pinned=True, lifetime_ms=None))
+    keys = [key for key, _ in node.store.scan(keyspace.REFERENCE)]
+    assert len(keys) == 2
+    for key in keys:
+        assert "is not known to refer to" in said(tamper(node, {key: None}))
+        assert tamper(node, {key: b""}).ok
 
 
 def test_an_index_entry_too_many(node: HttpNode) -> None:
