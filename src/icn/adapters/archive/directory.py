@@ -92,6 +92,10 @@ class FolderFiles:
         if aside.exists():
             shutil.rmtree(aside)
 
+    def discard(self) -> None:
+        """See `writing.Files`."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
     def close(self) -> None:
         """Others may write it now."""
         if self._descriptor is not None:

@@ -101,6 +101,10 @@ class TarGzFile:
         self.partial.replace(self._target)  # still held: nobody else has begun to write it
         sync_folder(self._target.parent)
 
+    def discard(self) -> None:
+        """See `writing.Files`. A file that was finished is under another name already."""
+        self.partial.unlink(missing_ok=True)
+
     def close(self) -> None:
         """An encrypted stream that is not whole stays so."""
         if self._file is not None:

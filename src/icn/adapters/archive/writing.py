@@ -8,6 +8,7 @@ Not here: how parts are stored (tar_gz, directory).
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -27,6 +28,7 @@ from icn.stores.archive import IDENTITY, MANIFEST, Counts, Entry, Manifest, Posi
 PACKERS = 2
 PENDING_MAX = 3
 """Parts that are being packed, or wait to be stored."""
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ArchiveExists(Refusal):
@@ -85,6 +87,9 @@ class Files(Protocol):
     def finish(self) -> None:
         """Put the whole archive, durable, where it belongs."""
 
+    def discard(self) -> None:
+        """Remove what was written. Instead of `finish`, before `close`."""
+
     def close(self) -> None:
         """Let go of files. Called once, also after `finish`."""
 
@@ -114,6 +119,8 @@ def write_archive(
 
     `notes`: where it is noted what is written; None where the files cannot be gone on with.
 
+    What cannot be gone on with is removed, and so is what has filled the disk: a node may live on it.
+
     Raises:
         ArchiveBusy: another process writes it.
         Invalid: what is `kept` is not there; the notes about it are gone then, and the next attempt begins anew.
@@ -128,15 +135,22 @@ def write_archive(
     if notes is not None:
         notes.write(Unfinished(Subject.of(draft), kept))
     run = _Run(files, notes, kept, draft)
-    with ThreadPoolExecutor(PACKERS) as pool:
-        for entry in entries:
-            run.add(pool, entry)
-            on_bytes(len(entry.data))
-        run.drain()
-    manifest = run.manifest()
-    data = archive.write_manifest(manifest)
-    files.store(MANIFEST, files.pack(MANIFEST, data))
-    files.finish()
+    try:
+        with ThreadPoolExecutor(PACKERS) as pool:
+            for entry in entries:
+                run.add(pool, entry)
+                on_bytes(len(entry.data))
+            run.drain()
+        manifest = run.manifest()
+        data = archive.write_manifest(manifest)
+        files.store(MANIFEST, files.pack(MANIFEST, data))
+        files.finish()
+    except BaseException as error:
+        if notes is None or (isinstance(error, OSError) and error.errno in DISK_FULL):
+            files.discard()
+            if notes is not None:
+                notes.remove()
+        raise
     if notes is not None:
         notes.remove()
     size = sum(part.size for part in manifest.parts) + len(data)

@@ -1,6 +1,9 @@
 """Files of an archive as they are written: one writer at a time, and an earlier attempt that cannot be gone on with."""
 
 import contextlib
+import errno
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from icn.adapters.archive.unfinished import PartsFile, Subject, Unfinished, Writ
 from icn.adapters.archive.writing import ArchiveBusy, Files, resumable, write_archive
 from icn.kernel.errors import Invalid
 from icn.services.backup import Reached, draft, entries
+from icn.stores.archive import Entry
 from support.archives import history, nothing, order
 
 FORMS = ("tar", "encrypted", "folder")
@@ -86,3 +90,28 @@ def test_notes_without_what_they_speak_of_fail_one_attempt_and_not_every_one(tmp
     attempt()
     assert names_in(path, form)
     assert not notes.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "failure", "stays"),
+    [
+        ("tar", OSError(errno.EIO, "the disk is odd"), True),
+        ("tar", OSError(errno.ENOSPC, "the disk is full"), False),
+        ("folder", OSError(errno.EIO, "the disk is odd"), True),
+        ("folder", OSError(errno.EDQUOT, "the disk is full"), False),
+        ("encrypted", OSError(errno.EIO, "the disk is odd"), False),
+        ("encrypted", KeyboardInterrupt(), False),
+    ],
+)
+def test_what_fills_the_disk_or_cannot_be_gone_on_with_is_removed(tmp_path, form, failure, stays):
+    path, reader = tmp_path / "archive", history()["a"].store
+    notes = None if form == "encrypted" else PartsFile(path.with_name(path.name + PARTS_SUFFIX))
+    manifest = draft(reader, order())
+
+    def failing() -> Iterator[Entry]:
+        yield from itertools.islice(entries(reader, manifest, Reached(manifest.since)), 1)
+        raise failure
+
+    with contextlib.closing(files_at(path, form)) as files, pytest.raises(type(failure)):
+        write_archive(files, notes, manifest, (), failing(), nothing)
+    assert any(tmp_path.iterdir()) is stays
