@@ -3,7 +3,7 @@
 | | shallow | deep, besides |
 |---|---|---|
 | blocks, content | every name fits its bytes; lengths | signatures |
-| journal, feeds, indexes | each leads to the others, no gaps | links lead to earlier blocks; clocks are those of links |
+| journal, feeds, indexes | each leads to the others, no gaps | links lead to earlier blocks; clocks follow from links |
 | references | of content | of records |
 | rows of the state | | equal, byte for byte, to those that a full replay of the journal gives; the supply identity |
 
