@@ -224,7 +224,7 @@ class _Node:
                 marker=marker,
             )
 
-        def author(store: KeyValueStore, engine: Engine) -> None:
+        def author(store: KeyValueStore, _engine: Engine) -> None:
             self._store = store
             loop.call_soon_threadsafe(self._author.set)
 
