@@ -123,6 +123,15 @@ def test_a_block_with_a_forged_signature_is_seen_by_a_deep_look_only(whole: Held
     assert "signed" in finding.what
 
 
+def test_content_that_is_not_what_its_lines_say_is_seen(whole: Held) -> None:
+    name = "content/000001.jsonl"
+    first, second, *rest = dict(whole.files)[name].splitlines(keepends=True)
+    swapped = whole.but({name: b"".join((second, first, *rest))}).claiming()
+    assert any("not the one its lines say" in line for line in found(swapped))
+    fewer = whole.but({name: b"".join((second, *rest))}).claiming()
+    assert found(fewer)
+
+
 def test_counts_are_compared(whole: Held) -> None:
     counts = json.loads(dict(whole.files)[MANIFEST])["counts"]
     for name in ("evidence", "content", "local"):

@@ -136,6 +136,34 @@ def test_a_missing_link_is_named(world, tmp_path: Path) -> None:
     assert held(target) == before
 
 
+def test_local_rows_that_are_gone_do_not_return_with_a_later_backup(world, tmp_path: Path) -> None:
+    store = world["a"].store
+    waiting, batch = keyspace.outbox(world["b"].did) + keyspace.u64(77), Batch()
+    batch.put(waiting, b"a message that waits")
+    commit_beside(store, batch)
+    back_up(store, tmp_path / "0.tar.gz")
+    batch = Batch()
+    batch.delete(waiting)
+    commit_beside(store, batch)
+    back_up(store, tmp_path / "1.tar.gz", kind=ArchiveKind.INCREMENTAL)
+    target = MemoryStore()
+    restore_into(target, tmp_path / "0.tar.gz")
+    assert target.get(waiting) is not None
+    restore_into(target, tmp_path / "1.tar.gz")
+    assert target.get(waiting) is None
+    assert held(target) == held(store)
+
+
+def test_a_backup_that_goes_on_from_another_one_than_is_given_is_refused(world, tmp_path: Path) -> None:
+    """Also where nothing came between the two, so that the numbers fit."""
+    back_up(world["a"].store, tmp_path / "0.tar.gz")
+    back_up(world["a"].store, tmp_path / "other.tar.gz", created="2026-01-02T00:00:00Z")
+    back_up(world["a"].store, tmp_path / "1.tar.gz", kind=ArchiveKind.INCREMENTAL, created="2026-01-03T00:00:00Z")
+    with pytest.raises(ChainBroken, match="goes on from the backup with manifest"):
+        restore_into(MemoryStore(), tmp_path / "0.tar.gz", tmp_path / "1.tar.gz")
+    restore_into(MemoryStore(), tmp_path / "other.tar.gz", tmp_path / "1.tar.gz")
+
+
 def test_backups_of_two_stores_are_no_chain(world, tmp_path: Path) -> None:
     back_up(world["a"].store, tmp_path / "one.tar.gz")
     other = MemoryStore()
