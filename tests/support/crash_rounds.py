@@ -1,8 +1,9 @@
 """Rounds of writing that end in a crash, and the judge of what is left.
 
 A round runs `support.crash_client` on a store until something ends it: SIGKILL at a drawn system call (`strace`), or
-the loss of power of the disk below it (`support.crash_disk`). The next round goes on with the same store, so crashes
-add up, also those in the midst of recovery. What the client said before it died is the log of answers.
+the loss of power of the disk below it (`support.crash_disk`), or
+SIGKILL of the server that has it (`support.crash_postgres`). The next round goes on with the same store, so crashes add
+up, also those in the midst of recovery. What the client said before it died is the log of answers.
 """
 
 import json
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from icn.stores.kv import StoreUnavailable
 from support.stores import child_environment
 
 ROUND_SECS_MAX = 120.0
@@ -75,14 +77,18 @@ class Judge:
 
     totals: Totals
     """Of all stores of the backend."""
+    refusals_hold: bool = False
     head: int = -1
     """The newest batch that was answered, or seen by a reader."""
     fence: int = 0
     under_way: bool = False
     """Whether the last client died while it wrote."""
+    refused: bool = False
+    """Whether the last batch was refused by a fault that means that nothing was written."""
 
     def hear(self, lines: list[str]) -> None:
         """What one client said. Raises `Lost`."""
+        is_writing = False
         for line in lines:
             word, _, rest = line.partition(" ")
             match word:
@@ -91,6 +97,11 @@ class Judge:
                 case "found":
                     head, _, differences = rest.partition(" ")
                     self._found(int(head), json.loads(differences))
+                    is_writing = True
+                case "fault":
+                    self.refused |= (
+                        self.refusals_hold and is_writing and rest.startswith(f"{StoreUnavailable.__name__} ")
+                    )
                 case "done":
                     self.head = int(rest)
                     self.totals.answered += 1
@@ -104,6 +115,8 @@ class Judge:
     def _found(self, head: int, differences: list[str]) -> None:
         if head not in {self.head, self.head + 1}:
             raise Lost(f"batch {self.head} was answered, {head} is the newest there is")
+        if self.refused and head != self.head:
+            raise Lost(f"batch {head} was refused, and is there")
         if differences:
             raise Lost(f"batch {head} is not what is there: {differences}")
         if self.under_way:
@@ -111,6 +124,7 @@ class Judge:
             self.totals.absent += head == self.head
         self.head = head
         self.under_way = True
+        self.refused = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,12 @@ class Crashing:
     seed: int
     weak: bool = False
     kept_shares: tuple[float, ...] = KEPT_SHARES
+    calls: tuple[str, ...] = SYSTEM_CALLS
+    """That a client is killed at."""
+    prepare: Callable[[Path], object] = Path.exists
+    """What a store's new folder needs before a client can open it."""
+    refusals_hold: bool = False
+    """Whether a batch refused by `StoreUnavailable` must not be there. Pages of a disk that failed may be."""
 
     def client(self, folder: Path, store: int, batches_max: int) -> list[str]:
         """The command line of a client."""
@@ -168,16 +188,17 @@ class Crashing:
     # SIGKILL at a system call
 
     def system_calls(self, folder: Path) -> dict[str, int]:
-        """How often a client that writes `BATCHES_CALIBRATING` batches makes each of `SYSTEM_CALLS`."""
+        """How often a client that writes `BATCHES_CALIBRATING` batches makes each of `calls`."""
         folder.mkdir()
         report = folder / "calls"
-        traced = ["strace", "-f", "-c", "-qq", "-o", str(report), "-e", f"trace={','.join(SYSTEM_CALLS)}"]
+        traced = ["strace", "-f", "-c", "-qq", "-o", str(report), "-e", f"trace={','.join(self.calls)}"]
         (folder / "store").mkdir()
+        self.prepare(folder / "store")
         ended = _run([*traced, *self.client(folder / "store", 0, BATCHES_CALIBRATING)])
         if not ended.finished:
             raise Lost(ended.told())
         rows = (line.split() for line in report.read_text().splitlines())
-        counts = {row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[-1] in SYSTEM_CALLS}
+        counts = {row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[-1] in self.calls}
         shutil.rmtree(folder)
         return counts
 
@@ -203,7 +224,7 @@ class Crashing:
             totals.kinds[call] += killed
             return ended, killed, f"SIGKILL at {call} number {nth}"
 
-        return self._rounds(folder, crashes, crash)
+        return self.rounds(folder, crashes, crash)
 
     # Loss of power
 
@@ -260,22 +281,24 @@ class Crashing:
                 totals.kinds[f"kept {kept_share}"] += 1
             return ended, loss is not None, f"power lost at change {changes}, {kept_share} of the unsynced kept"
 
-        return self._rounds(folder, crashes, crash)
+        return self.rounds(folder, crashes, crash)
 
-    # Both
+    # All
 
-    def _rounds(
+    def rounds(
         self,
         folder: Path,
         crashes: int,
         crash: Callable[[Path, int, random.Random, Totals], tuple[Ended, bool, str]],
     ) -> Totals:
+        """So many crashes, `ROUNDS_PER_STORE` to a store, each judged by what the next client finds. Raises `Lost`."""
         totals = Totals()
         rng = random.Random(f"{self.backend}/{self.seed}")
         while totals.crashes < crashes:
             store = folder / f"store-{totals.stores}"
             store.mkdir()
-            judge = Judge(totals)
+            self.prepare(store)
+            judge = Judge(totals, self.refusals_hold)
             number, history = totals.stores, list[str]()
             totals.stores += 1
             try:
@@ -285,7 +308,7 @@ class Crashing:
                     history.append(told)
                     totals.crashes += crashed
                     judge.hear(ended.lines)
-                    judge.under_way &= crashed
+                    judge.under_way &= not ended.finished
                 image = store / "image" if (store / "image").exists() else store
                 ended = _run(self.client(image, number, 1))
                 if not ended.finished:

@@ -1,4 +1,4 @@
-"""The embedded engines that keep what they answer, each as the node opens it, and each with its promise taken away.
+"""The engines that keep what they answer, each as the node opens it, and each with its promise taken away.
 
 The weak ones answer before the write is safe, by the very setting an operator might wish for. They prove the harness: a
 test that does not see them lose writes would not see ours lose them.
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from icn.stores.kv import KeyValueStore
+
+URL_NOTE = "postgresql.url"
+"""The file in a store's folder that says where on the server it is."""
 
 
 def _sqlite(folder: Path) -> KeyValueStore:
@@ -69,7 +72,27 @@ def _rocksdb_weak(folder: Path) -> KeyValueStore:
     return weak
 
 
+def _postgresql(folder: Path) -> KeyValueStore:
+    from icn.adapters.storage.postgres import CONNECTIONS_MIN, PostgresStore
+
+    # Without the lease: it would have every client wait for the end of its killed predecessor's.
+    url = (folder / URL_NOTE).read_text()
+    return PostgresStore.open(url, connections_max=CONNECTIONS_MIN, connection_timeout_ms=10_000)
+
+
+def _postgresql_weak(folder: Path) -> KeyValueStore:
+    store: Any = _postgresql(folder)
+    store._writer.get()[0].execute("SET synchronous_commit = off")
+    weak: KeyValueStore = store
+    return weak
+
+
 Open = Callable[[Path], KeyValueStore]
 
-STRONG: dict[str, Open] = {"rocksdb": _rocksdb, "sled": _sled, "sqlite": _sqlite}
-WEAK: dict[str, Open] = {"rocksdb": _rocksdb_weak, "sled": _sled_weak, "sqlite": _sqlite_weak}
+STRONG: dict[str, Open] = {"rocksdb": _rocksdb, "sled": _sled, "sqlite": _sqlite, "postgresql": _postgresql}
+WEAK: dict[str, Open] = {
+    "rocksdb": _rocksdb_weak,
+    "sled": _sled_weak,
+    "sqlite": _sqlite_weak,
+    "postgresql": _postgresql_weak,
+}

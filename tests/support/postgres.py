@@ -120,19 +120,8 @@ class Cluster:
         until = time.monotonic() + START_SECS_MAX
         while True:
             port = self.port or _free_port()
-            with (self.folder / "log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    [
-                        *(str(self._programs / "postgres"), "-D", str(self.data), "-p", str(port)),
-                        *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"),
-                    ],
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.folder,
-                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - two system calls, no lock is taken
-                    **self._run_as(),  # type: ignore[call-overload] # user, group, extra_groups
-                )
-            while self._process.poll() is None:
+            self._process = process = self._launch(port)
+            while process.poll() is None:
                 with contextlib.suppress(psycopg.OperationalError):
                     psycopg.connect(self._url("postgres", port)).close()
                     self.port = port
@@ -142,6 +131,28 @@ class Cluster:
                 time.sleep(0.02)
             if time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+
+    def start_and_kill(self, after_secs: float) -> None:
+        """Start, and kill so long after, while it recovers or just has."""
+        self._process = process = self._launch(self.port)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_secs)
+        self.kill()
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [
+                    *(str(self._programs / "postgres"), "-D", str(self.data), "-p", str(port)),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - two system calls, no lock is taken
+                **self._run_as(),  # type: ignore[call-overload] # user, group, extra_groups
+            )
+        return process
 
     def _url(self, database: str, port: int) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}&port={port}"
