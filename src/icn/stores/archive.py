@@ -48,6 +48,8 @@ PART_BYTES_MAX = PART_BYTES + limits.CONTENT_BYTES_MAX + limits.MIB
 PARTS_MAX = 200_000
 """Entries of one archive: with all of them full, more than three terabytes."""
 MANIFEST_BYTES_MAX = 64 * limits.MIB
+MANIFEST_VALUES_MAX = 2_000_000
+"""Commas and opening brackets of a manifest: four per part, with room. Bytes alone do not bound what parsing takes."""
 IDENTITY_BYTES_MAX = 64 * limits.KIB
 LOCAL_TABLES: dict[str, bytes] = {
     "outbox": keyspace.OUTBOX,
@@ -290,6 +292,8 @@ def read_manifest(data: bytes) -> Manifest:
     """
     if len(data) > MANIFEST_BYTES_MAX:
         raise Invalid("manifest", f"{len(data)} bytes; at most {MANIFEST_BYTES_MAX} are read")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MANIFEST_VALUES_MAX:
+        raise Invalid("manifest", f"more than {MANIFEST_VALUES_MAX} values")
     fields = _json_object(data, "manifest")
     version = fields.get("format")
     if type(version) is not int or version < 1:

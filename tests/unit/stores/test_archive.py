@@ -186,3 +186,9 @@ def test_a_position_covers_what_lies_before_it_in_both_numbers() -> None:
     assert not Position(5, 5).covers(Position(6, 0))
     assert not Position(5, 5).covers(Position(0, 6))
     assert ArchiveKind("full") is ArchiveKind.FULL
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0"])
+def test_a_manifest_of_many_small_values_is_refused_before_it_takes_memory(value: bytes) -> None:
+    with pytest.raises(Invalid, match="values"):
+        read_manifest(b'{"format":1,"x":[' + b",".join([value] * archive.MANIFEST_VALUES_MAX) + b"]}")
