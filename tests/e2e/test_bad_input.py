@@ -82,7 +82,7 @@ BODIES: list[tuple[str, str, bytes]] = [
     ("a long note", "/mana/transfer", json.dumps({"to": MEMBER, "amount": 1, "note": "n" * 100_000}).encode()),
     ("lone surrogate", "/mana/transfer", f'{{"to": "{MEMBER}", "amount": 1, "note": "\\ud800"}}'.encode()),
     ("not base64", "/dag/put", json.dumps({"data": "***"}).encode()),
-    ("unknown codec", "/dag/put", json.dumps({"data": "", "codec": "dag-pb"}).encode()),
+    ("unknown codec", "/dag/put", json.dumps({"data": "", "codec": "git-raw"}).encode()),
     ("not DAG-CBOR", "/dag/put", json.dumps({"data": base64_of(b"\xff"), "codec": "dag-cbor"}).encode()),
     ("kept for less than nothing", "/dag/put", json.dumps({"data": "", "ttl_seconds": -1}).encode()),
     ("no CID", "/dag/get", json.dumps({"cid": "../../etc/passwd"}).encode()),
