@@ -26,6 +26,7 @@ from icn.stores.kv import (
     StoreInUse,
     StoreUnavailable,
 )
+from support import postgres
 from support.stores import BACKENDS, Backend, batch, child_environment, fill
 
 DURABLE = [backend for backend in BACKENDS if backend.durable]
@@ -441,6 +442,8 @@ def test_a_store_held_by_another_process_is_refused_by_its_pid_and_free_once_tha
 
 
 def start_child(script: str, backend: Backend, folder: Path) -> subprocess.Popen[str]:
+    if backend.shared:
+        postgres.url_in(folder)  # or the child would start a server, which ends with it
     return subprocess.Popen(
         [sys.executable, "-c", script, backend.name, str(folder)],
         stdin=subprocess.PIPE,
