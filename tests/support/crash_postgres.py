@@ -91,7 +91,7 @@ def _crashing(server: Cluster, seed: int, *, weak: bool) -> Crashing:
         (store / URL_NOTE).write_text(server.url_of_new_schema())
 
     crashing = Crashing("postgresql", seed, weak=weak)
-    return dataclasses.replace(crashing, calls=SYSTEM_CALLS, prepare=prepare, refusals_hold=True)
+    return dataclasses.replace(crashing, calls=SYSTEM_CALLS, reads_call=True, prepare=prepare, refusals_hold=True)
 
 
 def _kill_under_load(server: Cluster, command: list[str], lines: int, delay_secs: float) -> Ended:

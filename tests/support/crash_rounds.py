@@ -174,6 +174,8 @@ class Crashing:
     kept_shares: tuple[float, ...] = KEPT_SHARES
     calls: tuple[str, ...] = SYSTEM_CALLS
     """That a client is killed at."""
+    reads_call: bool = False
+    """Whether a client also makes them to check what is there, more often the more there is."""
     prepare: Callable[[Path], object] = Path.exists
     """What a store's new folder needs before a client can open it."""
     refusals_hold: bool = False
@@ -194,6 +196,8 @@ class Crashing:
         traced = ["strace", "-f", "-c", "-qq", "-o", str(report), "-e", f"trace={','.join(self.calls)}"]
         (folder / "store").mkdir()
         self.prepare(folder / "store")
+        if self.reads_call:
+            _run(self.client(folder / "store", 0, BATCHES_CALIBRATING))  # else kills would come before the first write
         ended = _run([*traced, *self.client(folder / "store", 0, BATCHES_CALIBRATING)])
         if not ended.finished:
             raise Lost(ended.told())
