@@ -10,34 +10,28 @@ What a failed commit means is not decided here but in `lmdb_store`, which alone 
 
 import errno
 from pathlib import Path
-from types import TracebackType
 
 import lmdb
 
+from icn.adapters.storage.edge import EngineEdge
 from icn.kernel.errors import IcnError, InvariantBroken
 from icn.stores.kv import StoreCorrupt, StoreFull, StoreInUse, StoreNewer, StoreUnavailable
 
 _WHAT_CLOSED = "Attempt to operate on closed/deleted/dropped object."
 
 
-class Edge:
-    """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
+class Edge(EngineEdge):
+    """That of this engine."""
 
     __slots__ = ("_path",)
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __enter__(self) -> None:
-        pass
+    def _fault_of(self, error: BaseException) -> IcnError | None:
+        return self._fault_of_engine(error) if isinstance(error, lmdb.Error | OSError) else None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, lmdb.Error | OSError):
-            raise self._fault_of(error) from error
-
-    def _fault_of(self, error: lmdb.Error | OSError) -> IcnError:
+    def _fault_of_engine(self, error: lmdb.Error | OSError) -> IcnError:
         says = f"{self._path}: {error}"
         match error:
             case (

@@ -5,10 +5,10 @@ was one. Messages name the server by its shown address and never contain a passw
 """
 
 import re
-from types import TracebackType
 
 import psycopg
 
+from icn.adapters.storage.edge import EngineEdge
 from icn.adapters.storage.postgres_address import Address
 from icn.kernel.errors import ConfigError, IcnError, InvariantBroken
 from icn.stores.kv import StoreCorrupt, StoreFull, StoreUnavailable
@@ -55,8 +55,8 @@ _REFUSED_CONNECTIONS = (
 """libpq gives no SQLSTATE for a connection that failed, only words; those that an operator must mend."""
 
 
-class Edge:
-    """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
+class Edge(EngineEdge):
+    """That of this engine."""
 
     __slots__ = ("_address", "_opening")
 
@@ -64,14 +64,8 @@ class Edge:
         self._address = address
         self._opening = opening
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, psycopg.Error):
-            raise self._fault_of(error) from error
+    def _fault_of(self, error: BaseException) -> IcnError | None:
+        return self._fault_of_engine(error) if isinstance(error, psycopg.Error) else None
 
     def says(self, error: psycopg.Error) -> str:
         """Where it happened and what the server said, in one line, without secrets."""
@@ -81,7 +75,7 @@ class Edge:
                 words = words.replace(secret, "***")
         return f"{self._address.shown}: {words}"
 
-    def _fault_of(self, error: psycopg.Error) -> IcnError:
+    def _fault_of_engine(self, error: psycopg.Error) -> IcnError:
         says = self.says(error)
         state = error.sqlstate
         if state is None:

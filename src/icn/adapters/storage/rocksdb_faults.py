@@ -12,6 +12,7 @@ from types import TracebackType
 
 from rocksdict import DbClosedError
 
+from icn.adapters.storage.edge import EngineEdge
 from icn.kernel.errors import IcnError, InvariantBroken
 from icn.stores.kv import StoreCorrupt, StoreFull, StoreInUse, StoreNewer, StoreUnavailable
 
@@ -82,8 +83,8 @@ class Damage:
         return True
 
 
-class Edge:
-    """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
+class Edge(EngineEdge):
+    """That of this engine."""
 
     __slots__ = ("_opening", "_path")
 
@@ -91,16 +92,10 @@ class Edge:
         self._path = path
         self._opening = opening
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _fault_of(self, error: BaseException) -> IcnError | None:
         if isinstance(error, OSError):
-            raise self._fault_of_system(error) from error
-        if error is not None and is_of_the_engine(error):
-            raise self._fault_of_engine(error) from error
+            return self._fault_of_system(error)
+        return self._fault_of_engine(error) if is_of_the_engine(error) else None
 
     def _fault_of_system(self, error: OSError) -> IcnError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -5,16 +5,16 @@ What a failed COMMIT means is not decided here but in `sqlite`, which alone know
 
 import errno
 from pathlib import Path
-from types import TracebackType
 
 import apsw
 
+from icn.adapters.storage.edge import EngineEdge
 from icn.kernel.errors import IcnError, InvariantBroken
 from icn.stores.kv import StoreCorrupt, StoreFull, StoreInUse, StoreUnavailable
 
 
-class Edge:
-    """A context manager: errors of the engine come out of it as ours. Holds nothing, so one serves a whole store."""
+class Edge(EngineEdge):
+    """That of this engine."""
 
     __slots__ = ("_opening", "_path")
 
@@ -22,16 +22,10 @@ class Edge:
         self._path = path
         self._opening = opening
 
-    def __enter__(self) -> None:
-        pass
+    def _fault_of(self, error: BaseException) -> IcnError | None:
+        return self._fault_of_engine(error) if isinstance(error, apsw.Error | OSError) else None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, apsw.Error | OSError):
-            raise self._fault_of(error) from error
-
-    def _fault_of(self, error: apsw.Error | OSError) -> IcnError:
+    def _fault_of_engine(self, error: apsw.Error | OSError) -> IcnError:
         says = f"{self._path}: {error}"
         match error:
             case apsw.FullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):

@@ -1,10 +1,6 @@
 """What the SQLite adapter promises beyond the contract: its files, its faults, and what it refuses to open."""
 
-import re
-import resource
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,14 +13,13 @@ from icn.adapters.storage.sqlite_format import APPLICATION_ID, FORMAT, PAGE_BYTE
 from icn.kernel.errors import InvariantBroken
 from icn.stores.kv import (
     SNAPSHOTS_OPEN_MAX,
-    CommitUncertain,
     StoreCorrupt,
     StoreFull,
     StoreInUse,
     StoreNewer,
     StoreUnavailable,
 )
-from support.stores import batch, child_environment, fill
+from support.stores import batch, fill
 
 
 @pytest.fixture
@@ -245,49 +240,3 @@ def test_a_statement_that_sqlite_refuses_is_a_bug_of_ours(store):
     store._writer.execute("ALTER TABLE kv RENAME COLUMN v TO w")
     with pytest.raises(InvariantBroken):
         store.commit(batch({b"k": b"v"}), fence)
-
-
-FAIL_IN_COMMIT = """
-import resource, sys
-from pathlib import Path
-from icn.adapters.storage.sqlite import SqliteStore
-from icn.stores.kv import Fault
-from support.stores import batch
-store = SqliteStore.open(Path(sys.argv[1]))
-fence = store.claim()
-store.commit(batch({b"before": b"1", b"k": b"old"}), fence)
-log = Path(sys.argv[1] + "-wal").stat().st_size
-resource.setrlimit(resource.RLIMIT_FSIZE, (log + 100_000, resource.RLIM_INFINITY))
-def attempt(what):
-    try:
-        print(what() or "done")
-    except Fault as fault:
-        print(fault.code)
-attempt(lambda: store.commit(batch({b"big": bytes(3_000_000), b"k": b"new"}), fence))
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-attempt(lambda: store.commit(batch({b"late": b"1"}), fence))
-attempt(store.claim)
-print(store.get(b"before"))
-store.close()
-"""
-
-
-@pytest.mark.slow
-def test_a_commit_that_the_disk_fails_is_uncertain_and_closes_the_store_for_writing(path):
-    """The kernel refuses to let the log grow, in the middle of COMMIT."""
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    child = subprocess.run(
-        [sys.executable, "-c", FAIL_IN_COMMIT, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env=child_environment(),
-    )
-    assert child.stdout.split("\n")[:4] == [CommitUncertain.code, StoreUnavailable.code, StoreUnavailable.code, "b'1'"]
-    store = SqliteStore.open(path)
-    assert re.fullmatch(rb"old|new", store.get(b"k"))
-    assert (store.get(b"k") == b"new") == (store.get(b"big") is not None)
-    assert store.get(b"late") is None
-    fill(store, {b"after": b"1"})
-    store.close()
