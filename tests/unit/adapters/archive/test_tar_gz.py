@@ -14,7 +14,8 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW
 from icn.services.backup import Reached, draft, entries
 from icn.services.commands import PutContent
-from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Entry
+from icn.stores import tar
+from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Entry, part_name
 from support.archives import back_up, held, history, nothing, order, restore_into
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -73,7 +74,7 @@ def test_wherever_it_is_interrupted_it_is_gone_on_with(
             world.submit("a")
             world.pass_time(1_000)
         with files.partial.open("ab") as torn:
-            torn.write(b"a part that was cut")
+            torn.write(b"a part that was cut" * 50_000)
         finished = back_up(store, path)
         kept_at_most = max(kept_at_most, finished.kept)
         target = MemoryStore()
@@ -123,14 +124,20 @@ def test_what_compresses_very_well_is_stored_so_that_no_reader_takes_it_for_a_bo
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.tar.gz"
-    with gzip.open(path, "wb") as file:
-        for _ in range(8):
-            file.write(bytes(16_000_000))
+    path, size = tmp_path / "bomb.tar.gz", 16_000_000
+    with gzip.open(path, "wb", 9) as file:
+        for number in range(1, 7):
+            file.write(tar.entry_head(part_name("local", number, "jsonl"), size, 0) + bytes(size) + tar.padding(size))
+        file.write(tar.END)
     read = []
-    with pytest.raises(ArchiveDamaged):
-        read.extend(TarGzArchive(path, None).entries())
-    assert sum(part.size for part, _ in read) <= PART_BYTES_MAX
+
+    def read_all() -> None:
+        for part, _ in TarGzArchive(path, None).entries():
+            read.append(part.size)
+
+    with pytest.raises(ArchiveDamaged, match="stands for more than"):
+        read_all()
+    assert sum(read) <= 2 * PART_BYTES_MAX
 
 
 def test_a_small_archive_member_is_written_for_every_entry(tmp_path: Path) -> None:
