@@ -141,11 +141,13 @@ class _Node:
                 start = group.create_task(self._come_up(node, network, drivers), name="start")
                 scanning = group.create_task(self._scan(), name="scan of the store")
                 keeping = group.create_task(self._keep_ledger_file(), name="ledger file")
+                backing = group.create_task(self._back_up(node), name="scheduled backups")
                 await self._stop.wait()
                 keeping.cancel()
                 scanning.cancel()
+                backing.cancel()
                 start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
-                await asyncio.wait([start])
+                await asyncio.wait([start, backing])
                 await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
         except* IcnError as group_error:
             self._failure = self._failure or group_error.exceptions[0]
@@ -286,6 +288,9 @@ class _Node:
                 await seed(drivers, self._signer.did)
         node.is_up = True
         log.info("ready", http=node.http_address())
+
+    async def _back_up(self, node: RunningNode) -> None:
+        await self._drivers.begun.wait()  # also while the node is held: what is there is worth as much
         await node.backups.live()
 
     async def _scan(self) -> None:

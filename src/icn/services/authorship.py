@@ -21,7 +21,7 @@ takes no writes. What it may be told and by whom:
 Not here: keeping the marks (adapters.head_marker), and taking blocks (replication).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -39,7 +39,7 @@ from icn.services.peers import Peers
 from icn.services.ports import HeadMark, HeadMarker
 from icn.services.state import State
 from icn.services.work import UnitOfWork
-from icn.stores import keyspace, restored
+from icn.stores import backups, keyspace, restored, schema
 from icn.stores.kv import Batch, Fence, KeyValueStore, Reader
 from icn.stores.replies import StoredReply
 
@@ -127,6 +127,7 @@ class Authorship:
         peers: Peers,
         reach_within: Duration,
         marker: HeadMarker | None,
+        now: Instant,
     ) -> "Authorship":
         """Judge the store by the marks, and keep a mark beside it from now on.
 
@@ -140,7 +141,7 @@ class Authorship:
         made._judge(store, state)
         first = Batch()
         if made.why:
-            restored.mark_held(first, made.floor, by_tool=made.was_restored)
+            made._hold(first, store.get, now)
             made._is_stored = True
             if marker is not None:
                 # Outside of the store as well: an older copy may be put back again before the node is released.
@@ -158,7 +159,7 @@ class Authorship:
     def _judge(self, store: KeyValueStore, state: State) -> None:
         relevant = self._relevant(state)
         ahead = [mark for mark in relevant if not _is_behind(mark, self.did, store)]
-        found = restored.held_floor(store)
+        found = restored.held_floor(store.get)
         self.floor = max([found or 0, *(mark.count for mark in ahead)])
         here = state.feeds.next_sequence(self.did)
         if ahead:
@@ -265,7 +266,7 @@ class Authorship:
         if self._has_caught_up(work):
             self._release(work)
         elif not self._is_stored:
-            restored.mark_held(work.batch, self.floor, by_tool=self.was_restored)
+            self._hold(work.batch, work.get, work.wall)
 
     def resume(self, work: UnitOfWork) -> bool:
         """The operator says that there is no newer block of ours. Whether the node was held."""
@@ -355,6 +356,13 @@ class Authorship:
         # A confirmed block of ours is with a quorum, ourselves among it: so many others, and one of them has it.
         is_late = self._since is not None and work.wall >= later(self._since, self.reach_within)
         return is_late and heard > len(voters) - quorum(len(voters))
+
+    def _hold(self, batch: Batch, get: Callable[[bytes], bytes | None], now: Instant) -> None:
+        """Write down that the node is held. A store that was put back is another one from the first time on."""
+        if restored.held_floor(get) is None and not self.was_restored:  # the restore has given it an id of its own
+            schema.renew_store_id(get, batch, keyspace.u64(now))
+            backups.forget_finished(batch)
+        restored.mark_held(batch, self.floor, by_tool=self.was_restored)
 
     def _release(self, work: UnitOfWork) -> None:
         restored.clear_restored(work.batch)

@@ -164,6 +164,7 @@ class Engine:
             peers=peers,
             reach_within=terms.replication.reach_within,
             marker=marker,
+            now=clock.now(),
         )
         replication = ReplicationService(terms, peers, authorship)
         if (sought := authorship.target) is not None and state.federation.federation is None:

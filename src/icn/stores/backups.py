@@ -55,6 +55,11 @@ def note_finished(batch: Batch, known: tuple[FinishedBackup, ...], finished: Fin
     batch.put(_BACKUPS, encode_ordered(_FINISHED.to_map(_Finished(items))))
 
 
+def forget_finished(batch: Batch) -> None:
+    """The backups were of another history: the next one is full."""
+    batch.delete(_BACKUPS)
+
+
 def origin_of(reader: Reader) -> Origin | None:
     """What the store was restored from; None where it was not."""
     data = reader.get(_ORIGIN)

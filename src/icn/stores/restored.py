@@ -3,6 +3,8 @@
 Two rows about the store itself. Not here: what follows from them (`services.authorship`).
 """
 
+from collections.abc import Callable
+
 from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
 
@@ -37,9 +39,9 @@ def is_by_tool(reader: Reader) -> bool:
     return row is not None and (row == _BY_TOOL or row.startswith(_HELD_BY_TOOL))
 
 
-def held_floor(reader: Reader) -> int | None:
+def held_floor(get: Callable[[bytes], bytes | None]) -> int | None:
     """The `floor` of `mark_held`; None where the node has not found out by itself."""
-    row = reader.get(_RESTORED)
+    row = get(_RESTORED)
     if row is None or not row.startswith((_HELD, _HELD_BY_TOOL)):
         return None
     return int(row.removeprefix(_HELD_BY_TOOL).removeprefix(_HELD))

@@ -7,7 +7,8 @@ Every store has an id of its own, drawn when it is made. A store that was filled
 another id: from there on the two give the same numbers to different blocks.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from icn.kernel.errors import Fault, require
@@ -117,6 +118,14 @@ def owner_of(reader: Reader) -> str | None:
     """The DID of the identity the store belongs to; None in an empty store."""
     stored = reader.get(_OWNER)
     return None if stored is None else stored.decode(errors="replace")
+
+
+def renew_store_id(get: Callable[[bytes], bytes | None], batch: Batch, seed: bytes) -> None:
+    """Make the store another one, because it was put back: from here on it gives numbers that were given before.
+
+    `seed` tells this time from every other: the same copy may be put back twice.
+    """
+    batch.put(_STORE_ID, hashlib.sha256(b"icn/store-id/1" + (get(_STORE_ID) or b"") + seed).digest()[:STORE_ID_BYTES])
 
 
 def store_id(reader: Reader) -> bytes | None:

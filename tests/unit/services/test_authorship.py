@@ -14,7 +14,7 @@ from icn.services.authorship import CLAIM_PATIENCE
 from icn.services.commands import NoteBackup, NoteDrill, OpenAccountFor, Pay, RecordBackup, ResumeAuthoring
 from icn.services.inputs import Received, Request, Tick
 from icn.services.work import NODE_ITSELF
-from icn.stores import keyspace, restored
+from icn.stores import keyspace, restored, schema
 from icn.stores.archive import ArchiveKind, Position
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
 from icn.stores.backups import FinishedBackup, finished_backups
@@ -390,3 +390,22 @@ def test_a_held_node_takes_note_of_backups() -> None:
     assert finished_backups(world["a"].store) == (finished,)
     assert schedule_in(world["a"].store.get).made == made
     assert is_held(world)
+
+
+def test_a_store_that_was_put_back_is_another_one_and_its_next_backup_is_full() -> None:
+    """It gives numbers that were given before: an incremental backup from before would not fit one from after."""
+    world = marked("a", "b", "c")
+    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(3, 0))
+    assert isinstance(world.do("a", RecordBackup(finished), key="by hand"), Done)
+    was = schema.store_id(world["a"].store)
+    copy = older(world)
+    put_back(world, "a", copy)
+    put_back_as = schema.store_id(world["a"].store)
+    assert put_back_as not in {None, was}
+    assert finished_backups(world["a"].store) == ()
+    world.restart("a")
+    assert schema.store_id(world["a"].store) == put_back_as
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert schema.store_id(world["a"].store) == put_back_as
