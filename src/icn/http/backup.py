@@ -6,7 +6,7 @@ takes, so a reader that takes nothing for `STALL_SECONDS` is let go, and few may
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -130,7 +130,7 @@ def _begun(call: Call, order: BackupOrder) -> tuple[Snapshot, Manifest]:
         raise
 
 
-def _pieces(snapshot: Snapshot, manifest: Manifest, reached: Reached, seconds: int) -> Iterator[bytes]:
+def _pieces(snapshot: Snapshot, manifest: Manifest, reached: Reached, seconds: int) -> Generator[bytes, None, None]:
     yield from _file(Entry(MANIFEST, write_manifest(manifest)), seconds)
     for entry in entries(snapshot, manifest, reached):
         yield from _file(entry, seconds)
@@ -150,7 +150,7 @@ class _BackupResponse(Response):
 
     media_type = tar.MEDIA_TYPE
 
-    def __init__(self, snapshot: Snapshot, pieces: Iterator[bytes]) -> None:
+    def __init__(self, snapshot: Snapshot, pieces: Generator[bytes, None, None]) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._snapshot = snapshot
@@ -167,6 +167,7 @@ class _BackupResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             left.cancel()
+            self._pieces.close()  # the scans of the snapshot end before it does
             self._snapshot.close()
             _STREAMS.count -= 1
 

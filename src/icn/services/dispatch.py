@@ -54,7 +54,8 @@ from icn.services.pruning import PruningService
 from icn.services.replication import ReplicationService
 from icn.services.scan import SCAN_ROW
 from icn.services.work import UnitOfWork
-from icn.stores import backup_schedule, backups
+from icn.stores import backup_schedule, backups, contents
+from icn.stores.backups import FinishedBackup
 from icn.stores.contents import ContentMeta
 
 
@@ -128,11 +129,11 @@ class Dispatch:
                 return {"was_held": self.authorship.resume(work)}
             case RecordBackup(finished):
                 self._only_operator(work, request)
-                backups.note_finished(work.batch, backups.finished_backups(work.store), finished)
+                _note_backup(work, finished)
                 return {"manifest": finished.manifest}
             case NoteBackup(finished, made):
                 self._only_operator(work, request)
-                backups.note_finished(work.batch, backups.finished_backups(work.store), finished)
+                _note_backup(work, finished)
                 backup_schedule.put_made(work.get, work.batch, made)
                 return {}
             case NoteDrill(proven):
@@ -235,3 +236,11 @@ def _in_federation(work: UnitOfWork) -> None:
     member = work.state.federation.members.get(work.did)
     if member is None or not member.joined:
         raise NotInFederation
+
+
+def _note_backup(work: UnitOfWork, finished: FinishedBackup) -> None:
+    """Remember a backup. Raises `Invalid` for one that claims more than is here: the next one would leave a gap."""
+    arrival, change = work.state.last_arrival + 1, contents.next_change(work.get)
+    if finished.to.arrival > arrival or finished.to.change > change:
+        raise Invalid("backup", f"it says it reaches {finished.to}, and this store reaches {arrival} and {change}")
+    backups.note_finished(work.batch, backups.finished_backups(work.store), finished)

@@ -382,7 +382,7 @@ def test_a_held_node_takes_note_of_backups() -> None:
     assert isinstance(pay(world), Done)
     put_back(world, "a", copy)
     assert is_held(world)
-    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(3, 0))
+    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(1, 0))
     made = MadeBackup("an archive", builders.START, 1, Duration(1))
     assert isinstance(world.do("a", RecordBackup(finished), key="by hand"), Done)
     world.done("a", NoteBackup(finished, made))
@@ -392,10 +392,18 @@ def test_a_held_node_takes_note_of_backups() -> None:
     assert is_held(world)
 
 
+def test_a_backup_that_claims_more_than_the_store_has_is_not_noted() -> None:
+    world = marked("a")
+    for to in (Position(10_000, 0), Position(0, 10_000)):
+        finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, to)
+        assert isinstance(world.do("a", RecordBackup(finished), key=f"{to}"), Refused)
+    assert finished_backups(world["a"].store) == ()
+
+
 def test_a_store_that_was_put_back_is_another_one_and_its_next_backup_is_full() -> None:
     """It gives numbers that were given before: an incremental backup from before would not fit one from after."""
     world = marked("a", "b", "c")
-    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(3, 0))
+    finished = FinishedBackup("ab" * 32, "2026-11-24T00:00:00Z", ArchiveKind.FULL, Position(1, 0))
     assert isinstance(world.do("a", RecordBackup(finished), key="by hand"), Done)
     was = schema.store_id(world["a"].store)
     copy = older(world)
