@@ -206,7 +206,7 @@ fence = store.claim()
 for number in range(50):
     if number == 49:
         (witness,) = Path(sys.argv[2]).rglob("*witness")
-        print(witness.read_bytes().hex())
+        print(witness.read_bytes().hex(), flush=True)
     store.commit(batch({b"k%03d" % number: b"v" * 500}), fence)
 os._exit(0)
 """

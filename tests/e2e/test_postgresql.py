@@ -15,7 +15,8 @@ from support.processes import Nodes
 pytestmark = pytest.mark.slow
 
 MEMBER = str(SeedSigner(b"m" * 32).did)
-FLAGS = ("--no-p2p", "--set", "mesh.bid_window_ms=50")
+FLAGS = ("--no-p2p", "--set", "mesh.bid_window_ms=50", "--set", "storage.scrub_interval=0")
+"""Without the scan, whose commits of its own would be the ones that are cut."""
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 from support.processes import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE_SECS_MAX = 90.0
+PAGE_SECS_MAX = 120.0
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ENDS_BY_ITSELF = frozenset(("config", "--help", "--version"))
 _PRELUDE = """\
