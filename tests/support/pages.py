@@ -22,7 +22,10 @@ _ENDS_BY_ITSELF = frozenset(("config", "--help", "--version"))
 _PRELUDE = """\
 set -eu -o pipefail
 declare -A AT
-finish() { for pid in "${AT[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done; }
+finish() {
+  for pid in "${AT[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+}
 trap finish EXIT
 stop_at() {
   if [ -n "${AT[$1]:-}" ]; then kill -TERM "${AT[$1]}" 2>/dev/null || true; wait "${AT[$1]}" || true; fi

@@ -12,18 +12,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_process import NODE, NodeProcess, wait_until  # type: ignore[import-not-found] # on pytest's path, not mypy's
+from node_process import NODE, NodeError, NodeProcess, wait_until  # type: ignore[import-not-found] # on pytest's path, not mypy's
 
 CLI = Path(sys.executable).with_name("icn-cli")
 RUN_SECS_MAX = 60.0
 DEFAULT_PORTS = (7845, 7000, 9090)
 """API, P2P, metrics."""
+LEAVING_SECS_MAX = 5.0
+"""Until a process that was killed has given back its ports."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -141,6 +144,8 @@ def default_ports() -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / f"icn-tests-default-ports-{os.getuid()}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for port in DEFAULT_PORTS:
+            with suppress(NodeError):  # who was killed a moment ago may still be leaving
+                wait_until(f"port {port}", partial(is_free, port), LEAVING_SECS_MAX)
             if not is_free(port):
                 pytest.skip(f"port {port} is taken on this machine: commands without an address cannot be run")
         yield
