@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
-	sim sim-long crash-long bench docs lock clean
+	sim sim-long crash-long bench docs examples lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
@@ -34,6 +34,7 @@ help:
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
+	@echo "make examples    the modules of the example jobs, from their sources (needs clang; see examples/build.py)"
 	@echo "make lock        resolve dependencies anew into the locks"
 
 # --- set-up ---
@@ -98,6 +99,9 @@ bench: $(VENV)/.runtime-ready
 
 docs: $(VENV)/.dev-ready
 	$(BIN)/python tools/generate_docs.py
+
+examples: $(VENV)/.runtime-ready
+	$(BIN)/python examples/build.py
 
 # Dependencies change on purpose: look at the difference before committing it.
 lock: $(VENV)/.dev-ready

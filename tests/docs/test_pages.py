@@ -1,6 +1,7 @@
 """Every command of the README and of the pages for operators works as it is written there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = sorted((ROOT / "docs" / "operating").glob("*.md"))
 WITH_COMMANDS = [page for page in PAGES if blocks(page.read_text(), "bash")]
+EXPECTED = tomllib.loads((ROOT / "examples" / "expected.toml").read_text())
 PLACEHOLDERS = {
     "12D3KooW…": "$(icn-cli info --output json | grep -o '12D3KooW[A-Za-z0-9]*' | head -n 1)",
     "did:key:z6Mk…": "$(icn-cli --node http://127.0.0.1:7846 info --output json | grep -o 'did:key:[A-Za-z0-9]*')",
@@ -38,8 +40,19 @@ def test_a_page_for_operators(page: Path, tmp_path: Path) -> None:
         run_page(lines, tmp_path)
 
 
+def test_the_page_of_examples() -> None:
+    page = (ROOT / "examples" / "README.md").read_text()
+    lines = [line for block in blocks(page, "bash") for line in commands(block)]
+    submitted = [line for line in lines if line.startswith("icn-cli mesh submit")]
+    assert len(submitted) == len(EXPECTED)
+    with default_ports():
+        printed = run_page([line for line in lines if line != "python examples/build.py"], ROOT)
+    for name, wanted in EXPECTED.items():
+        assert wanted["output"] in printed, name
+
+
 def test_every_fenced_block_of_commands_is_known_to_be_run() -> None:
-    for page in (ROOT / "README.md", *PAGES):
+    for page in (ROOT / "README.md", ROOT / "examples" / "README.md", *PAGES):
         text = page.read_text()
         fences = re.findall(r"^```(\w*)$", text, re.MULTILINE)
         assert fences[::2] == ["bash"] * (len(fences) // 2), f"{page.name}: only bash, and closed"
@@ -61,7 +74,9 @@ def test_a_command_that_does_not_work_is_noticed(line: str, tmp_path: Path) -> N
         run_page([line], tmp_path)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "examples" / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target

@@ -26,21 +26,21 @@ def _runner() -> Runner:
 
 
 @cache
-def _loaded(text: str) -> tuple[Artifact, Module]:
-    artifact = compile_module(_engine(), compiled(text))
+def _loaded(source: str | bytes) -> tuple[Artifact, Module]:
+    artifact = compile_module(_engine(), compiled(source) if isinstance(source, str) else source)
     return artifact, Module.deserialize(_engine(), artifact.native)
 
 
 def run_inside(
-    text: str,
+    source: str | bytes,
     *,
     arguments: tuple[str, ...] = (),
     given: bytes = b"",
     seed: bytes = b"seed",
     limits: Limits = LIMITS,
 ) -> Ended:
-    """How the guest ended."""
-    artifact, module = _loaded(text)
+    """How the guest ended. `source`: text, or a binary module."""
+    artifact, module = _loaded(source)
     encoded = tuple(argument.encode() for argument in arguments)
     asked = Run(key=b"", limits=limits, seed=seed, input=given, arguments=encoded)
     answers: list[Ended] = []
