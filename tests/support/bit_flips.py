@@ -30,7 +30,7 @@ from icn.kernel.errors import Fault, Invalid, InvariantBroken
 from icn.kernel.ids import RAW, Cid
 from icn.services.commands import PutContent
 from icn.services.queries import dag
-from icn.services.verify import LOCAL_TABLES, verify
+from icn.services.verify import verify
 from icn.stores import keyspace
 from icn.stores.kv import Reader
 from support.crash_stores import STRONG
@@ -39,7 +39,7 @@ from support.world import federation
 
 LOCAL = (
     *(keyspace.OUTBOX, keyspace.REPLY, keyspace.TIME_MARK, keyspace.CONTENT_META, keyspace.CONTENT_CHANGE),
-    *(keyspace.ABOUT, keyspace.REFERENCE, *map(keyspace.projection, LOCAL_TABLES)),
+    *(keyspace.ABOUT, keyspace.REFERENCE, *map(keyspace.projection, keyspace.LOCAL_TABLES)),
 )
 """What stands under these keys follows from no journal, or, for references, is an index that is not proved."""
 Rows = dict[bytes, bytes]

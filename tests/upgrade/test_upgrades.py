@@ -16,9 +16,10 @@ from icn.adapters.keys.file import create_key
 from icn.adapters.keys.sealing import SEALING_BYTES
 from icn.adapters.storage.sqlite import SqliteStore
 from icn.kernel.instant import Instant
+from icn.services import replay
 from icn.services.engine import Engine
 from icn.services.verify import verify
-from icn.stores import keyspace
+from icn.stores import format_2, keyspace
 from icn.stores.kv import Batch, Fence, KeyValueStore, StoreNewer, StoreUnavailable
 from icn.stores.schema import FORMAT_VERSION, store_id, version_of
 from support import builders
@@ -92,8 +93,10 @@ def require_whole(store: KeyValueStore, known: dict) -> None:
     assert report.ok, report.findings
 
 
-def test_the_present_format_and_every_earlier_one_are_kept() -> None:
-    assert [folder.name for folder in KEPT] == [f"format-{number}" for number in range(1, FORMAT_VERSION + 1)], (
+def test_every_format_that_was_released_is_kept() -> None:
+    released = FORMAT_VERSION - 1  # the present one is kept when it is released: until then its rows may change
+    kept = [folder.name for folder in KEPT]
+    assert kept[:released] == [f"format-{number}" for number in range(1, released + 1)], (
         "python tests/upgrade/keep.py keeps the present one"
     )
 
@@ -121,7 +124,11 @@ def test_a_kept_store_is_brought_up_in_place_and_loses_nothing(path: Path, known
     store.close()
 
 
-def test_a_start_that_is_killed_between_any_two_commits_is_made_good_by_the_next(path: Path, known: dict) -> None:
+def test_a_start_that_is_killed_between_any_two_commits_is_made_good_by_the_next(
+    path: Path, known: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(format_2, "ROWS_PER_BATCH", 30)
+    monkeypatch.setattr(replay, "REPLAYED_BYTES_PER_BATCH", 20_000)
     kept = path.read_bytes()
     interruptions = 0
     while True:

@@ -62,6 +62,7 @@ from icn.services.mesh import HomeService
 from icn.services.peers import Peers
 from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.pruning import PruningService
+from icn.services.replay import rebuild
 from icn.services.replication import RecordsRefused, ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
@@ -144,6 +145,7 @@ class Engine:
         Raises:
             StoreNewer, ForeignStore: the store is not for this program or this key. One of an earlier format is brought
                 to this one.
+            StoreCorrupt: it is of an earlier format and cannot be brought up, for its journal is damaged.
             InvariantBroken: its rows and its journal do not belong together.
             HeadMarkFailed: the head mark cannot be written.
         """
@@ -152,7 +154,7 @@ class Engine:
         fence = store.claim()
         if first.operations:
             store.commit(first, fence)
-        for step in upgrades(store, store_id):
+        for step in upgrades(store, store_id, rebuild):
             store.commit(step, fence)
         peers = Peers()
         state = rows.load(store)

@@ -164,10 +164,16 @@ def load(reader: Reader) -> State:
     Raises:
         InvariantBroken: rows and journal do not belong together; `dag verify --deep` says more.
     """
+    state = load_as_far_as_they_go(reader)
+    require(state.last_arrival == last_arrival(reader), "the rows of the state are up to the journal")
+    return state
+
+
+def load_as_far_as_they_go(reader: Reader) -> State:
+    """The state the rows describe, which may be that of an earlier block: while they are made anew."""
     state = State()
     position = POSITION.get(reader, _ONLY)
-    state.last_arrival = last_arrival(reader)
-    require((position.arrival if position else -1) == state.last_arrival, "the rows of the state are up to the journal")
+    state.last_arrival = position.arrival if position else -1
     state.federation.federation = FEDERATION.get(reader, _ONLY)
     state.federation.members = {member.node: member for _, member in MEMBERS.rows(reader)}
     ledger = state.ledger

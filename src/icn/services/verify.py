@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from icn.domain.context import Context, EventRefused
+from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.domain.records import EVENT_NAMES, Record
+from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance, rows
-from icn.services.ancestry import BlockAncestry
+from icn.services.replay import Replay
 from icn.services.state import State
 from icn.stores import blocks, contents, keyspace, references
 from icn.stores.kv import Batch, Reader
@@ -35,8 +35,6 @@ Value = TypeVar("Value")
 FINDINGS_MAX = 10_000
 """More are counted, not listed: a store that is wrong everywhere must not fill memory."""
 PLACES_KEPT_MAX = 4096
-LOCAL_TABLES = ("receipt_taken",)
-"""Rows about this node's own conversations, which the journal does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +241,7 @@ class _Run:
     def check_replay(self) -> None:
         """The journal, replayed, gives the rows."""
         genesis = next((cid for _, cid in blocks.journal(self.reader)), None)  # nothing is accepted before it
-        replay = _Replay(self.reader, genesis)
+        proof = _Proof(self.reader, genesis)
         stopped = False
         for arrival, cid in blocks.journal(self.reader):
             block = self._block(cid, None)
@@ -251,7 +249,7 @@ class _Run:
                 stopped = True  # already noted
                 continue
             try:
-                clock = replay.clock(block, arrival)
+                clock = proof.clock(block, arrival)
             except (PeerViolation, InvariantBroken, Invalid) as error:
                 self.note(f"journal {arrival}", f"block {cid}: {error}")
                 stopped = True
@@ -260,16 +258,16 @@ class _Run:
             if meta is not None and meta[1] != clock:
                 self.note(f"journal {arrival}", f"block {cid}: its stored clock is not that of its links")
             if not stopped:
-                stopped = not self._replay_one(replay, block, clock, arrival)
+                stopped = not self._replay_one(proof.replay, block, clock, arrival)
         if stopped:
             self.note("rows", "were not compared: the replay could not be finished")
             return
-        if not replay.state.ledger.supply.is_balanced:
+        if not proof.replay.state.ledger.supply.is_balanced:
             self.note("ledger", "mana was created or lost outside a named record")
-        for where, what in _differences(self.reader, replay.rows()):
+        for where, what in _differences(self.reader, proof.replay.rows()):
             self.note(where, what)
 
-    def _replay_one(self, replay: "_Replay", block: Block, clock: Clock, arrival: int) -> bool:
+    def _replay_one(self, replay: Replay, block: Block, clock: Clock, arrival: int) -> bool:
         try:
             records = replay.take(block, clock, arrival)
         except (PeerViolation, EventRefused, InvariantBroken) as error:
@@ -333,15 +331,14 @@ class _Beside:
         return value
 
 
-class _Replay:
-    """A state that is built anew from the journal, in the order blocks came."""
+class _Proof:
+    """A replay that believes nothing but the blocks: not even which clocks the store keeps beside them."""
 
     def __init__(self, reader: Reader, genesis: Cid | None) -> None:
-        self.state = State()
         self._reader = reader
-        self._genesis = genesis
         self._places: dict[Cid, Place] = {}
         self._clocks: dict[tuple[Did, int], Clock] = {}
+        self.replay = Replay(State(), genesis, self._clock_of)
 
     def clock(self, block: Block, arrival: int) -> dict[Did, int]:
         """What the block's links make its clock. Raises `PeerViolation` for links that cannot be."""
@@ -359,28 +356,6 @@ class _Replay:
         self._clocks[block.header.author, block.header.sequence] = clock
         return clock
 
-    def take(self, block: Block, clock: Clock, arrival: int) -> list[Record]:
-        """Take the block as replication would have; gives its records."""
-        header, state = block.header, self.state
-        acceptance.check_federation(block, self._genesis)
-        acceptance.check_follows(block, state.feeds)
-        records = acceptance.records_of(block, state.federation)
-        ancestry = BlockAncestry(clock, state.federation, self._clock_of)
-        context = Context(header.author, header.sequence, header.time, ancestry)
-        acceptance.apply_records(state, block, records, context)
-        state.feeds.advance(block, clock)
-        state.last_arrival = arrival
-        return records
-
-    def rows(self) -> Batch:
-        """The rows of the state, as the commit that led to it would have written them all."""
-        batch = Batch()
-        for author in self.state.feeds.heads:
-            rows.save_head(self.state, batch, author)
-        if self.state.feeds.heads:
-            rows.save(self.state, batch)
-        return batch
-
     def _clock_of(self, author: Did, sequence: int) -> Clock:
         return self._clocks.get((author, sequence), {})
 
@@ -394,14 +369,13 @@ class _Replay:
 
 def _differences(reader: Reader, replayed: Batch) -> Iterator[tuple[str, str]]:
     """Rows that are not what the replay gives. Rows of an empty state are never written, so none may be stored."""
-    local = tuple(keyspace.projection(table) for table in LOCAL_TABLES)
     expected = {
         key: value
         for key, value in replayed.operations.items()
         if value is not None and key.startswith(keyspace.PROJECTION)
     }
     for key, value in reader.scan(keyspace.PROJECTION):
-        if key.startswith(local):
+        if keyspace.is_local(key):
             continue
         due = expected.pop(key, None)
         if due is None:

@@ -54,7 +54,7 @@ IDENTITY_BYTES_MAX = 64 * limits.KIB
 LOCAL_TABLES: dict[str, bytes] = {
     "outbox": keyspace.OUTBOX,
     "outbox_next": keyspace.about("outbox"),
-    "receipt_taken": keyspace.projection("receipt_taken"),
+    **{table: keyspace.projection(table) for table in keyspace.LOCAL_TABLES},
     "reply": keyspace.REPLY,
 }
 """Rows that the journal does not tell and a restored node needs: table to the prefix of its keys."""

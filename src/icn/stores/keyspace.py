@@ -36,6 +36,9 @@ OUTBOX = b"o"
 REPLY = b"r"
 ABOUT = b"x"
 
+LOCAL_TABLES = ("receipt_taken",)
+"""Projections of this node's own conversations, which the journal does not tell."""
+
 
 def u64(number: int) -> bytes:
     """Eight bytes, big-endian."""
@@ -100,6 +103,11 @@ def references(target: Cid) -> bytes:
 def projection(table: str) -> bytes:
     """Prefix of a projection's rows."""
     return PROJECTION + table.encode() + b"\0"
+
+
+def is_local(key: bytes) -> bool:
+    """Whether the key of a projection's row is one of `LOCAL_TABLES`."""
+    return key.startswith(tuple(projection(table) for table in LOCAL_TABLES))
 
 
 def outbox(peer: Did) -> bytes:

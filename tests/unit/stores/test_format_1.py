@@ -7,10 +7,11 @@ from icn.kernel.encoding import encode_ordered
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
+from icn.services.replay import rebuild
 from icn.stores import contents, format_1, keyspace
 from icn.stores.format_1 import ContentMetaOfFormat1
 from icn.stores.kv import Batch
-from icn.stores.schema import STORE_ID_BYTES, check_or_claim, format_of, store_id, upgrades
+from icn.stores.schema import FORMAT_VERSION, STORE_ID_BYTES, check_or_claim, format_of, store_id, upgrades
 from support import builders
 
 ID = bytes(range(STORE_ID_BYTES))
@@ -35,13 +36,13 @@ def _of_format_1() -> MemoryStore:
 def test_every_content_block_gets_one_number_also_when_interrupted(dies_after, monkeypatch) -> None:
     monkeypatch.setattr(format_1, "UPGRADED_PER_BATCH", 2)
     store = _of_format_1()
-    for count, step in enumerate(upgrades(store, bytes(STORE_ID_BYTES))):
+    for count, step in enumerate(upgrades(store, bytes(STORE_ID_BYTES), rebuild)):
         if count == dies_after:
             break
         store.commit(step, store.claim())
-    for step in upgrades(store, ID):
+    for step in upgrades(store, ID, rebuild):
         store.commit(step, store.claim())
-    assert format_of(store) == 2
+    assert format_of(store) == FORMAT_VERSION
     assert store_id(store) in {ID, bytes(STORE_ID_BYTES)}
     assert [number for number, _ in contents.changes(store)] == list(range(len(DATA)))
     assert contents.next_change(store.get) == len(DATA)

@@ -3,6 +3,7 @@
 import pytest
 
 from icn.adapters.storage.memory import MemoryStore
+from icn.services.replay import rebuild
 from icn.stores import keyspace
 from icn.stores.kv import Batch, StoreCorrupt, StoreNewer
 from icn.stores.schema import (
@@ -41,7 +42,7 @@ def test_an_empty_store_is_claimed_once_and_keeps_owner_and_id() -> None:
     store = _claimed()
     assert not check_or_claim(store, ALICE, OTHER_ID).operations
     assert (owner_of(store), store_id(store), format_of(store)) == (ALICE.text, ID, FORMAT_VERSION)
-    assert list(upgrades(store, OTHER_ID)) == []
+    assert list(upgrades(store, OTHER_ID, rebuild)) == []
     require_current(store)
 
 
@@ -69,3 +70,5 @@ def test_a_format_that_is_no_number_is_damage() -> None:
 def test_who_only_reads_is_told_that_a_start_brings_the_store_up() -> None:
     with pytest.raises(StoreOlder, match="start icn-node"):
         require_current(_with_format(b"1"))
+    with pytest.raises(StoreOlder, match="start icn-node"):
+        require_current(_with_format(str(FORMAT_VERSION - 1).encode()))

@@ -1,0 +1,91 @@
+"""The state, built anew from the journal: the blocks of the store, taken in the order in which they came.
+
+Verification compares what a replay gives with the rows that are stored. The step to a format whose rows are others
+writes them anew (`rebuild`), because rows hold nothing that the journal does not tell.
+"""
+
+from collections.abc import Iterator
+
+from icn.domain.context import Context, EventRefused
+from icn.domain.dag.block import Block, parse_block
+from icn.domain.dag.feeds import Clock, ClockOf
+from icn.domain.records import Record
+from icn.kernel.errors import Invalid, PeerViolation
+from icn.kernel.ids import Cid
+from icn.services import acceptance, rows
+from icn.services.ancestry import BlockAncestry
+from icn.services.state import State
+from icn.stores import blocks
+from icn.stores.kv import Batch, Reader, StoreCorrupt
+
+REPLAYED_BYTES_PER_BATCH = 4 * 2**20
+"""Blocks, in bytes, whose rows are written in one commit, and those of one block more: rows are about as large."""
+
+
+class Replay:
+    """Takes one block after the other, as replication did when it came; whether it is genuine is not asked again."""
+
+    def __init__(self, state: State, genesis: Cid | None, clock_of: ClockOf) -> None:
+        self.state = state
+        self._genesis = genesis
+        self._clock_of = clock_of
+
+    def take(self, block: Block, clock: Clock, arrival: int) -> list[Record]:
+        """Apply the block; gives its records. When it raises, the state is half changed.
+
+        Raises:
+            PeerViolation, EventRefused: it could not have been accepted.
+        """
+        header, state = block.header, self.state
+        acceptance.check_federation(block, self._genesis)
+        acceptance.check_follows(block, state.feeds)
+        records = acceptance.records_of(block, state.federation)
+        ancestry = BlockAncestry(clock, state.federation, self._clock_of)
+        context = Context(header.author, header.sequence, header.time, ancestry)
+        acceptance.apply_records(state, block, records, context)
+        state.feeds.advance(block, clock)
+        state.last_arrival = arrival
+        return records
+
+    def rows(self) -> Batch:
+        """The rows that changed since the last call, as the commit that led to the state would have written them."""
+        batch = Batch()
+        for author in self.state.feeds.heads:
+            rows.save_head(self.state, batch, author)
+        if self.state.feeds.heads:
+            rows.save(self.state, batch)
+        return batch
+
+
+def rebuild(reader: Reader) -> Iterator[Batch]:
+    """Batches that bring the rows of the state from where they are to the end of the journal.
+
+    Each leaves the rows as they were at some block, so whoever is interrupted calls again and goes on there. The last
+    may be empty.
+
+    Raises:
+        StoreCorrupt: a block is missing, damaged or against the rules: the rows cannot be had from this journal.
+    """
+    genesis = next((cid for _, cid in blocks.journal(reader)), None)  # nothing is accepted before it
+    replay = Replay(
+        rows.load_as_far_as_they_go(reader), genesis, lambda who, number: blocks.clock_at(reader, who, number)
+    )
+    pending = 0
+    for arrival, cid in blocks.journal(reader, after=replay.state.last_arrival):
+        try:
+            pending += _take_stored(replay, reader, arrival, cid)
+        except (Invalid, PeerViolation, EventRefused) as error:
+            raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, cannot be taken: {error}") from error
+        if pending >= REPLAYED_BYTES_PER_BATCH:
+            yield replay.rows()
+            pending = 0
+    yield replay.rows()
+
+
+def _take_stored(replay: Replay, reader: Reader, arrival: int, cid: Cid) -> int:
+    """Take a block of the journal with the clock the store keeps beside it; gives its length."""
+    meta, data = blocks.get_meta(reader, cid), blocks.get_bytes(reader, cid)
+    if meta is None or data is None:
+        raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, is missing: restore a backup")
+    replay.take(parse_block(data), blocks.clock_of_entries(meta.clock), arrival)
+    return len(data)
