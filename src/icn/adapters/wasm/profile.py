@@ -36,7 +36,7 @@ CONFIGURATION: tuple[tuple[str, bool], ...] = (
 )
 """Options of the engine that decide what a module means."""
 
-HOST_VERSION = 1
+HOST_VERSION = 2
 """Raised whenever a host call begins to cost or answer something else."""
 
 

@@ -12,7 +12,7 @@ from icn.adapters.wasm import bounds
 from icn.adapters.wasm.guest import EPOCH_NS, HOST_CALL_FUEL, STDERR, STDIN, BadAddress, Guest, GuestStopped
 from icn.domain.mesh.execution import ExitKind
 
-SUCCESS, BADF, FAULT, INVAL, NOSYS, NOTSUP, SPIPE = 0, 8, 21, 28, 52, 58, 70
+SUCCESS, BADF, FAULT, INVAL, NOSYS, NOTDIR, NOTSOCK, NOTSUP, SPIPE = 0, 8, 21, 28, 52, 54, 57, 58, 70
 
 _BYTE_FUEL = 1
 _RANDOM_BYTE_FUEL = 4
@@ -22,6 +22,8 @@ _CLOCKS = {0: EPOCH_NS, 1: 0, 2: 0, 3: 0}
 _TAG_CLOCK, _TAG_READ, _TAG_WRITE = range(3)
 _SUBSCRIPTION_BYTES = 48
 _ABSOLUTE = 1
+_ON_A_PIPE = {"fd_": NOTSUP, "path_": NOTDIR, "sock_": NOTSOCK}
+"""What a function answers on one of a guest's three descriptors, which are neither files, directories nor sockets."""
 _RIGHT_READ, _RIGHT_WRITE, _RIGHT_STAT, _RIGHT_POLL = 1 << 1, 1 << 6, 1 << 21, 1 << 27
 
 Call = Callable[..., int]
@@ -45,10 +47,12 @@ def answer(guest: Guest, call: Call, arguments: tuple[int, ...]) -> int:
 def unavailable(guest: Guest, name: str, arguments: tuple[int, ...]) -> int:
     """The answer of a function this host does not offer: no such descriptor, or not on this one."""
     guest.charge(HOST_CALL_FUEL)
-    if not name.startswith(("fd_", "path_", "sock_")):
+    family = name[: name.find("_") + 1]
+    if family not in _ON_A_PIPE:
         return NOSYS
-    # Paths and sockets begin with a descriptor too, and none of a guest's three is a directory or a socket.
-    return NOTSUP if name.startswith("fd_") and arguments[0] in guest.open_descriptors else BADF
+    # The text that a symbolic link is to have stands before the directory it is made in.
+    descriptor = arguments[2] if name == "path_symlink" else arguments[0]
+    return _ON_A_PIPE[family] if descriptor in guest.open_descriptors else BADF
 
 
 class Preview1:

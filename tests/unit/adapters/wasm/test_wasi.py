@@ -5,7 +5,7 @@ import pytest
 
 from icn.adapters.wasm import bounds, preview1
 from icn.adapters.wasm.guest import EPOCH_NS, HOST_CALL_FUEL
-from icn.adapters.wasm.wasi import BADF, FAULT, INVAL, NOSYS, NOTSUP, SPIPE, SUCCESS
+from icn.adapters.wasm.wasi import BADF, FAULT, INVAL, NOSYS, NOTDIR, NOTSOCK, NOTSUP, SPIPE, SUCCESS
 from icn.domain.mesh.execution import ExitKind
 from support.wasm_guests import CLOCK, COPY, EXIT, FD_WRITE, HOSTILE
 from support.wasm_inside import answer_of, probe, run_inside
@@ -108,9 +108,11 @@ def test_the_three_descriptors_are_pipes() -> None:
 def test_there_are_no_files_and_no_network() -> None:
     assert called("fd_prestat_get", 3, 0) == BADF
     assert called("path_open", 3, 0, 0, 1, 0, 0, 0, 0, 0) == BADF
-    assert called("path_open", 1, 0, 0, 1, 0, 0, 0, 0, 0) == BADF
+    assert called("path_open", 1, 0, 0, 1, 0, 0, 0, 0, 0) == NOTDIR
+    assert called("path_symlink", 0, 0, 1, 0, 0) == NOTDIR
+    assert called("path_symlink", 0, 0, 3, 0, 0) == BADF
     assert called("sock_accept", 3, 0, 0) == BADF
-    assert called("sock_send", 1, 0, 0, 0, 0) == BADF
+    assert called("sock_send", 1, 0, 0, 0, 0) == NOTSOCK
     assert called("fd_readdir", 3, 0, 0, 0, 0) == BADF
     assert called("fd_pwrite", 1, 0, 0, 0, 0) == NOTSUP
     assert called("proc_raise", 9) == NOSYS
