@@ -26,10 +26,11 @@ from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.values import Bucket
 from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.errors import ConfigError
 from icn.kernel.instant import Duration, seconds
-from icn.kernel.limits import GRANTS_PER_NODE_MAX
+from icn.kernel.limits import GRANTS_PER_NODE_MAX, MIB
 from icn.kernel.mana import mana
 from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
@@ -77,6 +78,14 @@ def open_signer(loaded: LoadedConfig) -> Signer:
     return signer
 
 
+def rates(settings: Settings) -> Rates:
+    """What this node asks for jobs."""
+    mesh = settings.mesh
+    return Rates(
+        mesh.price_minimum, mesh.price_per_million_fuel, mesh.price_per_gib_memory, mesh.price_per_gib_transferred
+    )
+
+
 def node_terms(settings: Settings) -> NodeTerms:
     """How the node runs its side of the federation."""
     mesh = settings.mesh
@@ -85,8 +94,8 @@ def node_terms(settings: Settings) -> NodeTerms:
         mesh=MeshTerms(bid_window=Duration(mesh.bid_window_ms), attempts_max=mesh.job_retry_count),
         executor=ExecutorTerms(
             capacity=settings.performance.max_concurrent_jobs,
-            price_per_million_fuel=mesh.price_per_million_fuel,
-            price_minimum=mesh.price_minimum,
+            rates=rates(settings),
+            memory_bytes=settings.performance.jobs_memory_mib * MIB,
         ),
         replication=ReplicationTerms(),
         joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),

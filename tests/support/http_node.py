@@ -12,6 +12,7 @@ from icn.adapters.metrics import Metrics
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.http.ports import LiveStatus, NodeFacts, PeersInfo, Reexecution
 from icn.kernel.errors import Fault, Refusal
@@ -56,7 +57,8 @@ class SettableClock:
 
 
 def terms(*, capacity: int = 2, joins: bool = False) -> NodeTerms:
-    return NodeTerms("test/1", MeshTerms(Duration(0), 3), ExecutorTerms(capacity, 1, 1), ReplicationTerms(), joins)
+    executor = ExecutorTerms(capacity, Rates(1, 1))
+    return NodeTerms("test/1", MeshTerms(Duration(0), 3), executor, ReplicationTerms(), joins)
 
 
 def signer_of(number: int) -> SeedSigner:

@@ -16,6 +16,7 @@ from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import FORMAT_VERSION, Block, Header, sign_block
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.records import Envelope, Event, Record, write_record
 from icn.kernel.errors import PeerViolation
@@ -159,7 +160,7 @@ class HostileMember(Attacker):
     def __init__(self, node: NodeProcess) -> None:
         super().__init__(node)
         terms = NodeTerms(
-            "hostile/1", MeshTerms(Duration(200), 5), ExecutorTerms(0, 1, 1), ReplicationTerms(), joins=True
+            "hostile/1", MeshTerms(Duration(200), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins=True
         )
         self.engine = Engine.open(
             store=MemoryStore(), clock=WallClock(), entropy=CountingEntropy("x"), signer=self.signer, terms=terms

@@ -13,10 +13,12 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.domain.federation.model import Policy
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.domain.mesh.model import JobSpec
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.records import Event, Record
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
+from icn.kernel.limits import GIB
 from icn.protocol.messages import Message
 from icn.services.answers import Answer, Done
 from icn.services.commands import Found, NodeCommand, Submit
@@ -120,12 +122,13 @@ def terms(
     price: int = 1,
     capabilities: tuple[str, ...] = (),
     window: int = 1000,
+    memory: int = 4 * GIB,
 ) -> NodeTerms:
     """How a node of these tests runs."""
     return NodeTerms(
         "test/1",
         MeshTerms(Duration(window), attempts),
-        ExecutorTerms(capacity, price, price, capabilities),
+        ExecutorTerms(capacity, Rates(price, price), capabilities, memory),
         ReplicationTerms(),
         joins,
     )

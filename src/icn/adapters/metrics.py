@@ -18,7 +18,15 @@ from icn.domain.mesh.papers import open_receipt
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
 from icn.services import rows
-from icn.services.effects import BlockDamaged, BlockMended, Committed, ContentPruned, StoreNotice
+from icn.services.effects import (
+    BidOutcome,
+    BlockDamaged,
+    BlockMended,
+    Committed,
+    ContentPruned,
+    ExecutorNotice,
+    StoreNotice,
+)
 from icn.services.queries import accounts
 from icn.services.scan import load_position
 from icn.stores.backup_schedule import Schedule, schedule_in
@@ -154,6 +162,14 @@ class Metrics:
         self._executions = Counter(
             "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
         )
+        self._bids = Counter(
+            "icn_bids_total",
+            "Announcements that this node answered: with an offer, or with the reason why it makes none.",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in BidOutcome:
+            self._bids.labels(outcome.value)
         # What is stored.
         self._pruned_blocks = Counter("icn_dag_pruned_blocks_total", "Content blocks pruned.", registry=registry)
         self._pruned_bytes = Counter("icn_dag_pruned_bytes_total", "Bytes of pruned content.", registry=registry)
@@ -246,6 +262,10 @@ class Metrics:
                 self._corrupt.inc()
             case BlockMended():
                 self._mended.inc()
+
+    def observe_executor(self, effect: ExecutorNotice) -> None:
+        """Something about this node as an executor."""
+        self._bids.labels(effect.outcome.value).inc()
 
     def observe_backup_failure(self, task: str) -> None:
         """A `backup`, a `retention` or a `drill` failed."""

@@ -34,6 +34,7 @@ PEERS_MAX = 4096
 BACKUP_INTERVAL_SECS_MAX = 366 * 86_400
 BACKUPS_MAX = 10_000
 DATABASE_CONNECTIONS_MAX = 1000
+JOBS_MEMORY_MIB_MAX = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +362,15 @@ class PerformanceSettings(Section):
     max_concurrent_jobs: Annotated[
         int, Field(ge=0, le=1024), Setting("Jobs run at once; 0: this node executes none.")
     ] = 4
+    jobs_memory_mib: Annotated[
+        int,
+        Field(ge=1, le=JOBS_MEMORY_MIB_MAX),
+        Setting(
+            "What the memory limits of all jobs under way may add up to. A bid reserves the job's limit beside its "
+            "place; a job whose limit is higher than this gets no bid.",
+            unit="MiB",
+        ),
+    ] = 4096
     mana_regeneration_rate: Annotated[
         int,
         Field(ge=0, le=MANA_MAX),
@@ -387,6 +397,18 @@ class MeshSettings(Section):
     price_per_million_fuel: Annotated[
         int, Field(ge=0, le=MANA_MAX), Setting("Mana that this node asks for a million units of fuel.", unit="mana")
     ] = 1
+    price_per_gib_memory: Annotated[
+        int, Field(ge=0, le=MANA_MAX), Setting("Mana for each GiB of a job's memory limit.", unit="mana")
+    ] = 0
+    price_per_gib_transferred: Annotated[
+        int,
+        Field(ge=0, le=MANA_MAX),
+        Setting(
+            "Mana for each GiB that may have to be sent for a job: its inline input, its limit of output, and 8 MiB "
+            "for a module or input named by CID. All parts are added exactly, and the sum is rounded up.",
+            unit="mana",
+        ),
+    ] = 0
     price_minimum: Annotated[
         int, Field(ge=0, le=MANA_MAX), Setting("The least mana this node asks for a job.", unit="mana")
     ] = 1

@@ -5,6 +5,7 @@ Everything has a limit; the only question is who chooses it (TigerBeetle).
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 
 # The DAG.
 BLOCK_BYTES_MAX = 1 * MIB

@@ -24,12 +24,14 @@ from icn.protocol.messages import Message, protocol_of
 from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
 from icn.services.effects import (
+    BidAnswered,
     BlockDamaged,
     BlockMended,
     Committed,
     ContentPruned,
     Disconnect,
     Effect,
+    ExecutorNotice,
     RunJob,
     Send,
     StopJob,
@@ -86,6 +88,9 @@ class Observer(Protocol):
 
     def observe_notice(self, effect: StoreNotice) -> None:
         """Something about the store: pruned, damaged, mended."""
+
+    def observe_executor(self, effect: ExecutorNotice) -> None:
+        """Something about this node as an executor."""
 
     def observe_dropped_peer(self) -> None:
         """A connection was ended by us."""
@@ -266,6 +271,8 @@ class Drivers:
             case ContentPruned() | BlockDamaged() | BlockMended():
                 self._note(effect)
                 self._observer.observe_notice(effect)
+            case BidAnswered():
+                self._observer.observe_executor(effect)
             case _:
                 assert_never(effect)
 

@@ -1,6 +1,7 @@
 """What the engine asks the outside to do, after the commit that caused it. Reading this union is learning all of it."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from icn.domain.mesh.execution import ExecutionRequest
 from icn.domain.records import Record
@@ -81,4 +82,30 @@ class BlockMended:
 StoreNotice = ContentPruned | BlockDamaged | BlockMended
 """For metrics and logs; nothing else follows from it."""
 
-Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice
+
+class BidOutcome(Enum):
+    """What an announcement was answered. The values are labels of a metric."""
+
+    OFFERED = "offered"
+    PRICE = "price"
+    """The job pays less than is asked here."""
+    CAPABILITY = "capability"
+    MEMORY = "memory"
+    """It may take more than all jobs share here."""
+    BUSY = "busy"
+    """No place or memory is free; it waits for its turn."""
+    CROWDED = "crowded"
+    """The same, and there is no room to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class BidAnswered:
+    """An announcement was answered."""
+
+    outcome: BidOutcome
+
+
+ExecutorNotice = BidAnswered
+"""For metrics; nothing else follows from it."""
+
+Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice

@@ -50,6 +50,7 @@ from icn.protocol.messages import (
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
+from icn.services.capacity import Capacity
 from icn.services.commands import BackupCommand, FetchContent, ImportBlocks, NoteScan, RestoreContent, ResumeAuthoring
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
@@ -59,6 +60,7 @@ from icn.services.federation import join_when_caught_up, take_what_is_due
 from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
+from icn.services.offering import OfferingService
 from icn.services.peers import Peers
 from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.pruning import PruningService
@@ -175,6 +177,7 @@ class Engine:
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
         home = HomeService(terms, peers, content)
+        capacity = Capacity(terms.executor.capacity, terms.executor.memory_bytes)
         return cls(
             store=store,
             clock=clock,
@@ -191,7 +194,7 @@ class Engine:
             pruning=pruning,
             mending=mending,
             home=home,
-            executor=ExecutorService(terms, peers, content),
+            executor=ExecutorService(terms, peers, content, OfferingService(terms.executor, capacity)),
             dispatch=Dispatch(entropy, replication, pruning, mending, home, content, peers, authorship),
             _marked_at=contents.last_time_mark(store),
         )
@@ -442,12 +445,11 @@ class Engine:
         self.dispatch.take(work, request)
 
     def _wake_at(self) -> Instant | None:
-        own = [e for e in self.state.mesh.executions.values() if e.executor == self.did]
         wall = self.clock.now()
         held = self.authorship.is_held
         moments = (
             None if held else self.home.wake_at(),
-            None if held else self.executor.wake_at(own),
+            None if held else self.executor.wake_at(self.state.mesh.executions),
             self.content.wake_at(),
             self.pruning.wake_at(self.clock.now()),
             self.mending.wake_at(self.clock.now()),

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.instant import Duration
+from icn.kernel.limits import GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +14,10 @@ class ExecutorTerms:
 
     capacity: int
     """Jobs under way at once; 0: this node takes none."""
-    price_per_million_fuel: int
-    price_minimum: int
+    rates: Rates
     capabilities: tuple[str, ...] = ()
+    memory_bytes: int = 4 * GIB
+    """What the memory limits of all jobs under way may add up to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from icn.kernel.limits import BATCH_INPUTS_MAX
 from icn.kernel.signing import SeedSigner
 from icn.services.answers import Answer
 from icn.services.effects import (
+    BidAnswered,
     BlockDamaged,
     BlockMended,
     Committed,
@@ -32,6 +33,7 @@ from icn.services.effects import (
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Input, Received, Request, Tick
 from icn.services.settings import NodeTerms
+from icn.sim.capacity import within_capacity
 from icn.sim.clock import SeededEntropy, SkewedClock
 from icn.sim.disk import Disk, DiskMarker, DiskStore, ProcessDied
 from icn.sim.executor import accident, outcome_of, scripted_outcome
@@ -205,6 +207,8 @@ class Node:
                 self._around.answered(reply.token, reply.answer)
             self._keep_mark(outcome)
             self._carry_out(outcome.effects)
+            if not engine.authorship.is_held:
+                within_capacity(self.name, engine, self._running)
             self._plan_wake(outcome.wake_at)
         if self._inbox:
             self._plan_work()
@@ -262,7 +266,7 @@ class Node:
                         self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
                 case Committed():
                     self._around.committed(self.index, effect)
-                case ContentPruned() | BlockDamaged() | BlockMended():
+                case ContentPruned() | BlockDamaged() | BlockMended() | BidAnswered():
                     pass  # notes for an operator
                 case _:
                     assert_never(effect)

@@ -217,7 +217,7 @@ class Caller:
         given = rng.randbytes(rng.choice((0, 40, 5_000)))
         limits = Limits(
             fuel=rng.choice((1_000, 3_000_000)),
-            memory_bytes=1 << 20,
+            memory_bytes=rng.choice((1, 1, 1, 2)) << 20,
             table_elements=10,
             wall_ms=rng.choice((500, 3_000)),
             output_bytes=10_000,

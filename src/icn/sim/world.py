@@ -16,9 +16,11 @@ from random import Random
 from typing import TextIO
 
 from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.errors import IcnError
 from icn.kernel.instant import Duration
+from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
 from icn.services import rows
 from icn.services.answers import Answer
@@ -104,12 +106,13 @@ class World:
             self.timeline, self.network, self.trace, plan.plant, self._answered, self._committed, self._put_back
         )
         openly = rng.random() < 0.3
+        memory = Random(f"{plan.seed}/memory")  # apart, so that the older draws of a seed stay what they were
         self.nodes = [
             Node(
                 index,
                 around,
                 Disk(Random(f"{plan.seed}/disk{index}"), self.faults, plan.plant, partial(self._stored, index)),
-                _draw_terms(rng, joins=index > 0),
+                _draw_terms(rng, memory, joins=index > 0),
                 self.faults,
                 str(plan.seed),
             )
@@ -320,7 +323,7 @@ class World:
         self._note(f"commit of {len(batch)} {digest.hexdigest()[:16]}")
 
 
-def _draw_terms(rng: Random, *, joins: bool) -> NodeTerms:
+def _draw_terms(rng: Random, memory: Random, *, joins: bool) -> NodeTerms:
     return NodeTerms(
         agent="sim/1",
         mesh=MeshTerms(
@@ -330,8 +333,8 @@ def _draw_terms(rng: Random, *, joins: bool) -> NodeTerms:
         ),
         executor=ExecutorTerms(
             capacity=rng.choice((0, 1, 2, 8)),
-            price_per_million_fuel=1,
-            price_minimum=rng.choice((1, 2, 4)),
+            rates=Rates(minimum=rng.choice((1, 2, 4)), per_million_fuel=1),
+            memory_bytes=memory.choice((2, 3, 16)) * MIB,
         ),
         replication=ReplicationTerms(
             anti_entropy=Duration(rng.choice((1_000, 5_000))),

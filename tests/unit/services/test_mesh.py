@@ -373,7 +373,7 @@ def test_a_bid_that_was_not_taken_frees_its_place() -> None:
         world.pass_time(4_000, step=500)
         assert _status(world, job) is Status.COMPLETED
     for name in ("b", "c"):
-        assert not world[name].engine.executor._reserved
+        assert not world[name].engine.executor.capacity.reserved
 
 
 def test_a_place_offered_in_vain_is_free_as_soon_as_the_other_is_chosen() -> None:
@@ -383,7 +383,7 @@ def test_a_place_offered_in_vain_is_free_as_soon_as_the_other_is_chosen() -> Non
     world.settle()
     first = _chosen(world, job)
     other = world["c" if first.name == "b" else "b"]
-    assert not other.engine.executor._reserved
+    assert not other.engine.executor.capacity.reserved
     world.handle(first.name, Executed(first.runs[0], builders.outcome(first.runs[0], ExitKind.WORKER_LOST, "gone")))
     world.pass_time(500)
     assert _chosen(world, job) is other

@@ -43,7 +43,6 @@ from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import JOBS_OPEN_MAX
-from icn.kernel.mana import Mana
 
 _RUNNING = (Status.ASSIGNED, Status.EXECUTING)
 NO_EXECUTOR = "no executor offered within the job's deadline"
@@ -272,8 +271,3 @@ def _receipt(data: bytes) -> Receipt:
     except Invalid as error:
         entitled(condition=False, rule=f"a receipt is genuine: {error}")
         raise
-
-
-def price_of(fuel: int, *, per_million_fuel: int, minimum: int) -> Mana:
-    """What an executor asks for a job with this fuel limit: known before it runs, so that a bid is a promise."""
-    return Mana(max(minimum, -(-fuel * per_million_fuel // 1_000_000)))

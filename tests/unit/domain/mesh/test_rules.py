@@ -38,7 +38,7 @@ from icn.domain.mesh.model import Assignee, Bid, Job, Status
 from icn.domain.mesh.papers import seal_assignment, seal_receipt
 from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
 from icn.domain.mesh.retries import MeshTerms
-from icn.domain.mesh.rules import check, decide, price_of
+from icn.domain.mesh.rules import check, decide
 from icn.domain.mesh.state import Mesh, apply
 from icn.kernel.errors import Invalid, Refusal
 from icn.kernel.ids import JobId
@@ -377,8 +377,3 @@ def test_a_job_expires_at_its_deadline_and_not_before() -> None:
     assert ask(mesh, ExpireJob(JOB), SPEC.deadline - 1) == []
     (end,) = ask(mesh, ExpireJob(JOB), SPEC.deadline)
     assert isinstance(end, JobRolledBack)
-
-
-@pytest.mark.parametrize(("fuel", "price"), [(1, 1), (1_000_000, 2), (1_000_001, 3), (0, 1)])
-def test_a_price_is_rounded_up_and_not_below_the_minimum(fuel: int, price: int) -> None:
-    assert price_of(fuel, per_million_fuel=2, minimum=1) == price

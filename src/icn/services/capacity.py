@@ -1,0 +1,127 @@
+"""Places and memory of this executor: what is in use, and what bids have promised.
+
+```
+ announcement ─> reserve ─────────────── take_up ─> begin ──────────── end
+                    └ until it expires, or the home gives the attempt to another or is gone
+```
+
+What counts against the capacity is what is in use and what is promised and not expired, so that two bids never promise
+the same place or memory, and an assignment that comes within its reservation always finds both.
+
+Not here: who is offered a place (offering), running anything (executing).
+"""
+
+from dataclasses import dataclass, field
+
+from icn.domain.mesh.state import ExecutionKey
+from icn.kernel.errors import require
+from icn.kernel.ids import Did, JobId
+from icn.kernel.instant import Instant
+from icn.kernel.mana import Mana
+
+BidKey = tuple[Did, JobId, int]
+"""(home, job, attempt). The home stands in it, so that nobody can occupy the name of somebody else's job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a bid promised."""
+
+    until: Instant
+    memory_bytes: int
+    price: Mana
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of the capacity is taken."""
+
+    places: int
+    in_use: int
+    reserved: int
+    memory_bytes: int
+    memory_in_use: int
+    memory_reserved: int
+
+    @property
+    def is_within(self) -> bool:
+        """Whether nothing is promised twice."""
+        return (
+            self.in_use + self.reserved <= self.places
+            and self.memory_in_use + self.memory_reserved <= self.memory_bytes
+        )
+
+
+@dataclass(slots=True)
+class Capacity:
+    """Soft state: rebuilt from the executions under way when the node starts."""
+
+    places: int
+    """How many executions there may be at once; may change, and what is under way stays when it becomes less."""
+    memory_bytes: int
+    """What the memory limits of all of them may add up to."""
+    in_use: dict[ExecutionKey, int] = field(default_factory=dict)
+    """Executions that were accepted and not answered, with the memory each may take."""
+    reserved: dict[BidKey, Reservation] = field(default_factory=dict)
+
+    def usage(self, now: Instant) -> Usage:
+        """How much is taken. What has expired does not count, whether or not it was cleared away."""
+        promised = [reservation for reservation in self.reserved.values() if reservation.until > now]
+        return Usage(
+            self.places,
+            len(self.in_use),
+            len(promised),
+            self.memory_bytes,
+            sum(self.in_use.values()),
+            sum(reservation.memory_bytes for reservation in promised),
+        )
+
+    def fits(self, memory_bytes: int, now: Instant) -> bool:
+        """Whether there is a place, and this much memory."""
+        usage = self.usage(now)
+        return (
+            usage.in_use + usage.reserved < self.places
+            and usage.memory_in_use + usage.memory_reserved + memory_bytes <= self.memory_bytes
+        )
+
+    def reserve(self, key: BidKey, reservation: Reservation, now: Instant) -> None:
+        """Promise a place. There must be one."""
+        require(self.fits(reservation.memory_bytes, now), "only what is free is promised")
+        self.reserved[key] = reservation
+
+    def take_up(self, key: BidKey, now: Instant) -> Reservation | None:
+        """The promise is called in; None where there is none, or it has expired."""
+        reservation = self.reserved.pop(key, None)
+        return reservation if reservation is not None and reservation.until > now else None
+
+    def release(self, key: BidKey) -> None:
+        """Nothing will come of the bid."""
+        self.reserved.pop(key, None)
+
+    def release_home(self, home: Did) -> None:
+        """The home is gone."""
+        for key in [key for key in self.reserved if key[0] == home]:
+            del self.reserved[key]
+
+    def expire(self, now: Instant) -> None:
+        """Clear away what has expired."""
+        for key in [key for key, reservation in self.reserved.items() if reservation.until <= now]:
+            del self.reserved[key]
+
+    def begin(self, key: ExecutionKey, memory_bytes: int) -> None:
+        """An assignment was accepted."""
+        require(key not in self.in_use, "an assignment is accepted once")
+        self.in_use[key] = memory_bytes
+
+    def end(self, key: ExecutionKey) -> None:
+        """It was answered, and its guest has ended."""
+        require(self.in_use.pop(key, None) is not None, "what ends was begun")
+
+    def clear(self) -> None:
+        """As at a start."""
+        self.in_use.clear()
+        self.reserved.clear()
+
+    def next_expiry(self) -> Instant | None:
+        """When the next promise expires."""
+        return min((reservation.until for reservation in self.reserved.values()), default=None)

@@ -1,0 +1,161 @@
+"""What this executor answers to announcements: an offer, a reason why none will come, or its turn later (semantics §5).
+
+An offer reserves a place and memory until its bidding is over. Whoever finds none is told so at once, so that its home
+need not wait, and gets an offer when its turn comes.
+
+Not here: counting (capacity), the order of turns (waiting), what an assignment leads to (executing).
+"""
+
+from dataclasses import dataclass, field
+
+from icn.domain.mesh.model import Bid, JobSpec, Status
+from icn.domain.mesh.papers import seal_bid
+from icn.domain.mesh.pricing import price_of
+from icn.kernel.errors import Invalid, PeerViolation
+from icn.kernel.ids import Did, JobId
+from icn.kernel.instant import Duration, later
+from icn.kernel.limits import MIB
+from icn.kernel.mana import Mana
+from icn.protocol.messages import BidDeclined, BidOffered, JobAnnounced
+from icn.services import rows
+from icn.services.capacity import Capacity, Reservation
+from icn.services.effects import BidAnswered, BidOutcome
+from icn.services.settings import ExecutorTerms
+from icn.services.waiting import WaitingList
+from icn.services.work import UnitOfWork
+
+RESERVATION_GRACE = Duration(2_000)
+"""What an offer stays good for beyond its bidding: the assignment is on its way."""
+
+RESERVED_WINDOW_MAX = Duration(60_000)
+"""A home may say any window; a place is not kept for longer than this."""
+
+
+@dataclass(slots=True)
+class OfferingService:
+    """Owns what was promised and who waits. Soft state: after a start homes announce again."""
+
+    terms: ExecutorTerms
+    capacity: Capacity
+    waiting: WaitingList = field(default_factory=WaitingList)
+
+    def take_announcement(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
+        """A job looks for executors."""
+        if not work.state.federation.has_joined(home):
+            return  # it has no account to pay from
+        if (work.did, message.job, message.attempt) in self.capacity.in_use:
+            return  # it was assigned before its announcement came
+        try:
+            message.spec.check()
+        except Invalid as error:
+            raise PeerViolation(f"an announced job is within bounds: {error}") from error
+        key = (home, message.job, message.attempt)
+        for earlier in [k for k in self.capacity.reserved if k[:2] == key[:2] and k[2] < message.attempt]:
+            self.capacity.release(earlier)
+        promised = self.capacity.take_up(key, work.wall)
+        if promised is not None:  # announced again, as to who may not have heard: the same offer, good for as long
+            self._offer(work, home, message, promised.price)
+            return
+        outcome, reason = self._refusal(message.spec)
+        if outcome is None:
+            if self._wait(work, home, message):
+                self.offer_to_waiting(work)
+                if key not in self.waiting:
+                    return
+                outcome, reason = BidOutcome.BUSY, "busy"
+            else:
+                outcome, reason = BidOutcome.CROWDED, "busy, and as many wait already as may"
+        work.effects.append(BidAnswered(outcome))
+        work.send(home, BidDeclined(message.job, message.attempt, reason))
+
+    def offer_to_waiting(self, work: UnitOfWork) -> None:
+        """Offer what is free to those who wait, in their order."""
+        while (waits := self.waiting.first()) is not None:
+            home, message = waits
+            if _is_over(work, message):
+                self.waiting.serve()
+            elif self.capacity.fits(message.spec.limits.memory_bytes, work.wall):
+                self.waiting.serve()
+                self._offer(work, home, message, self.price(message.spec))
+            else:
+                return
+
+    def tick(self, work: UnitOfWork) -> None:
+        """Offers that were not taken up free their place."""
+        self.capacity.expire(work.wall)
+        if work.state.mesh.touched.jobs:
+            for key in [key for key in self.capacity.reserved if was_given_away(work, key[1], key[2])]:
+                self.capacity.release(key)
+            for home in dict.fromkeys(job.home for job in work.state.mesh.touched.jobs.values()):
+                self.waiting.remove(home, lambda waits: was_given_away(work, waits.job, waits.attempt))
+        self.offer_to_waiting(work)
+
+    def home_gone(self, home: Did) -> None:
+        """Its announcements will be made again when it is back; until then it can give us nothing to do."""
+        self.capacity.release_home(home)
+        self.waiting.remove_home(home)
+
+    def clear(self) -> None:
+        """As at a start: every conversation begins anew."""
+        self.capacity.clear()
+        self.waiting.clear()
+
+    def price(self, spec: JobSpec) -> Mana:
+        """What this node asks for the job."""
+        return price_of(spec, self.terms.rates)
+
+    def _refusal(self, spec: JobSpec) -> tuple[BidOutcome | None, str]:
+        """Why this job gets no offer here, however long it waits."""
+        price, memory = self.price(spec), spec.limits.memory_bytes
+        if price > spec.max_price:
+            return BidOutcome.PRICE, f"the price here is {price}"
+        if any(name not in self.terms.capabilities for name in spec.capabilities):
+            return BidOutcome.CAPABILITY, "a capability is not offered here"
+        if memory > self.capacity.memory_bytes:
+            most = self.capacity.memory_bytes // MIB
+            return BidOutcome.MEMORY, f"its limit of memory is {-(-memory // MIB)} MiB, and all jobs here share {most}"
+        return None, ""
+
+    def _wait(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> bool:
+        if not self.waiting.add(home, message):
+            self.waiting.remove(home, lambda waits: _is_over(work, waits))
+            return self.waiting.add(home, message)
+        return True
+
+    def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced, price: Mana) -> None:
+        window = min(max(0, message.window_ms), RESERVED_WINDOW_MAX)
+        until = later(work.wall, Duration(window + RESERVATION_GRACE))
+        memory = message.spec.limits.memory_bytes
+        self.capacity.reserve((home, message.job, message.attempt), Reservation(until, memory, price), work.wall)
+        bid = Bid(
+            job=message.job,
+            attempt=message.attempt,
+            home=home,
+            executor=work.did,
+            price=price,
+            capabilities=self.terms.capabilities,
+        )
+        work.effects.append(BidAnswered(BidOutcome.OFFERED))
+        work.send(home, BidOffered(seal_bid(bid, work.signer)))
+
+
+def was_given_away(work: UnitOfWork, job_id: JobId, attempt: int) -> bool:
+    """Whether the home's blocks say that the attempt is over, or that somebody else has it.
+
+    Blocks may come later than messages: a job that is not known, or not yet at this attempt, says nothing.
+    """
+    mesh = work.state.mesh
+    job = mesh.jobs.get(job_id) or mesh.touched.jobs.get(job_id)  # what ended is in the latter, until the commit
+    if job is None or job.attempt < attempt:
+        return False
+    if job.status.has_ended or job.attempt > attempt:
+        return True
+    return job.status is not Status.BIDDING and job.assignee(work.did) is None
+
+
+def _is_over(work: UnitOfWork, message: JobAnnounced) -> bool:
+    """Whether an offer would be in vain, as far as can be known here."""
+    if work.wall >= message.spec.deadline or was_given_away(work, message.job, message.attempt):
+        return True
+    ended = None if message.job in work.state.mesh.jobs else rows.JOBS.get(work.store, message.job.data)
+    return ended is not None and ended.status.has_ended

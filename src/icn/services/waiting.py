@@ -1,0 +1,69 @@
+"""Announcements that wait for a free place: bounded, by arrival, and in turn between homes.
+
+A home with many jobs gets no more than its turn, and cannot fill the list. Nobody is overtaken by what needs less: who
+waits for much memory would wait for ever.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from icn.kernel.ids import Did
+from icn.protocol.messages import JobAnnounced
+from icn.services.capacity import BidKey
+
+WAITING_MAX = 1024
+WAITING_PER_HOME_MAX = 64
+
+
+@dataclass(slots=True)
+class WaitingList:
+    """Homes in the order of their turns, each with its announcements in the order they came."""
+
+    _homes: dict[Did, dict[BidKey, JobAnnounced]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(len(waiting) for waiting in self._homes.values())
+
+    def __contains__(self, key: BidKey) -> bool:
+        """Whether this announcement waits."""
+        return key in self._homes.get(key[0], {})
+
+    def add(self, home: Did, message: JobAnnounced) -> bool:
+        """Have it wait; one that waits already keeps its place in the order. False: there is no room."""
+        key = (home, message.job, message.attempt)
+        waiting = self._homes.get(home, {})
+        if key not in waiting and (len(waiting) >= WAITING_PER_HOME_MAX or len(self) >= WAITING_MAX):
+            return False
+        self._homes.setdefault(home, waiting)[key] = message
+        return True
+
+    def first(self) -> tuple[Did, JobAnnounced] | None:
+        """Whose turn it is."""
+        for home, waiting in self._homes.items():
+            return home, next(iter(waiting.values()))
+        return None
+
+    def serve(self) -> None:
+        """Who had the turn has got what it waited for: its home goes to the end."""
+        home = next(iter(self._homes))
+        waiting = self._homes.pop(home)
+        del waiting[next(iter(waiting))]
+        if waiting:
+            self._homes[home] = waiting
+
+    def remove(self, home: Did, is_over: Callable[[JobAnnounced], bool]) -> None:
+        """Take out what waits in vain of one home's."""
+        waiting = self._homes.get(home, {})
+        for key in [key for key, message in waiting.items() if is_over(message)]:
+            del waiting[key]
+        if not waiting:
+            self._homes.pop(home, None)
+
+    def remove_home(self, home: Did) -> None:
+        """It is gone, and will announce again."""
+        self._homes.pop(home, None)
+
+    def clear(self) -> None:
+        """As at a start."""
+        self._homes.clear()

@@ -1,0 +1,276 @@
+"""What an executor answers to announcements, and how long it keeps its word."""
+
+from icn.domain.mesh.papers import open_bid, seal_assignment
+from icn.kernel.ids import Did
+from icn.kernel.instant import Duration, Instant, later
+from icn.kernel.limits import MIB
+from icn.kernel.mana import Mana
+from icn.protocol.messages import (
+    AssignmentRefused,
+    AssignmentSent,
+    BidDeclined,
+    BidOffered,
+    ExecutionBegun,
+    JobAnnounced,
+    Message,
+)
+from icn.services.effects import BidAnswered, BidOutcome, Send
+from icn.services.inputs import Executed, Input, Received, Tick
+from icn.services.offering import RESERVATION_GRACE, RESERVED_WINDOW_MAX
+from icn.services.waiting import WAITING_PER_HOME_MAX
+from support import builders
+from support.world import World, terms
+
+WINDOW = 1_000
+EXECUTOR = "x"
+LIMITS = builders.limits(memory_bytes=10 * MIB)
+
+
+def executor(*homes: str, capacity: int = 1, memory: int = 100 * MIB) -> World:
+    """An executor, and homes whose messages the test makes itself."""
+    world = World()
+    for name in homes:
+        world.add(name, terms(capacity=0))
+    world.add(EXECUTOR, terms(capacity=capacity, memory=memory), run=lambda _: None)
+    world.found(homes[0], founders=(*homes[1:], EXECUTOR))
+    world.link_all()
+    world.pass_time(2_000)
+    world.trace.clear()
+    return world
+
+
+def announce(world: World, home: str, name: str, **changes: object) -> JobAnnounced:
+    attempt = changes.pop("attempt", 1)
+    spec = world.spec(**{"limits": LIMITS, **changes})
+    assert isinstance(attempt, int)
+    message = JobAnnounced(builders.job_id(world[home].did, name), attempt, WINDOW, spec)
+    tell(world, Received(world[home].did, message))
+    return message
+
+
+def tell(world: World, *inputs: Input) -> None:
+    """To the executor alone: what it sends is looked at, not delivered."""
+    world.handle(EXECUTOR, *inputs)
+    for node in world.nodes.values():
+        node.inbox.clear()
+
+
+def wait(world: World, span: int) -> None:
+    world.clock.time = Instant(world.clock.time + span)
+    tell(world, Tick())
+
+
+def assign(world: World, home: str, announced: JobAnnounced, price: int = 1) -> None:
+    signer = world[home].engine.signer
+    deadline = later(world.clock.time, Duration(20_000))
+    paper = builders.assignment(
+        1,
+        2,
+        job=announced.job,
+        attempt=announced.attempt,
+        home=world[home].did,
+        executor=world[EXECUTOR].did,
+        price=Mana(price),
+        deadline=deadline,
+        spec=announced.spec,
+    )
+    tell(world, Received(world[home].did, AssignmentSent(900, seal_assignment(paper, signer))))
+
+
+def said(world: World) -> list[tuple[str, Message]]:
+    """What the executor has sent since the last call, but blocks and acknowledgements."""
+    kinds = (BidOffered, BidDeclined, AssignmentRefused, ExecutionBegun)
+    found = [
+        (world.name_of(effect.peer), effect.message)
+        for name, effect in world.trace
+        if name == EXECUTOR and isinstance(effect, Send) and isinstance(effect.message, kinds)
+    ]
+    world.trace.clear()
+    return found
+
+
+def heard(world: World) -> list[tuple[str, str]]:
+    """The same, in words."""
+    return [(home, reason_of(message)) for home, message in said(world)]
+
+
+def reason_of(message: Message) -> str:
+    match message:
+        case BidDeclined(reason=reason) | AssignmentRefused(reason=reason):
+            return reason
+        case BidOffered(bid):
+            return f"offers for {open_bid(bid).price}"
+        case _:
+            return "begins"
+
+
+def outcomes(world: World) -> list[BidOutcome]:
+    return [effect.outcome for _, effect in world.trace if isinstance(effect, BidAnswered)]
+
+
+def test_one_place_is_offered_once_and_the_next_is_told_to_wait() -> None:
+    world = executor("a", "b")
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    assert outcomes(world) == [BidOutcome.OFFERED, BidOutcome.BUSY]
+    assert heard(world) == [("a", "offers for 1"), ("b", "busy")]
+
+
+def test_memory_is_offered_once_though_places_are_free() -> None:
+    world = executor("a", "b", capacity=8, memory=15 * MIB)
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    assert heard(world) == [("a", "offers for 1"), ("b", "busy")]
+
+
+def test_a_job_that_needs_more_memory_than_there_is_is_told_so_and_does_not_wait() -> None:
+    world = executor("a", memory=5 * MIB)
+    announce(world, "a", "one")
+    assert outcomes(world) == [BidOutcome.MEMORY]
+    assert heard(world) == [("a", "its limit of memory is 10 MiB, and all jobs here share 5")]
+    assert len(world[EXECUTOR].engine.executor.offering.waiting) == 0
+
+
+def test_who_offers_too_little_is_told_the_price() -> None:
+    world = executor("a")
+    announce(world, "a", "one", limits=builders.limits(fuel=12_000_000), max_price=Mana(11))
+    assert outcomes(world) == [BidOutcome.PRICE]
+    assert heard(world) == [("a", "the price here is 12")]
+
+
+def test_who_waits_gets_an_offer_when_the_promise_expires() -> None:
+    """An expired reservation was still counted elsewhere."""
+    world = executor("a", "b")
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    said(world)
+    wait(world, WINDOW + RESERVATION_GRACE - 1)
+    assert heard(world) == []
+    wait(world, 1)
+    assert heard(world) == [("b", "offers for 1")]
+
+
+def test_who_waits_gets_an_offer_when_an_execution_ends() -> None:
+    world = executor("a", "b")
+    assign(world, "a", announce(world, "a", "one"))
+    announce(world, "b", "two")
+    said(world)
+    running = world[EXECUTOR].runs[0]
+    tell(world, Executed(running, builders.outcome(running)))
+    assert heard(world) == [("b", "offers for 1")]
+
+
+def test_an_assignment_within_its_reservation_always_has_a_place_at_the_price_of_the_bid() -> None:
+    world = executor("a", "b")
+    announced = announce(world, "a", "one")
+    announce(world, "b", "two")
+    said(world)
+    wait(world, WINDOW + RESERVATION_GRACE - 1)
+    assign(world, "a", announced)
+    assert heard(world) == [("a", "begins")]
+
+
+def test_an_assignment_that_comes_after_its_reservation_takes_nobodys_place() -> None:
+    world = executor("a", "b")
+    announced = announce(world, "a", "one")
+    announce(world, "b", "two")
+    wait(world, WINDOW + RESERVATION_GRACE)
+    said(world)
+    assign(world, "a", announced)
+    assert heard(world) == [("a", "no place is free")]
+
+
+def test_an_assignment_before_its_announcement_is_taken_when_there_is_room() -> None:
+    """Acceptance arrives before its announcement was processed."""
+    world = executor("a")
+    early = JobAnnounced(builders.job_id(world["a"].did, "one"), 1, WINDOW, world.spec(limits=LIMITS))
+    assign(world, "a", early)
+    assert heard(world) == [("a", "begins")]
+    tell(world, Received(world["a"].did, early))
+    usage = world[EXECUTOR].engine.executor.capacity.usage(world.clock.time)
+    assert (usage.in_use, usage.reserved) == (1, 0)
+    assert heard(world) == []
+
+
+def test_an_announcement_that_comes_again_gets_the_same_offer_and_no_second_place() -> None:
+    world = executor("a", capacity=2)
+    message = announce(world, "a", "one")
+    tell(world, Received(world["a"].did, message))
+    assert heard(world) == [("a", "offers for 1")] * 2
+    assert len(world[EXECUTOR].engine.executor.capacity.reserved) == 1
+
+
+def test_a_later_attempt_frees_what_the_earlier_one_kept() -> None:
+    world = executor("a")
+    announce(world, "a", "one")
+    announce(world, "a", "one", attempt=2)
+    assert heard(world) == [("a", "offers for 1")] * 2
+    assert [key[2] for key in world[EXECUTOR].engine.executor.capacity.reserved] == [2]
+
+
+def test_a_home_that_says_an_endless_window_keeps_a_place_for_a_minute() -> None:
+    world = executor("a")
+    job = builders.job_id(world["a"].did, "one")
+    tell(world, Received(world["a"].did, JobAnnounced(job, 1, 2**50, world.spec(limits=LIMITS))))
+    wait(world, RESERVED_WINDOW_MAX + RESERVATION_GRACE)
+    assert not world[EXECUTOR].engine.executor.capacity.reserved
+
+
+def test_nobody_keeps_a_place_for_the_job_of_another_home() -> None:
+    world = executor("a", "b", capacity=2)
+    message = announce(world, "a", "one")
+    tell(world, Received(world["b"].did, message))
+    assert [home for home, _ in said(world)] == ["a", "b"]
+
+
+def test_what_was_promised_to_who_is_gone_is_offered_to_who_waits() -> None:
+    world = executor("a", "b")
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    said(world)
+    world.cut("a", EXECUTOR)
+    world.settle()
+    assert heard(world) == [("b", "offers for 1")]
+
+
+def test_homes_take_turns_and_one_cannot_fill_the_list() -> None:
+    world = executor("a", "b")
+    announce(world, "a", "running")
+    for number in range(WAITING_PER_HOME_MAX):
+        announce(world, "a", str(number))
+    said(world)
+    announce(world, "a", "one too many")
+    announce(world, "b", "two")
+    assert heard(world) == [("a", "busy, and as many wait already as may"), ("b", "busy")]
+    wait(world, WINDOW + RESERVATION_GRACE)
+    assert [home for home, _ in said(world)] == ["a"]
+    wait(world, WINDOW + RESERVATION_GRACE)
+    assert [home for home, _ in said(world)] == ["b"]
+
+
+def test_room_to_wait_is_made_by_what_waits_in_vain() -> None:
+    world = executor("a")
+    announce(world, "a", "running")
+    for number in range(WAITING_PER_HOME_MAX):
+        announce(world, "a", str(number), within=1_000)
+    said(world)
+    wait(world, 1_000)
+    announce(world, "a", "late")
+    assert heard(world) == [("a", "busy")]
+
+
+def test_after_a_restart_executions_under_way_still_take_their_places() -> None:
+    world = executor("a", capacity=1)
+    assign(world, "a", announce(world, "a", "one"))
+    world.restart(EXECUTOR)
+    tell(world, Tick())
+    usage = world[EXECUTOR].engine.executor.capacity.usage(world.clock.time)
+    assert (usage.in_use, usage.memory_in_use) == (1, 10 * MIB)
+
+
+def test_a_stranger_gets_no_answer() -> None:
+    world = executor("a")
+    stranger: Did = builders.did(99)
+    message = JobAnnounced(builders.job_id(stranger), 1, WINDOW, world.spec())
+    tell(world, Received(stranger, message))
+    assert heard(world) == []
