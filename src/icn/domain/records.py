@@ -14,6 +14,7 @@ from icn.domain.ledger.events import (
     AccountOpened,
     HoldReleased,
     HoldSettled,
+    HoldShared,
     LedgerEvent,
     ManaHeld,
     ManaRegenerated,
@@ -24,18 +25,25 @@ from icn.domain.ledger.events import (
     TransferSent,
 )
 from icn.domain.mesh.events import (
+    AssigneeFailed,
     AssignmentAccepted,
+    AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
+    DisputeRaised,
     ExecutionStarted,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
     JobSubmitted,
     MeshEvent,
     OutputCommitted,
+    OutputRevealed,
+    PledgeMade,
     ReceiptIssued,
     ReceiptKept,
+    RevealOpened,
 )
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import Shape, shape_of
@@ -58,6 +66,7 @@ EVENT_NAMES: dict[type[Any], str] = {
     ManaHeld: "ledger.mana_held",
     HoldSettled: "ledger.hold_settled",
     HoldReleased: "ledger.hold_released",
+    HoldShared: "ledger.hold_shared",
     JobSubmitted: "mesh.job_submitted",
     BiddingOpened: "mesh.bidding_opened",
     JobAssigned: "mesh.job_assigned",
@@ -69,6 +78,13 @@ EVENT_NAMES: dict[type[Any], str] = {
     ReceiptKept: "mesh.receipt_kept",
     AssignmentAccepted: "mesh.assignment_accepted",
     ReceiptIssued: "mesh.receipt_issued",
+    PledgeMade: "mesh.pledge_made",
+    RevealOpened: "mesh.reveal_opened",
+    OutputRevealed: "mesh.output_revealed",
+    AssigneeFailed: "mesh.assignee_failed",
+    AttemptAbandoned: "mesh.attempt_abandoned",
+    JobAgreed: "mesh.job_agreed",
+    DisputeRaised: "mesh.dispute_raised",
 }
 _SHAPES: dict[str, Shape[Any]] = {name: shape_of(cls) for cls, name in EVENT_NAMES.items()}
 

@@ -7,6 +7,8 @@ from icn.domain.dag.feeds import Feeds, Head
 from icn.domain.federation.model import Federation, Member
 from icn.domain.ledger.model import Account, Hold, Supply, Transit
 from icn.domain.ledger.state import HomeCounts
+from icn.domain.mesh.agreement import Poll
+from icn.domain.mesh.events import DisputeRaised
 from icn.domain.mesh.model import Execution, Job, Standing
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did, JobId
@@ -40,6 +42,25 @@ class StandingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PledgeRow:
+    """What one executor has bound itself to."""
+
+    executor: Did
+    job: JobId
+    attempt: int
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeRow:
+    """A dispute, with who raised it and when."""
+
+    raised_by: Did
+    raised_at: Instant
+    dispute: DisputeRaised
+
+
+@dataclass(frozen=True, slots=True)
 class PositionRow:
     """Which journal entry the rows are up to, and how many blocks there are."""
 
@@ -63,6 +84,10 @@ EXECUTIONS = Table("execution", Execution)
 EXECUTIONS_ENDED = Table("execution_ended", PositionRow)
 """Keys only: (executor, job, attempt) whose receipt was issued; a repeated assignment finds it here."""
 STANDINGS = Table("standing", StandingRow)
+POLLS = Table("poll", Poll)
+"""The last attempt of each job that several executors ran, by the job's id."""
+PLEDGES = Table("pledge", PledgeRow)
+DISPUTES = Table("dispute", DisputeRow)
 HEADS = Table("head", HeadRow)
 POSITION = Table("position", PositionRow)
 
@@ -83,6 +108,11 @@ def job_time_key(job: Job) -> bytes:
 def execution_key(executor: Did, job: bytes, attempt: int) -> bytes:
     """Executions by executor."""
     return executor.public_key + job + attempt.to_bytes(4, "big")
+
+
+def dispute_key(job: JobId, attempt: int, accused: Did, raised_by: Did) -> bytes:
+    """Disputes by job."""
+    return job.data + attempt.to_bytes(4, "big") + accused.public_key + raised_by.public_key
 
 
 def receipt_taken_key(job: JobId, attempt: int, executor: Did) -> bytes:
@@ -153,9 +183,22 @@ def _save_mesh(state: State, batch: Batch) -> None:
     for home, executor in touched.standings:
         row = StandingRow(home, executor, mesh.standings[home, executor])
         STANDINGS.put(batch, home.public_key + executor.public_key, row)
+    for job_id, poll in touched.polls.items():
+        POLLS.put(batch, job_id.data, poll)
+    for key in touched.pledges:
+        executor, job_id, attempt = key
+        commitment = mesh.pledges.get(key)
+        pledge = None if commitment is None else PledgeRow(executor, job_id, attempt, commitment)
+        PLEDGES.put(batch, execution_key(executor, job_id.data, attempt), pledge)
+    for (job_id, attempt, accused, raised_by), (raised_at, dispute) in touched.disputes.items():
+        row_of_dispute = DisputeRow(raised_by, raised_at, dispute)
+        DISPUTES.put(batch, dispute_key(job_id, attempt, accused, raised_by), row_of_dispute)
     touched.jobs.clear()
     touched.executions.clear()
     touched.standings.clear()
+    touched.polls.clear()
+    touched.pledges.clear()
+    touched.disputes.clear()
 
 
 def load(reader: Reader) -> State:
@@ -190,8 +233,13 @@ def load_as_far_as_they_go(reader: Reader) -> State:
         if job is not None:
             state.mesh.jobs[job.id] = job
             state.mesh.open_by_home[job.home] = state.mesh.open_by_home.get(job.home, 0) + 1
+            poll = POLLS.get(reader, key) if job.assignees else None
+            if poll is not None:
+                state.mesh.polls[job.id] = poll
     for _, execution in EXECUTIONS.rows(reader):
         state.mesh.executions[execution.executor, execution.job, execution.attempt] = execution
+    for _, pledge in PLEDGES.rows(reader):
+        state.mesh.pledges[pledge.executor, pledge.job, pledge.attempt] = pledge.commitment
     state.mesh.standings = {(row.home, row.executor): row.standing for _, row in STANDINGS.rows(reader)}
     heads = {
         row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.news_count)

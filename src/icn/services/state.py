@@ -16,11 +16,12 @@ from icn.domain.federation.state import FederationState
 from icn.domain.ledger import rules as ledger_rules
 from icn.domain.ledger import state as ledger_state
 from icn.domain.ledger.commands import Endowment
-from icn.domain.ledger.events import HoldReleased, HoldSettled, LedgerEvent, ManaHeld
+from icn.domain.ledger.events import HoldReleased, HoldSettled, HoldShared, LedgerEvent, ManaHeld, Share
 from icn.domain.ledger.state import Ledger
 from icn.domain.mesh import rules as mesh_rules
 from icn.domain.mesh import state as mesh_state
-from icn.domain.mesh.events import JobCompleted, JobRolledBack, JobSubmitted, MeshEvent
+from icn.domain.mesh.events import JobAgreed, JobCompleted, JobRolledBack, JobSubmitted, MeshEvent
+from icn.domain.mesh.model import Assignee
 from icn.domain.mesh.state import Mesh
 from icn.domain.records import Event
 from icn.kernel.ids import Did
@@ -57,12 +58,14 @@ class Pairing:
     """Job to the payer and amount its hold must have."""
     settled: dict[bytes, tuple[Did, Did, Mana]] = field(default_factory=dict)
     """Job to the executor, its account's home and the price its settlement must pay."""
+    shared: dict[bytes, tuple[Share, ...]] = field(default_factory=dict)
+    """Job to what each of the executors that agreed must be paid."""
     released: dict[bytes, None] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Nothing is owed."""
-        return not (self.held or self.settled or self.released)
+        return not (self.held or self.settled or self.shared or self.released)
 
 
 def check_event(state: State, event: Event, context: Context, pairing: Pairing) -> None:
@@ -87,6 +90,11 @@ def apply_event(state: State, event: Event, context: Context) -> None:
         mesh_state.apply(state.mesh, event, context)
 
 
+def shares_of(assignees: tuple[Assignee, ...], winners: tuple[Did, ...]) -> tuple[Share, ...]:
+    """What each of the executors that agreed gets: its own price, in the order of the assignment."""
+    return tuple(Share(a.executor, a.executor_home, a.price) for a in assignees if a.executor in winners)
+
+
 def _note_debt(state: State, event: MeshEvent, pairing: Pairing) -> None:
     match event:
         case JobSubmitted(job, _, _, payer, spec):
@@ -95,6 +103,8 @@ def _note_debt(state: State, event: MeshEvent, pairing: Pairing) -> None:
             assignee = state.mesh.jobs[job].assignee(executor)
             if assignee is not None:
                 pairing.settled[job.data] = (executor, assignee.executor_home, paid)
+        case JobAgreed(job, _, _, winners):
+            pairing.shared[job.data] = shares_of(state.mesh.jobs[job].assignees, winners)
         case JobRolledBack(job):
             pairing.released[job.data] = None
         case _:
@@ -109,6 +119,9 @@ def _check_pair(event: LedgerEvent, pairing: Pairing) -> None:
         case HoldSettled(hold, _, payee, payee_home, paid):
             due = pairing.settled.pop(hold, None)
             entitled(due == (payee, payee_home, paid), "a hold is settled as its job completes")
+        case HoldShared(hold, _, shares):
+            parts = pairing.shared.pop(hold, None)
+            entitled(parts == shares, "a hold is shared as its job's executors agree")
         case HoldReleased(hold):
             known = hold in pairing.released
             pairing.released.pop(hold, None)

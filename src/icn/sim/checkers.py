@@ -16,6 +16,7 @@ from icn.domain.ledger.events import (
     AccountOpened,
     HoldReleased,
     HoldSettled,
+    HoldShared,
     ManaHeld,
     ManaRegenerated,
     TransferDeclined,
@@ -25,7 +26,17 @@ from icn.domain.ledger.events import (
     TransferSent,
 )
 from icn.domain.ledger.state import Ledger
-from icn.domain.mesh.events import AttemptFailed, JobCompleted, JobRolledBack, JobSubmitted, ReceiptIssued, ReceiptKept
+from icn.domain.mesh.events import (
+    AssigneeFailed,
+    AttemptFailed,
+    JobAgreed,
+    JobCompleted,
+    JobRolledBack,
+    JobSubmitted,
+    OutputRevealed,
+    ReceiptIssued,
+    ReceiptKept,
+)
 from icn.domain.records import Record, read_record
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
@@ -214,6 +225,15 @@ def money_by_hand(entries: Iterable[Entry], ledger: Ledger) -> None:
                     add(payee, home, paid)
                 elif paid:
                     transits[home, number] = (payer, paid)
+            case HoldShared(hold, number, shares):
+                expect((home, hold) in holds, "exactly-once settlement", f"hold {hold.hex()} of {home} ended before")
+                payer, set_aside = holds.pop((home, hold))
+                add(payer, home, set_aside - sum(share.paid for share in shares))
+                for offset, share in enumerate(shares):
+                    if share.payee_home == home:
+                        add(share.payee, home, share.paid)
+                    elif share.paid:
+                        transits[home, number + offset] = (payer, share.paid)
             case HoldReleased(hold):
                 expect((home, hold) in holds, "exactly-once settlement", f"hold {hold.hex()} of {home} ended before")
                 payer, set_aside = holds.pop((home, hold))
@@ -234,7 +254,7 @@ def jobs_end_once(entries: Iterable[Entry]) -> None:
         if isinstance(event, JobSubmitted):
             expect(event.job not in submitted, "jobs end once", f"{event.job} was submitted twice")
             submitted[event.job] = None
-        elif isinstance(event, JobCompleted | JobRolledBack):
+        elif isinstance(event, JobCompleted | JobAgreed | JobRolledBack):
             expect(event.job not in ends, "exactly-once settlement", f"{event.job}: {ends.get(event.job)}, then again")
             ends[event.job] = entry.record.name
     open_still = [job for job in submitted if job not in ends]
@@ -246,7 +266,13 @@ def receipts_are_answered(entries: list[Entry], put_back: Collection[Did]) -> No
     taken: set[tuple[Did, bytes]] = set()
     for entry in entries:
         match entry.record.event:
-            case JobCompleted(receipt=receipt) | AttemptFailed(receipt=receipt) | ReceiptKept(receipt=receipt):
+            case (
+                JobCompleted(receipt=receipt)
+                | AttemptFailed(receipt=receipt)
+                | ReceiptKept(receipt=receipt)
+                | OutputRevealed(receipt=receipt)
+                | AssigneeFailed(receipt=receipt)
+            ):
                 taken.add((entry.author, receipt))
             case _:
                 pass

@@ -6,7 +6,7 @@ Not here: what is looked at when all is quiet (checkers).
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from icn.domain.ledger.events import HoldReleased, HoldSettled
+from icn.domain.ledger.events import HoldReleased, HoldSettled, HoldShared
 from icn.kernel.ids import Cid, Did
 from icn.services.effects import Committed
 from icn.sim.findings import expect
@@ -50,7 +50,7 @@ class Watch:
     def committed(self, effect: Committed) -> None:
         """A record became durable at some node."""
         event = effect.record.event
-        if isinstance(event, HoldSettled | HoldReleased):
+        if isinstance(event, HoldSettled | HoldShared | HoldReleased):
             name = (effect.author, event.hold)
             this = (effect.cid, effect.index, effect.record.name)
             known = self.ended.setdefault(name, this)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icn.domain.mesh.events import JobCompleted, JobSubmitted, ReceiptIssued
+from icn.domain.mesh.events import JobAgreed, JobCompleted, JobSubmitted, ReceiptIssued
 from icn.domain.records import Record
 from icn.kernel import dag_pb
 from icn.kernel.encoding import decode
@@ -80,7 +80,7 @@ def put_records(batch: Batch, records: Sequence[Record]) -> None:
         match record.event:
             case JobSubmitted(job, spec=spec):
                 named: tuple[Any, ...] = (spec.module, spec.input_cid)
-            case JobCompleted(job, output=output):
+            case JobCompleted(job, output=output) | JobAgreed(job, output=output):
                 named = (output,)
             case ReceiptIssued(job, receipt=receipt):
                 named = (_output_of(receipt),)

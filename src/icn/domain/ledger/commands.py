@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from icn.domain.ledger.events import Share
 from icn.domain.ledger.model import HoldId, TransferNumber
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
@@ -77,6 +78,14 @@ class SettleHold:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareHold:
+    """Pay several from what was set aside, release the rest."""
+
+    hold: HoldId
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseHold:
     """Release all that was set aside."""
 
@@ -85,5 +94,13 @@ class ReleaseHold:
 
 
 LedgerCommand = (
-    OpenAccount | EndowAccount | Transfer | ClaimTransfer | ReturnTransfer | HoldMana | SettleHold | ReleaseHold
+    OpenAccount
+    | EndowAccount
+    | Transfer
+    | ClaimTransfer
+    | ReturnTransfer
+    | HoldMana
+    | SettleHold
+    | ShareHold
+    | ReleaseHold
 )

@@ -113,6 +113,28 @@ class HoldSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several payees gets."""
+
+    payee: Did
+    payee_home: Did
+    paid: Mana
+
+
+@dataclass(frozen=True, slots=True)
+class HoldShared:
+    """Second phase, for several payees at once; the rest goes back to the payer. Once per hold.
+
+    The shares are counted from `number` on, each as a transfer of its own: one to an account of another home is in
+    transit under its number.
+    """
+
+    hold: HoldId
+    number: TransferNumber
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HoldReleased:
     """Second phase, the other way: all of it goes back to the payer. Once per hold."""
 
@@ -131,5 +153,6 @@ LedgerEvent = (
     | TransferReturned
     | ManaHeld
     | HoldSettled
+    | HoldShared
     | HoldReleased
 )

@@ -5,6 +5,7 @@ from typing import NewType
 
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
+from icn.kernel.limits import REDUNDANCY_MAX
 from icn.kernel.mana import Mana
 
 HoldId = NewType("HoldId", bytes)
@@ -17,6 +18,9 @@ transit, the payer's home and the payee's; a number that could be used again wou
 ACCOUNT_HOMES_MAX = 16
 """Two nodes may open an account for one owner at the same time; nobody can prevent that without consensus, so accounts
 are named by owner and home, and a payer's home chooses."""
+
+SHARES_MAX = REDUNDANCY_MAX
+"""Payees of one hold: the executors of one job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from icn.domain.ledger.commands import (
     ReleaseHold,
     ReturnTransfer,
     SettleHold,
+    ShareHold,
     Transfer,
 )
 from icn.domain.ledger.events import (
@@ -27,6 +28,7 @@ from icn.domain.ledger.events import (
     AccountOpened,
     HoldReleased,
     HoldSettled,
+    HoldShared,
     LedgerEvent,
     ManaHeld,
     ManaRegenerated,
@@ -36,7 +38,7 @@ from icn.domain.ledger.events import (
     TransferReturned,
     TransferSent,
 )
-from icn.domain.ledger.model import ACCOUNT_HOMES_MAX, Account
+from icn.domain.ledger.model import ACCOUNT_HOMES_MAX, SHARES_MAX, Account
 from icn.domain.ledger.refusals import (
     AccountExists,
     BalanceTooLarge,
@@ -132,6 +134,21 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
                 *_settled_all(ledger, home, now, gains),
                 HoldSettled(hold_id, number, payee, payee_home, paid),
             ]
+        case ShareHold(hold_id, shares):
+            held = ledger.holds.get((home, hold_id))
+            if held is None:
+                raise HoldNotFound
+            paid = Mana(sum(share.paid for share in shares))
+            if not 0 <= paid <= held.amount:
+                raise InsufficientMana(held.payer, held.amount, paid)
+            gains = {held.payer: Mana(held.amount - paid)}
+            for share in shares:
+                if ledger.account(share.payee, share.payee_home) is None:
+                    raise UnknownAccount(share.payee)
+                if share.payee_home == home:
+                    gains[share.payee] = Mana(gains.get(share.payee, 0) + share.paid)
+            number = ledger.counts_of(home).next_transfer
+            return [*_settled_all(ledger, home, now, gains), HoldShared(hold_id, number, shares)]
         case ReleaseHold(hold_id, reason):
             held = ledger.holds.get((home, hold_id))
             if held is None:
@@ -221,6 +238,18 @@ def check(ledger: Ledger, event: LedgerEvent, context: Context, endowment: Endow
             if held is not None:
                 entitled(0 <= paid <= held.amount, "at most what was held is paid")
             _check_known(ledger, payee, payee_home, context)
+        case HoldShared(hold_id, number, shares):
+            held = ledger.holds.get((home, hold_id))
+            entitled(held is not None, "a hold is settled or released once")
+            entitled(number == ledger.counts_of(home).next_transfer, "transfers are counted")
+            entitled(1 <= len(shares) <= SHARES_MAX, "a hold has few payees")
+            payees = [share.payee for share in shares]
+            entitled(len(payees) == len(dict.fromkeys(payees)), "each is paid once")
+            entitled(all(share.paid >= 0 for share in shares), "nobody is paid less than nothing")
+            if held is not None:
+                entitled(sum(share.paid for share in shares) <= held.amount, "at most what was held is paid")
+            for share in shares:
+                _check_known(ledger, share.payee, share.payee_home, context)
         case HoldReleased(hold_id):
             entitled((home, hold_id) in ledger.holds, "a hold is settled or released once")
         case _:

@@ -13,9 +13,11 @@ from icn.domain.ledger.events import (
     AccountOpened,
     HoldReleased,
     HoldSettled,
+    HoldShared,
     LedgerEvent,
     ManaHeld,
     ManaRegenerated,
+    Share,
     TransferDeclined,
     TransferReceived,
     Transferred,
@@ -144,18 +146,27 @@ def apply(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
             ledger.touched.holds[home, hold_id] = None
             ledger.supply = replace(ledger.supply, held=ledger.supply.held + amount)
         case HoldSettled(hold_id, number, payee, payee_home, paid):
-            hold = _drop_hold(ledger, home, hold_id)
-            if payee_home == home:
-                _credit(ledger, payee, home, paid)
-                _count_transfer(ledger, home, number)
-            else:
-                _send(ledger, context, number, hold.payer, payee, payee_home, paid)
-            _credit(ledger, hold.payer, home, Mana(hold.amount - paid))
+            _share(ledger, context, hold_id, number, (Share(payee, payee_home, paid),))
+        case HoldShared(hold_id, number, shares):
+            _share(ledger, context, hold_id, number, shares)
         case HoldReleased(hold_id):
             hold = _drop_hold(ledger, home, hold_id)
             _credit(ledger, hold.payer, home, hold.amount)
         case _:
             assert_never(event)
+
+
+def _share(ledger: Ledger, context: Context, hold_id: HoldId, first: TransferNumber, shares: tuple[Share, ...]) -> None:
+    home = context.author
+    hold = _drop_hold(ledger, home, hold_id)
+    for offset, share in enumerate(shares):
+        number = TransferNumber(first + offset)
+        if share.payee_home == home:
+            _credit(ledger, share.payee, home, share.paid)
+            _count_transfer(ledger, home, number)
+        else:
+            _send(ledger, context, number, hold.payer, share.payee, share.payee_home, share.paid)
+    _credit(ledger, hold.payer, home, Mana(hold.amount - sum(share.paid for share in shares)))
 
 
 def _put(ledger: Ledger, account: Account) -> None:

@@ -66,6 +66,38 @@ class GiveUpAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class TakePledge:
+    """With redundancy: an executor binds itself to a result."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRound:
+    """With redundancy: the time to pledge, or to show what was pledged, is over."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptAgreed:
+    """With redundancy: the output of the majority is here and has its name."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonAttempt:
+    """With redundancy: what the majority agreed on cannot be had, or is wrong by our own execution."""
+
+    job: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJob:
     """The submitter wants it no more."""
 
@@ -80,4 +112,15 @@ class ExpireJob:
     job: JobId
 
 
-MeshCommand = SubmitJob | CloseBidding | ReopenBidding | NoteStart | TakeReceipt | GiveUpAttempt | CancelJob | ExpireJob
+PollCommand = TakePledge | CloseRound | AcceptAgreed | AbandonAttempt
+MeshCommand = (
+    SubmitJob
+    | CloseBidding
+    | ReopenBidding
+    | NoteStart
+    | TakeReceipt
+    | GiveUpAttempt
+    | PollCommand
+    | CancelJob
+    | ExpireJob
+)

@@ -60,6 +60,49 @@ class OutputCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class RevealOpened:
+    """With redundancy: whoever still takes part has bound itself, so nobody can copy any more. Receipts are due."""
+
+    job: JobId
+    attempt: int
+    reveal_by: Instant
+    """Who has shown nothing by then has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRevealed:
+    """With redundancy: the receipt that an executor had pledged."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssigneeFailed:
+    """With redundancy: one executor brings nothing that counts; the attempt goes on without it."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    reason: str
+    counts_against_executor: bool
+    receipt: bytes
+    """What it sent instead; empty where nothing came."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptAbandoned:
+    """With redundancy: no majority can come about any more, or its output could not be had; nobody is paid."""
+
+    job: JobId
+    attempt: int
+    reason: str
+    retry_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """This attempt brings no result; the next one may begin at `retry_at`."""
 
@@ -83,6 +126,20 @@ class JobCompleted:
     output: Cid
     paid: Mana
     receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JobAgreed:
+    """With redundancy: the majority's output is here and checked; each of the majority is paid in the same block."""
+
+    job: JobId
+    attempt: int
+    output: Cid
+    winners: tuple[Did, ...]
+    dissenters: tuple[Did, ...]
+    """Who showed another result under the same profile."""
+    paid: Mana
+    """To all of them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +177,35 @@ class AssignmentAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class PledgeMade:
+    """In the executor's feed, with redundancy: it is bound to a result that it does not show yet."""
+
+    job: JobId
+    attempt: int
+    home: Did
+    commitment: bytes
+    """SHA-256(output CID ‖ nonce ‖ DID)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeRaised:
+    """Two receipts for one job that cannot both be right, both signed: anybody can tell, and run the job again.
+
+    In the feed of whoever found it: a home whose executors did not agree, or a node that ran the job again.
+    """
+
+    job: JobId
+    attempt: int
+    """Of `receipt`."""
+    home: Did
+    accused: Did
+    """Who signed `receipt`."""
+    receipt: bytes
+    counter: bytes
+    """The receipt that contradicts it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptIssued:
     """In the executor's feed: what it signed, for everybody to see."""
 
@@ -135,10 +221,17 @@ MeshEvent = (
     | JobAssigned
     | ExecutionStarted
     | OutputCommitted
+    | RevealOpened
+    | OutputRevealed
+    | AssigneeFailed
+    | AttemptAbandoned
     | AttemptFailed
     | JobCompleted
+    | JobAgreed
     | JobRolledBack
     | ReceiptKept
+    | DisputeRaised
     | AssignmentAccepted
+    | PledgeMade
     | ReceiptIssued
 )

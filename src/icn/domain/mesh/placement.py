@@ -15,15 +15,18 @@ from icn.domain.mesh.model import Job, Standing
 from icn.kernel.ids import Did
 
 
-def choose(job: Job, offers: Sequence[Offer], standings: Mapping[Did, Standing]) -> Offer | None:
-    """The offer that wins the current attempt, or None when no eligible one is there.
+def choose(job: Job, offers: Sequence[Offer], standings: Mapping[Did, Standing]) -> tuple[Offer, ...]:
+    """The offers that win the current attempt, best first: as many as the job has executors, or none at all.
 
-    Executors that already failed this job are passed over as long as there is another.
+    Executors that already failed this job are passed over as long as there are others. Offers are one per executor, so
+    no node is chosen twice.
     """
     eligible = [offer for offer in offers if is_eligible(job, offer)]
+    if len(eligible) < job.spec.redundancy:
+        return ()
     failed = [failure.executor for failure in job.failures]
-    fresh = [offer for offer in eligible if offer.bid.executor not in failed]
-    return min(fresh or eligible, key=lambda offer: _rank(job, offer, standings), default=None)
+    best_first = sorted(eligible, key=lambda offer: (offer.bid.executor in failed, _rank(job, offer, standings)))
+    return tuple(best_first[: job.spec.redundancy])
 
 
 def is_eligible(job: Job, offer: Offer) -> bool:

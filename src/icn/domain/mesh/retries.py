@@ -26,6 +26,8 @@ class MeshTerms:
     retry_pause_max: Duration = Duration(30_000)
     assignment_grace: Duration = Duration(5_000)
     """What an attempt gets beyond the guest's own wall time: fetching, sending, signing."""
+    reveal_window: Duration = Duration(10_000)
+    """With redundancy: what executors get to show what they pledged. The result is at hand, so this is for the way."""
 
 
 def may_retry(job: Job, terms: MeshTerms) -> bool:

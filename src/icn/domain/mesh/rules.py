@@ -7,35 +7,47 @@ event that pays or releases its hold, and every later command finds it closed.
 from typing import assert_never
 
 from icn.domain.context import Context, entitled
-from icn.domain.mesh import placement, retries
+from icn.domain.mesh import agreement_rules, placement, retries
 from icn.domain.mesh.commands import (
+    AbandonAttempt,
+    AcceptAgreed,
     CancelJob,
     CloseBidding,
+    CloseRound,
     ExpireJob,
     GiveUpAttempt,
     MeshCommand,
     NoteStart,
     ReopenBidding,
     SubmitJob,
+    TakePledge,
     TakeReceipt,
 )
+from icn.domain.mesh.endings import REASON_CHARS_MAX, rolled_back, used_up
 from icn.domain.mesh.events import (
+    AssigneeFailed,
     AssignmentAccepted,
+    AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
+    DisputeRaised,
     ExecutionStarted,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
     JobSubmitted,
     MeshEvent,
     OutputCommitted,
+    OutputRevealed,
+    PledgeMade,
     ReceiptIssued,
     ReceiptKept,
+    RevealOpened,
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.model import Assignee, Job, Receipt, Status
-from icn.domain.mesh.papers import open_assignment, open_receipt
+from icn.domain.mesh.papers import open_assignment
 from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.state import Mesh
@@ -47,7 +59,6 @@ from icn.kernel.limits import JOBS_OPEN_MAX
 _RUNNING = (Status.ASSIGNED, Status.EXECUTING)
 NO_EXECUTOR = "no executor offered within the job's deadline"
 EXPIRED = "the job's deadline passed"
-REASON_CHARS_MAX = 1024
 
 
 def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms) -> list[MeshEvent]:
@@ -71,11 +82,11 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             if job.status is not Status.BIDDING:
                 return []
             if now >= job.spec.deadline:  # before anything else: an attempt that has no time must not begin
-                return [_rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
-            winner = placement.choose(job, offers, mesh.standings_at(job.home))
-            if winner is not None:
-                assignee = Assignee(winner.bid.executor, winner.account_home, winner.bid.price)
-                return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), (assignee,))]
+                return [rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
+            winners = placement.choose(job, offers, mesh.standings_at(job.home))
+            if winners:
+                assignees = tuple(Assignee(o.bid.executor, o.account_home, o.bid.price) for o in winners)
+                return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), assignees)]
             closes_at = min(later(now, terms.bid_renewal), job.spec.deadline)
             return [BiddingOpened(job_id, job.attempt, closes_at)]
         case ReopenBidding(job_id):
@@ -83,7 +94,7 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             if job.status is not Status.SUBMITTED:
                 return []
             if now >= job.spec.deadline:
-                return [_rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+                return [rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
             closes_at = min(later(now, terms.bid_window), job.spec.deadline)
             return [BiddingOpened(job_id, job.attempt + 1, closes_at)]
         case NoteStart(job_id, attempt, executor):
@@ -97,17 +108,22 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             job = open_job(mesh, job_id, context)
             if job.status not in _RUNNING or not job.assignee(executor):
                 return []
+            poll = mesh.polls.get(job_id)
+            if poll is not None:
+                return agreement_rules.give_up(job, poll, executor, reason, now, terms, counts=counts)
             return _attempt_failed(job, executor, reason, now, terms, counts=counts, receipt=b"")
+        case TakePledge() | CloseRound() | AcceptAgreed() | AbandonAttempt():
+            return agreement_rules.decide(mesh, command, context, terms)
         case CancelJob(job_id, principal):
             job = open_job(mesh, job_id, context)
             if principal != job.payer:
                 raise NotYourJob(job_id, principal)
-            return [_rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
+            return [rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
         case ExpireJob(job_id):
             job = open_job(mesh, job_id, context)
             if now < job.spec.deadline:
                 return []
-            return [_rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+            return [rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
         case _:
             assert_never(command)
 
@@ -128,6 +144,9 @@ def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context,
     current = job is not None and job.status in _RUNNING and job.attempt == receipt.attempt
     if job is None or not current or assignee is None:
         return [ReceiptKept(receipt.job, receipt.attempt, receipt.executor, data)]
+    poll = mesh.polls.get(job.id)
+    if poll is not None:
+        return agreement_rules.take_receipt(job, poll, receipt, data, context.time, terms)
     if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and receipt.spec == job.spec.cid:
         return [JobCompleted(job.id, job.attempt, receipt.executor, receipt.output, assignee.price, data)]
     reason = f"{receipt.exit.value}: {receipt.detail}"[:REASON_CHARS_MAX]
@@ -141,7 +160,7 @@ def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context,
             retry_at=context.time,
             receipt=data,
         )
-        return [failed, _rolled_back(job, Status.FAILED, reason)]
+        return [failed, rolled_back(job, Status.FAILED, reason)]
     return _attempt_failed(job, receipt.executor, reason, context.time, terms, counts=True, receipt=data)
 
 
@@ -151,12 +170,8 @@ def _attempt_failed(
     again = retries.retry_at(job, now, terms)
     failed = AttemptFailed(job.id, job.attempt, executor, reason, counts, again, receipt)
     if not retries.may_retry(job, terms):
-        return [failed, _rolled_back(job, Status.FAILED, f"{job.attempt} attempts failed, the last: {reason}")]
+        return [failed, used_up(job, reason)]
     return [failed]
-
-
-def _rolled_back(job: Job, outcome: Status, reason: str) -> JobRolledBack:
-    return JobRolledBack(job.id, outcome, reason[:REASON_CHARS_MAX], job.attempt, job.spec.price_held)
 
 
 def _last_reason(job: Job, otherwise: str) -> str:
@@ -201,21 +216,23 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             job = _own_job(mesh, job_id, context)
             entitled(job.status is Status.ASSIGNED, "an execution starts once")
             entitled(attempt == job.attempt and job.assignee(executor) is not None, "an assigned executor starts")
-        case OutputCommitted(job_id, attempt, executor):
-            job = _own_job(mesh, job_id, context)
-            entitled(job.status in _RUNNING and attempt == job.attempt, "a commitment belongs to an attempt")
-            entitled(job.assignee(executor) is not None, "an assigned executor commits itself")
+        case (
+            OutputCommitted() | RevealOpened() | OutputRevealed() | AssigneeFailed() | AttemptAbandoned() | JobAgreed()
+        ):
+            agreement_rules.check(mesh, event, _own_job(mesh, event.job, context), context)
         case AttemptFailed(job_id, attempt, executor, reason):
             job = _own_job(mesh, job_id, context)
             entitled(job.status in _RUNNING and attempt == job.attempt, "the attempt under way fails")
             entitled(job.assignee(executor) is not None, "an assigned executor fails")
+            entitled(job_id not in mesh.polls, "where several run an attempt, one of them does not end it")
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
         case JobCompleted(job_id, attempt, executor, output, paid, data):
             job = _own_job(mesh, job_id, context)
             assignee = job.assignee(executor)
             entitled(job.status in _RUNNING and attempt == job.attempt, "the attempt under way completes")
             entitled(assignee is not None and assignee.price == paid, "the executor is paid its price")
-            receipt = _receipt(data)
+            entitled(job_id not in mesh.polls, "where several run an attempt, one of them does not end it")
+            receipt = agreement_rules.genuine(data)
             entitled(
                 (receipt.job, receipt.attempt, receipt.executor, receipt.home)
                 == (job_id, attempt, executor, context.author),
@@ -229,7 +246,7 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
             entitled((attempts, restored) == (job.attempt, job.spec.price_held), "all of the hold is restored")
         case ReceiptKept(job_id, attempt, executor, data):
-            receipt = _receipt(data)
+            receipt = agreement_rules.genuine(data)
             entitled(
                 (receipt.job, receipt.attempt, receipt.executor, receipt.home)
                 == (job_id, attempt, executor, context.author),
@@ -247,14 +264,19 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 == (job_id, attempt, home, deadline, context.author),
                 "the assignment is for the author",
             )
+        case PledgeMade():
+            agreement_rules.check_pledge(mesh, event, context)
+        case DisputeRaised():
+            agreement_rules.check_dispute(event)
         case ReceiptIssued(job_id, attempt, home, data):
             entitled((context.author, job_id, attempt) in mesh.executions, "a receipt follows an accepted assignment")
-            receipt = _receipt(data)
+            receipt = agreement_rules.genuine(data)
             entitled(
                 (receipt.job, receipt.attempt, receipt.home, receipt.executor)
                 == (job_id, attempt, home, context.author),
                 "the receipt is the author's own",
             )
+            agreement_rules.check_kept_pledge(mesh, event, receipt, context)
         case _:
             assert_never(event)
 
@@ -263,11 +285,3 @@ def _own_job(mesh: Mesh, job_id: JobId, context: Context) -> Job:
     job = mesh.jobs.get(job_id)
     entitled(job is not None and job.home == context.author, "only its home decides about an open job")
     return mesh.jobs[job_id]
-
-
-def _receipt(data: bytes) -> Receipt:
-    try:
-        return open_receipt(data)
-    except Invalid as error:
-        entitled(condition=False, rule=f"a receipt is genuine: {error}")
-        raise

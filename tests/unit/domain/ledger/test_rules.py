@@ -16,22 +16,25 @@ from icn.domain.ledger.commands import (
     ReleaseHold,
     ReturnTransfer,
     SettleHold,
+    ShareHold,
     Transfer,
 )
 from icn.domain.ledger.events import (
     AccountOpened,
     HoldReleased,
     HoldSettled,
+    HoldShared,
     LedgerEvent,
     ManaHeld,
     ManaRegenerated,
+    Share,
     TransferDeclined,
     TransferReceived,
     Transferred,
     TransferReturned,
     TransferSent,
 )
-from icn.domain.ledger.model import ACCOUNT_HOMES_MAX, HoldId, TransferNumber
+from icn.domain.ledger.model import ACCOUNT_HOMES_MAX, SHARES_MAX, HoldId, TransferNumber
 from icn.domain.ledger.refusals import (
     AccountExists,
     BalanceTooLarge,
@@ -185,6 +188,60 @@ def test_a_settlement_to_another_home_is_in_transit(ledger: Ledger) -> None:
     assert (ledger.supply.in_transit, balance(ledger, ALICE)) == (40, 960)
     run(ledger, ClaimTransfer(HOME, TransferNumber(0)), builders.context(2))
     assert balance(ledger, CAROL, FAR) == 1040
+
+
+SHARES = (Share(BOB, HOME, Mana(40)), Share(CAROL, FAR, Mana(7)))
+
+
+def test_a_hold_is_shared_once_and_the_rest_goes_back(ledger: Ledger) -> None:
+    run(ledger, HoldMana(HOLD, ALICE, Mana(100)), builders.context())
+    assert run(ledger, ShareHold(HOLD, SHARES), builders.context()) == [HoldShared(HOLD, TransferNumber(0), SHARES)]
+    assert (balance(ledger, ALICE), balance(ledger, BOB)) == (953, 1040)
+    assert (ledger.supply.held, ledger.supply.in_transit) == (0, 7)
+    assert ledger.counts_of(HOME).next_transfer == 2, "every share is counted"
+    for again in (ShareHold(HOLD, SHARES), SettleHold(HOLD, BOB, HOME, Mana(40)), ReleaseHold(HOLD, "no")):
+        with pytest.raises(HoldNotFound):
+            decide(ledger, again, builders.context())
+    with pytest.raises(EventRefused, match="once"):
+        check(ledger, HoldShared(HOLD, TransferNumber(2), SHARES), builders.context(), None)
+    run(ledger, ClaimTransfer(HOME, TransferNumber(1)), builders.context(2))
+    assert balance(ledger, CAROL, FAR) == 1007
+
+
+def test_the_payer_may_be_among_those_who_are_paid_and_regenerates_before(ledger: Ledger) -> None:
+    run(ledger, HoldMana(HOLD, ALICE, Mana(100)), builders.context())
+    shares = (Share(ALICE, HOME, Mana(10)), Share(BOB, HOME, Mana(20)))
+    run(ledger, ShareHold(HOLD, shares), builders.context(time=builders.START + HOUR))
+    assert (balance(ledger, ALICE), balance(ledger, BOB)) == (1080, 1120)
+
+
+def test_shares_are_together_at_most_what_was_held(ledger: Ledger) -> None:
+    run(ledger, HoldMana(HOLD, ALICE, Mana(46)), builders.context())
+    with pytest.raises(InsufficientMana):
+        decide(ledger, ShareHold(HOLD, SHARES), builders.context())
+    with pytest.raises(UnknownAccount):
+        decide(ledger, ShareHold(HOLD, (Share(builders.did(99), FAR, Mana(1)),)), builders.context())
+
+
+@pytest.mark.parametrize(
+    ("shares", "rule"),
+    [
+        (SHARES, "at most what was held"),
+        ((), "few payees"),
+        (tuple(Share(builders.did(30 + n), FAR, Mana(0)) for n in range(SHARES_MAX + 1)), "few payees"),
+        ((Share(BOB, HOME, Mana(1)), Share(BOB, HOME, Mana(1))), "paid once"),
+        ((Share(BOB, HOME, Mana(50)), Share(CAROL, FAR, Mana(-7))), "less than nothing"),
+        ((Share(BOB, FAR, Mana(1)),), "account that exists"),
+    ],
+)
+def test_what_no_home_may_share(ledger: Ledger, shares: tuple[Share, ...], rule: str) -> None:
+    run(ledger, HoldMana(HOLD, ALICE, Mana(46)), builders.context())
+    with pytest.raises(EventRefused, match=rule):
+        check(ledger, HoldShared(HOLD, TransferNumber(0), shares), builders.context(), None)
+    with pytest.raises(EventRefused, match="counted"):
+        check(ledger, HoldShared(HOLD, TransferNumber(1), SHARES), builders.context(), None)
+    with pytest.raises(EventRefused):
+        check(ledger, HoldShared(HOLD, TransferNumber(0), SHARES), builders.context(3), None)
 
 
 def test_nobody_touches_accounts_and_holds_of_another_home(ledger: Ledger) -> None:

@@ -43,7 +43,7 @@ def offer(number: int, price: int = 3, **changes: object) -> Offer:
 
 def winner(offers: list[Offer], standings: dict[object, Standing] | None = None, job: Job = JOB) -> object:
     chosen = choose(job, offers, standings or {})  # type: ignore[arg-type]  # keyed by Did
-    return None if chosen is None else chosen.bid.executor
+    return chosen[0].bid.executor if chosen else None
 
 
 def test_the_lowest_price_wins_then_the_best_standing_then_the_lot() -> None:
@@ -109,3 +109,21 @@ def test_the_pause_doubles_is_jittered_and_bounded_and_the_same_on_replay(attemp
 def test_the_most_attempts_are_as_configured() -> None:
     assert [may_retry(replace(JOB, attempt=n), TERMS) for n in (1, 4, 5, 6)] == [True, True, False, False]
     assert not may_retry(JOB, MeshTerms(Duration(1000), 1))
+
+
+def chosen_of(offers: list[Offer], job: Job) -> list[object]:
+    return [won.bid.executor for won in choose(job, offers, {})]
+
+
+def test_a_job_that_several_run_gets_as_many_different_executors_or_none() -> None:
+    job = replace(JOB, spec=replace(JOB.spec, redundancy=3))
+    offers = [offer(2, 5), offer(3, 1), offer(4, 2), offer(5, 3)]
+    assert chosen_of(offers, job) == [builders.did(n) for n in (3, 4, 5)]
+    assert chosen_of(offers[:2], job) == []
+    assert chosen_of([*offers[:2], offer(6, 99)], job) == [], "who is not eligible does not count"
+
+
+def test_who_failed_this_job_fills_up_what_others_leave() -> None:
+    failed = tuple(FailedAttempt(1, builders.did(n), "gone") for n in (3, 4))
+    job = replace(JOB, spec=replace(JOB.spec, redundancy=3), failures=failed)
+    assert chosen_of([offer(2, 5), offer(3, 1), offer(4, 2), offer(5, 3)], job) == [builders.did(n) for n in (5, 2, 3)]

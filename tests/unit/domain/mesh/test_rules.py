@@ -89,13 +89,15 @@ ALLOWED = {
     "nothing": {"JobSubmitted"},
     "submitted": {"BiddingOpened next", "JobRolledBack"},
     "bidding": {"BiddingOpened again", "JobAssigned", "JobRolledBack"},
-    "assigned": {"ExecutionStarted", "OutputCommitted", "AttemptFailed", "JobCompleted", "JobRolledBack"},
-    "executing": {"OutputCommitted", "AttemptFailed", "JobCompleted", "JobRolledBack"},
+    "assigned": {"ExecutionStarted", "AttemptFailed", "JobCompleted", "JobRolledBack"},
+    "executing": {"AttemptFailed", "JobCompleted", "JobRolledBack"},
     "completed": {"JobSubmitted"},
     "rolled back": {"JobSubmitted"},
     "failed once": {"BiddingOpened next", "JobRolledBack"},
 }
-"""A home that opens an ended job again deceives its own payer only; the live state has forgotten what has ended."""
+"""Where one executor runs an attempt nobody commits itself; where several do: test_agreement_rules.
+
+A home that opens an ended job again deceives its own payer only; the live state has forgotten what has ended."""
 
 
 def mesh_at(state: str) -> Mesh:
