@@ -82,8 +82,11 @@ def test_every_answer_is_what_the_document_says() -> None:
         put = await check("post", "/dag/put", "/dag/put", {"data": "aGk="})
         await check("post", "/dag/get", "/dag/get", {"cid": put.json["cid"]})
         job = (await check("post", "/mesh/submit", "/mesh/submit", {"max_price": 100})).json["job_id"]
-        for path in ("/mesh/jobs/{job_id}", "/mesh/jobs/{job_id}/output", "/mesh/receipts/{job_id}"):
+        for path in ("/mesh/jobs/{job_id}", "/mesh/jobs/{job_id}/output", "/mesh/jobs/{job_id}/progress"):
             await check("get", path, path.replace("{job_id}", job))
+        await check("get", "/mesh/jobs/{job_id}/stream", f"/mesh/jobs/{job}/stream")
+        by_job = await check("get", "/mesh/receipts/{cid}", f"/mesh/receipts/{job}")
+        await check("get", "/mesh/receipts/{cid}", f"/mesh/receipts/{by_job.json['cid']}")
         await check("get", "/mesh/jobs", "/mesh/jobs")
         await check("post", "/mesh/verify", "/mesh/verify", {"job_id": job})
         head = (await world.client.get("/dag/root")).json["heads"][0]["cid"]

@@ -2,6 +2,7 @@
 
 from icn.kernel.ids import RAW
 from icn.services.commands import OpenAccountFor, Pay, PutContent, Submit
+from icn.stores import keyspace
 from icn.stores.kv import KeyValueStore, Reader
 from support.http_node import HttpNode, signer_of
 from support.http_specs import echo_spec
@@ -29,6 +30,12 @@ def busy_node() -> HttpNode:
 def pairs_of(reader: Reader) -> dict[bytes, bytes]:
     """All of a small store."""
     return dict(reader.scan(b""))
+
+
+def index_of(reader: Reader) -> dict[bytes, bytes]:
+    """What finds jobs and receipts in the journal."""
+    prefixes = (keyspace.JOB_EVENT, keyspace.RECEIPT, keyspace.JOB_CORRELATION)
+    return {key: value for prefix in prefixes for key, value in reader.scan(prefix)}
 
 
 def pour(source: Reader, target: KeyValueStore) -> None:

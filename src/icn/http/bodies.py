@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from icn.domain.mesh.model import Status
+from icn.domain.records import TEXT_CHARS_MAX
 from icn.kernel import limits
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did, JobId
@@ -167,15 +168,21 @@ class JobsQuery(PageQuery):
     """Which jobs."""
 
     status: Status | None = None
+    payer: DidText | None = None
+    since: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
+    """Submitted then, or later."""
 
 
 class EventsQuery(PageQuery):
     """Which events."""
 
     type: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
-    """A full name, `mesh.rollback`, or its last part, `rollback`."""
+    """A full name, `mesh.rollback`, its last part, `rollback`, or its first, `mesh`."""
     since: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
     until: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
     actor: DidText | None = None
+    job: JobIdText | None = None
+    correlation: str | None = Field(default=None, max_length=TEXT_CHARS_MAX)
+    """Only what the request with this correlation id caused."""
     tail: int | None = Field(default=None, ge=1, le=limits.PAGE_ROWS_MAX)
     """The newest so many, instead of a page from the beginning."""

@@ -10,16 +10,25 @@ from icn.domain.mesh.execution import ExitKind, Limits
 from icn.domain.mesh.model import JobSpec
 from icn.http.bodies import JobIdBody, JobsQuery, SubmitBody, decoded
 from icn.http.dag import fetched
+from icn.http.following import STREAM, Feed, streamed
+from icn.http.moments import instant_of
 from icn.http.operations import Call, Operation, paged, shown
-from icn.kernel.ids import Cid, JobId
+from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import later, seconds
 from icn.kernel.mana import mana
-from icn.services.commands import Cancel, Submit
-from icn.services.queries import jobs
-from icn.services.queries.jobs import JobLine, JobView, SealedReceipt
+from icn.services.answers import Refused
+from icn.services.commands import Cancel, LookAtJob, Submit
+from icn.services.queries import events, job_progress, jobs, receipts
+from icn.services.queries.events import BEGINNING, EventFilter, EventView, Position
+from icn.services.queries.job_progress import JobMoment, JobProgress
+from icn.services.queries.jobs import JobFilter, JobLine, JobView
+from icn.services.queries.receipts import ReceiptView
+from icn.stores.kv import Reader
 
 BUILT_IN = "echo"
 """The job that needs no module: its output is its input."""
+JOB_PREFIX = "job-"
+"""How the id of a job begins, and no CID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,13 @@ async def submit(call: Call) -> Response:
 async def listed(call: Call) -> Response:
     """Jobs, newest first."""
     query = call.query(JobsQuery)
+    wanted = JobFilter(
+        status=query.status,
+        payer=None if query.payer is None else Did.parse(query.payer),
+        since=None if query.since is None else instant_of("since", query.since),
+    )
     return paged(
-        await call.read_aside(
-            lambda reader: jobs.jobs(reader, status=query.status, limit=query.limit, cursor=query.cursor)
-        )
+        await call.read_aside(lambda reader: jobs.jobs(reader, wanted, limit=query.limit, cursor=query.cursor))
     )
 
 
@@ -105,6 +117,36 @@ async def one(call: Call) -> Response:
     job_id = _job(call)
     with call.committed() as reader:
         return shown(jobs.job(reader, job_id))
+
+
+async def progress(call: Call) -> Response:
+    """How far a job is: its phase, what it waits for, what became of its attempts."""
+    job_id = _job(call)
+    answer = await call.node.submit(
+        LookAtJob(job_id), principal=call.principal, key="", digest=b"", correlation=call.correlation
+    )
+    if isinstance(answer, Refused):
+        return call.refuse(answer)
+    moment = JobMoment(**answer.body) if answer.body else None
+    now = call.node.now()
+    return shown(await call.read_aside(lambda reader: job_progress.progress(reader, job_id, now=now, moment=moment)))
+
+
+async def stream(call: Call) -> Response:
+    """What is recorded of a job, from its beginning, or behind `Last-Event-ID`, to its end, as server-sent events."""
+    job_id = _job(call)
+    named = call.request.headers.get("last-event-id")
+    after = BEGINNING if named is None else events.position(named)
+
+    def start(reader: Reader) -> tuple[Position, tuple[EventView, ...]]:
+        jobs.line(reader, job_id)  # refused where there is no such job
+        return after, ()
+
+    def end(reader: Reader) -> JobLine | None:
+        line = jobs.line(reader, job_id)
+        return line if line.status.has_ended else None
+
+    return await streamed(call, Feed(EventFilter(job=job_id), start, end))
 
 
 async def output(call: Call) -> Response:
@@ -124,10 +166,13 @@ async def cancel(call: Call) -> Response:
 
 
 async def receipt(call: Call) -> Response:
-    """The sealed receipt that completed a job."""
-    job_id = _job(call)
-    with call.committed() as reader:
-        return shown(jobs.receipt(reader, job_id))
+    """A sealed receipt by its name, or by the job that it completed."""
+    named = call.path("cid")
+    if named.startswith(JOB_PREFIX):
+        job_id = JobId.parse(named)
+        return shown(await call.read_aside(lambda reader: receipts.receipt_of_job(reader, job_id)))
+    cid = Cid.parse(named)
+    return shown(await call.read_aside(lambda reader: receipts.receipt(reader, cid)))
 
 
 async def verify(call: Call) -> Response:
@@ -173,6 +218,15 @@ OPERATIONS = (
     ),
     Operation("GET", "/mesh/jobs", listed, "Jobs, newest first", JobLine, query=JobsQuery),
     Operation("GET", "/mesh/jobs/{job_id}", one, "Everything about a job", JobView),
+    Operation("GET", "/mesh/jobs/{job_id}/progress", progress, "How far a job is", JobProgress),
+    Operation(
+        "GET",
+        "/mesh/jobs/{job_id}/stream",
+        stream,
+        "A job's records as server-sent events, to its end; resumes behind Last-Event-ID",
+        {"type": "string", "format": "event-stream"},
+        media_type=STREAM,
+    ),
     Operation(
         "GET",
         "/mesh/jobs/{job_id}/output",
@@ -182,6 +236,6 @@ OPERATIONS = (
         media_type="application/octet-stream",
     ),
     Operation("POST", "/mesh/jobs/{job_id}/cancel", cancel, "Give up a job", Cancelled, writes=True),
-    Operation("GET", "/mesh/receipts/{job_id}", receipt, "The receipt that completed a job", SealedReceipt),
+    Operation("GET", "/mesh/receipts/{cid}", receipt, "A receipt by name, or by the job it completed", ReceiptView),
     Operation("POST", "/mesh/verify", verify, "Check a receipt and run its job again", Verified, body=JobIdBody),
 )

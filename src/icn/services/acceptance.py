@@ -17,7 +17,7 @@ from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
 from icn.services.state import Pairing, State, apply_event, check_event
-from icn.stores import blocks, references
+from icn.stores import blocks, job_index, references
 from icn.stores.kv import Batch
 
 
@@ -96,4 +96,5 @@ def keep(state: State, batch: Batch, block: Block, clock: Clock, records: list[R
     state.last_arrival += 1
     blocks.put_block(batch, block, state.last_arrival, clock, tuple(record.name for record in records))
     references.put_records(batch, records)
+    job_index.put_records(batch, state.last_arrival, records)
     rows.save_head(state, batch, block.header.author)

@@ -130,6 +130,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtJob:
+    """What only the engine knows of an open job at this moment; changes nothing."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeAuthoring:
     """The operator's word that no block of this node exists that is not here: a held node authors again."""
 
@@ -157,4 +164,15 @@ class NoteDrill:
 
 
 BackupCommand = RecordBackup | NoteBackup | NoteDrill
-NodeCommand = Found | Admit | OpenAccountFor | Pay | ContentCommand | Submit | Cancel | ResumeAuthoring | BackupCommand
+NodeCommand = (
+    Found
+    | Admit
+    | OpenAccountFor
+    | Pay
+    | ContentCommand
+    | Submit
+    | Cancel
+    | LookAtJob
+    | ResumeAuthoring
+    | BackupCommand
+)

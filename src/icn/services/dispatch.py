@@ -16,7 +16,7 @@ from icn.domain.ledger.rules import account_at, available
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.records import Envelope
 from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
-from icn.kernel.ids import Cid
+from icn.kernel.ids import Cid, JobId
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services.answers import Answer, Done, refused
@@ -29,6 +29,7 @@ from icn.services.commands import (
     Found,
     ImportBlocks,
     ImportContent,
+    LookAtJob,
     NodeCommand,
     NoteBackup,
     NoteDrill,
@@ -44,6 +45,7 @@ from icn.services.commands import (
     Submit,
 )
 from icn.services.content import ContentDamaged, ContentNotFound, ContentService, kept_until
+from icn.services.executing import ExecutorService
 from icn.services.federation import open_own_account
 from icn.services.inputs import Request
 from icn.services.mending import MendingService
@@ -81,12 +83,16 @@ class Dispatch:
     content: ContentService
     peers: Peers
     authorship: Authorship
+    executor: ExecutorService
 
     def take(self, work: UnitOfWork, request: Request) -> None:
         """Answer `request`, now or when what it waits for is there."""
         envelope = Envelope(request.principal, None, request.key, request.correlation, None)
         if isinstance(request.command, FetchContent):
             self._fetch(work, request, request.command)
+            return
+        if isinstance(request.command, LookAtJob):
+            work.answer(request, Done(self._look_at(work, request.command.job)), recorded=False)
             return
         answer: Answer
         try:
@@ -140,10 +146,22 @@ class Dispatch:
                 self._only_operator(work, request)
                 backup_schedule.put_proven(work.get, work.batch, proven)
                 return {}
-            case FetchContent() | PruneContent():
-                raise InvariantBroken("a fetch and a round of pruning are answered when they have ended")
+            case FetchContent() | PruneContent() | LookAtJob():
+                raise InvariantBroken("a fetch, a round of pruning and a look are answered in their own way")
             case _:
                 assert_never(command)
+
+    def _look_at(self, work: UnitOfWork, job_id: JobId) -> dict[str, Any]:
+        """The fields of `queries.job_progress.JobMoment`; empty for a job that is not open."""
+        job = work.state.mesh.jobs.get(job_id)
+        if job is None:
+            return {}
+        answers = self.home.answers(work, job)
+        return {
+            "attempt": job.attempt,
+            **dict(zip(("offers", "declined", "expected"), answers or (None, None, None), strict=True)),
+            "is_fetching": self.home.is_settling(job) or self.executor.is_gathering(work, job.id, job.attempt),
+        }
 
     def _content(self, work: UnitOfWork, request: Request, command: ContentCommand) -> dict[str, Any]:
         match command:

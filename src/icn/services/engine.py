@@ -51,7 +51,15 @@ from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
 from icn.services.capacity import Capacity
-from icn.services.commands import BackupCommand, FetchContent, ImportBlocks, NoteScan, RestoreContent, ResumeAuthoring
+from icn.services.commands import (
+    BackupCommand,
+    FetchContent,
+    ImportBlocks,
+    LookAtJob,
+    NoteScan,
+    RestoreContent,
+    ResumeAuthoring,
+)
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
@@ -75,7 +83,7 @@ from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
 from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
 
-WHILE_HELD = BackupCommand | FetchContent | NoteScan | RestoreContent | ResumeAuthoring
+WHILE_HELD = BackupCommand | FetchContent | LookAtJob | NoteScan | RestoreContent | ResumeAuthoring
 """Commands that write no record: a held node carries them out."""
 
 
@@ -178,6 +186,7 @@ class Engine:
         mending = MendingService(peers, content)
         home = HomeService(terms, peers, content)
         capacity = Capacity(terms.executor.capacity, terms.executor.memory_bytes)
+        executor = ExecutorService(terms, peers, content, OfferingService(terms.executor, capacity))
         return cls(
             store=store,
             clock=clock,
@@ -194,8 +203,8 @@ class Engine:
             pruning=pruning,
             mending=mending,
             home=home,
-            executor=ExecutorService(terms, peers, content, OfferingService(terms.executor, capacity)),
-            dispatch=Dispatch(entropy, replication, pruning, mending, home, content, peers, authorship),
+            executor=executor,
+            dispatch=Dispatch(entropy, replication, pruning, mending, home, content, peers, authorship, executor),
             _marked_at=contents.last_time_mark(store),
         )
 

@@ -15,7 +15,7 @@ from icn.domain.mesh.model import Assignment, Execution, Receipt
 from icn.domain.mesh.papers import open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
-from icn.kernel.ids import RAW, Cid, Did
+from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import JOB_WALL_MS_MAX
 from icn.protocol.messages import (
@@ -120,6 +120,11 @@ class ExecutorService:
         execution = work.state.mesh.executions.get(key)
         if execution is not None:
             self._issue(work, execution, outcome)
+
+    def is_gathering(self, work: UnitOfWork, job: JobId, attempt: int) -> bool:
+        """Whether an execution was accepted here and lacks its module or input."""
+        key = (work.did, job, attempt)
+        return key in work.state.mesh.executions and key not in self._started
 
     def peer_gone(self, peer: Did) -> None:
         """What was offered to it will not be taken up."""

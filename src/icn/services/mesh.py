@@ -219,6 +219,21 @@ class HomeService:
                 del self._absent[executor]
                 self._give_up_on(work, executor)
 
+    def answers(self, work: UnitOfWork, job: Job) -> tuple[int, int, int] | None:
+        """How many offered, declined, and are expected to say one or the other, while bids for a job are taken here."""
+        bidding = self._biddings.get(job.id)
+        if bidding is None or bidding.attempt != job.attempt or job.status is not Status.BIDDING:
+            return None
+        answered = dict.fromkeys((*bidding.offers, *bidding.declined, *self._expected(work)))
+        return len(bidding.offers), len(bidding.declined), len(answered)
+
+    def is_settling(self, job: Job) -> bool:
+        """Whether a receipt is here whose output is still being fetched."""
+        return any(
+            rows.receipt_taken_key(job.id, job.attempt, assignee.executor) in self._settling
+            for assignee in job.assignees
+        )
+
     def wake_at(self) -> Instant | None:
         """When `tick` has something to do."""
         moments = [later(since, self.terms.executor_absence) for since in self._absent.values()]
@@ -345,10 +360,13 @@ class HomeService:
         job = work.state.mesh.jobs.get(job_id)
         if bidding is None or job is None:
             return
-        expected = self._executors(work) + ([work.did] if self.terms.executor.capacity else [])
-        answered = all(who in bidding.offers or who in bidding.declined for who in expected)
+        answered = all(who in bidding.offers or who in bidding.declined for who in self._expected(work))
         if answered and any(placement.is_eligible(job, offer) for offer in bidding.offers.values()):
             self._close(work, job_id)
+
+    def _expected(self, work: UnitOfWork) -> list[Did]:
+        """Executors in reach, this node among them if it is one."""
+        return self._executors(work) + ([work.did] if self.terms.executor.capacity else [])
 
     def _executors(self, work: UnitOfWork) -> list[Did]:
         """Who may bid: peers that take jobs and can be paid for them. Nobody waits for a stranger's word."""

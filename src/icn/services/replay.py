@@ -15,7 +15,7 @@ from icn.kernel.ids import Cid
 from icn.services import acceptance, rows
 from icn.services.ancestry import BlockAncestry
 from icn.services.state import State
-from icn.stores import blocks
+from icn.stores import blocks, job_index
 from icn.stores.kv import Batch, Reader, StoreCorrupt
 
 REPLAYED_BYTES_PER_BATCH = 4 * 2**20
@@ -71,21 +71,30 @@ def rebuild(reader: Reader) -> Iterator[Batch]:
         rows.load_as_far_as_they_go(reader), genesis, lambda who, number: blocks.clock_at(reader, who, number)
     )
     pending = 0
+    index = Batch()
     for arrival, cid in blocks.journal(reader, after=replay.state.last_arrival):
         try:
-            pending += _take_stored(replay, reader, arrival, cid)
+            pending += _take_stored(replay, reader, arrival, cid, index)
         except (Invalid, PeerViolation, EventRefused) as error:
             raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, cannot be taken: {error}") from error
         if pending >= REPLAYED_BYTES_PER_BATCH:
-            yield replay.rows()
-            pending = 0
-    yield replay.rows()
+            yield _with(index, replay.rows())
+            pending, index = 0, Batch()
+    yield _with(index, replay.rows())
 
 
-def _take_stored(replay: Replay, reader: Reader, arrival: int, cid: Cid) -> int:
-    """Take a block of the journal with the clock the store keeps beside it; gives its length."""
+def _with(index: Batch, changed: Batch) -> Batch:
+    """Both in one commit: the rows say how far they go, and the index goes as far."""
+    for key, value in index.operations.items():
+        changed.operations[key] = value
+    return changed
+
+
+def _take_stored(replay: Replay, reader: Reader, arrival: int, cid: Cid, index: Batch) -> int:
+    """Take a block of the journal with the clock the store keeps beside it, into the index of jobs too; its length."""
     meta, data = blocks.get_meta(reader, cid), blocks.get_bytes(reader, cid)
     if meta is None or data is None:
         raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, is missing: restore a backup")
-    replay.take(parse_block(data), blocks.clock_of_entries(meta.clock), arrival)
+    records = replay.take(parse_block(data), blocks.clock_of_entries(meta.clock), arrival)
+    job_index.put_records(index, arrival, records)
     return len(data)

@@ -5,6 +5,7 @@
 | blocks, content | every name fits its bytes; lengths | signatures |
 | journal, feeds, indexes | each leads to the others, no gaps | links lead to earlier blocks; clocks follow from links |
 | references | of content | of records |
+| index of jobs | | leads to every record of a job and every receipt, and to nothing else |
 | rows of the state | | equal, byte for byte, to those that a full replay of the journal gives; the supply identity |
 
 The replay takes each block through `services.acceptance`, as replication did when it came. It ends at the first block
@@ -26,7 +27,7 @@ from icn.kernel.ids import Cid, Did
 from icn.services import acceptance, rows
 from icn.services.replay import Replay
 from icn.services.state import State
-from icn.stores import blocks, contents, keyspace, references
+from icn.stores import blocks, contents, job_index, keyspace, references
 from icn.stores.kv import Batch, Reader
 from icn.stores.schema import owner_of
 
@@ -90,6 +91,8 @@ class _Run:
     content_count: int = 0
     journal_count: int = 0
     indexed_count: int = 0
+    job_entries: int = 0
+    job_correlations: dict[bytes, bytes | None] = field(default_factory=dict)
 
     def note(self, where: str, what: str) -> None:
         self.total += 1
@@ -262,6 +265,7 @@ class _Run:
         if stopped:
             self.note("rows", "were not compared: the replay could not be finished")
             return
+        self._check_job_index()
         if not proof.replay.state.ledger.supply.is_balanced:
             self.note("ledger", "mana was created or lost outside a named record")
         for where, what in _differences(self.reader, proof.replay.rows()):
@@ -276,7 +280,24 @@ class _Run:
         due = Batch()
         references.put_records(due, records)
         self._check_references(f"journal {arrival}", due)
+        told = Batch()
+        job_index.put_records(told, arrival, records)
+        for key, value in told.operations.items():
+            if key.startswith(keyspace.JOB_CORRELATION):
+                self.job_correlations[key] = value  # the newest counts
+                continue
+            self.job_entries += 1
+            if self.reader.get(key) != value:
+                self.note(f"journal {arrival}", f"the index of jobs does not know its {key.hex()}, or not as such")
         return True
+
+    def _check_job_index(self) -> None:
+        """Nothing is in the index of jobs that the journal does not tell."""
+        entries = sum(1 for prefix in (keyspace.JOB_EVENT, keyspace.RECEIPT) for _ in self.reader.scan(prefix))
+        if entries != self.job_entries:
+            self.note("index of jobs", f"has {entries} entries, the journal gives {self.job_entries}")
+        if dict(self.reader.scan(keyspace.JOB_CORRELATION)) != self.job_correlations:
+            self.note("index of jobs", "names other requests as those that opened jobs than the journal does")
 
     # Reading
 

@@ -14,11 +14,12 @@ from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block
 from icn.domain.dag.feeds import Clock, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
+from icn.domain.mesh.events import JobSubmitted
 from icn.domain.records import Envelope, Event, Record, write_record
 from icn.kernel import limits
 from icn.kernel.encoding import encode, encode_ordered
 from icn.kernel.errors import InvariantBroken, Kind, require
-from icn.kernel.ids import CID_BYTES, Cid, Did
+from icn.kernel.ids import CID_BYTES, Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.signing import Signer
 from icn.protocol.codec import encode_message
@@ -31,6 +32,7 @@ from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
 from icn.stores import blocks
+from icn.stores.job_index import correlation_of, job_of
 from icn.stores.kv import Batch, Reader
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
@@ -80,6 +82,8 @@ class UnitOfWork:
     _pending: list[_Pending] = field(default_factory=list)
     _by_key: dict[tuple[Did, str], _Pending] = field(default_factory=dict)
     _sealed: list[Cid] = field(default_factory=list)
+    _opened: dict[JobId, str] = field(default_factory=dict)
+    """Jobs opened in this batch, with the correlation id of the request."""
     _clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict)
     _context: Context | None = None
     _context_at: int = -1
@@ -123,8 +127,13 @@ class UnitOfWork:
         return Context(author, sequence, time, BlockAncestry(clock, self.state.federation, clock_of))
 
     def record(self, events: Sequence[Event], envelope: Envelope = NODE_ITSELF) -> None:
-        """Put `events` into this node's next block, together, and apply them."""
+        """Put `events` into this node's next block, together, and apply them.
+
+        What the node does of its own accord about a job belongs to the request that opened the job.
+        """
         require(self.may_author, "a node that is held records nothing")
+        if envelope is NODE_ITSELF:
+            envelope = self._about_job(events)
         written = [(record := Record(envelope, event), write_record(record)) for event in events]
         size = sum(len(encode_ordered(data)) for _, data in written)
         require(size <= _RECORD_SPACE, "what one command records fits a block")
@@ -134,8 +143,18 @@ class UnitOfWork:
         context = self.context()
         for event in events:
             self.apply(event, context, self._pairing)
+            if isinstance(event, JobSubmitted):
+                self._opened[event.job] = envelope.correlation
         self._records += written
         self._record_bytes += size
+
+    def _about_job(self, events: Sequence[Event]) -> Envelope:
+        """The node's own envelope, with the correlation id of the job that `events` tell of, on any node."""
+        job = next((job for event in events if (job := job_of(event)) is not None), None)
+        if job is None:
+            return NODE_ITSELF
+        correlation = self._opened.get(job) or correlation_of(self.get, job)
+        return replace(NODE_ITSELF, correlation=correlation) if correlation else NODE_ITSELF
 
     def apply(self, event: Event, context: Context, pairing: Pairing) -> None:
         """Check one of our own records as others will, and apply it."""

@@ -1,4 +1,4 @@
-"""The step from format 2 to 3: the rows of the state go, and are written anew from the journal.
+"""The step from format 2 to 3: the rows of the state go, and are written anew from the journal, with the index of jobs.
 
 Format 3 tells more of a job and of an executor than the rows of format 2 do. The journal has all of it, so the rows
 are not converted, they are made again: by whoever knows how, which is no store's business (`services.replay`).

@@ -7,6 +7,9 @@
 | `f` public key, sequence | cid of that block of the feed |
 | `j` arrival | cid: the journal, in the order blocks came to this store |
 | `t` event name, 0, arrival | empty: which blocks of the journal hold such an event |
+| `g` job id, arrival | empty: which blocks of the journal tell of that job |
+| `q` job id | the correlation id of the request that opened that job, where it had one |
+| `k` receipt cid, arrival | empty: in which blocks of the journal that receipt stands |
 | `v` cid | empty: a signed block that is in no feed, and kept to prove that its author forked |
 | `c` cid | `ContentMeta` of a content block |
 | `n` change | cid: content blocks, in the order this store got or last changed them |
@@ -18,7 +21,7 @@
 | `x` name | one value about the store itself |
 """
 
-from icn.kernel.ids import Cid, Did
+from icn.kernel.ids import Cid, Did, JobId
 
 U64_BYTES = 8
 BLOCK = b"b"
@@ -26,6 +29,9 @@ BLOCK_META = b"m"
 FEED = b"f"
 JOURNAL = b"j"
 EVENT_TYPE = b"t"
+JOB_EVENT = b"g"
+JOB_CORRELATION = b"q"
+RECEIPT = b"k"
 EVIDENCE = b"v"
 CONTENT_META = b"c"
 CONTENT_CHANGE = b"n"
@@ -73,6 +79,21 @@ def journal_entry(arrival: int) -> bytes:
 def event_type(name: str) -> bytes:
     """Prefix of the journal entries that hold an event of this name."""
     return EVENT_TYPE + name.encode() + b"\0"
+
+
+def job_events(job: JobId) -> bytes:
+    """Prefix of the journal entries that tell of this job."""
+    return JOB_EVENT + job.data
+
+
+def job_correlation(job: JobId) -> bytes:
+    """Where the correlation id of the request that opened this job stands."""
+    return JOB_CORRELATION + job.data
+
+
+def receipts(cid: Cid) -> bytes:
+    """Prefix of the journal entries that hold this receipt."""
+    return RECEIPT + cid.data
 
 
 def evidence(cid: Cid) -> bytes:

@@ -683,3 +683,32 @@ def test_a_job_that_cannot_be_paid_is_refused_with_what_is_there() -> None:
     assert isinstance(many, Refused)
     assert many.code == "mesh.redundancy_not_offered"
     assert world[HOME].engine.state.ledger.supply.held == 0
+
+
+def test_records_of_a_job_bear_the_correlation_id_of_its_request_on_every_node() -> None:
+    def fail_first(request: ExecutionRequest) -> ExecutionOutcome:
+        return builders.outcome(request, ExitKind.WORKER_LOST if request.attempt == 1 else ExitKind.COMPLETED)
+
+    world = _mesh("b", "c", run=fail_first)
+    world.submit(HOME)
+    world.pass_time(10_000)
+    about = {
+        type(record.event).__name__: record.envelope
+        for _, record in world[HOME].events
+        if getattr(record.event, "job", None) or "Hold" in type(record.event).__name__
+    }
+    assert {"AttemptFailed", "JobCompleted", "HoldSettled", "AssignmentAccepted", "ReceiptIssued"} <= set(about)
+    assert {envelope.correlation for envelope in about.values()} == {"test"}
+    assert about["JobCompleted"].principal is None, "the node did it of its own accord"
+
+
+def test_the_correlation_id_of_a_job_outlives_a_restart() -> None:
+    world = _mesh("b", run=lambda _: None)
+    world.submit(HOME, world.spec(within=20_000))
+    world.pass_time(1_000)
+    world.restart(HOME)
+    world.restart("b")
+    world.link_all()
+    world.pass_time(30_000)
+    ended = [record.envelope for _, record in world[HOME].events if isinstance(record.event, JobRolledBack)]
+    assert [envelope.correlation for envelope in ended] == ["test"]

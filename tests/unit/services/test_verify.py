@@ -141,6 +141,24 @@ def test_an_index_entry_too_many(node: HttpNode) -> None:
     assert "index of events: has" in said(report)
 
 
+def test_an_index_of_jobs_that_does_not_lead_to_what_the_journal_tells(node: HttpNode) -> None:
+    store = node.store
+    entry, receipt, request = (
+        next(store.scan(prefix)) for prefix in (keyspace.JOB_EVENT, keyspace.RECEIPT, keyspace.JOB_CORRELATION)
+    )
+    stray = entry[0][:-1] + b"\xff"
+    for changed, expected in (
+        ({entry[0]: None}, "the index of jobs does not know its"),
+        ({receipt[0]: b"x"}, "or not as such"),
+        ({stray: b""}, "index of jobs: has"),
+        ({request[0]: b"another"}, "names other requests"),
+        ({request[0]: None}, "names other requests"),
+    ):
+        report = tamper(node, changed)
+        assert expected in said(report)
+        assert tamper(node, dict((entry, receipt, request)) | {stray: None}).ok
+
+
 def test_a_block_that_somebody_else_signed(node: HttpNode) -> None:
     last = node.engine.state.last_arrival
     ours = parse_block(node.store.get(keyspace.block(journal_cid(node, last))) or b"")

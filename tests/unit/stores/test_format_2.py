@@ -9,7 +9,7 @@ from icn.services.verify import verify
 from icn.stores import blocks, format_2, keyspace
 from icn.stores.kv import StoreCorrupt
 from icn.stores.schema import STORE_ID_BYTES, StoreOlder, format_of, require_current, upgrades
-from support.sample_stores import busy_node, pairs_of, pour
+from support.sample_stores import busy_node, index_of, pairs_of, pour
 from support.stores import batch
 
 ID = bytes(STORE_ID_BYTES)
@@ -17,10 +17,15 @@ SOMETHING_ELSE = keyspace.projection("of_another_format") + b"row"
 
 
 def _of_format_2() -> MemoryStore:
-    """The rows are nearly those of today: one more, which the journal does not give, shows that they went."""
+    """The rows are nearly those of today: one more, which the journal does not give, shows that they went.
+
+    There was no index of jobs.
+    """
     store = MemoryStore()
     pour(busy_node().store, store)
-    store.commit(batch({keyspace.about("format"): b"2", SOMETHING_ELSE: b"of old"}), store.claim())
+    old = {keyspace.about("format"): b"2", SOMETHING_ELSE: b"of old", **dict.fromkeys(index_of(store))}
+    store.commit(batch(old), store.claim())
+    assert not index_of(store)
     return store
 
 
@@ -45,7 +50,9 @@ def test_all_rows_are_made_anew_and_nothing_else_is_touched(dies_after, monkeypa
     for step in upgrades(store, ID, rebuild):
         store.commit(step, store.claim())
     del before[SOMETHING_ELSE]
-    assert pairs_of(store) == before | {keyspace.about("format"): b"3"}
+    index = index_of(busy_node().store)
+    assert {key[:1] for key in index} == {keyspace.JOB_EVENT, keyspace.RECEIPT, keyspace.JOB_CORRELATION}
+    assert pairs_of(store) == before | {keyspace.about("format"): b"3"} | index
     assert verify(store, deep=True).ok
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from icn.domain.dag.block import parse_block
 from icn.domain.records import EVENT_NAMES, Event, read_record
 from icn.kernel.errors import Invalid, require
-from icn.kernel.ids import Cid, Did
+from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import RECORDS_PER_BLOCK_MAX
 from icn.services.queries.paging import Page
-from icn.stores import blocks, keyspace
+from icn.stores import blocks, job_index, keyspace
 from icn.stores.kv import Reader
 
 BLOCKS_SCANNED_MAX = 500
@@ -49,6 +49,10 @@ class EventFilter:
     until: Instant | None = None
     actor: Did | None = None
     """The node that recorded it, or the principal that asked for it."""
+    job: JobId | None = None
+    """The job it tells of."""
+    correlation: str | None = None
+    """Of the request that caused it, on whatever node."""
 
     def takes(self, event: EventView) -> bool:
         """Whether `event` is asked for."""
@@ -57,6 +61,8 @@ class EventFilter:
             and (self.since is None or event.time >= self.since)
             and (self.until is None or event.time <= self.until)
             and (self.actor is None or self.actor in {event.author, event.principal})
+            and (self.job is None or self.job == job_index.job_of(event.event))
+            and (self.correlation is None or self.correlation == event.correlation_id)
         )
 
 
@@ -75,9 +81,12 @@ BEGINNING = Position(-1, 0)
 
 
 def types_named(name: str) -> tuple[str, ...]:
-    """The events called so, by full name or by its last part: `mesh.rollback`, `rollback`. Raises `Invalid`."""
+    """The events called so, by full name, its last part or its first: `mesh.rollback`, `rollback`, `mesh`.
+
+    Raises `Invalid`.
+    """
     known = sorted(EVENT_NAMES.values())
-    found = tuple(full for full in known if name in {full, full.partition(".")[2]})
+    found = tuple(full for full in known if name in {full, full.partition(".")[0], full.partition(".")[2]})
     if not found:
         raise Invalid("type", f"{name[:80]!r} is no event's name: {', '.join(known)}")
     return found
@@ -100,7 +109,7 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
     """A page of events behind `after`, oldest first."""
     found: list[EventView] = []
     scanned: list[int] = []
-    for arrival, cid in _journal(reader, wanted.types, after.arrival):
+    for arrival, cid in _journal(reader, wanted, after.arrival):
         if len(scanned) == BLOCKS_SCANNED_MAX:
             return Page(tuple(found), str(_behind(scanned[-1])))
         scanned.append(arrival)
@@ -116,7 +125,7 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
 def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
     """The last `count` events, oldest first; the cursor leads on to what comes later."""
     found: list[EventView] = []
-    for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted.types)):
+    for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted)):
         if len(found) >= count or scanned == BLOCKS_SCANNED_MAX:
             break
         found += [event for event in reversed(list(_events_of(reader, arrival, cid))) if wanted.takes(event)]
@@ -124,13 +133,23 @@ def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
     return Page(tuple(reversed(newest)), str(end(reader)) if newest else None)
 
 
+def with_receipt(reader: Reader, receipt: Cid) -> Iterator[EventView]:
+    """The events that carry this receipt, in the order of their blocks."""
+    for arrival, cid in _named(reader, job_index.arrivals_of_receipt(reader, receipt)):
+        yield from (e for e in _events_of(reader, arrival, cid) if job_index.receipt_of(e.event) == receipt)
+
+
 def _behind(arrival: int) -> Position:
     """Behind all records of that block."""
     return Position(arrival, RECORDS_PER_BLOCK_MAX) if arrival >= 0 else BEGINNING
 
 
-def _journal(reader: Reader, types: tuple[str, ...] | None, start: int) -> Iterator[tuple[int, Cid]]:
-    """Blocks from number `start` on; only those with an event of `types`, which the index by type knows."""
+def _journal(reader: Reader, wanted: EventFilter, start: int) -> Iterator[tuple[int, Cid]]:
+    """Blocks from number `start` on; only those that an index knows to have what is wanted, by job or by type."""
+    types = wanted.types
+    if wanted.job is not None:
+        yield from _named(reader, job_index.arrivals_of_job(reader, wanted.job, start=start))
+        return
     if types is None:
         yield from blocks.journal(reader, start - 1)
         return
@@ -144,8 +163,12 @@ def _journal(reader: Reader, types: tuple[str, ...] | None, start: int) -> Itera
     yield from _named(reader, heapq.merge(*(of_type(name) for name in types)))
 
 
-def _journal_down(reader: Reader, types: tuple[str, ...] | None) -> Iterator[tuple[int, Cid]]:
+def _journal_down(reader: Reader, wanted: EventFilter) -> Iterator[tuple[int, Cid]]:
     """The same from the newest block back."""
+    types = wanted.types
+    if wanted.job is not None:
+        yield from _named(reader, job_index.arrivals_of_job_down(reader, wanted.job))
+        return
     if types is None:
         for key, value in reader.scan_down(keyspace.JOURNAL):
             yield int.from_bytes(key[1:], "big"), Cid(value)

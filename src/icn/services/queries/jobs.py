@@ -107,7 +107,24 @@ class OpenJobs:
     by_status: dict[str, int]
 
 
-def jobs(reader: Reader, *, status: Status | None, limit: int, cursor: str | None) -> Page[JobLine]:
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are asked for; all that is set must hold."""
+
+    status: Status | None = None
+    payer: Did | None = None
+    since: Instant | None = None
+    """Submitted then, or later."""
+
+    def takes(self, job: Job) -> bool:
+        """Whether `job` is asked for, leaving the time aside, which the order of the list settles."""
+        return (self.status is None or job.status is self.status) and (self.payer is None or job.payer == self.payer)
+
+
+EVERY_JOB = JobFilter()
+
+
+def jobs(reader: Reader, wanted: JobFilter = EVERY_JOB, *, limit: int, cursor: str | None) -> Page[JobLine]:
     """A page, newest first. Raises `Invalid` for a cursor of another list."""
     before = None if cursor is None else cursor_bytes(cursor, _CURSOR_BYTES)
     found: list[JobLine] = []
@@ -116,9 +133,11 @@ def jobs(reader: Reader, *, status: Status | None, limit: int, cursor: str | Non
     for key, _ in rows.JOBS_BY_TIME.rows_down(reader, before=before):
         if len(found) == limit or scanned == JOBS_SCANNED_MAX:
             return Page(tuple(found), last.hex())
+        if wanted.since is not None and int.from_bytes(key[: keyspace.U64_BYTES], "big") < wanted.since:
+            break
         scanned, last = scanned + 1, key
         job = rows.JOBS.get(reader, key[keyspace.U64_BYTES :])
-        if job is not None and (status is None or job.status is status):
+        if job is not None and wanted.takes(job):
             found.append(_line(job))
     return Page(tuple(found), None)
 
@@ -150,6 +169,11 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         due_at=stored.due_at,
         confirmed=_is_confirmed(reader, stored),
     )
+
+
+def line(reader: Reader, job_id: JobId) -> JobLine:
+    """One job as a list shows it. Raises `JobNotFound`."""
+    return _line(_stored(reader, job_id))
 
 
 def receipt(reader: Reader, job_id: JobId) -> SealedReceipt:

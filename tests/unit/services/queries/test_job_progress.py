@@ -1,0 +1,172 @@
+"""How far a job is: its phase, what it waits for, what became of its attempts; the same told by every node."""
+
+from dataclasses import replace
+
+import pytest
+
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
+from icn.domain.mesh.model import Status
+from icn.domain.mesh.refusals import JobNotFound
+from icn.kernel.ids import RAW, Cid, JobId
+from icn.services.commands import Cancel, LookAtJob
+from icn.services.queries import job_progress
+from icn.services.queries.job_progress import BidsView, JobMoment, JobProgress, RunOutcome, WaitsFor
+from support import builders
+from support.world import World, terms
+
+
+def mesh(*executors: str, run=None) -> World:
+    """A home that executes nothing, and executors."""
+    world = World()
+    world.add("home", terms(capacity=0))
+    for name in executors:
+        world.add(name).run = run or builders.outcome
+    world.found("home", founders=executors)
+    world.link_all()
+    world.pass_time(2_000)
+    return world
+
+
+def told(world: World, job: JobId, at: str = "home") -> JobProgress:
+    body = world.done(at, LookAtJob(job))
+    moment = JobMoment(**body) if body else None  # type: ignore[arg-type]  # the fields it has
+    return job_progress.progress(world[at].store, job, now=world.clock.time, moment=moment)
+
+
+def never(_: ExecutionRequest) -> ExecutionOutcome | None:
+    return None
+
+
+def test_bids_are_counted_while_they_come() -> None:
+    world = mesh("b", "c", "d")
+    world.drop = lambda a, _to, message: a in {"b", "c"} and type(message).__name__ == "BidOffered"
+    job = world.submit("home")
+    world.pass_time(400)
+    found = told(world, job)
+    assert (found.phase, found.waits_for, found.attempt) == (Status.BIDDING, WaitsFor.BIDS, 1)
+    assert found.bids == BidsView(offered=1, declined=0, expected=3)
+    assert (found.phase_left_ms, found.job_left_ms) == (600, 59_600)
+    assert found.since == world.clock.time - 400
+    assert found.history_complete
+    elsewhere = told(world, job, "c")
+    assert (elsewhere.phase, elsewhere.bids) == (Status.BIDDING, None), "only its home counts"
+
+
+def test_who_declines_has_answered() -> None:
+    world = mesh("b", "c")
+    job = world.submit("home", world.spec(capabilities=("gpu",)))
+    assert told(world, job).bids == BidsView(offered=0, declined=2, expected=2)
+
+
+def test_an_assignment_that_does_not_arrive_waits_for_the_executor() -> None:
+    world = mesh("b", run=never)
+    world.drop = lambda _from, _to, message: type(message).__name__ == "AssignmentSent"
+    job = world.submit("home")
+    world.pass_time(1_000)
+    found = told(world, job)
+    assert (found.phase, found.waits_for) == (Status.ASSIGNED, WaitsFor.EXECUTOR)
+    (attempt,) = found.attempts
+    assert [(run.executor, run.outcome) for run in attempt.runs] == [(world["b"].did, RunOutcome.UNDER_WAY)]
+    assert attempt.deadline == found.phase_ends_at
+    assert found.bids is None
+
+
+def test_an_execution_under_way_and_its_end() -> None:
+    world = mesh("b", run=never)
+    job = world.submit("home")
+    world.pass_time(1_000)
+    began = world.clock.time
+    world.pass_time(500)
+    found = told(world, job)
+    assert (found.phase, found.waits_for) == (Status.EXECUTING, WaitsFor.RUN)
+    assert began - 1_000 <= found.since <= began
+    assert found.attempts[0].runs[0].started_at == found.since
+    world.done("home", Cancel(job))
+    ended = told(world, job)
+    assert (ended.phase, ended.waits_for, ended.phase_ends_at, ended.job_left_ms) == (
+        Status.CANCELLED,
+        None,
+        None,
+        None,
+    )
+    assert ended.attempts[0].runs[0].outcome is RunOutcome.STOPPED
+    assert ended.since == world.clock.time
+    assert ended.reason
+
+
+def test_what_the_executor_lacks_is_being_fetched_and_the_executor_says_so() -> None:
+    world = mesh("b", run=never)
+    world.drop = lambda _from, _to, message: type(message).__name__ == "Chunk"
+    nobody_has = Cid.of(b"a module nobody has", RAW)
+    job = world.submit("home", world.spec(module=nobody_has))
+    world.pass_time(1_000)
+    assert told(world, job, "b").waits_for is WaitsFor.FETCH
+    assert told(world, job).waits_for is WaitsFor.RUN, "its home does not know"
+
+
+def test_attempts_with_their_causes_are_the_same_on_every_node() -> None:
+    seen: list[int] = []
+
+    def fail_once(request: ExecutionRequest) -> ExecutionOutcome | None:
+        seen.append(request.attempt)
+        kind = ExitKind.WORKER_LOST if request.attempt == 1 else ExitKind.COMPLETED
+        return builders.outcome(request, kind, "the worker died")
+
+    world = mesh("b", "c", run=fail_once)
+    job = world.submit("home")
+    world.pass_time(500, step=10)
+    world.pass_time(5_000)
+    found = told(world, job)
+    first, second = found.attempts
+    assert (found.phase, found.attempt, [a.attempt for a in found.attempts]) == (Status.COMPLETED, 2, [1, 2])
+    assert (first.runs[0].outcome, first.runs[0].counts_against_executor) == (RunOutcome.FAILED, True)
+    assert "the worker died" in first.runs[0].reason
+    assert second.runs[0].outcome is RunOutcome.COMPLETED
+    assert {run.receipt_cid is not None for attempt in found.attempts for run in attempt.runs} == {True}
+    assert first.runs[0].executor != second.runs[0].executor
+    assert first.bidding_opened_at < second.bidding_opened_at
+    for name in ("b", "c"):
+        assert told(world, job, name) == found
+
+
+def test_the_pause_before_a_retry_is_told() -> None:
+    world = mesh("b", run=lambda request: builders.outcome(request, ExitKind.WORKER_LOST, "x"))
+    job = world.submit("home")
+    world.pass_time(1, step=1)
+    found = told(world, job)
+    assert (found.phase, found.waits_for) == (Status.SUBMITTED, WaitsFor.RETRY)
+    assert 0 < (found.phase_left_ms or 0) <= 200
+
+
+def test_asking_again_for_bids_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = mesh()
+    job = world.submit("home", world.spec(within=86_400_000))
+    began = world.clock.time
+    world.pass_time(100_000, step=1_000)
+    found = told(world, job)
+    (attempt,) = found.attempts
+    assert attempt.announced == 8
+    assert (attempt.bidding_opened_at, found.since) == (began, began)
+    monkeypatch.setattr(job_progress, "HISTORY_EVENTS_MAX", 3)
+    short = told(world, job)
+    assert not short.history_complete
+    assert short.attempts[0].announced == 3
+
+
+def test_a_moment_of_an_earlier_attempt_says_nothing_of_this_one() -> None:
+    world = mesh("b")
+    world.drop = lambda _from, _to, message: type(message).__name__ == "BidOffered"
+    job = world.submit("home")
+    moment = JobMoment(**world.done("home", LookAtJob(job)))  # type: ignore[arg-type]  # the fields it has
+    now = world.clock.time
+    assert job_progress.progress(world["home"].store, job, now=now, moment=moment).bids is not None
+    stale = replace(moment, attempt=7)
+    assert job_progress.progress(world["home"].store, job, now=now, moment=stale).bids is None
+
+
+def test_a_job_nobody_knows() -> None:
+    world = mesh()
+    stranger = builders.job_id(builders.did(9))
+    assert world.done("home", LookAtJob(stranger)) == {}
+    with pytest.raises(JobNotFound):
+        told(world, stranger)
