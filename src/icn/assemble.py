@@ -15,7 +15,7 @@ from icn.adapters.backup.settings import S3Settings
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
-from icn.adapters.network.settings import NetworkSettings
+from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.opening import StorageSettings
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
@@ -33,6 +33,8 @@ from icn.kernel.instant import Duration, seconds
 from icn.kernel.limits import GRANTS_PER_NODE_MAX, MIB
 from icn.kernel.mana import mana
 from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
 from icn.services.commands import Found
 from icn.services.engine import Engine
@@ -162,8 +164,20 @@ def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork |
         bootstrap=chosen.bootstrap_peers,
         agent=AGENT,
         connections_max=chosen.max_peers,
+        dial=DialSettings(_retry(settings), _breaker(settings), connect_ms_max=chosen.connection_timeout_ms),
     )
     return Libp2pNetwork(wanted, signer, SystemEntropy().bytes, clock.now, PROTOCOL_MESSAGE_BYTES_MAX)
+
+
+def _retry(settings: Settings) -> RetrySettings:
+    """How calls to other machines are tried again, whatever they are made over."""
+    chosen = settings.network
+    return RetrySettings(chosen.retry_max_attempts, chosen.retry_initial_delay_ms, chosen.retry_max_delay_ms)
+
+
+def _breaker(settings: Settings) -> BreakerSettings:
+    """When other machines are left alone."""
+    return BreakerSettings(settings.network.failure_threshold, settings.network.open_timeout_ms)
 
 
 def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
@@ -195,6 +209,8 @@ def backup_target(settings: Settings) -> BackupTarget | None:
                     secret_access_key=None if secret is None else secret.reveal(),
                     path_style=chosen.s3_path_style,
                     ca_certificate=None if chosen.s3_ca_path is None else _certificates(chosen.s3_ca_path),
+                    retry=_retry(settings),
+                    breaker=_breaker(settings),
                 )
             )
         case folder:

@@ -31,6 +31,7 @@ from icn.adapters.backup.ports import (
 from icn.adapters.backup.s3 import PART_BYTES_MIN, S3Target
 from icn.kernel.errors import Invalid
 from icn.kernel.limits import MIB
+from icn.protocol.breaker import BreakerSettings
 from support.s3_server import BUCKET, Line, S3Server, s3_server
 
 _prefixes = (f"tests/{number}" for number in itertools.count())
@@ -305,6 +306,34 @@ def test_a_service_that_is_gone_is_unavailable(service):
 
 
 @pytest.mark.slow
+def test_a_service_that_keeps_failing_is_left_alone_and_tried_again_after_a_while(service):
+    line = Line(service.port)
+    line.close()
+    chosen = service.settings(prefix=next(_prefixes), endpoint=line.endpoint)
+    patient = S3Target(dataclasses.replace(chosen, breaker=BreakerSettings(2, 3_600_000)))
+    for _ in range(2):
+        with pytest.raises(TargetUnavailable, match="cannot be reached"):
+            patient.stored()
+    with pytest.raises(TargetUnavailable, match="left alone for 3600 s"):
+        patient.stored()
+    assert patient.breaker.opened_count == 1
+
+    down = S3Target(dataclasses.replace(chosen, breaker=BreakerSettings(1, 0)))
+    for _ in range(3):  # a trial each time
+        with pytest.raises(TargetUnavailable, match="cannot be reached"):
+            down.stored()
+    assert down.breaker.opened_count == 3
+
+
+@pytest.mark.slow
+def test_a_service_that_refuses_us_is_not_down(service):
+    target = S3Target(dataclasses.replace(service.settings(bucket="nowhere"), breaker=BreakerSettings(1, 3_600_000)))
+    for _ in range(3):
+        with pytest.raises(TargetMissing):
+            target.stored()
+
+
+@pytest.mark.slow
 def test_a_service_gone_in_the_middle_of_an_upload_leaves_nothing_under_the_name(service):
     prefix = next(_prefixes)
     line = Line(service.port, breaks_after=PART_BYTES_MIN + PART_BYTES_MIN // 2)
@@ -377,6 +406,7 @@ def test_a_long_upload_takes_bounded_memory(service, tmp_path):
     with content.open("wb") as file:
         file.truncate(LONG_BYTES)
     chosen = dataclasses.asdict(service.settings(prefix=next(_prefixes)))
+    del chosen["retry"], chosen["breaker"]  # no JSON
     ran = subprocess.run(
         [sys.executable, "-c", MEMORY, json.dumps(chosen), str(content)],
         check=False,

@@ -82,6 +82,28 @@ def test_retries(guide: str, tmp_path: Path) -> None:
     assert f"job_retry_count = 5  # environment {name}" in shown.out
 
 
+def test_breaker_and_retry(guide: str, tmp_path: Path) -> None:
+    breaker = block_with(guide, "toml", "failure_threshold", "open_timeout_secs")
+    retry = block_with(guide, "toml", "retry_max_attempts")
+    (tmp_path / "node.toml").write_text(f"[network]\n{breaker}{retry}")
+    shown = node_program("config", "show", "--config", "node.toml", "--origin", cwd=tmp_path)
+    for line in (
+        "failure_threshold = 3",
+        "open_timeout_secs = 5",
+        "retry_max_attempts = 3",
+        "retry_max_delay_ms = 1000",
+    ):
+        assert f"{line}  # node.toml" in shown.out
+    variables = dict(
+        line.split("=") for line in lines_with(block_with(guide, "bash", "RETRY_MAX_DELAY"), "ICN_NETWORK")
+    )
+    assert len(variables) == 5
+    shown = node_program("config", "show", "--config", "node.toml", "--origin", cwd=tmp_path, env=variables)
+    for name, value in variables.items():
+        key = name.removeprefix("ICN_NETWORK_").lower()
+        assert f"{key} = {value}  # environment {name}" in shown.out
+
+
 def test_metrics(guide: str, tmp_path: Path) -> None:
     (line,) = lines_with(block_with(guide, "bash", "--metrics-enabled"), "icn-node")
     checked = node_program("config", "check", *line.split()[1:], cwd=tmp_path)

@@ -246,7 +246,7 @@ def test_federation_and_network() -> None:
         assert federation["policy"]["join_policy"] == "open"
         unknown = await world.client.post("/federation/admit", {"did": OTHER})
         assert (unknown.status, unknown.json["code"]) == (404, "federation.unknown_node")
-        assert (await world.client.get("/network/peers")).json == {"items": [], "dialing": []}
+        assert (await world.client.get("/network/peers")).json == {"items": [], "dialing": [], "services": []}
         local = (await world.client.get("/network/local-peer-id")).json
         assert local["peer_id"].startswith("12D3KooW")
 

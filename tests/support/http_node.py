@@ -175,7 +175,7 @@ class HttpNode:
         )
 
     def peers(self) -> PeersInfo:
-        return PeersInfo((), ())
+        return PeersInfo((), (), ())
 
     def http_address(self) -> str:
         return "127.0.0.1:7845"

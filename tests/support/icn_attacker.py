@@ -24,6 +24,8 @@ from icn.kernel.ids import Cid, Did, PeerId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.limits import MIB
 from icn.kernel.signing import SeedSigner
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.messages import (
@@ -45,7 +47,7 @@ from support.libp2p_network import RepeatableEntropy, clock, eventually
 from support.world import CountingEntropy
 
 PROTOCOLS = dict.fromkeys((FEED_PROTOCOL, MESH_PROTOCOL, CONTENT_PROTOCOL), 16 * MIB)
-ONCE = DialSettings(backoff_ms_min=60_000, backoff_ms_max=60_000)
+ONCE = DialSettings(RetrySettings(attempts_max=1), BreakerSettings(1, 60_000))
 """Who is thrown out stays out: that it was is what tests look at."""
 NOBODY = Envelope(None, None, "", "", None)
 M = TypeVar("M")

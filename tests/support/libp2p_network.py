@@ -12,6 +12,8 @@ from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 PROTOCOL = "/icn/test/1"
@@ -21,7 +23,7 @@ PATIENCE_S = 20
 """When something that must happen has not happened by then, the test fails."""
 
 ANY_PORT = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
-EAGER = DialSettings(backoff_ms_min=20, backoff_ms_max=200)
+EAGER = DialSettings(RetrySettings(3, 20, 200), BreakerSettings(3, 100))
 
 
 def clock() -> int:

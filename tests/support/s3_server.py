@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icn.adapters.backup.settings import S3Settings
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 
 BUCKET = "backups"
 SERVING = Path(__file__).with_name("s3_serving.py")
@@ -42,7 +44,8 @@ class S3Server:
             region="us-east-1",
             access_key_id=self.key,
             secret_access_key=self.secret if secret is None else secret,
-            retries_max=2,
+            retry=RetrySettings(3, 20, 100),
+            breaker=BreakerSettings(3, 500),
         )
 
     def kill(self) -> None:

@@ -12,6 +12,11 @@ from collections.abc import Callable
 from icn.kernel.instant import Instant
 
 
+def monotonic_ms() -> int:
+    """Milliseconds since some moment: for how long things take, whatever happens to the wall clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class SystemClock:
     """Satisfies the services' `Clock`. From any thread."""
 

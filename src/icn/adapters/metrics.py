@@ -6,7 +6,7 @@ somebody scrapes. Labels have few values each: routes are templates, never paths
 Governance does not exist in this release, so its metric does not either.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -17,6 +17,7 @@ from icn.domain.mesh.events import JobCompleted, JobRolledBack, JobSubmitted, Re
 from icn.domain.mesh.papers import open_receipt
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
+from icn.protocol.breaker import BreakerState
 from icn.services import rows
 from icn.services.effects import (
     BidOutcome,
@@ -34,6 +35,17 @@ from icn.stores.kv import Reader
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerReading:
+    """One machine that is called, and what the node has gone through with it since its start."""
+
+    kind: str
+    """`p2p` or `http`."""
+    state: BreakerState
+    openings: int
+    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class Readings:
     scan_finished_at: int
     """0: none has ended."""
     scan_read_bytes: int
+    breakers: Sequence[BreakerReading]
 
     @classmethod
     def of(
@@ -69,6 +82,7 @@ class Readings:
         is_author: bool,
         is_held: bool,
         backups_scheduled: bool,
+        breakers: Sequence[BreakerReading],
     ) -> "Readings":
         """From committed data and what the drivers know."""
         head = rows.HEADS.get(reader, did.public_key)
@@ -88,6 +102,7 @@ class Readings:
             backups=schedule_in(reader.get),
             scan_finished_at=scanned.finished_at or 0,
             scan_read_bytes=scanned.size,
+            breakers=breakers,
         )
 
 
@@ -213,6 +228,24 @@ class Metrics:
         self._dropped = Counter(
             "icn_p2p_peers_dropped_total", "Peers dropped for a violation, or for being too slow.", registry=registry
         )
+        # Calls to other machines.
+        self._breakers = Gauge(
+            "icn_breakers",
+            "Machines this node calls, by whether it does: closed, open (it kept failing), half_open (one trial).",
+            ("kind", "state"),
+            registry=registry,
+        )
+        self._breaker_openings = Counter(
+            "icn_breaker_opened_total",
+            "Times a machine was left alone because it kept failing.",
+            ("kind",),
+            registry=registry,
+        )
+        self._dial_retries = Counter(
+            "icn_p2p_dial_retries_total", "Attempts to reach a node after the first of a call.", registry=registry
+        )
+        self._seen_openings: dict[str, int] = {}
+        self._seen_retries = 0
         build = Gauge("icn_build_info", "1; the label says what runs.", ("version",), registry=registry)
         build.labels(version).set(1)
 
@@ -300,8 +333,21 @@ class Metrics:
         self._backup_bytes.set(0 if made is None else made.size)
         self._backup_seconds.set(0 if made is None else made.took_ms / 1000)
         self._backup_verified.set(0 if proven is None else proven.proven_at / 1000)
+        self._set_breakers(now.breakers)
         for part in ("minted", "burned", "available", "held", "in_transit"):
             self._supply.labels(part).set(getattr(now.supply, part))
+
+    def _set_breakers(self, breakers: Sequence[BreakerReading]) -> None:
+        for kind in ("p2p", "http"):
+            ours = [reading for reading in breakers if reading.kind == kind]
+            for state in BreakerState:
+                self._breakers.labels(kind, state.value).set(sum(reading.state is state for reading in ours))
+            openings = sum(reading.openings for reading in ours)
+            self._breaker_openings.labels(kind).inc(max(0, openings - self._seen_openings.get(kind, 0)))
+            self._seen_openings[kind] = openings
+        retries = sum(reading.retries for reading in breakers)
+        self._dial_retries.inc(max(0, retries - self._seen_retries))
+        self._seen_retries = retries
 
     def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
         """(name as scraped, type, labels, meaning) of every metric, in order of declaration."""

@@ -24,9 +24,15 @@ _PEERS = (
 _DIALING = (
     ("address", Column("ADDRESS", Show.REST)),
     ("state", Column("STATE")),
+    ("breaker", Column("BREAKER")),
     ("attempts", Column("ATTEMPTS")),
     ("next_attempt_in_seconds", Column("NEXT IN S")),
     ("last_error", Column("LAST ERROR", Show.REST)),
+)
+_SERVICES = (
+    ("place", Column("SERVICE", Show.REST)),
+    ("breaker", Column("BREAKER")),
+    ("failures", Column("FAILURES")),
 )
 
 
@@ -37,8 +43,8 @@ def peers(session: Session, _given: argparse.Namespace) -> Exit:
 
 
 def _peers_view(answer: Document) -> Sequence[Block]:
-    connected, dialing = answer.parts("items"), answer.parts("dialing")
-    return [
+    connected, dialing, services = answer.parts("items"), answer.parts("dialing"), answer.parts("services")
+    view = [
         Table(
             [column for _, column in _PEERS],
             [[peer.value(name) for name, _ in _PEERS] for peer in connected],
@@ -52,6 +58,10 @@ def _peers_view(answer: Document) -> Sequence[Block]:
             title="being dialled",
         ),
     ]
+    if services:
+        rows = [[service.value(name) for name, _ in _SERVICES] for service in services]
+        view.append(Table([column for _, column in _SERVICES], rows, when_empty="none", title="services"))
+    return view
 
 
 ACTIONS = {"peers": Action(peers)}

@@ -92,6 +92,17 @@ def _open_api_needs_a_key(settings: Settings, origins: Origins) -> Iterator[Prob
     yield Problem(where, f"network.http_listen_addr = {address} can be reached from other machines, but {what}")
 
 
+def _first_wait_is_not_the_longest(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    first, longest = settings.network.retry_initial_delay_ms, settings.network.retry_max_delay_ms
+    if first > longest:
+        yield Problem(
+            origins["network.retry_initial_delay_ms"].where,
+            f"network.retry_initial_delay_ms = {first} is longer than network.retry_max_delay_ms = {longest}, the "
+            "longest wait there is: lower the one or raise the other",
+            (str(origins["network.retry_max_delay_ms"]),),
+        )
+
+
 def _listeners_do_not_collide(settings: Settings, origins: Origins) -> Iterator[Problem]:
     """Ports the system chooses never collide, and different addresses share a port unless one is every address."""
     network, monitoring = settings.network, settings.monitoring
@@ -185,6 +196,7 @@ RULES = (
         ("network.http_listen_addr", "network.p2p_listen_addr", "monitoring.metrics_bind_addr"),
         _listeners_do_not_collide,
     ),
+    Rule(("network.retry_initial_delay_ms", "network.retry_max_delay_ms"), _first_wait_is_not_the_longest),
     Rule(("backup.enabled", "backup.target"), _backups_have_a_place),
     Rule(("backup.encrypt_to", "backup.passphrase"), _backups_are_encrypted_in_one_way),
     Rule(

@@ -231,6 +231,29 @@ class NetworkSettings(Section):
             unit="ms",
         ),
     ] = 30_000
+    failure_threshold: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        Setting("Failures in a row after which another machine (a node, or the service backups go to) is left alone."),
+    ] = 3
+    open_timeout_ms: Annotated[
+        int,
+        Field(ge=1, le=TIMEOUT_MS_MAX),
+        Setting(
+            "Seconds it is left alone for; then one trial decides.", key="open_timeout_secs", scale=1000, unit="ms"
+        ),
+    ] = 5_000
+    retry_max_attempts: Annotated[
+        int, Field(ge=1, le=100), Setting("Tries of one call to another machine, the first one counted.")
+    ] = 3
+    retry_initial_delay_ms: Annotated[
+        int,
+        Field(ge=1, le=TIMEOUT_MS_MAX),
+        Setting("Before the second try, give or take half by chance; doubles from there.", unit="ms"),
+    ] = 100
+    retry_max_delay_ms: Annotated[
+        int, Field(ge=1, le=TIMEOUT_MS_MAX), Setting("No wait between two tries is longer.", unit="ms")
+    ] = 1_000
 
 
 class StorageSettings(Section):

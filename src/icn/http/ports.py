@@ -71,9 +71,21 @@ class DialInfo:
 
     address: str
     state: str
+    breaker: str
+    """`closed`: it is called; `open`: it kept failing and is left alone; `half_open`: one trial decides."""
     attempts: int
     next_attempt_in_seconds: int | None
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """A service that is no node and is called over HTTP."""
+
+    place: str
+    breaker: str
+    failures: int
+    """In a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,7 @@ class PeersInfo:
 
     items: tuple[PeerInfo, ...]
     dialing: tuple[DialInfo, ...]
+    services: tuple[ServiceInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)

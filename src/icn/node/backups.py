@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, Protocol, TypeVar
 
 import structlog
 
+from icn.adapters.backup.ports import BackupTarget
 from icn.http.ports import BackupArchive, BackupFailure, BackupState, DrillProof
 from icn.kernel.errors import Fault, IcnError, Kind, Refusal
 from icn.kernel.instant import Duration, Instant, later
@@ -122,6 +123,11 @@ class Backups:
         self._ended.set()
         self._failures: dict[Task, BackupFailure] = {}  # bounded: one per Task
         self._wake = asyncio.Event()
+
+    @property
+    def target(self) -> BackupTarget | None:
+        """Where backups go; None where no target is configured."""
+        return None if self._jobs is None else self._jobs.target
 
     # The schedule
 

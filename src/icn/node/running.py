@@ -6,15 +6,15 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from icn import __version__
-from icn.adapters.clock import SystemClock
-from icn.adapters.metrics import Metrics, Readings
+from icn.adapters.clock import SystemClock, monotonic_ms
+from icn.adapters.metrics import BreakerReading, Metrics, Readings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.refusals import SandboxClosed
 from icn.config.schema import Settings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.domain.mesh.refusals import JobNotFound
-from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, Reexecution
+from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, Reexecution, ServiceInfo
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import RAW, Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
@@ -128,6 +128,7 @@ class RunningNode:
                 is_author=self._writer.phase is WriterPhase.AUTHOR,
                 is_held=bool(self._drivers.view.held),
                 backups_scheduled=self._settings.backup.enabled,
+                breakers=self._breakers(),
             )
         finally:
             snapshot.close()
@@ -164,7 +165,7 @@ class RunningNode:
         """Connected peers and addresses dialled."""
         network = self._started_network()
         if network is None:
-            return PeersInfo((), ())
+            return PeersInfo((), (), self._services())
         now = self._clock.now()
         synced = self._drivers.view.peers_in_sync
         return PeersInfo(
@@ -187,6 +188,7 @@ class RunningNode:
                 DialInfo(
                     address=state.address,
                     state=state.state.value,
+                    breaker=state.breaker.value,
                     attempts=state.attempts,
                     next_attempt_in_seconds=(
                         None if state.next_attempt_ms is None else max(0, state.next_attempt_ms - now) // 1000
@@ -195,7 +197,26 @@ class RunningNode:
                 )
                 for state in network.dial_states()
             ),
+            services=self._services(),
         )
+
+    def _services(self) -> tuple[ServiceInfo, ...]:
+        """What is called over HTTP: the bucket backups go to, where there is one."""
+        target = self._backups.target
+        if target is None or target.breaker is None:
+            return ()
+        state = target.breaker.state(monotonic_ms())
+        return (ServiceInfo(target.place, state.value, target.breaker.failures),)
+
+    def _breakers(self) -> list[BreakerReading]:
+        network = self._started_network()
+        dialled = [] if network is None else network.dial_states()
+        found = [BreakerReading("p2p", state.breaker, state.openings, state.retries) for state in dialled]
+        target = self._backups.target
+        if target is not None and target.breaker is not None:
+            breaker = target.breaker
+            found.append(BreakerReading("http", breaker.state(monotonic_ms()), breaker.opened_count, 0))
+        return found
 
     def set_http_address(self, address: str) -> None:
         """Where the API listens, known once its socket is bound."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from icn.adapters.metrics import Metrics, Readings, reference_page
+from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_page
 from icn.domain.mesh.events import ReceiptIssued
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.model import Receipt
@@ -10,6 +10,7 @@ from icn.domain.mesh.papers import seal_receipt
 from icn.domain.records import Record
 from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
 from icn.kernel.instant import Instant
+from icn.protocol.breaker import BreakerState
 from icn.services.commands import OpenAccountFor
 from icn.services.effects import Committed
 from icn.services.work import NODE_ITSELF
@@ -101,9 +102,18 @@ def test_what_is_read_at_a_scrape() -> None:
             is_author=True,
             is_held=False,
             backups_scheduled=False,
+            breakers=breakers,
         )
 
+    breakers = [BreakerReading("p2p", BreakerState.OPEN, 2, 5), BreakerReading("p2p", BreakerState.CLOSED, 1, 0)]
     metrics.read_with(read)
+    assert value(metrics, 'icn_breakers{kind="p2p",state="open"}') == 1
+    assert value(metrics, 'icn_breakers{kind="http",state="open"}') == 0
+    breakers = [BreakerReading("p2p", BreakerState.HALF_OPEN, 3, 7), BreakerReading("http", BreakerState.OPEN, 1, 0)]
+    assert value(metrics, 'icn_breakers{kind="p2p",state="open"}') == 0
+    assert value(metrics, 'icn_breaker_opened_total{kind="p2p"}') == 3
+    assert value(metrics, 'icn_breaker_opened_total{kind="http"}') == 1
+    assert value(metrics, "icn_p2p_dial_retries_total") == 7
     assert value(metrics, "icn_node_uptime_seconds") == 2
     assert value(metrics, "icn_mana_balance_total") == GRANT + 25
     assert value(metrics, "icn_p2p_peers_connected") == 4

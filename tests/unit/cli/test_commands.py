@@ -103,6 +103,7 @@ PEER = {
 DIALED = {
     "address": "/ip4/127.0.0.1/tcp/7001",
     "state": "waiting",
+    "breaker": "open",
     "attempts": 2,
     "next_attempt_in_seconds": 4,
     "last_error": "refused",
@@ -176,9 +177,13 @@ READS = {
     "network peers": (
         "network peers",
         "/network/peers",
-        {"items": [PEER], "dialing": [DIALED]},
+        {
+            "items": [PEER],
+            "dialing": [DIALED],
+            "services": [{"place": "s3://coop", "breaker": "half_open", "failures": 3}],
+        },
         {},
-        ["12D3KooWPeer", DID, "refused"],
+        ["12D3KooWPeer", DID, "refused", "s3://coop", "half_open"],
     ),
     "federation status": ("federation status", "/federation/status", FEDERATION, {}, [DID, "bakers", "policy join"]),
 }

@@ -33,6 +33,13 @@ def test_what_is_safe_starts(loading, env):
     assert loading(env=env)
 
 
+def test_a_first_wait_beyond_the_longest_is_refused(loading):
+    message = loading.refused("[network]\nretry_initial_delay_ms = 2000")
+    assert "node.toml:2" in message
+    assert "retry_initial_delay_ms = 2000 is longer than network.retry_max_delay_ms = 1000" in message
+    assert loading("[network]\nretry_initial_delay_ms = 1000")
+
+
 def test_test_mode_with_a_key_requires_it(loading):
     assert loading(env=KEY | {"ICN_TEST_MODE": "1"}).settings.security.require_auth
     without = loading(env={"ICN_TEST_MODE": "1"})

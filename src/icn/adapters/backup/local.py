@@ -46,6 +46,10 @@ class LocalTarget:
         """The folder."""
         return str(self._folder)
 
+    @property
+    def breaker(self) -> None:
+        """None: a folder is not called over the network."""
+
     def put(self, name: str, source: BinaryIO) -> None:
         """See the port."""
         check_name(name)

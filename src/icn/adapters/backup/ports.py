@@ -21,6 +21,7 @@ from typing import BinaryIO, ClassVar, Protocol
 from icn.kernel.errors import Fault, Invalid
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
+from icn.protocol.breaker import Breaker
 
 NAME_CHARS_MAX = 200
 READ_BYTES = 8 * MIB
@@ -76,6 +77,10 @@ class BackupTarget(Protocol):
     @property
     def place(self) -> str:
         """Where this is, for people. Holds no secret."""
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """What keeps us from calling a service that is down; None for a place that is not called over the network."""
 
     def put(self, name: str, source: BinaryIO) -> None:
         """Keep everything in `source`, a file open for reading, under `name`; replaces what is there."""

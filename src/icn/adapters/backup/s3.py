@@ -3,7 +3,8 @@
 An object appears when its upload is complete, and not before. Long archives go up in parts, a few at a time, so memory
 is bounded by `PARTS_AT_ONCE` parts, however long the archive. They come down in ranges, so that every single request is
 short enough to be bounded in time. A part that fails is repeated by the client library; an upload that is given up is
-aborted. Parts of an upload that died with its process are invisible, and cost until the bucket's lifecycle rule
+aborted. A service that keeps failing is left alone behind a circuit breaker: until its next trial every call fails at
+once. Parts of an upload that died with its process are invisible, and cost until the bucket's lifecycle rule
 removes them: no method of ours can see them (docs/operating/scheduled-backups.md).
 
 Credentials that are not configured are looked for as AWS's own tools do: in the `AWS_…` variables, then at the machine
@@ -32,9 +33,11 @@ from icn.adapters.backup.ports import (
     is_name,
 )
 from icn.adapters.backup.settings import S3Settings
+from icn.adapters.clock import monotonic_ms
 from icn.kernel.errors import Fault
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
+from icn.protocol.breaker import Breaker
 
 PART_BYTES_MIN = 8 * MIB
 PARTS_MAX = 9_000
@@ -55,6 +58,8 @@ class S3Target:
 
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
+        self.breaker = Breaker(settings.breaker)
+        """What keeps us from asking a service that is down."""
         certificate = settings.ca_certificate
         self._store = S3Store(
             settings.bucket,
@@ -66,7 +71,12 @@ class S3Target:
                 **({} if certificate is None else {"root_certificate": certificate}),
             },
             retry_config={
-                "max_retries": settings.retries_max,
+                "max_retries": settings.retry.attempts_max - 1,
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=settings.retry.initial_delay_ms),
+                    "max_backoff": timedelta(milliseconds=settings.retry.delay_ms_max),
+                    "base": 2,
+                },
                 "retry_timeout": timedelta(seconds=RETRY_SECS_MAX),
             },
             config={
@@ -141,10 +151,25 @@ class S3Target:
     @contextmanager
     def _ours(self, name: str | None = None) -> Iterator[None]:
         """The client library's errors, said in our words. `name`: the archive that is to be there."""
+        if not self.breaker.admit(monotonic_ms()):
+            raise TargetUnavailable(
+                f"{self.place} failed {self.breaker.failures} times in a row and is left alone for "
+                f"{self._settings.breaker.open_timeout_ms // 1000} s at a time: look at backup.s3_endpoint, the "
+                "network and the service"
+            )
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            raise self._fault(error, name) from error
+            fault = self._fault(error, name)
+            if isinstance(fault, TargetUnavailable):
+                self.breaker.failed(monotonic_ms())
+            else:
+                self.breaker.succeeded()  # it answers, if not as we would like
+            raise fault from error
+        except BaseException:
+            self.breaker.answered()  # given up by us: that says nothing of the service
+            raise
+        self.breaker.succeeded()
 
     def _fault(self, error: Exception, name: str | None) -> Fault:
         text = str(error)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RETRIES_MAX = 4
-"""Of one request."""
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class S3Settings:
     """Whether the bucket stands in the path rather than in the host name."""
     ca_certificate: bytes | None = field(default=None, repr=False)
     """PEM; trusted besides the usual authorities."""
-    retries_max: int = RETRIES_MAX
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    """Of one request."""
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    """Of the whole service."""
 
 
 TargetSettings = Path | S3Settings

@@ -4,10 +4,13 @@
 |---|---|
 | CONNECTING | CONNECTED when somebody answered, whoever dialled; WAITING when nobody did |
 | WAITING | CONNECTING when the time has come, or CONNECTED when the peer has come to us meanwhile |
-| CONNECTED | WAITING when the peer is gone, briefly if the connection had held for a while |
+| CONNECTED | WAITING when the peer is gone |
 
-The wait doubles up to a bound and is drawn between half and all of it, so that nodes which lost each other at the same
-moment do not all come back at the same moment.
+Every address has a circuit breaker (`protocol.breaker`). A call dials up to `retry.attempts_max` times, with jittered
+and growing waits (`protocol.backoff`); `breaker.failure_threshold` failures in a row open the breaker, and from then on
+there is one trial in `breaker.open_timeout_ms`. A connection that does not hold for `steady_ms` is a failure too: who
+accepts and hangs up is not called in a circle. What calling again cannot mend (our own address, an impostor) opens the
+breaker at once.
 """
 
 import asyncio
@@ -18,6 +21,8 @@ from icn.adapters.network.ports import DialPhase, DialState
 from icn.adapters.network.settings import DialSettings
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
+from icn.protocol.backoff import CHANCE_BYTES, delay_ms
+from icn.protocol.breaker import Breaker
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 
@@ -27,24 +32,26 @@ class DialFailed(Fault):
     code = "network.dial_failed"
     retryable = True
 
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        self.lasting = lasting
+        """Whether the next attempt can only end the same way: somebody answered, and it was not whom we want."""
+        super().__init__(message)
+
 
 @dataclass(slots=True)
 class _Target:
     address: Multiaddr
     peer: PeerId | None
     """Whom the address names, or who answered there last."""
+    breaker: Breaker
     phase: DialPhase = DialPhase.CONNECTING
     attempts: int = 0
+    retries: int = 0
+    """Attempts after the first of a call, since the start."""
     next_attempt_ms: int | None = None
     last_error: str | None = None
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     """Its peer came or went."""
-
-
-def backoff_ms(settings: DialSettings, attempts: int, chance: bytes) -> int:
-    """How long to wait after `attempts` failures in a row; `chance` is two random bytes."""
-    whole = min(settings.backoff_ms_max, settings.backoff_ms_min << min(attempts - 1, 32))
-    return whole // 2 + whole * int.from_bytes(chance[:2], "big") // (2 * 65_535)
 
 
 class Dialling:
@@ -74,7 +81,7 @@ class Dialling:
             return
         if len(self._targets) >= self._settings.addresses_max:
             raise DialFailed(f"more than {self._settings.addresses_max} addresses to dial")
-        self._targets.append(_Target(address, address.peer))
+        self._targets.append(_Target(address, address.peer, Breaker(self._settings.breaker)))
         self._added.set()
 
     async def run(self) -> None:
@@ -96,17 +103,42 @@ class Dialling:
 
     def states(self) -> list[DialState]:
         """The targets, in the order they were added."""
-        return [DialState(str(t.address), t.phase, t.attempts, t.next_attempt_ms, t.last_error) for t in self._targets]
+        now = self._clock()
+        return [
+            DialState(
+                address=str(target.address),
+                state=target.phase,
+                breaker=target.breaker.state(now),
+                attempts=target.attempts,
+                next_attempt_ms=target.next_attempt_ms,
+                last_error=target.last_error,
+                retries=target.retries,
+                openings=target.breaker.opened_count,
+            )
+            for target in self._targets
+        ]
 
     async def _keep(self, target: _Target) -> None:
         while True:
-            if not self._is_up(target):
-                await self._attempt(target)
+            dialled = not self._is_up(target) and await self._call(target)
             if self._is_up(target):
-                await self._hold(target)
-            await self._wait(target)
+                await self._hold(target, dialled=dialled)
+            await self._wait(target, self._pause_ms(target))
 
-    async def _attempt(self, target: _Target) -> None:
+    async def _call(self, target: _Target) -> bool:
+        """Dial until somebody answers, the tries are used up, or the breaker opens; whether somebody answered."""
+        tries = 0
+        while not self._is_up(target) and target.breaker.admit(self._clock()):
+            tries += 1
+            target.retries += tries > 1
+            if await self._attempt(target):
+                return True
+            if tries == self._settings.retry.attempts_max or target.breaker.trial_at() is not None:
+                break
+            await self._wait(target, delay_ms(self._settings.retry, tries, self._entropy(CHANCE_BYTES)))
+        return False
+
+    async def _attempt(self, target: _Target) -> bool:
         target.phase, target.next_attempt_ms = DialPhase.CONNECTING, None
         async with self._slots:
             target.attempts += 1
@@ -114,21 +146,40 @@ class Dialling:
                 target.peer = await self._connect(target.address)
             except DialFailed as error:
                 target.last_error = str(error)
+                (target.breaker.trip if error.lasting else target.breaker.failed)(self._clock())
+                return False
+        target.breaker.answered()
+        return True
 
-    async def _hold(self, target: _Target) -> None:
-        """Stay while the peer is up."""
+    async def _hold(self, target: _Target, *, dialled: bool) -> None:
+        """Stay while the peer is up. `dialled`: at this address, not the other way round."""
         target.phase, target.next_attempt_ms, target.last_error = DialPhase.CONNECTED, None, None
-        since = self._clock()
+        steady_at = self._clock() + self._settings.steady_ms
         while self._is_up(target):
             target.stirred.clear()
-            await target.stirred.wait()
+            left = steady_at - self._clock()
+            if left <= 0:
+                target.attempts = 0
+                if dialled:
+                    target.breaker.succeeded()
+            try:
+                async with asyncio.timeout(left / 1000 if left > 0 else None):
+                    await target.stirred.wait()
+            except TimeoutError:
+                continue
         target.last_error = "the connection was lost"
-        if self._clock() - since >= self._settings.steady_ms:
-            target.attempts = 0
+        if dialled and self._clock() < steady_at:
+            target.breaker.failed(self._clock())
 
-    async def _wait(self, target: _Target) -> None:
-        """Let the backoff pass, or less when the peer comes to us."""
-        wait = backoff_ms(self._settings, max(1, target.attempts), self._entropy(2))
+    def _pause_ms(self, target: _Target) -> int:
+        """Between two calls: until the breaker lets a trial through, or as between two tries."""
+        trial_at = target.breaker.trial_at()
+        if trial_at is not None:
+            return max(0, trial_at - self._clock())
+        return delay_ms(self._settings.retry, max(1, target.attempts), self._entropy(CHANCE_BYTES))
+
+    async def _wait(self, target: _Target, wait: int) -> None:
+        """Let the time pass, or less when the peer comes to us."""
         target.phase, target.next_attempt_ms = DialPhase.WAITING, self._clock() + wait
         target.stirred.clear()
         try:

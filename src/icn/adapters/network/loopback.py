@@ -162,9 +162,9 @@ class LoopbackNetwork:
         if other is None:
             raise DialFailed("nobody listens there")
         if other is self:
-            raise DialFailed("this is our own address")
+            raise DialFailed("this is our own address", lasting=True)
         if address.peer is not None and address.peer != other.peer_id:
-            raise DialFailed(f"{other.peer_id} answered where {address.peer} was expected")
+            raise DialFailed(f"{other.peer_id} answered where {address.peer} was expected", lasting=True)
         if other.peer_id not in self._wires:
             other._join(self, f"/ip4/127.0.0.1/tcp/{_FIRST_FREE_PORT}", Direction.ACCEPTED)  # noqa: SLF001 - as above
             self._join(other, str(address), Direction.DIALLED)

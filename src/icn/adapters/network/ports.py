@@ -16,8 +16,8 @@ its connection: whoever needs more keeps an outbox.
 know, or when what waits for it would exceed `peer_queue_bytes_max`: a slow peer costs its own messages and nobody
 else's.
 
-**Dialling.** Bootstrap addresses are dialled for ever, with exponential backoff and jitter, whenever their peer is not
-connected; `dial_states` shows how that goes.
+**Dialling.** Bootstrap addresses are dialled for ever, whenever their peer is not connected: a few tries with growing,
+jittered waits, then, behind a circuit breaker, a trial from time to time; `dial_states` shows how that goes.
 
 **Callbacks** run on the event loop's thread, in order, each in a loop turn of its own and after the bytes that caused
 it were dealt with. They must not block. An exception from one is a bug of the listener's and does not end a connection:
@@ -34,6 +34,7 @@ from typing import ClassVar, Protocol
 
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
+from icn.protocol.breaker import BreakerState
 
 
 class ListenFailed(Fault):
@@ -87,11 +88,16 @@ class DialState:
 
     address: str
     state: DialPhase
+    breaker: BreakerState
     attempts: int
     """Since it was last connected for a while."""
     next_attempt_ms: int | None
     """When WAITING ends, on the network's clock."""
     last_error: str | None
+    retries: int
+    """Attempts after the first of a call, since the start."""
+    openings: int
+    """How often its breaker has opened since the start."""
 
 
 class NetworkListener(Protocol):

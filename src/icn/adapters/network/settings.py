@@ -6,6 +6,8 @@ Bounds of one connection are `ConnectionLimits`; both are settings because what 
 from dataclasses import dataclass, field
 
 from icn.kernel.limits import KIB, MIB, PEER_QUEUE_BYTES_MAX
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
@@ -14,9 +16,8 @@ from icn.protocol.libp2p.multiaddr import Multiaddr
 class DialSettings:
     """How hard to try."""
 
-    backoff_ms_min: int = 500
-    """Before the second attempt; doubles from there."""
-    backoff_ms_max: int = 60_000
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     steady_ms: int = 30_000
     """A connection that held this long makes its address count from the beginning again."""
     connect_ms_max: int = 10_000

@@ -188,7 +188,7 @@ class Switchboard:
         self._admission.leave(link)
         answer = self._answers.pop(link, None)
         if answer is not None and not answer.done():
-            answer.set_exception(DialFailed(reason))
+            answer.set_exception(DialFailed(reason, lasting=link.is_wrong))
         record = self._records.pop(link, None)
         if record is None or link.peer is None:
             return
@@ -217,6 +217,7 @@ class Switchboard:
     def _on_ready(self, link: Link, ready: Ready) -> None:
         peer = ready.peer
         refusal = "this is our own address" if peer == self._ours else None
+        link.is_wrong = refusal is not None
         if refusal is None and link.direction is Direction.ACCEPTED:
             refusal = self._admission.establish(link)
         if refusal is not None:

@@ -183,7 +183,7 @@ class Libp2pNetwork:
     async def _connect(self, address: Multiaddr) -> PeerId:
         """Dial once. Raises `DialFailed`."""
         if address.peer == self._peer:
-            raise DialFailed("this is our own address")
+            raise DialFailed("this is our own address", lasting=True)
         loop = asyncio.get_running_loop()
         link = self._link(Direction.DIALLED, address.peer)
         answer = self._board.answer(link)

@@ -1,18 +1,140 @@
-from hypothesis import given
-from hypothesis import strategies as st
+"""When an address is dialled, told on a loop whose time jumps."""
 
-from icn.adapters.network.dialing import backoff_ms
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from icn.adapters.network.dialing import DialFailed, Dialling
+from icn.adapters.network.ports import DialPhase
 from icn.adapters.network.settings import DialSettings
+from icn.kernel.ids import PeerId
+from icn.kernel.signing import SeedSigner
+from icn.protocol.backoff import RetrySettings
+from icn.protocol.breaker import BreakerSettings, BreakerState
+from icn.protocol.libp2p.multiaddr import Multiaddr
+from support.virtual_loop import VirtualLoop, pass_time, run_virtually
 
-SETTINGS = DialSettings(backoff_ms_min=500, backoff_ms_max=60_000)
+PEER = PeerId.of(SeedSigner(hashlib.sha256(b"b").digest()).did)
+ADDRESS = Multiaddr.parse(f"/ip4/127.0.0.1/tcp/1/p2p/{PEER}")
+SETTINGS = DialSettings(RetrySettings(3, 100, 1_000), BreakerSettings(3, 5_000), steady_ms=30_000)
+MIDDLE = b"\x80\x00"
 
 
-def test_the_wait_doubles_up_to_its_bound():
-    waits = [backoff_ms(SETTINGS, attempts, b"\xff\xff") for attempts in (1, 2, 3, 8, 9, 1000)]
-    assert waits == [500, 1000, 2000, 60_000, 60_000, 60_000]
+def now_ms() -> int:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop.now_ms()
 
 
-@given(st.integers(1, 10_000), st.binary(min_size=2, max_size=2))
-def test_chance_shortens_the_wait_by_no_more_than_half(attempts, chance):
-    longest = backoff_ms(SETTINGS, attempts, b"\xff\xff")
-    assert longest // 2 <= backoff_ms(SETTINGS, attempts, chance) <= longest
+@dataclass
+class Town:
+    """One address; whether somebody answers there, and when it was dialled."""
+
+    up: bool = False
+    answers: bool = False
+    lasting: bool = False
+    dialled: list[int] = field(default_factory=list)
+
+    async def connect(self, _address: Multiaddr) -> PeerId:
+        self.dialled.append(now_ms())
+        await pass_time(0)
+        if not self.answers:
+            raise DialFailed("nobody", lasting=self.lasting)
+        self.up = True
+        return PEER
+
+
+Scene = Callable[[Town, Dialling], Awaitable[None]]
+
+
+def play(scene: Scene, settings: DialSettings = SETTINGS, **town: bool) -> None:
+    async def main() -> None:
+        there = Town(**town)
+        dialling = Dialling(
+            settings, connect=there.connect, connected=lambda _: there.up, clock=now_ms, entropy=lambda _: MIDDLE
+        )
+        dialling.add(ADDRESS)
+        task = asyncio.create_task(dialling.run())
+        await scene(there, dialling)
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_virtually(main())
+
+
+def test_a_call_is_tried_three_times_and_then_one_trial_is_made_in_five_seconds():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(20)
+        assert town.dialled == [0, 100, 300, 5_300, 10_300, 15_300]
+        [state] = dialling.states()
+        assert (state.state, state.breaker, state.attempts) == (DialPhase.WAITING, BreakerState.OPEN, 6)
+        assert (state.retries, state.openings, state.last_error) == (2, 4, "nobody")
+        assert state.next_attempt_ms == 20_300
+
+    play(scene)
+
+
+def test_a_patient_breaker_lets_the_next_call_begin_when_the_tries_are_used_up():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(1.5)
+        assert town.dialled == [0, 100, 300, 400, 1_000, 1_100]
+        assert dialling.states()[0].breaker is BreakerState.CLOSED
+
+    play(scene, DialSettings(RetrySettings(2, 100, 600), BreakerSettings(100, 5_000)))
+
+
+def test_a_trial_that_is_answered_closes_the_breaker_and_the_connection_is_kept():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(1)
+        town.answers = True
+        await pass_time(60)
+        assert town.dialled == [0, 100, 300, 5_300]
+        [state] = dialling.states()
+        assert (state.state, state.breaker, state.attempts) == (DialPhase.CONNECTED, BreakerState.CLOSED, 0)
+
+    play(scene)
+
+
+def test_what_cannot_be_mended_by_calling_again_is_not_called_again_at_once():
+    async def scene(town: Town, _dialling: Dialling) -> None:
+        await pass_time(11)
+        assert town.dialled == [0, 5_000, 10_000]
+
+    play(scene, lasting=True)
+
+
+def test_who_accepts_and_hangs_up_is_not_called_in_a_circle():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        for _ in range(1000):
+            await pass_time(0.02)
+            town.up = False
+            dialling.stir(PEER)
+        assert len(town.dialled) <= 3 + 20 // 5
+        assert dialling.states()[0].breaker is BreakerState.OPEN
+
+    play(scene, answers=True)
+
+
+def test_a_connection_that_had_held_is_called_again_at_once_when_it_is_lost():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(40)
+        town.up = False
+        dialling.stir(PEER)
+        await pass_time(1)
+        assert town.dialled == [0, 40_100]
+        assert dialling.states()[0].breaker is BreakerState.CLOSED
+
+    play(scene, answers=True)
+
+
+def test_nobody_is_called_while_the_peer_is_here_by_its_own_call():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(1)
+        town.up = True
+        dialling.stir(PEER)
+        await pass_time(60)
+        assert town.dialled == [0, 100, 300]
+        assert dialling.states()[0].state is DialPhase.CONNECTED
+
+    play(scene)
