@@ -61,7 +61,7 @@ def test_a_standby_takes_over_each_time_the_author_is_killed(nodes: Nodes) -> No
         assert (code, problem["code"]) == (503, "store.unavailable")
         assert standby.call("POST", "/dag/put", {"data": base64_of(b"x")})[0] == 503
         assert standby.call("GET", "/status")[0] == 503
-        assert standby.call("GET", "/network/peers")[1] == {"items": [], "dialing": []}
+        assert standby.call("GET", "/network/peers")[1] == {"items": [], "dialing": [], "services": []}
         root = author.ask("GET", "/dag/root")["root"]
         author.kill()
         wait_until("the standby to be ready", lambda standby=standby: standby.call("GET", "/ready")[0] == 200)
