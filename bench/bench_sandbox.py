@@ -49,7 +49,9 @@ class InProcess:
 
     def __init__(self) -> None:
         self.engine = build_engine()
-        self.runner = Runner(self.engine, Watchdog(self.engine))
+        watchdog = Watchdog(self.engine)
+        watchdog.start()
+        self.runner = Runner(self.engine, watchdog)
 
     def prepare(self, module: bytes) -> tuple[Artifact, Module]:
         artifact = compile_module(self.engine, module)

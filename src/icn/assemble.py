@@ -21,7 +21,7 @@ from icn.adapters.storage.opening import StorageSettings
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.profile import profile
-from icn.adapters.wasm.settings import SandboxSettings
+from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.values import Bucket
@@ -183,7 +183,12 @@ def _breaker(settings: Settings) -> BreakerSettings:
 def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
     """Workers for as many jobs as the node takes, and one at least, for re-executing receipts on request."""
     workers = max(1, settings.performance.max_concurrent_jobs)
-    chosen = SandboxSettings(workers=workers)
+    chosen = SandboxSettings(
+        workers=workers,
+        isolation=Isolation(settings.executor.isolation),
+        executions_per_worker=settings.executor.jobs_per_worker,
+        worker_memory_bytes=settings.executor.worker_memory_bytes,
+    )
     # Compiled modules are native code: only files this very node wrote are believed.
     key = hashlib.sha256(signer.sign(b"icn/module-cache/1", b"")).digest()[:KEY_BYTES]
     folder: Path = settings.runtime.data_dir / "modules"

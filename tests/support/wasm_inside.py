@@ -22,7 +22,9 @@ def _engine() -> Engine:
 
 @cache
 def _runner() -> Runner:
-    return Runner(_engine(), Watchdog(_engine()))
+    watchdog = Watchdog(_engine())
+    watchdog.start()
+    return Runner(_engine(), watchdog)
 
 
 @cache

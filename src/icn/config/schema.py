@@ -19,6 +19,7 @@ from icn.config.placeholders import placeholder_in
 from icn.config.values import BUCKET_SCHEME, Bucket, HostPort, Secret
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
+from icn.kernel.limits import MIB
 from icn.kernel.mana import MANA_MAX
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
@@ -437,6 +438,32 @@ class MeshSettings(Section):
     ] = 1
 
 
+class ExecutorSettings(Section):
+    """How this node runs jobs (docs/sandbox.md)."""
+
+    isolation: Annotated[
+        Literal["limits", "seccomp", "full"],
+        Setting(
+            "The least that a worker must be sealed with. Where the system gives less the node does not start. `full` "
+            "adds an empty root, no network and no rights to `seccomp`, which leaves only needed system calls to "
+            "`limits`, which every Linux has."
+        ),
+    ] = "seccomp"
+    jobs_per_worker: Annotated[
+        int, Field(ge=1, le=1_000_000), Setting("A worker process is replaced after as many.")
+    ] = 1000
+    worker_memory_bytes: Annotated[
+        int,
+        Field(ge=64 * MIB, le=65_536 * MIB),
+        Setting(
+            "A worker process that holds more, beside its last job's memory, is replaced.",
+            key="worker_memory_mib",
+            scale=MIB,
+            unit="bytes",
+        ),
+    ] = 512 * MIB
+
+
 class FederationSettings(Section):
     """The federation that this node founds when it joins none (semantics §3); recorded in its genesis."""
 
@@ -559,6 +586,7 @@ class Settings(Section):
     monitoring: MonitoringSettings
     performance: PerformanceSettings
     mesh: MeshSettings
+    executor: ExecutorSettings
     federation: FederationSettings
     backup: BackupSettings
     logging: LoggingSettings

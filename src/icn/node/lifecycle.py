@@ -43,6 +43,7 @@ from icn.node.executions import Executions
 from icn.node.ledger_file import LedgerFile
 from icn.node.running import RunningNode
 from icn.node.scanning import Scanner
+from icn.node.sealing import require_isolation
 from icn.node.servers import HttpListener
 from icn.node.upgrading import tell_of_upgrade
 from icn.node.writer import Writer
@@ -105,6 +106,7 @@ class _Node:
         settings, signer = self._settings, self._signer
         network = assemble.network(settings, signer, self._clock)
         sandbox = await asyncio.to_thread(assemble.sandbox, settings, signer)
+        await require_isolation(sandbox, settings.executor.isolation)
         writer = self._make_writer(loop)
         drivers = Drivers(
             writer=writer,

@@ -7,7 +7,7 @@ guest's reach.
 import hashlib
 import time
 
-from icn.adapters.wasm import outcomes
+from icn.adapters.wasm import bounds, outcomes
 from icn.adapters.wasm.cache import ModuleCache
 from icn.adapters.wasm.child import Child, GuestOverdue
 from icn.adapters.wasm.frames import WorkerGarbled, WorkerGone
@@ -19,14 +19,25 @@ from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.kernel.errors import Fault
 from icn.kernel.ids import Cid
 
-_LOSSES = (WorkerGone, WorkerGarbled, TimeoutError, OSError)
-"""What starting a worker or talking to one ends with when the fault is not the guest's."""
+
+class IsolationMissing(Fault):
+    """A worker could not be sealed with what `executor.isolation` asks for; nothing is run in it."""
+
+    code = "sandbox.isolation_missing"
+
+    def __init__(self, lacks: list[str]) -> None:
+        self.lacks = lacks
+        super().__init__(f"this system does not seal a worker with {', '.join(lacks)}")
 
 
 class CompilingOverdue(Fault):
     """Compiling took longer than the settings allow."""
 
     code = "sandbox.compiling_overdue"
+
+
+_LOSSES = (WorkerGone, WorkerGarbled, IsolationMissing, TimeoutError, OSError)
+"""What starting a worker or talking to one ends with when the fault is not the guest's."""
 
 
 class Attendant:
@@ -37,9 +48,10 @@ class Attendant:
         self._cache = cache
         self._profile = profile
         self._child: Child | None = None
-        self.isolation = ""
+        self._guest_bytes = 0
+        self.isolation: frozenset[str] = frozenset()
         """What the newest worker is sealed with."""
-        self.failure = ""
+        self.failure: Exception | None = None
         """Why there is no worker, when there is none."""
 
     @property
@@ -50,17 +62,16 @@ class Attendant:
 
     def prepare(self) -> None:
         """Have a worker ready that lives and is not worn, if one can be started."""
-        child = self._child
-        if child is not None and (not child.alive or child.executions >= self._settings.executions_per_worker):
+        if self._child is not None and self._is_worn(self._child):
             self.discard()
         if self._child is not None:
             return
         try:
-            self._child = Child.start(self._settings.start_ms)
+            self._child = self._start()
         except _LOSSES as error:
-            self.failure = f"no worker could be started: {error}"
+            self.failure = error
         else:
-            self.isolation = self._child.isolation
+            self._guest_bytes = 0
 
     def discard(self) -> None:
         """End the worker, if there is one."""
@@ -75,7 +86,9 @@ class Attendant:
             return outcomes.echo(execution.request, self._profile)
         self.prepare()  # it may have died while idle, or could not be started before for a reason that is gone
         if self._child is None:
-            return outcomes.without_guest(ExitKind.WORKER_LOST, self._profile, self.failure)
+            return outcomes.without_guest(
+                ExitKind.WORKER_LOST, self._profile, f"no worker could be started: {self.failure}"
+            )
         began = time.monotonic()
         try:
             with execution.occupying(self._child):
@@ -94,6 +107,25 @@ class Attendant:
             if execution.cancelled:
                 self.discard()  # killed, if only after its answer
         return outcomes.of_guest(ended, self._profile)
+
+    def _start(self) -> Child:
+        child = Child.start(self._settings.start_ms)
+        self.isolation = child.isolation
+        lacks = self._settings.isolation.missing(child.isolation)
+        if lacks:
+            child.end()
+            raise IsolationMissing(lacks)
+        return child
+
+    def _is_worn(self, child: Child) -> bool:
+        used = child.usage() if child.alive else None
+        return (
+            used is None
+            or child.executions >= self._settings.executions_per_worker
+            or used.processor_s >= bounds.WORKER_CPU_S_WORN
+            # The memory of the last guest may not have been given back yet: the answer comes before.
+            or used.resident_bytes > self._settings.worker_memory_bytes + self._guest_bytes
+        )
 
     def _run(self, child: Child, execution: OpenExecution, module: Cid) -> Ended:
         request, settings = execution.request, self._settings
@@ -116,10 +148,11 @@ class Attendant:
             ended = child.run(asked, start_ms=settings.start_ms, grace_ms=settings.grace_ms)
         if ended is None:
             raise WorkerGarbled("cannot load what was just compiled on this machine")
+        self._guest_bytes = min(ended.memory_peak_bytes, request.limits.memory_bytes)
         return ended
 
     def _compile(self, execution: OpenExecution, name: str) -> bytes:
-        compiler = Child.start(self._settings.start_ms)
+        compiler = self._start()
         try:
             with execution.occupying(compiler):
                 compiled = compiler.compile(execution.module, self._settings.compile_ms).encode()

@@ -1,6 +1,6 @@
 """Every bound of the sandbox that an operator does not choose. What they choose is in settings."""
 
-from icn.kernel.limits import CONTENT_BYTES_MAX, KIB, MIB
+from icn.kernel.limits import CONTENT_BYTES_MAX, JOB_WALL_MS_MAX, KIB, MIB
 
 MODULE_BYTES_MAX = CONTENT_BYTES_MAX
 """A module travels as one content block."""
@@ -46,3 +46,8 @@ WORKER_OVERHEAD_BYTES = 1536 * MIB
 """Writable memory of a worker beside a guest's linear memory: interpreter, engine, compiled modules, frames; and what
 compiling takes, which for a Go program of 3 MB is over 1 GiB."""
 WORKER_FILES_MAX = 16
+WORKER_CPU_S_MAX = 3 * JOB_WALL_MS_MAX // 1000
+"""Processor time of a worker's whole life, after which the kernel ends it whatever the node does. It is replaced before
+(WORKER_CPU_S_WORN), so that the longest job always fits: its thread, and one beside it."""
+WORKER_CPU_S_WORN = JOB_WALL_MS_MAX // 1000
+"""A worker that has used as much is not given another execution."""

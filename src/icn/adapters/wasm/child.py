@@ -4,10 +4,13 @@ The process gets an empty environment, one socket, and its own session. It is st
 node's memory in it.
 """
 
+import os
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from icn.adapters.wasm.artifact import Artifact
@@ -23,24 +26,24 @@ class GuestOverdue(Fault):
     code = "sandbox.guest_overdue"
 
 
-class Child:
-    """One worker process. Asked from one thread at a time; `kill` may come from any."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far and holds now, as the kernel counts it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, isolation: str) -> None:
-        self._process = process
-        self._channel = channel
-        self.isolation = isolation
-        """What the worker says it is sealed with."""
-        self.executions = 0
+    processor_s: int
+    resident_bytes: int
 
-    @classmethod
-    def start(cls, start_ms: int) -> Self:
-        """A worker that is ready. Raises `OSError`, `TimeoutError`, `WorkerGone` or `WorkerGarbled`."""
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-m", "icn.adapters.wasm.worker"]
+
+def spawn(*program: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Our own interpreter running `program` as every worker runs, and the node's end of its socket. Raises `OSError`.
+
+    It gets an empty environment, a session of its own, and no descriptor but the socket and two ends of nothing.
+    """
+    ours, theirs = socket.socketpair()
+    try:
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                [sys.executable, "-I", *program],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -48,9 +51,29 @@ class Child:
                 cwd="/",
                 start_new_session=True,
             )
-        child = cls(process, ours, "")
+    except OSError:
+        ours.close()
+        raise
+    return process, ours
+
+
+class Child:
+    """One worker process. Asked from one thread at a time; `kill` may come from any."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self._process = process
+        self._channel = channel
+        self.isolation: frozenset[str] = frozenset()
+        """What the worker says it is sealed with, before it saw any guest."""
+        self.executions = 0
+
+    @classmethod
+    def start(cls, start_ms: int) -> Self:
+        """A worker that is ready. Raises `OSError`, `TimeoutError`, `WorkerGone` or `WorkerGarbled`."""
+        child = cls(*spawn("-m", "icn.adapters.wasm.worker"))
         try:
-            child.isolation = child._expect(Kind.READY, _in(start_ms)).payload.decode(errors="replace")
+            said = child._expect(Kind.READY, _in(start_ms)).payload
+            child.isolation = frozenset(said.decode(errors="replace").split())
         except BaseException:
             child.end()
             raise
@@ -65,6 +88,17 @@ class Child:
     def alive(self) -> bool:
         """Whether the process has not ended yet."""
         return self._process.poll() is None
+
+    def usage(self) -> Usage | None:
+        """What the process uses; None when it has ended."""
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        # The second field is a name that may hold anything; what follows it is numbered from 3 (proc(5)).
+        fields = text.rpartition(")")[2].split()
+        ticks = int(fields[14 - 3]) + int(fields[15 - 3])
+        return Usage(ticks // os.sysconf("SC_CLK_TCK"), int(fields[24 - 3]) * os.sysconf("SC_PAGE_SIZE"))
 
     def compile(self, module: bytes, compile_ms: int) -> Artifact:
         """Raises `ModuleRefused`, and as `start` does."""

@@ -1,14 +1,25 @@
 """What the operating system takes from a worker before it sees a guest: the second wall, behind the engine's.
 
+In two steps. `set_apart` while the process has one thread, `seal` when every thread runs. What each kernel can take is
+taken or the worker does not start; what only some can is reported by name, and the operator's minimum decides
+(`settings.Isolation`).
+
 Not here: limits of the guest itself, which the engine enforces (running).
 """
 
 import ctypes
 import resource
 
-from icn.adapters.wasm import bounds, seccomp
+from icn.adapters.wasm import bounds, namespaces, seccomp
 from icn.kernel.errors import Fault
 from icn.kernel.limits import JOB_MEMORY_BYTES_MAX
+
+LIMITS, NO_NEW_PRIVILEGES, SECCOMP = "rlimits", "no_new_privs", "seccomp"
+ALL_PARTS = (
+    *(LIMITS, NO_NEW_PRIVILEGES, SECCOMP),
+    *(namespaces.NO_NETWORK, namespaces.EMPTY_ROOT, namespaces.UNPRIVILEGED),
+)
+"""What a worker can be sealed with, the strongest first behind what every Linux has."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SIGKILL = 9
@@ -25,20 +36,26 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
-def seal() -> str:
-    """Give up everything that running guests does not need; says what was given up, for operators.
+def set_apart() -> list[str]:
+    """Enter a world of its own, as far as the kernel lets; says which parts. Before any other thread starts."""
+    parts = namespaces.enter()
+    # Whoever changes identity is no longer tied to its parent's life, says the kernel (prctl(2)).
+    die_with_parent()
+    return parts
 
-    Called when all is loaded and every thread runs. Seccomp is the one part that may be missing: a kernel or a
-    container may not offer it. The others exist everywhere, and a worker without them does not start.
-    """
+
+def seal() -> list[str]:
+    """Give up everything else that running guests does not need; says which parts. When every thread runs."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_NPROC, 0)
     _lower(resource.RLIMIT_NOFILE, bounds.WORKER_FILES_MAX)
+    _lower(resource.RLIMIT_CPU, bounds.WORKER_CPU_S_MAX)
     _lower(resource.RLIMIT_AS, bounds.MEMORY_RESERVATION_BYTES + bounds.WORKER_ADDRESS_BYTES)
     _lower(resource.RLIMIT_DATA, JOB_MEMORY_BYTES_MAX + bounds.WORKER_OVERHEAD_BYTES)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     filtered = seccomp.restrict(ctypes.CDLL(None))
-    return f"rlimits no_new_privs seccomp={'on' if filtered else 'unavailable'}"
+    return [LIMITS, NO_NEW_PRIVILEGES, *([SECCOMP] if filtered else [])]
 
 
 def _lower(limit: int, value: int) -> None:

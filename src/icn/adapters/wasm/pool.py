@@ -11,7 +11,7 @@ import threading
 
 from icn.adapters.wasm import outcomes
 from icn.adapters.wasm.admission import admit
-from icn.adapters.wasm.attendant import Attendant
+from icn.adapters.wasm.attendant import Attendant, IsolationMissing
 from icn.adapters.wasm.cache import ModuleCache
 from icn.adapters.wasm.open_execution import OpenExecution
 from icn.adapters.wasm.ports import Done
@@ -19,8 +19,15 @@ from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.refusals import AlreadyExecuting, SandboxClosed, SandboxFull
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.kernel.errors import Invalid
+from icn.kernel.errors import Fault, Invalid
 from icn.kernel.ids import JobId
+
+
+class NoWorker(Fault):
+    """No worker process could be started; jobs end as lost until one can."""
+
+    code = "sandbox.no_worker"
+    retryable = True
 
 
 class WorkerPool:
@@ -36,6 +43,7 @@ class WorkerPool:
         self._table_denied = 0
         # One place per execution that may be open, and one per thread for the None that ends it.
         self._waiting: queue.Queue[OpenExecution | None] = queue.Queue(maxsize=2 * settings.workers)
+        self._begun = threading.Event()
         self._attendants = [Attendant(settings, cache, self._profile) for _ in range(settings.workers)]
         self._threads = [
             threading.Thread(target=self._attend, args=(attendant,), name=f"sandbox-{number}", daemon=True)
@@ -49,9 +57,15 @@ class WorkerPool:
         """See `Executor.profile`."""
         return self._profile
 
-    def isolation(self) -> tuple[str, ...]:
-        """What each worker is sealed with, for operators; empty text while one has not started yet."""
-        return tuple(attendant.isolation for attendant in self._attendants)
+    def isolation(self) -> frozenset[str]:
+        """See `Executor.isolation`. The first worker speaks for all: they are started the same way."""
+        self._begun.wait()
+        first = self._attendants[0]
+        if isinstance(first.failure, IsolationMissing):
+            raise first.failure
+        if not first.isolation:
+            raise NoWorker(f"no worker could be started: {first.failure}") from first.failure
+        return first.isolation
 
     def pids(self) -> tuple[int, ...]:
         """The worker processes alive now, for operators."""
@@ -115,11 +129,14 @@ class WorkerPool:
     def _attend(self, attendant: Attendant) -> None:
         try:
             attendant.prepare()
+            if attendant is self._attendants[0]:
+                self._begun.set()
             while (execution := self._waiting.get()) is not None:
                 self._finish(execution, attendant.execute(execution))
                 if not self._closed:
                     attendant.prepare()
         finally:
+            self._begun.set()
             attendant.discard()
 
     def _finish(self, execution: OpenExecution, outcome: ExecutionOutcome) -> None:

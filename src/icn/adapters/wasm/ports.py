@@ -34,6 +34,13 @@ class Executor(Protocol):
         """Names engine, version and configuration: receipts carry it, since only equal profiles compare."""
         ...
 
+    def isolation(self) -> frozenset[str]:
+        """What guests are sealed with. Waits until the first worker is there, or cannot be.
+
+        Raises `IsolationMissing` when that is less than was asked for, so that nothing can be run, and `NoWorker`.
+        """
+        ...
+
     def capacity(self) -> int:
         """How many executions may be open at once."""
         ...

@@ -11,12 +11,15 @@ from wasmtime import Engine
 
 
 class Watchdog:
-    """Started once per worker, before the worker may no longer start threads."""
+    """One per worker. Until it is started nothing is interrupted."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._changed = threading.Condition()
         self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Start the thread, once, before the worker may no longer start threads."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def arm(self, wall_ms: int) -> None:

@@ -37,14 +37,17 @@ class Worker:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._engine = build_engine()
-        self._runner = Runner(self._engine, Watchdog(self._engine))
+        self._watchdog = Watchdog(self._engine)
+        self._runner = Runner(self._engine, self._watchdog)
         self._loaded: OrderedDict[bytes, tuple[Artifact, Module]] = OrderedDict()
 
     def serve(self) -> None:
         """Warm up, seal, and answer until the node hangs up."""
         self._warm_up()
         gc.freeze()
-        send(self._channel, Kind.READY, hardening.seal().encode())
+        parts = hardening.set_apart()
+        self._watchdog.start()
+        send(self._channel, Kind.READY, " ".join(hardening.seal() + parts).encode())
         while True:
             frame = receive(self._channel)
             if frame.kind is Kind.COMPILE:

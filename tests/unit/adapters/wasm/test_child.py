@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.wasm.bounds import WORKER_CPU_S_MAX
 from icn.adapters.wasm.child import Child, GuestOverdue
 from icn.adapters.wasm.frames import WorkerGone
 from icn.adapters.wasm.messages import Ended, Run
@@ -83,11 +84,24 @@ def test_a_worker_is_sealed(child: Child) -> None:
     assert limits["Max core file size"] == ["0", "0"]
     assert limits["Max file size"] == ["0", "0"]
     assert limits["Max open files"] == ["16", "16"]
+    assert limits["Max processes"] == ["0", "0"]
+    assert limits["Max cpu time"] == [str(WORKER_CPU_S_MAX)] * 2
     assert limits["Max address space"][0] != "unlimited"
     assert limits["Max data size"][0] != "unlimited"
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
     assert status["NoNewPrivs"].strip() == "1"
-    assert (status["Seccomp"].strip() == "2") == ("seccomp=on" in child.isolation)
+    assert (status["Seccomp"].strip() == "2") == ("seccomp" in child.isolation)
+    assert {"rlimits", "no_new_privs"} <= child.isolation
+
+
+def test_the_use_of_a_worker_is_what_the_kernel_counts(child: Child) -> None:
+    used = child.usage()
+    assert used is not None
+    pages = int(Path(f"/proc/{child.pid}/statm").read_text().split()[1])
+    assert abs(used.resident_bytes - pages * 4096) < 8 << 20
+    assert used.processor_s < 10
+    child.end()
+    assert child.usage() is None
 
 
 def test_a_worker_that_does_not_answer_is_overdue_after_its_grace(child: Child) -> None:

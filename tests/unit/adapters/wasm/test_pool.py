@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from icn.adapters.wasm.settings import SandboxSettings
+from icn.adapters.wasm import bounds, hardening
+from icn.adapters.wasm.attendant import IsolationMissing
+from icn.adapters.wasm.pool import NoWorker, WorkerPool
+from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.domain.mesh.execution import ExitKind
 from support.wasm_guests import ENDLESS, HELLO, HOSTILE, compiled
-from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, pool, request, wait_until_it_computes
+from support.wasm_pool import FOR_EVER, LIMITS, MIB, WAIT_S, Driver, pool, request, wait_until_it_computes
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +61,62 @@ def test_a_worker_is_replaced_when_it_has_done_enough(tmp_path: Path) -> None:
         assert len({pids for pids in seen if pids}) >= 2
 
 
+GROWS = """(module (memory (export "memory") 1) (func (export "_start")
+  (drop (memory.grow (i32.const 1500)))
+  (memory.fill (i32.const 0) (i32.const 1) (i32.mul (memory.size) (i32.const 65536)))))"""
+
+
+def pids_over(executor: WorkerPool, text: str, times: int = 4) -> set[tuple[int, ...]]:
+    driver, limits = Driver(executor), replace(LIMITS, memory_bytes=128 * MIB)
+    seen = set()
+    for _ in range(times):
+        assert driver.outcome(text, limits=limits).exit is ExitKind.COMPLETED
+        seen.add(executor.pids())
+    return {pids for pids in seen if pids}
+
+
+def test_a_worker_that_has_grown_is_replaced(tmp_path: Path) -> None:
+    with pool(tmp_path, replace(ONE, worker_memory_bytes=8 * MIB)) as executor:
+        assert len(pids_over(executor, HELLO)) >= 2
+
+
+def test_the_memory_of_a_guest_does_not_count_as_its_workers(tmp_path: Path) -> None:
+    with pool(tmp_path, replace(ONE, worker_memory_bytes=80 * MIB)) as executor:
+        assert len(pids_over(executor, GROWS)) == 1
+
+
+def test_a_worker_that_has_computed_long_enough_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "WORKER_CPU_S_WORN", 1)
+    with pool(tmp_path, ONE) as executor:
+        (before,) = pids_over(executor, HELLO)
+        busy = replace(LIMITS, fuel=FOR_EVER, wall_ms=1_000)
+        for _ in range(10):  # its processor may be shared with others meanwhile
+            assert Driver(executor).outcome(ENDLESS, limits=busy).exit is ExitKind.DEADLINE
+            if before not in pids_over(executor, HELLO):
+                return
+    pytest.fail("still the same worker")
+
+
+def test_a_pool_says_what_seals_its_guests_before_the_first_job(tmp_path: Path) -> None:
+    with pool(tmp_path, ONE) as executor:
+        assert {"rlimits", "no_new_privs"} <= executor.isolation()
+
+
+def test_where_less_is_to_be_had_than_was_asked_for_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardening, "ALL_PARTS", (*hardening.ALL_PARTS, "what no kernel gives"))
+    with pool(tmp_path, replace(ONE, isolation=Isolation.FULL)) as executor:
+        with pytest.raises(IsolationMissing, match="what no kernel gives"):
+            executor.isolation()
+        outcome = Driver(executor).outcome(HELLO)
+        assert (outcome.exit, outcome.output) == (ExitKind.WORKER_LOST, b"")
+        assert "what no kernel gives" in outcome.detail
+        assert executor.pids() == ()
+    with pool(tmp_path, ONE) as executor:
+        assert Driver(executor).outcome(HELLO).exit is ExitKind.COMPLETED
+
+
 def test_compiled_modules_are_kept_across_restarts_and_a_damaged_one_is_made_anew(tmp_path: Path) -> None:
     with pool(tmp_path, ONE) as executor:
         assert Driver(executor).outcome(HELLO).exit is ExitKind.COMPLETED
@@ -102,13 +161,14 @@ def test_without_workers_an_execution_is_answered_and_not_left_waiting(tmp_path:
         outcome = Driver(executor).outcome(HELLO)
         assert outcome.exit is ExitKind.WORKER_LOST
         assert "no worker could be started" in outcome.detail
+        with pytest.raises(NoWorker):
+            executor.isolation()
 
 
 def test_closing_leaves_no_process(tmp_path: Path) -> None:
     with pool(tmp_path, ONE) as executor:
         Driver(executor).outcome(HELLO)
         (pid,) = executor.pids()
-        assert "rlimits" in executor.isolation()[0]
         executor.close()
         executor.close()
     assert not Path(f"/proc/{pid}").exists()
