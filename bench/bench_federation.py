@@ -1,234 +1,244 @@
 """Job lifecycles per second in a federation of three: submitted, bid for, assigned, run, receipted, settled, durable.
 
-    python bench/bench_federation.py [--jobs 500] [--concurrent 64] [--wasm]
+    python bench/bench_federation.py [--links loopback|tcp|processes] [--wasm] [--jobs 2000] [--open 64]
 
-Three nodes in one process, each with its own writer thread, SQLite store and libp2p over loopback TCP, so two cores are
-shared by all. Jobs are the built-in echo, so that the figure is the mesh's and not the guest's; `--wasm` runs a trivial
-module in sandbox workers instead. Baseline of the same run: the same writers deciding as many plain transfers.
+`loopback`: three nodes in one process, each with its own writer thread and store, over links in memory. `tcp`: the same
+over libp2p on loopback TCP. `processes`: the two executors in processes of their own, over TCP. All of it on two cores.
+Jobs are the built-in echo, so that the figure is the mesh's and not the guest's; `--wasm` runs a trivial module in
+sandbox workers instead. After the rate, jobs one at a time: how long from the first bid, and from submission, to the
+receipt settled and durable at the home. Baselines of the same run: the floor (`federation_floor`), and as many plain
+transfers decided by the same writers, for many callers and for one.
 """
 
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import json
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import federation_floor
 import uvloop
+from federation_node import SWITCH_SECS, Node
 
 from icn.adapters.clock import SystemClock
-from icn.adapters.entropy import SystemEntropy
-from icn.adapters.network.settings import NetworkSettings
-from icn.adapters.network.tcp import Libp2pNetwork
-from icn.adapters.storage.opening import StorageSettings, open_store
-from icn.adapters.wasm.cache import ModuleCache
-from icn.adapters.wasm.pool import WorkerPool
-from icn.adapters.wasm.profile import profile
-from icn.adapters.wasm.settings import SandboxSettings
+from icn.adapters.network.loopback import Loopback
 from icn.adapters.wasm.text import compile_text
 from icn.domain.federation.model import JoinPolicy, Policy
-from icn.domain.mesh.events import JobCompleted, JobSubmitted
 from icn.domain.mesh.execution import Limits
 from icn.domain.mesh.model import JobSpec
-from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.ids import RAW, Cid
-from icn.kernel.instant import Duration, Instant
+from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
-from icn.kernel.signing import SeedSigner
-from icn.node.drivers import Drivers, run_guarded
-from icn.node.executions import Executions
-from icn.node.writer import Writer
-from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
-from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.services.answers import Done
-from icn.services.commands import Found, NodeCommand, Pay, PutContent, Submit
-from icn.services.effects import Committed
-from icn.services.engine import Engine
-from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from icn.services.commands import Found, Pay, PutContent, Submit
 
 TRIVIAL = '(module (func (export "run") (result i64) (i64.const 42)))'
-CAPACITY = 64
-SWITCH_SECS = 0.0005
+LINKS = ("loopback", "tcp", "processes")
+EXECUTORS = 2
+JOB_MS = 600_000
+TRANSFERS_ALONE = 200
 
 
-class Watch:
-    """Remembers when each job of this node was submitted and completed."""
-
-    def __init__(self) -> None:
-        self.submitted: dict[object, float] = {}
-        self.completed: dict[object, float] = {}
-        self.more = asyncio.Event()
-
-    def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
-        pass
-
-    def observe_dropped_peer(self) -> None:
-        print("a peer was dropped")
-
-    def observe_committed(self, effect: Committed) -> None:
-        event = effect.record.event
-        if isinstance(event, JobSubmitted):
-            self.submitted[event.job] = time.perf_counter()
-        elif isinstance(event, JobCompleted):
-            self.completed[event.job] = time.perf_counter()
-            self.more.set()
+def percentiles(name: str, seconds: list[float]) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    ordered = sorted(seconds)
+    return {
+        f"{name}_p50_ms": round(ordered[len(ordered) // 2] * 1000, 1),
+        f"{name}_p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1000, 1),
+    }
 
 
-class Node:
-    """One of the three."""
+class Federation:
+    """A home and two executors."""
 
-    def __init__(self, number: int, folder: Path, *, executes: bool, bootstrap: str, workers: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.signer = SeedSigner(bytes([number]) * 32)
-        self.watch = Watch()
-        clock = SystemClock()
-        terms = NodeTerms(
-            agent="bench/1",
-            mesh=MeshTerms(Duration(1000), 5),
-            executor=ExecutorTerms(CAPACITY if executes else 0, 1, 1),
-            replication=ReplicationTerms(),
-            joins=bool(bootstrap),
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+        self.links = Loopback() if options.links == "loopback" else None
+        self.workers = 2 if options.wasm else 8
+        self.others: list[Node] = []
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.given = 0
+
+    async def start(self) -> None:
+        options = self.options
+        self.home = home = Node(
+            1,
+            self.folder,
+            executes=False,
+            bootstrap="",
+            workers=1,
+            links=self.links,
+            backend=options.backend,
+            watches_bids=True,
         )
-        self.network = Libp2pNetwork(
-            NetworkSettings(
-                listen=(Multiaddr.parse("/ip4/127.0.0.1/tcp/0"),),
-                bootstrap=(Multiaddr.parse(bootstrap),) if bootstrap else (),
-            ),
-            self.signer,
-            SystemEntropy().bytes,
-            clock.now,
-            PROTOCOL_MESSAGE_BYTES_MAX,
-        )
-        settings = SandboxSettings(workers=workers)
-        key = hashlib.sha256(self.signer.did.text.encode()).digest()
-        cache = ModuleCache(folder / f"m{number}", key=key, bytes_max=settings.cache_bytes_max, profile=profile())
-        self.pool = WorkerPool(settings, cache)
-        self.writer = Writer(
-            open_store=lambda _: open_store(StorageSettings("sqlite", folder / f"{number}.sqlite")),
-            open_engine=lambda store: Engine.open(
-                store=store, clock=clock, entropy=SystemEntropy(), signer=self.signer, terms=terms
-            ),
-            clock=clock,
-            elapsed=time.monotonic,
-            on_author=lambda _store, _engine: None,
-            on_report=lambda report: loop.call_soon_threadsafe(self.drivers.report, report),
-        )
-        self.drivers = Drivers(
-            writer=self.writer,
-            network=self.network,
-            executions=lambda ours: Executions(
-                self.pool, ended=ours.execution_ended, to_loop=loop.call_soon_threadsafe
-            ),
-            observer=self.watch,
-            loop=loop,
-        )
-        self.ended: list[Exception | None] = []
-        self.thread = run_guarded(self.writer.run, self.ended.append)
-        self.count = 0
-
-    async def ask(self, command: NodeCommand) -> dict[str, object]:
-        self.count += 1
-        answer = await self.drivers.ask(
-            command, principal=self.signer.did, key=f"b{self.count}", digest=b"d", correlation="bench"
-        )
-        if not isinstance(answer, Done):
-            raise SystemExit(f"refused: {answer}")
-        return answer.body
-
-    async def stop(self) -> None:
-        await self.network.stop()
-        await asyncio.to_thread(self.pool.close)
-        self.writer.stop()
-        await asyncio.to_thread(self.thread.join)
-
-
-async def run(jobs: int, concurrent: int, *, wasm: bool, folder: Path) -> dict[str, object]:
-    home = Node(1, folder, executes=False, bootstrap="", workers=1)
-    await home.network.start(home.drivers)
-    policy = Policy(JoinPolicy.OPEN, Mana(10**9), Mana(10**9), 10, 100)
-    await home.ask(Found("bench", (home.signer.did,), policy))
-    others = []
-    for number in (2, 3):
-        node = Node(number, folder, executes=True, bootstrap=home.network.listen_addresses[0], workers=2 if wasm else 8)
-        others.append(node)
-        await node.network.start(node.drivers)
-    while home.drivers.view.peers < 2 or any(node.drivers.view.waiting_to_join for node in others):
-        await asyncio.sleep(0.05)
-    module = None
-    if wasm:
-        data = compile_text(TRIVIAL)
-        await home.ask(PutContent(data, RAW, pinned=True, lifetime_ms=None))
-        module = Cid.of(data, RAW)
-    spec = JobSpec(
-        module=module,
-        arguments=(),
-        input=b"",
-        input_cid=None,
-        limits=Limits(fuel=100_000, memory_bytes=1 << 20, table_elements=10, wall_ms=10_000, output_bytes=1000),
-        max_price=Mana(10),
-        capabilities=(),
-        deadline=Instant(SystemClock().now() + 120_000),
-        redundancy=1,
-    )
-
-    async def submit_all(count: int, offset: int) -> float:
-        """Keeps `concurrent` jobs open until `count` are completed."""
-        begun = time.perf_counter()
-        target = len(home.watch.completed) + count
-        submitted = 0
-        open_before = len(home.watch.completed)
-        while len(home.watch.completed) < target:
-            under_way = submitted - (len(home.watch.completed) - open_before)
-            batch = min(count - submitted, concurrent - under_way)
-            if batch > 0:
-                await asyncio.gather(
-                    *(home.ask(Submit(spec, f"{offset + submitted + i}".encode())) for i in range(batch))
+        await home.network.start(home.drivers)
+        policy = Policy(JoinPolicy.OPEN, Mana(10**9), Mana(10**9), 10, 100)
+        await home.ask(Found("bench", (home.signer.did,), policy))
+        bootstrap = home.network.listen_addresses[0]
+        for number in range(2, 2 + EXECUTORS):
+            if options.links == "processes":
+                program = str(Path(__file__).with_name("federation_node.py"))
+                arguments = (str(number), str(self.folder), bootstrap, str(self.workers), options.backend)
+                child = await asyncio.to_thread(
+                    subprocess.Popen, [sys.executable, program, *arguments], stdin=subprocess.PIPE
                 )
-                submitted += batch
-            if len(home.watch.completed) < target:
-                home.watch.more.clear()
+                self.children.append(child)
+            else:
+                node = Node(
+                    number,
+                    self.folder,
+                    executes=True,
+                    bootstrap=bootstrap,
+                    workers=self.workers,
+                    links=self.links,
+                    backend=options.backend,
+                )
+                self.others.append(node)
+                await node.network.start(node.drivers)
+        while home.drivers.view.peers < EXECUTORS:
+            await asyncio.sleep(0.05)
+        self.spec = await self._spec()
+        await self.run(1, 1)  # the first job waits for the executors' accounts
+
+    async def _spec(self) -> JobSpec:
+        module = None
+        if self.options.wasm:
+            data = compile_text(TRIVIAL)
+            await self.home.ask(PutContent(data, RAW, pinned=True, lifetime_ms=None))
+            module = Cid.of(data, RAW)
+        return JobSpec(
+            module=module,
+            arguments=(),
+            input=b"",
+            input_cid=None,
+            limits=Limits(fuel=100_000, memory_bytes=1 << 20, table_elements=10, wall_ms=10_000, output_bytes=1000),
+            max_price=Mana(10),
+            capabilities=(),
+            deadline=Instant(SystemClock().now() + JOB_MS),
+            redundancy=1,
+        )
+
+    async def run(self, jobs: int, open_at_once: int) -> float:
+        """Keep `open_at_once` jobs open until `jobs` are completed; the seconds it took."""
+        watch = self.home.watch
+        watch.begin()
+        begun = time.perf_counter()
+        submitted = 0
+        while len(watch.completed) < jobs:
+            room = min(jobs - submitted, open_at_once - (submitted - len(watch.completed)))
+            if room > 0:
+                given = [f"{self.given + number}".encode() for number in range(room)]
+                await asyncio.gather(*(self.home.ask(Submit(self.spec, one)) for one in given))
+                submitted += room
+                self.given += room
+            if len(watch.completed) < jobs:
+                watch.more.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(home.watch.more.wait(), 5)
+                    await asyncio.wait_for(watch.more.wait(), 5)
         return time.perf_counter() - begun
 
-    await submit_all(concurrent, 1_000_000)  # warm: modules compiled, connections open
-    home.watch.submitted.clear()
-    home.watch.completed.clear()
-    took = await submit_all(jobs, 0)
-    waits = sorted(home.watch.completed[job] - home.watch.submitted[job] for job in home.watch.completed)
-    begun = time.perf_counter()
-    await asyncio.gather(*(home.ask(Pay(others[0].signer.did, Mana(1), "")) for _ in range(jobs)))
-    transfers = jobs / (time.perf_counter() - begun)
-    for node in (home, *others):
-        await node.stop()
+    async def transfers(self, count: int, callers: int) -> float:
+        """Transfers per second."""
+        payee = self.home.signer.did if not self.others else self.others[0].signer.did
+        if payee == self.home.signer.did:
+            payee = federation_floor.did_of(2)
+
+        async def pay(number: int) -> None:
+            for _ in range(number):
+                await self.home.ask(Pay(payee, Mana(1), ""))
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(pay(count // callers) for _ in range(callers)))
+        return count // callers * callers / (time.perf_counter() - begun)
+
+    async def stop(self) -> None:
+        for child in self.children:
+            child.communicate()
+        for node in (self.home, *self.others):
+            await node.stop()
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
+    federation = Federation(options, folder)
+    await federation.start()
+    home = federation.home
+    await federation.run(2 * options.open, options.open)  # warm: modules compiled, connections open
+    with federation_floor.counting() as work:
+        nodes = (home, *federation.others)
+        for node in nodes:
+            node.watch.begin()
+            node.messages = 0
+        cpu = time.process_time()
+        took = await federation.run(options.jobs, options.open)
+        cpu = time.process_time() - cpu
+        watch = home.watch
+        waits = [watch.completed[job] - watch.submitted[job] for job in watch.completed if job in watch.submitted]
+        counts = {
+            "batches": sum(node.watch.batches for node in nodes),
+            "inputs": sum(node.watch.inputs for node in nodes),
+            "records_applied": sum(node.watch.records for node in nodes),
+            "messages": sum(node.messages for node in nodes),
+            **work.counts(),
+        }
+    rate = options.jobs / took
+    alone = max(1, options.alone)
+    await federation.run(alone, 1)
+    watch = home.watch
+    low = {
+        **percentiles("alone_bid_to_receipt", [watch.completed[job] - watch.bid[job] for job in watch.completed]),
+        **percentiles(
+            "alone_submission_to_receipt", [watch.completed[j] - watch.submitted[j] for j in watch.completed]
+        ),
+    }
+    many = await federation.transfers(options.jobs, options.open)
+    one = await federation.transfers(TRANSFERS_ALONE, 1)
+    await federation.stop()
+    floor = federation_floor.floor(folder, blocks=counts["batches"] / options.jobs)
     return {
-        "jobs": jobs,
-        "concurrent": concurrent,
-        "module": "trivial wasm" if wasm else "echo",
-        "lifecycles_per_second": round(jobs / took, 1),
-        "p50_ms": round(waits[len(waits) // 2] * 1000, 1),
-        "p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
-        "transfers_per_second_same_run": round(transfers, 1),
-        "lifecycle_per_transfer": round(transfers / (jobs / took), 2),
+        "links": options.links,
+        "backend": options.backend,
+        "module": "trivial wasm" if options.wasm else "echo",
+        "jobs": options.jobs,
+        "open": options.open,
+        "lifecycles_per_second": round(rate, 1),
+        "cpu_ms_per_lifecycle_of_this_process": round(cpu / options.jobs * 1000, 3),
+        **percentiles("submission_to_receipt", waits),
+        **low,
+        "floor": floor,
+        "times_floor": round(rate / floor["lifecycles_per_second"], 3),
+        "per_lifecycle_in_this_process": {name: round(count / options.jobs, 2) for name, count in counts.items()},
+        "transfers_per_second": round(many, 1),
+        "transfers_per_second_one_caller": round(one, 1),
+        "lifecycle_per_transfer": round(many / rate, 2),
     }
 
 
 def main() -> None:
     sys.setswitchinterval(SWITCH_SECS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--concurrent", type=int, default=64)
+    parser.add_argument("--links", choices=LINKS, nargs="+", default=list(LINKS))
     parser.add_argument("--wasm", action="store_true")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        result = uvloop.run(run(arguments.jobs, arguments.concurrent, wasm=arguments.wasm, folder=Path(name)))
-    print(json.dumps(result))
-    out = Path(__file__).parent / "results" / f"federation-{'wasm' if arguments.wasm else 'echo'}.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--open", type=int, default=64, help="jobs that are open at once")
+    parser.add_argument("--alone", type=int, default=200, help="jobs one at a time, for latency")
+    parser.add_argument("--backend", default="sqlite")
+    parser.add_argument("--folder", type=Path, default=None, help="on which disk")
+    parser.add_argument("--output", type=Path, default=None)
+    options = parser.parse_args()
+    results = []
+    for links in options.links:
+        options.links = links
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            results.append(uvloop.run(measure(options, Path(name))))
+        print(json.dumps(results[-1], indent=1))
+    module = "wasm" if options.wasm else "echo"
+    out = options.output or Path(__file__).parent / "results" / f"federation-{module}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
