@@ -14,6 +14,9 @@ from icn.kernel.base_encodings import base32_decode, base32_encode, base58_decod
 from icn.kernel.errors import Invalid
 
 PUBLIC_KEY_BYTES = 32
+NAMES_REMEMBERED_MAX = 4096
+"""Of each kind, and each way to make one: base58 costs more than nearly all that is done with a name, and a name that
+is one object is compared at once."""
 _ED25519_PUB = varint.encode(0xED)
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 """Identity multihash (0x00), 36 bytes, of the protobuf {Type: Ed25519, Data}. Source: the peer-ids spec of libp2p."""
@@ -25,18 +28,15 @@ class Did:
 
     text: str
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "Did":
         """Raises `Invalid` for anything but `did:key:z6Mk…` in its one canonical spelling."""
-        _public_key_of(text)
-        return cls(text)
+        return _did_of(text)
 
-    @classmethod
-    def from_public_key(cls, public_key: bytes) -> Self:
+    @staticmethod
+    def from_public_key(public_key: bytes) -> "Did":
         """The DID of a raw 32-byte Ed25519 public key."""
-        if len(public_key) != PUBLIC_KEY_BYTES:
-            raise Invalid("did", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
-        return cls("did:key:z" + base58_encode(_ED25519_PUB + public_key))
+        return _did_of_key(public_key)
 
     @property
     def public_key(self) -> bytes:
@@ -47,7 +47,20 @@ class Did:
         return self.text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _did_of(text: str) -> Did:
+    _public_key_of(text)
+    return Did(text)
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _did_of_key(public_key: bytes) -> Did:
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise Invalid("did", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
+    return _did_of("did:key:z" + base58_encode(_ED25519_PUB + public_key))
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
 def _public_key_of(text: str) -> bytes:
     prefix = "did:key:z"
     if not text.startswith(prefix):
@@ -66,32 +79,30 @@ class PeerId:
 
     text: str
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "PeerId":
         """Raises `Invalid` for anything but the base58 form of an Ed25519 key, `12D3KooW…`."""
         data = base58_decode(text)
         if data[: len(_PEER_ID_PREFIX)] != _PEER_ID_PREFIX or len(data) != len(_PEER_ID_PREFIX) + PUBLIC_KEY_BYTES:
             raise Invalid("peer id", f"{text[:80]!r} is not an Ed25519 peer id (12D3KooW…)")
         if base58_encode(data) != text:
             raise Invalid("peer id", f"{text[:80]!r} is not in its canonical spelling")
-        return cls(text)
+        return PeerId(text)
 
-    @classmethod
-    def from_public_key(cls, public_key: bytes) -> Self:
+    @staticmethod
+    def from_public_key(public_key: bytes) -> "PeerId":
         """The peer id of a raw 32-byte Ed25519 public key."""
-        if len(public_key) != PUBLIC_KEY_BYTES:
-            raise Invalid("peer id", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
-        return cls(base58_encode(_PEER_ID_PREFIX + public_key))
+        return _peer_id_of_key(public_key)
 
-    @classmethod
-    def of(cls, did: Did) -> Self:
+    @staticmethod
+    def of(did: Did) -> "PeerId":
         """The peer id of the node with this DID."""
-        return cls.from_public_key(did.public_key)
+        return _peer_id_of_key(did.public_key)
 
     @property
     def did(self) -> Did:
         """The DID of the node with this peer id."""
-        return Did.from_public_key(base58_decode(self.text)[len(_PEER_ID_PREFIX) :])
+        return _did_of_peer_id(self.text)
 
     @property
     def multihash(self) -> bytes:
@@ -100,6 +111,18 @@ class PeerId:
 
     def __str__(self) -> str:
         return self.text
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _peer_id_of_key(public_key: bytes) -> PeerId:
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise Invalid("peer id", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
+    return PeerId(base58_encode(_PEER_ID_PREFIX + public_key))
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _did_of_peer_id(text: str) -> Did:
+    return _did_of_key(base58_decode(text)[len(_PEER_ID_PREFIX) :])
 
 
 RAW = 0x55
@@ -211,24 +234,29 @@ class JobId:
 
     data: bytes
 
-    @classmethod
-    def of(cls, home: Did, nonce: bytes) -> Self:
+    @staticmethod
+    def of(home: Did, nonce: bytes) -> "JobId":
         """The id that `home` gets for a job it opens with a fresh `nonce` of 16 bytes."""
-        return cls(hashlib.sha256(b"icn/job/1" + home.public_key + nonce).digest()[:JOB_ID_BYTES])
+        return _job_id_of(hashlib.sha256(b"icn/job/1" + home.public_key + nonce).digest()[:JOB_ID_BYTES])
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
+    @staticmethod
+    def from_bytes(data: bytes) -> "JobId":
         """Raises `Invalid` unless `data` has the length of an id."""
-        if len(data) != JOB_ID_BYTES:
-            raise Invalid("job id", f"has {JOB_ID_BYTES} bytes, not {len(data)}")
-        return cls(bytes(data))
+        return _job_id_of(data)
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "JobId":
         """From the text `job-…` that people see."""
         if not text.startswith("job-") or len(text) != 4 + 32:
             raise Invalid("job id", f"{text[:80]!r} does not look like job-… with 32 characters behind")
-        return cls.from_bytes(base32_decode(text[4:]))
+        return _job_id_of(base32_decode(text[4:]))
 
     def __str__(self) -> str:
         return "job-" + base32_encode(self.data)
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _job_id_of(data: bytes) -> JobId:
+    if len(data) != JOB_ID_BYTES:
+        raise Invalid("job id", f"has {JOB_ID_BYTES} bytes, not {len(data)}")
+    return JobId(data)
