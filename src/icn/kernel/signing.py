@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import PUBLIC_KEY_BYTES, Did
+from icn.kernel.memo import Memo
 
 SIGNATURE_BYTES = 64
 SEED_BYTES = 32
 
 GOOD_REMEMBERED_MAX = 4096
-_GOOD: dict[bytes, None] = {}
-"""SHA-256 of (public key, signature, message) of signatures found good, oldest first: a memo of a pure function."""
+_GOOD: Memo[bytes, bool] = Memo(GOOD_REMEMBERED_MAX)
+"""SHA-256 of (public key, signature, message) of signatures found good."""
 
 _P = 2**255 - 19
 _L = 2**252 + 27742317777372353535851937790883648493
@@ -80,13 +81,11 @@ def verify_raw(public_key: bytes, message: bytes, signature: bytes) -> bool:
     if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         return False
     name = hashlib.sha256(public_key + signature + message).digest()
-    if name in _GOOD:
+    if _GOOD.get(name):
         return True
     good = _verify(public_key, message, signature)
     if good:
-        if len(_GOOD) >= GOOD_REMEMBERED_MAX:
-            del _GOOD[next(iter(_GOOD))]
-        _GOOD[name] = None
+        _GOOD.put(name, True)
     return good
 
 
