@@ -11,8 +11,8 @@ Not here: what the values mean (`domain.records`, `protocol.codec`).
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -21,10 +21,45 @@ from icn.kernel.ids import Cid, ForeignCid
 
 DEPTH_MAX = 64
 """Nesting of arrays, maps and tags accepted from outside."""
+ORDERS_REMEMBERED_MAX = 1024
+"""Tuples of map keys known to be in order."""
+ORDER_KEYS_MAX = 32
+ORDER_CHARS_MAX = 512
+"""A tuple with more keys, or more characters in them, is not remembered."""
 
 _UINT_MAX = 2**64 - 1
 _INT_MIN = -(2**64)
 _CID_TAG = 42
+Link = cbor2.CBORTag
+"""A link as the encoder takes it and the decoder of a node's own bytes gives it."""
+
+
+class Written(NamedTuple):
+    """A value as `encode_ordered` takes it, and what that makes of it: encoded once, however often it is needed."""
+
+    value: Any
+    data: bytes
+
+    @classmethod
+    def of(cls, value: Any) -> "Written":
+        """`value` is one for `encode_ordered`."""
+        return cls(value, encode_ordered(value))
+
+
+def link_to(cid: Cid | ForeignCid) -> Link:
+    """`cid` as the encoder takes it: `encode` does this itself, `encode_ordered` wants it done."""
+    return Link(_CID_TAG, b"\0" + cid.data)
+
+
+def cid_of(link: Link) -> Cid | ForeignCid:
+    """What a link names. Raises `Invalid` for another tag, and for what is no CID."""
+    data = link.value
+    if link.tag != _CID_TAG or type(data) is not bytes or data[:1] != b"\0":
+        raise Invalid("dag-cbor", "a link is tag 42 of a zero byte and a CID, and there is no other tag")
+    try:
+        return Cid.from_bytes(data[1:])
+    except Invalid:
+        return ForeignCid.from_bytes(data[1:])
 
 
 def encode(value: Any) -> bytes:
@@ -37,9 +72,7 @@ def encode(value: Any) -> bytes:
         Invalid: a value DAG-CBOR cannot carry.
     """
     try:
-        if not _is_ordered(value, 0):
-            value = _ordered(value)
-        return cbor2.dumps(value, encoders=_ENCODERS)
+        return cbor2.dumps(_writable(value, 0))
     except UnicodeEncodeError as error:  # a lone surrogate: Python holds it, UTF-8 cannot
         raise Invalid("dag-cbor", "text that UTF-8 cannot carry") from error
 
@@ -49,18 +82,51 @@ def encode_ordered(value: Any) -> bytes:
 
     Saves the walk over the value, which costs more than the encoding itself.
     """
-    return cbor2.dumps(value, encoders=_ENCODERS)
+    return cbor2.dumps(value)
+
+
+def encode_list(items: Sequence[bytes]) -> bytes:
+    """The list of values that are encoded already."""
+    return _head(_LIST, len(items)) + b"".join(items)
+
+
+def encode_map(items: Mapping[str, bytes]) -> bytes:
+    """The map, with its keys in canonical order, whose values are encoded already."""
+    keys = sorted(items, key=_place)
+    return _head(_MAP, len(keys)) + b"".join(cbor2.dumps(key) + items[key] for key in keys)
 
 
 def decode_own(data: bytes) -> Any:
     """`decode` for bytes that this very node wrote for itself: rows, its outbox. Not checked again for being canonical.
 
+    Links come back as `Link`, which shapes read.
+
     Raises:
         Invalid: not even CBOR: the store is damaged.
     """
     try:
-        return cbor2.loads(data, semantic_decoders=_DECODERS, max_depth=DEPTH_MAX)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError) as error:
+        return cbor2.loads(data, max_depth=DEPTH_MAX)
+    except _NOT_CBOR as error:
+        raise Invalid("dag-cbor", _first_line(error)) from error
+
+
+def decode_loose(data: bytes) -> Any:
+    """`decode` for who compares the encoding of what it made of the value with `data`, and accepts nothing else.
+
+    Links come back as `Link`. Integers fit 64 bits; nothing else is promised before the comparison.
+
+    Raises:
+        Invalid: not CBOR, of indefinite length, or a map has a key twice.
+    """
+    try:
+        return cbor2.loads(
+            data,
+            semantic_decoders=_NO_BIG_NUMBERS,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            max_depth=DEPTH_MAX,
+        )
+    except _NOT_CBOR as error:
         raise Invalid("dag-cbor", _first_line(error)) from error
 
 
@@ -70,85 +136,117 @@ def decode(data: bytes) -> Any:
     Raises:
         Invalid: anything but the one canonical encoding of one value, with nothing behind it.
     """
+    value = decode_loose(data)
     try:
-        value = cbor2.loads(
-            data,
-            semantic_decoders=_DECODERS,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            max_depth=DEPTH_MAX,
-        )
-        again = encode(value)
-    except Invalid:
-        raise
-    except (cbor2.CBORDecodeError, UnicodeError, ValueError, TypeError, OverflowError) as error:
+        again = cbor2.dumps(value)
+    except (cbor2.CBOREncodeError, UnicodeError, ValueError, TypeError, OverflowError) as error:
         raise Invalid("dag-cbor", _first_line(error)) from error
     if again != data:
         raise Invalid("dag-cbor", "not the canonical encoding, or bytes behind it")
-    return value
+    if type(value) in _LEAVES:
+        return value
+    return _read(value)
 
 
-def _is_ordered(value: Any, depth: int) -> bool:
-    """Whether every map in `value` is in canonical order already. Refuses what DAG-CBOR cannot carry."""
+def _read(value: Any) -> Any:
+    """`value` with its links read. Raises `Invalid` for maps out of order and for what DAG-CBOR cannot carry.
+
+    As deep as the decoder went. Maps and lists are changed in place.
+    """
+    kind = type(value)
+    if kind is dict:
+        keys = tuple(value)
+        if keys not in _IN_ORDER:
+            _check_order(keys)
+        if not _LEAVES.issuperset(map(type, value.values())):
+            for key, item in value.items():
+                if type(item) not in _LEAVES:
+                    value[key] = _read(item)
+        return value
+    if kind is list:
+        if not _LEAVES.issuperset(map(type, value)):
+            for place, item in enumerate(value):
+                if type(item) not in _LEAVES:
+                    value[place] = _read(item)
+        return value
+    if kind is Link:
+        return cid_of(value)
+    if kind is float and math.isfinite(value):
+        return value
+    raise Invalid("dag-cbor", f"{kind.__name__} {value!r:.40} has no encoding")
+
+
+def _check_order(keys: tuple[Any, ...]) -> None:
+    """Raise `Invalid` unless map keys are text in canonical order."""
+    last = (-1, "")
+    chars = 0
+    for key in keys:
+        if type(key) is not str:
+            raise Invalid("dag-cbor", "map keys are text")
+        place = _place(key)
+        if place <= last:
+            raise Invalid("dag-cbor", "map keys are not in canonical order")
+        last = place
+        chars += len(key)
+    if len(keys) <= ORDER_KEYS_MAX and chars <= ORDER_CHARS_MAX:
+        if len(_IN_ORDER) >= ORDERS_REMEMBERED_MAX:
+            _IN_ORDER.clear()  # whoever fills it with maps of its own slows nobody down for long
+        _IN_ORDER[keys] = None
+
+
+def _place(key: str) -> tuple[int, str]:
+    """By what keys are sorted: the order of code points is that of their UTF-8 bytes, so text compares as well."""
+    return (len(key) if key.isascii() else len(key.encode()), key)
+
+
+def _writable(value: Any, depth: int) -> Any:
+    """`value` as the encoder takes it: maps in canonical order, links as such. Refuses what DAG-CBOR cannot carry."""
     kind = type(value)
     if kind is str or kind is bytes or kind is bool or value is None:
-        return True
+        return value
     if kind is int:
         if not _INT_MIN <= value <= _UINT_MAX:
             raise Invalid("dag-cbor", f"{value} does not fit 64 bits")
-        return True
+        return value
     if kind is float:
         if not math.isfinite(value):
             raise Invalid("dag-cbor", "NaN and infinity have no encoding")
-        return True
+        return value
     if depth >= DEPTH_MAX:
         raise Invalid("dag-cbor", f"nested deeper than {DEPTH_MAX}")
-    ordered = True
     if kind is dict:
-        last = (-1, "")
-        for key, item in value.items():
-            if type(key) is not str:
-                raise Invalid("dag-cbor", "map keys are text")
-            # The order of code points is that of their UTF-8 bytes, so text compares as well as bytes would.
-            place = (len(key) if key.isascii() else len(key.encode()), key)
-            ordered = place > last and _is_ordered(item, depth + 1) and ordered
-            last = place
-        return ordered
+        if any(type(key) is not str for key in value):
+            raise Invalid("dag-cbor", "map keys are text")
+        keys = value if tuple(value) in _IN_ORDER else sorted(value, key=_place)
+        return {key: _writable(value[key], depth + 1) for key in keys}
     if kind is list or kind is tuple:
-        for item in value:
-            ordered = _is_ordered(item, depth + 1) and ordered
-        return ordered
+        return [_writable(item, depth + 1) for item in value]
     if kind is Cid or kind is ForeignCid:  # behind the bound, because its tag is a level when it is read
-        return True
+        return link_to(value)
+    if kind is Link:
+        return link_to(cid_of(value))
     raise Invalid("dag-cbor", f"{kind.__name__} has no encoding")
 
 
-def _ordered(value: Any) -> Any:
-    """`value` with its maps in canonical order."""
-    kind = type(value)
-    if kind is dict:
-        return {key: _ordered(value[key]) for key in sorted(value, key=lambda key: (len(key.encode()), key))}
-    if kind is list or kind is tuple:
-        return [_ordered(item) for item in value]
-    return value
+def _head(major: int, length: int) -> bytes:
+    """The head of a list or map of so many items."""
+    number: bytes = cbor2.dumps(length)
+    return bytes((major << 5 | number[0],)) + number[1:]
 
 
-def _write_link(encoder: cbor2.CBOREncoder, cid: Cid | ForeignCid) -> None:
-    encoder.encode(cbor2.CBORTag(_CID_TAG, b"\0" + cid.data))
-
-
-def _link(value: Any, _immutable: bool = False) -> Cid | ForeignCid:  # noqa: FBT001, FBT002 - cbor2's callback signature
-    if type(value) is not bytes or value[:1] != b"\0":
-        raise Invalid("dag-cbor", "a link is tag 42 of a zero byte and a CID")
-    try:
-        return Cid.from_bytes(value[1:])
-    except Invalid:
-        return ForeignCid.from_bytes(value[1:])
+def _refuse_tag(_value: Any, _immutable: bool = False) -> Any:  # noqa: FBT001, FBT002 - cbor2's callback signature
+    raise Invalid("dag-cbor", "an integer beyond 64 bits has no encoding")
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-_ENCODERS: dict[type, Callable[[cbor2.CBOREncoder, Any], None]] = {Cid: _write_link, ForeignCid: _write_link}
-_DECODERS = {_CID_TAG: _link}
+_LIST, _MAP = 4, 5
+"""Major types of RFC 8949."""
+_LEAVES = frozenset((str, bytes, int, bool, type(None)))
+_IN_ORDER: dict[tuple[str, ...], None] = {}  # bounded: ORDERS_REMEMBERED_MAX, in _check_order()
+"""Keys of maps found to be in canonical order: nearly all maps have one of few shapes."""
+_NO_BIG_NUMBERS = {2: _refuse_tag, 3: _refuse_tag}
+"""The decoder would make integers of these tags, and the encoder tags of those integers again."""
+_NOT_CBOR = (cbor2.CBORDecodeError, UnicodeError, ValueError, TypeError, OverflowError)

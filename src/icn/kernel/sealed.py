@@ -27,28 +27,34 @@ class Sealed:
 
     def is_signed_by(self, did: Did, tag: bytes) -> bool:
         """Whether `did` signed this very body under `tag`."""
-        return signing.verify(did, tag, self.data[1:-_TAIL_BYTES], self.data[-SIGNATURE_BYTES:])
+        return is_signed_by(self.data, did, tag)
 
 
 def seal(signer: Signer, tag: bytes, body: Any) -> bytes:
     """The sealed bytes of `body`, signed under `tag`."""
-    return _sealed(signer, tag, encoding.encode(body))
+    return seal_encoded(signer, tag, encoding.encode(body))
 
 
-def seal_ordered(signer: Signer, tag: bytes, body: Any) -> bytes:
-    """`seal` for a body made of shapes, whose maps are in canonical order already."""
-    return _sealed(signer, tag, encoding.encode_ordered(body))
-
-
-def _sealed(signer: Signer, tag: bytes, encoded: bytes) -> bytes:
-    return _HEAD + encoded + _SIGNATURE_HEAD + signer.sign(tag, encoded)
+def seal_encoded(signer: Signer, tag: bytes, body: bytes) -> bytes:
+    """`seal` for the canonical bytes of a body."""
+    return _HEAD + body + _SIGNATURE_HEAD + signer.sign(tag, body)
 
 
 def open_sealed(data: bytes) -> Sealed:
     """Parse sealed bytes. Raises `Invalid` unless they are canonical and of this form."""
+    return Sealed(encoding.decode(encoded_body(data)), data)
+
+
+def encoded_body(data: bytes) -> bytes:
+    """The bytes of the body, which are the caller's to decode. Raises `Invalid` where there is no signature behind.
+
+    What stands between the head and a signature is one canonical value exactly if the whole is.
+    """
     if data[:1] != _HEAD or data[-_TAIL_BYTES:-SIGNATURE_BYTES] != _SIGNATURE_HEAD:
         raise Invalid("sealed value", "an array of a body and a signature of 64 bytes is expected")
-    value = encoding.decode(data)
-    if type(value[1]) is not bytes or len(value[1]) != SIGNATURE_BYTES:
-        raise Invalid("sealed value", "the signature has 64 bytes")
-    return Sealed(value[0], data)
+    return data[1:-_TAIL_BYTES]
+
+
+def is_signed_by(data: bytes, did: Did, tag: bytes) -> bool:
+    """Whether `did` signed the body of these sealed bytes under `tag`."""
+    return signing.verify(did, tag, data[1:-_TAIL_BYTES], data[-SIGNATURE_BYTES:])

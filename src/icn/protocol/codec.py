@@ -6,7 +6,7 @@ Not here: what a message means, or whether its sender may say it (services).
 from typing import Any
 
 from icn.kernel import limits
-from icn.kernel.encoding import decode, encode
+from icn.kernel.encoding import decode_loose, encode_ordered
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.fields import Shape, shape_of
 from icn.protocol.messages import (
@@ -33,8 +33,7 @@ _BY_NUMBER: dict[int, Shape[Any]] = {number: shape_of(cls) for cls, number in NU
 
 def encode_message(message: Message) -> bytes:
     """The bytes of `message`, which must fit its protocol."""
-    shape = shape_of(type(message))
-    data = encode([NUMBERS[type(message)], shape.to_map(message)])
+    data = _encoded(message)
     require(len(data) <= PROTOCOL_MESSAGE_BYTES_MAX[protocol_of(message)], "a message of ours fits its protocol")
     return data
 
@@ -48,13 +47,15 @@ def decode_message(protocol: str, data: bytes) -> Message:
     if len(data) > PROTOCOL_MESSAGE_BYTES_MAX.get(protocol, 0):
         raise PeerViolation(f"a message of {len(data)} bytes is too large for {protocol}")
     try:
-        value = decode(data)
+        value = decode_loose(data)
         if type(value) is not list or len(value) != 2 or type(value[0]) is not int:
             raise Invalid("message", "a number and fields are expected")
         shape = _BY_NUMBER.get(value[0])
         if shape is None:
             raise Invalid("message", f"number {value[0]} is not known")
         message: Message = shape.from_map(value[1])
+        if _encoded(message) != data:
+            raise Invalid("message", "not the canonical encoding, or bytes behind it")
     except Invalid as error:
         raise PeerViolation(f"malformed message on {protocol}: {error}") from error
     if protocol_of(message) != protocol:
@@ -64,3 +65,8 @@ def decode_message(protocol: str, data: bytes) -> Message:
     if isinstance(message, Blocks | Announce) and len(message.blocks) > limits.CATCHUP_BLOCKS_MAX:
         raise PeerViolation(f"more than {limits.CATCHUP_BLOCKS_MAX} blocks in one message")
     return message
+
+
+def _encoded(message: Message) -> bytes:
+    number = NUMBERS[type(message)]
+    return encode_ordered([number, _BY_NUMBER[number].to_map(message)])

@@ -9,7 +9,6 @@ Reads only; the row is written by the engine (`NoteScan`). Not here: when slices
 
 from dataclasses import dataclass, replace
 
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid
 from icn.kernel.instant import Instant
@@ -67,12 +66,12 @@ class ScanSlice:
 def load_position(reader: Reader) -> ScanPosition:
     """Where the scan is."""
     data = reader.get(SCAN_ROW)
-    return START if data is None else _POSITION.from_map(decode_own(data))
+    return START if data is None else _POSITION.decode_own(data)
 
 
 def write_position(position: ScanPosition) -> bytes:
     """The row."""
-    return encode_ordered(_POSITION.to_map(position))
+    return _POSITION.encode(position)
 
 
 def scan(reader: Reader, position: ScanPosition, *, bytes_max: int, now: Instant) -> ScanSlice:

@@ -6,7 +6,6 @@ Not here: which backups of this store were finished, by whomever (stores.backups
 
 from dataclasses import dataclass, replace
 
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.fields import shape_of
 from icn.kernel.instant import Duration, Instant
 from icn.stores import keyspace
@@ -49,7 +48,7 @@ class Schedule:
 def schedule_in(get: Get) -> Schedule:
     """What the store records, as `get` sees it."""
     data = get(_ROW)
-    return Schedule() if data is None else _SHAPE.from_map(decode_own(data))
+    return Schedule() if data is None else _SHAPE.decode_own(data)
 
 
 def put_made(get: Get, batch: Batch, made: MadeBackup) -> None:
@@ -63,7 +62,7 @@ def put_proven(get: Get, batch: Batch, proven: ProvenBackup) -> None:
 
 
 def _put(batch: Batch, schedule: Schedule) -> None:
-    batch.put(_ROW, encode_ordered(_SHAPE.to_map(schedule)))
+    batch.put(_ROW, _SHAPE.encode(schedule))
 
 
 _SHAPE = shape_of(Schedule)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.fields import shape_of
 from icn.stores import keyspace
 from icn.stores.archive import ArchiveKind, Position
@@ -46,13 +45,13 @@ class Origin:
 def finished_backups(reader: Reader) -> tuple[FinishedBackup, ...]:
     """Oldest first."""
     data = reader.get(_BACKUPS)
-    return () if data is None else _FINISHED.from_map(decode_own(data)).items
+    return () if data is None else _FINISHED.decode_own(data).items
 
 
 def note_finished(batch: Batch, known: tuple[FinishedBackup, ...], finished: FinishedBackup) -> None:
     """Remember one more; once, however often it is said."""
     items = (*(item for item in known if item.manifest != finished.manifest), finished)[-BACKUPS_KEPT_MAX:]
-    batch.put(_BACKUPS, encode_ordered(_FINISHED.to_map(_Finished(items))))
+    batch.put(_BACKUPS, _FINISHED.encode(_Finished(items)))
 
 
 def forget_finished(batch: Batch) -> None:
@@ -63,12 +62,12 @@ def forget_finished(batch: Batch) -> None:
 def origin_of(reader: Reader) -> Origin | None:
     """What the store was restored from; None where it was not."""
     data = reader.get(_ORIGIN)
-    return None if data is None else _ORIGIN_SHAPE.from_map(decode_own(data))
+    return None if data is None else _ORIGIN_SHAPE.decode_own(data)
 
 
 def put_origin(batch: Batch, origin: Origin) -> None:
     """Note what is being put in."""
-    batch.put(_ORIGIN, encode_ordered(_ORIGIN_SHAPE.to_map(origin)))
+    batch.put(_ORIGIN, _ORIGIN_SHAPE.encode(origin))
 
 
 _FINISHED = shape_of(_Finished)

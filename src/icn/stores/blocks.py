@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Clock
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.errors import require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
@@ -50,7 +49,7 @@ def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_name
     header = block.header
     batch.put(keyspace.block(block.cid), block.data)
     meta = BlockMeta(arrival, block.place, clock_entries(clock))
-    batch.put(keyspace.block_meta(block.cid), encode_ordered(_META.to_map(meta)))
+    batch.put(keyspace.block_meta(block.cid), _META.encode(meta))
     batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
     batch.put(keyspace.journal_entry(arrival), block.cid.data)
     for name in sorted(dict.fromkeys(event_names)):
@@ -82,7 +81,7 @@ def get_meta(reader: Reader, cid: Cid) -> BlockMeta | None:
 
 def read_meta(data: bytes) -> BlockMeta:
     """The meta that stands under a key of `keyspace.block_meta`."""
-    return _META.from_map(decode_own(data))
+    return _META.decode_own(data)
 
 
 def cid_at(reader: Reader, author: Did, sequence: int) -> Cid | None:

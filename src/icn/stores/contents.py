@@ -13,7 +13,6 @@ Not here: what may be stored or removed, and when (services.content).
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.errors import InvariantBroken
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import RAW, Cid
@@ -91,7 +90,7 @@ def remove_content(get: Get, batch: Batch, cid: Cid) -> tuple[Cid, ...]:
 
 def write_meta(batch: Batch, cid: Cid, meta: ContentMeta) -> None:
     """Write the meta and its row in the index of changes."""
-    batch.put(keyspace.content_meta(cid), encode_ordered(_CONTENT.to_map(meta)))
+    batch.put(keyspace.content_meta(cid), _CONTENT.encode(meta))
     batch.put(keyspace.content_change(meta.changed), cid.data)
 
 
@@ -103,7 +102,7 @@ def get_content_meta(reader: Reader, cid: Cid) -> ContentMeta | None:
 
 def read_content_meta(data: bytes) -> ContentMeta:
     """The meta that stands under a key of `keyspace.content_meta`."""
-    return _CONTENT.from_map(decode_own(data))
+    return _CONTENT.decode_own(data)
 
 
 def next_change(get: Get) -> int:
@@ -133,13 +132,13 @@ def last_time_mark(reader: Reader) -> Instant | None:
 
 def put_time_mark(batch: Batch, wall: Instant, mark: TimeMark) -> None:
     """Note that at `wall` these were the next numbers."""
-    batch.put(keyspace.time_mark(wall), encode_ordered(_MARK.to_map(mark)))
+    batch.put(keyspace.time_mark(wall), _MARK.encode(mark))
 
 
 def time_mark_before(reader: Reader, wall: Instant) -> TimeMark:
     """Numbers from which on everything lies that this store got or changed at `wall` or later; zeros: everything."""
     for _, value in reader.scan_down(keyspace.TIME_MARK, before=keyspace.time_mark(Instant(wall + 1))):
-        return _MARK.from_map(decode_own(value))
+        return _MARK.decode_own(value)
     return TimeMark(0, 0)
 
 

@@ -7,7 +7,6 @@ journal position stands among them, so rows and journal always belong together.
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from icn.kernel.encoding import decode_own, encode_ordered
 from icn.kernel.fields import Shape, shape_of
 from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
@@ -27,21 +26,21 @@ class Table(Generic[Row]):
         if row is None:
             batch.delete(self._prefix + key)
         else:
-            batch.put(self._prefix + key, encode_ordered(self._shape.to_map(row)))
+            batch.put(self._prefix + key, self._shape.encode(row))
 
     def get(self, reader: Reader, key: bytes) -> Row | None:
         """One row, or None."""
         data = reader.get(self._prefix + key)
-        return None if data is None else self._shape.from_map(decode_own(data))
+        return None if data is None else self._shape.decode_own(data)
 
     def rows(self, reader: Reader, *, prefix: bytes = b"", after: bytes | None = None) -> Iterator[tuple[bytes, Row]]:
         """(key, row) in order of key."""
         start = None if after is None else self._prefix + after
         for key, data in reader.scan(self._prefix + prefix, after=start):
-            yield key[len(self._prefix) :], self._shape.from_map(decode_own(data))
+            yield key[len(self._prefix) :], self._shape.decode_own(data)
 
     def rows_down(self, reader: Reader, *, before: bytes | None = None) -> Iterator[tuple[bytes, Row]]:
         """(key, row) in descending order of key."""
         start = None if before is None else self._prefix + before
         for key, data in reader.scan_down(self._prefix, before=start):
-            yield key[len(self._prefix) :], self._shape.from_map(decode_own(data))
+            yield key[len(self._prefix) :], self._shape.decode_own(data)

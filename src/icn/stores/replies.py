@@ -5,7 +5,6 @@ Bounded per principal: the oldest go first. Refusals of load or authentication a
 
 from dataclasses import dataclass, field
 
-from icn.kernel.encoding import decode, encode
 from icn.kernel.fields import shape_of
 from icn.kernel.instant import Instant
 from icn.kernel.limits import REPLIES_PER_PRINCIPAL_MAX
@@ -40,7 +39,7 @@ class Replies:
         found: list[tuple[int, str, str]] = []
         for key, data in reader.scan(keyspace.REPLY):
             principal, _, request_key = key[1:].partition(b"\0")
-            stored = _SHAPE.from_map(decode(data))
+            stored = _SHAPE.decode_own(data)
             found.append((stored.answered_at, principal.decode(), request_key.decode()))
         for _, principal_text, request_text in sorted(found):
             replies.keys.setdefault(principal_text, {})[request_text] = None
@@ -51,13 +50,13 @@ class Replies:
         if key not in self.keys.get(principal, {}):
             return None
         data = reader.get(keyspace.reply(principal) + key.encode())
-        return None if data is None else _SHAPE.from_map(decode(data))
+        return None if data is None else _SHAPE.decode_own(data)
 
     def add(self, batch: Batch, principal: str, key: str, reply: StoredReply) -> None:
         """Keep an answer in the commit it belongs to; drop the oldest beyond the bound."""
         known = self.keys.setdefault(principal, {})
         known[key] = None
-        batch.put(keyspace.reply(principal) + key.encode(), encode(_SHAPE.to_map(reply)))
+        batch.put(keyspace.reply(principal) + key.encode(), _SHAPE.encode(reply))
         while len(known) > self.per_principal_max:
             oldest = next(iter(known))
             del known[oldest]

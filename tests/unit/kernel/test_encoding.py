@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icn.kernel.encoding import DEPTH_MAX, decode, encode
+from icn.kernel.encoding import (
+    DEPTH_MAX,
+    ORDERS_REMEMBERED_MAX,
+    Link,
+    decode,
+    decode_loose,
+    encode,
+    encode_list,
+    encode_map,
+    encode_ordered,
+    link_to,
+)
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import DAG_CBOR, Cid, ForeignCid
 
@@ -244,3 +255,46 @@ def test_subclasses_are_refused_rather_than_written_as_what_they_resemble() -> N
 
     with pytest.raises(Invalid):
         encode(Loud("a"))
+
+
+@given(st.lists(VALUES, max_size=30))
+def test_values_that_are_encoded_already_join_to_the_encoding_of_their_list(values: list[object]) -> None:
+    assert encode_list([encode(value) for value in values]) == encode(values)
+
+
+@pytest.mark.parametrize("length", [0, 1, 23, 24, 255, 256, 65_536])
+def test_a_joined_list_has_the_shortest_head(length: int) -> None:
+    assert encode_list([b"\x00"] * length) == encode([0] * length)
+
+
+@given(st.dictionaries(st.text(max_size=6), VALUES, max_size=30))
+def test_values_that_are_encoded_already_join_to_the_encoding_of_their_map(values: dict[str, object]) -> None:
+    assert encode_map({key: encode(value) for key, value in reversed(values.items())}) == encode(values)
+
+
+def test_what_a_map_may_look_like_is_not_learnt_from_maps_out_of_order() -> None:
+    backwards = encode({"a": 1, "b": 2, "cc": 3})
+    assert decode(backwards) == {"a": 1, "b": 2, "cc": 3}
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            decode(bytes.fromhex("a3616202616101" + "62636303"))
+
+
+def test_however_many_kinds_of_maps_come_they_are_read_right() -> None:
+    for number in range(2 * ORDERS_REMEMBERED_MAX):
+        value = {f"a{number}": 0, f"b{number}": number}
+        assert decode(encode(value)) == value
+
+
+def test_a_link_may_be_given_as_the_encoder_takes_it() -> None:
+    cid = Cid.of(b"x", DAG_CBOR)
+    assert encode({"a": link_to(cid)}) == encode_ordered({"a": link_to(cid)}) == encode({"a": cid})
+    for wrong in (Link(41, b"\0" + cid.data), Link(42, cid.data), Link(42, "x"), Link(42, b"\0")):
+        with pytest.raises(Invalid):
+            encode([wrong])
+
+
+@pytest.mark.parametrize("data", ["c249010000000000000000", "c340", "9f00ff", "a2616101616102", "18", "ff"])
+def test_also_who_compares_bytes_afterwards_reads_no_numbers_without_bound(data: str) -> None:
+    with pytest.raises(Invalid):
+        decode_loose(bytes.fromhex(data))

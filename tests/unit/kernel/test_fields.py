@@ -107,7 +107,7 @@ def test_a_field_of_another_type_is_refused_by_name(name: str, value: object) ->
         SHAPE.from_map(data)
 
 
-@pytest.mark.parametrize("name", [field for field, _, _ in SHAPE.fields])
+@pytest.mark.parametrize("name", SHAPE.names)
 def test_a_missing_or_renamed_field_is_refused(name: str) -> None:
     data = SHAPE.to_map(everything())
     held = data.pop(name)
@@ -135,3 +135,67 @@ def test_an_annotation_outside_the_small_set_is_our_mistake() -> None:
 
     with pytest.raises(InvariantBroken, match="no converter"):
         shape_of(Odd)
+
+
+def test_bytes_are_read_only_as_the_shape_writes_them() -> None:
+    value = everything()
+    data = SHAPE.encode(value)
+    assert data == encoding.encode(SHAPE.to_map(value))
+    assert SHAPE.decode(data) == SHAPE.decode_own(data) == value
+    backwards = dict(reversed(SHAPE.to_map(value).items()))
+    for other in (
+        data + b"\0",
+        encoding.encode_ordered(backwards),
+        data.replace(b"\x65count\x01", b"\x65count\x18\x01"),
+    ):
+        assert other != data
+        with pytest.raises(Invalid, match="canonical"):
+            SHAPE.decode(other)
+        assert SHAPE.from_map(backwards) == value
+
+
+def test_every_combination_of_present_and_absent_fields_is_read() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Sparse:
+        a: int | None
+        b: Cid | None
+        c: Did | None
+        d: Inner | None
+        e: Colour | None
+        f: JobId | None
+        g: tuple[int, ...] | None
+
+    shape = shape_of(Sparse)
+    full = (1, Cid.of(b"", RAW), ALICE, Inner("n"), Colour.RED, JobId.of(ALICE, bytes(16)), (1, 2))
+    for chosen in range(2 ** len(full)):
+        value = Sparse(*(part if chosen >> place & 1 else None for place, part in enumerate(full)))  # type: ignore[arg-type]  # of the right types, by place
+        assert shape.decode(shape.encode(value)) == value
+    with pytest.raises(Invalid, match=r"Sparse\.a"):
+        shape.from_map(shape.to_map(Sparse(*full)) | {"a": "1"})  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_dataclasses_of_no_field_and_of_one_have_shapes_too(count: int) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Nothing:
+        pass
+
+    for cls, value in ((Nothing, Nothing()), (Inner, Inner("n")))[count : count + 1]:
+        assert shape_of(cls).decode(shape_of(cls).encode(value)) == value
+
+
+def test_fields_that_are_given_by_name_only_are_read() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Named:
+        bb: int
+        a: str
+
+    assert shape_of(Named).decode(shape_of(Named).encode(Named(bb=1, a="x"))) == Named(bb=1, a="x")
+
+
+@pytest.mark.parametrize(
+    "link", [encoding.Link(42, b"\0\x12\x20" + bytes(32)), encoding.Link(41, b"\0"), encoding.Link(42, "x")]
+)
+def test_a_link_that_names_no_block_of_ours_is_refused(link: encoding.Link) -> None:
+    with pytest.raises(Invalid, match=r"Everything\.link"):
+        SHAPE.from_map(SHAPE.to_map(everything()) | {"link": link})

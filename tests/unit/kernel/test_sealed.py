@@ -71,5 +71,5 @@ def test_a_signature_shaped_tail_inside_the_body_does_not_pass_for_one(body: byt
     """The array's second element must be the signature itself, not bytes that end like one."""
     inner = encoding.encode([body, bytes(64)])
     swallowed = b"\x82\x00" + encoding.encode(inner)
-    with pytest.raises(Invalid, match="64 bytes"):
+    with pytest.raises(Invalid):
         open_sealed(swallowed)

@@ -4,16 +4,18 @@ Encoded as `[body, signature]` in DAG-CBOR (`kernel.sealed`), named by its CIDv1
 its name and follow its links. The records stand in it as maps; what they mean is `domain.records`' business.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from icn.kernel import signing
+from icn.kernel.encoding import Written, encode, encode_list, encode_map, encode_ordered
 from icn.kernel.errors import Invalid, require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import BLOCK_BYTES_MAX, PARENTS_MAX, RECORDS_PER_BLOCK_MAX
-from icn.kernel.sealed import Sealed, open_sealed, seal_ordered
+from icn.kernel.sealed import is_signed_by, open_sealed, seal_encoded
 from icn.kernel.signing import Signer
 
 FORMAT_VERSION = 1
@@ -66,17 +68,22 @@ class Block:
 
     def is_genuine(self) -> bool:
         """Whether the signature is the author's, over the bytes as received."""
-        return Sealed(None, self.data).is_signed_by(self.header.author, signing.BLOCK)
+        return is_signed_by(self.data, self.header.author, signing.BLOCK)
 
 
 def sign_block(header: Header, records: tuple[Any, ...], signer: Signer) -> Block:
     """The signed block. `header.author` must be the signer's."""
+    return sign_written(header, [Written(record, encode(record)) for record in records], signer)
+
+
+def sign_written(header: Header, records: Sequence[Written], signer: Signer) -> Block:
+    """`sign_block` for records that are encoded already: their bytes become part of the block's."""
     require(signer.did == header.author, "a block is signed by its author")
-    fields = _HEADER.to_map(header) | {"records": list(records)}
-    body = {name: fields[name] for name in _BODY_ORDER}
-    data = seal_ordered(signer, signing.BLOCK, body)
+    fields = {name: encode_ordered(value) for name, value in _HEADER.to_map(header).items()}
+    fields["records"] = encode_list([record.data for record in records])
+    data = seal_encoded(signer, signing.BLOCK, encode_map(fields))
     require(len(data) <= BLOCK_BYTES_MAX, f"a block has at most {BLOCK_BYTES_MAX} bytes")
-    return Block(header, records, Cid.of(data, DAG_CBOR), data)
+    return Block(header, tuple(record.value for record in records), Cid.of(data, DAG_CBOR), data)
 
 
 def parse_block(data: bytes) -> Block:
@@ -106,4 +113,3 @@ def parse_block(data: bytes) -> Block:
 
 
 _HEADER = shape_of(Header)
-_BODY_ORDER = sorted((*(field for field, _, _ in _HEADER.fields), "records"), key=lambda name: (len(name), name))

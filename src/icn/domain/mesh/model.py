@@ -9,7 +9,6 @@ from enum import Enum
 
 from icn.domain.mesh.execution import ExitKind, Limits
 from icn.kernel import limits
-from icn.kernel.encoding import encode
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
@@ -63,7 +62,7 @@ class JobSpec:
     @property
     def cid(self) -> Cid:
         """The name of this very specification."""
-        return Cid.of(encode(shape_of(JobSpec).to_map(self)), DAG_CBOR)
+        return Cid.of(shape_of(JobSpec).encode(self), DAG_CBOR)
 
     @property
     def price_held(self) -> Mana:
