@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from icn.domain.mesh.events import JobAgreed, JobCompleted, JobSubmitted, ReceiptIssued
+from icn.domain.mesh.papers import reopen_receipt
 from icn.domain.records import Record
 from icn.kernel import dag_pb
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import CID_BYTES, DAG_CBOR, DAG_PB, Cid, ForeignCid, JobId
 from icn.kernel.limits import CONTENT_LINKS_MAX
-from icn.kernel.sealed import open_sealed
 from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
 
@@ -83,7 +83,7 @@ def put_records(batch: Batch, records: Sequence[Record]) -> None:
             case JobCompleted(job, output=output) | JobAgreed(job, output=output):
                 named = (output,)
             case ReceiptIssued(job, receipt=receipt):
-                named = (_output_of(receipt),)
+                named = (reopen_receipt(receipt).output,)
             case _:
                 continue
         for target in named:
@@ -108,12 +108,6 @@ def read_reference(key: bytes) -> Reference:
 def target_of(key: bytes) -> Cid:
     """To what the entry with this key refers."""
     return Cid(key[len(keyspace.REFERENCE) : _KIND_AT])
-
-
-def _output_of(receipt: bytes) -> object:
-    """The output a receipt names. It was verified before its record was accepted."""
-    body = open_sealed(receipt).body
-    return body.get("output") if isinstance(body, dict) else None
 
 
 def _collect(value: object, found: dict[Cid, None]) -> None:

@@ -1,67 +1,109 @@
-"""Bids, assignments and receipts as sealed bytes: written, read and verified."""
+"""Bids, assignments and receipts as sealed bytes: written, read and verified.
 
-from typing import TypeVar
+A paper is opened many times: when it comes, when it is recorded, where its record comes back. What the same bytes open
+to is always the same, so the latest are remembered; those that this node signed need not be verified at all.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from icn.domain.mesh.model import Assignment, Bid, Receipt
-from icn.kernel import signing
+from icn.kernel import sealed, signing
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import Shape, shape_of
 from icn.kernel.ids import Did
 from icn.kernel.limits import KIB
-from icn.kernel.sealed import open_sealed, seal
+from icn.kernel.memo import Memo
 from icn.kernel.signing import Signer
 
 Paper = TypeVar("Paper", Bid, Assignment, Receipt)
 
 ATTEMPT_MAX = 2**32 - 1
 """Attempts stand in keys with four bytes."""
-PAPER_BYTES_MAX: dict[type[Bid | Assignment | Receipt], int] = {
-    Bid: 16 * KIB,
-    Receipt: 16 * KIB,
-    Assignment: 512 * KIB,
-}
+BID_BYTES_MAX = 16 * KIB
+RECEIPT_BYTES_MAX = 16 * KIB
+ASSIGNMENT_BYTES_MAX = 512 * KIB
 """A paper ends up in a record, and a record in a block: what could not be recorded is refused when it is read."""
+PAPERS_REMEMBERED_MAX = 4096
+"""Of each kind."""
+REMEMBERED_BYTES_MAX = 2 * KIB
+"""A longer paper is opened anew each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[Paper]):
+    shape: Shape[Paper]
+    tag: bytes
+    bytes_max: int
+    known: Memo[bytes, Paper]
+    """Genuine ones, by their bytes."""
+
+
+def _kind(paper: type[Paper], tag: bytes, bytes_max: int) -> _Kind[Paper]:
+    return _Kind(shape_of(paper), tag, bytes_max, Memo(PAPERS_REMEMBERED_MAX))
+
+
+_BID = _kind(Bid, signing.BID, BID_BYTES_MAX)
+_RECEIPT = _kind(Receipt, signing.RECEIPT, RECEIPT_BYTES_MAX)
+_ASSIGNMENT = _kind(Assignment, signing.ASSIGNMENT, ASSIGNMENT_BYTES_MAX)
 
 
 def seal_bid(bid: Bid, signer: Signer) -> bytes:
     """Signed by the executor."""
-    return seal(signer, signing.BID, shape_of(Bid).to_map(bid))
+    return _seal(bid, _BID, signer)
 
 
 def open_bid(data: bytes) -> Bid:
     """Raises `Invalid` unless it is a bid its executor signed."""
-    return _open(data, shape_of(Bid), signing.BID)
+    return _open(data, _BID)
 
 
 def seal_assignment(assignment: Assignment, signer: Signer) -> bytes:
     """Signed by the home."""
-    return seal(signer, signing.ASSIGNMENT, shape_of(Assignment).to_map(assignment))
+    return _seal(assignment, _ASSIGNMENT, signer)
 
 
 def open_assignment(data: bytes) -> Assignment:
     """Raises `Invalid` unless it is an assignment its home signed."""
-    return _open(data, shape_of(Assignment), signing.ASSIGNMENT)
+    return _open(data, _ASSIGNMENT)
 
 
 def seal_receipt(receipt: Receipt, signer: Signer) -> bytes:
     """Signed by the executor."""
-    return seal(signer, signing.RECEIPT, shape_of(Receipt).to_map(receipt))
+    return _seal(receipt, _RECEIPT, signer)
 
 
 def open_receipt(data: bytes) -> Receipt:
     """Raises `Invalid` unless it is a receipt its executor signed."""
-    return _open(data, shape_of(Receipt), signing.RECEIPT)
+    return _open(data, _RECEIPT)
 
 
-def _open(data: bytes, shape: Shape[Paper], tag: bytes) -> Paper:
-    if len(data) > PAPER_BYTES_MAX[shape.cls]:
-        raise Invalid(shape.cls.__name__, f"{len(data)} bytes; at most {PAPER_BYTES_MAX[shape.cls]} are accepted")
-    sealed = open_sealed(data)
-    paper = shape.from_map(sealed.body)
+def reopen_receipt(data: bytes) -> Receipt:
+    """`open_receipt` for one whose signature was verified before its record was accepted."""
+    return _RECEIPT.known.get(data) or _RECEIPT.shape.decode(sealed.encoded_body(data))
+
+
+def _seal(paper: Paper, kind: _Kind[Paper], signer: Signer) -> bytes:
+    data = sealed.seal_encoded(signer, kind.tag, kind.shape.encode(paper))
+    if _signatory(paper) == signer.did and len(data) <= REMEMBERED_BYTES_MAX and 1 <= paper.attempt <= ATTEMPT_MAX:
+        kind.known.put(data, paper)
+    return data
+
+
+def _open(data: bytes, kind: _Kind[Paper]) -> Paper:
+    known = kind.known.get(data)
+    if known is not None:
+        return known
+    name = kind.shape.cls.__name__
+    if len(data) > kind.bytes_max:
+        raise Invalid(name, f"{len(data)} bytes; at most {kind.bytes_max} are accepted")
+    paper = kind.shape.decode(sealed.encoded_body(data))
     if not 1 <= paper.attempt <= ATTEMPT_MAX:
-        raise Invalid(type(paper).__name__, f"attempts are counted from 1 to {ATTEMPT_MAX}")
-    if not sealed.is_signed_by(_signatory(paper), tag):
-        raise Invalid(type(paper).__name__, "the signature is not its author's")
+        raise Invalid(name, f"attempts are counted from 1 to {ATTEMPT_MAX}")
+    if not sealed.is_signed_by(data, _signatory(paper), kind.tag):
+        raise Invalid(name, "the signature is not its author's")
+    if len(data) <= REMEMBERED_BYTES_MAX:
+        kind.known.put(data, paper)
     return paper
 
 

@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icn.domain.mesh import papers
+from icn.domain.mesh.model import Bid, Receipt
+from icn.kernel import signing
 from icn.kernel.errors import Invalid
+from icn.kernel.fields import shape_of
+from icn.kernel.sealed import seal_encoded
 from support import builders
 
 PAPERS: dict[str, tuple[bytes, Callable[[bytes], object], object]] = {
@@ -34,6 +38,20 @@ KINDS = st.sampled_from(sorted(PAPERS))
 def test_a_paper_reads_as_it_was_written(kind: str) -> None:
     data, read, value = PAPERS[kind]
     assert read(data) == value
+
+
+def test_a_paper_that_another_process_signed_reads_as_it_was_written_also_again() -> None:
+    bid = builders.bid(2, 1, price=17)
+    data = seal_encoded(builders.signer(2), signing.BID, shape_of(Bid).encode(bid))
+    first = papers.open_bid(data)
+    assert first == bid
+    assert papers.open_bid(bytes(bytearray(data))) is first
+
+
+def test_a_receipt_that_was_verified_before_is_read_also_when_it_is_not_remembered() -> None:
+    receipt = builders.receipt(2, 1, wall_ms=17)
+    data = seal_encoded(builders.signer(2), signing.RECEIPT, shape_of(Receipt).encode(receipt))
+    assert papers.reopen_receipt(data) == receipt
 
 
 @given(KINDS, st.data())
@@ -80,6 +98,6 @@ def test_attempts_are_counted_from_one_in_four_bytes(attempt: int) -> None:
 
 
 def test_a_paper_fits_a_record() -> None:
-    long = builders.receipt(2, 1, detail="x" * papers.PAPER_BYTES_MAX[papers.Receipt])
+    long = builders.receipt(2, 1, detail="x" * papers.RECEIPT_BYTES_MAX)
     with pytest.raises(Invalid, match="bytes"):
         papers.open_receipt(papers.seal_receipt(long, builders.signer(2)))
