@@ -9,7 +9,7 @@ from icn.domain.context import Ancestry, Context
 from icn.domain.dag.block import FORMAT_VERSION, Block, Header, sign_block
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind, Limits
-from icn.domain.mesh.model import Assignment, Bid, JobSpec, Receipt
+from icn.domain.mesh.model import Assignment, Bid, Job, JobSpec, Receipt, Status
 from icn.domain.records import Envelope, Event, Record, write_record
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant
@@ -108,6 +108,31 @@ def receipt(executor: int, home: int, /, **changes: Any) -> Receipt:
         detail="",
         finished_at=START,
         nonce=b"",
+    )
+    return replace(made, **changes)
+
+
+def job(**changes: Any) -> Job:
+    """A job of node 1 that takes bids for its first attempt."""
+    home = did(1)
+    made = Job(
+        id=job_id(home),
+        home=home,
+        home_epoch=0,
+        payer=home,
+        spec=spec(),
+        submitted_at=START,
+        status=Status.BIDDING,
+        attempt=1,
+        due_at=START,
+        assignees=(),
+        assigned_at=None,
+        failures=(),
+        ended_at=None,
+        reason="",
+        output=None,
+        paid=Mana(0),
+        receipt=b"",
     )
     return replace(made, **changes)
 

@@ -21,13 +21,17 @@ from icn.domain.mesh.commands import (
     MeshCommand,
     NoteStart,
     Offer,
+    PardonExecutor,
     ReopenBidding,
     SubmitJob,
     TakeReceipt,
+    TakeRefusal,
 )
 from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
+    ExecutorBanned,
+    ExecutorPardoned,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
@@ -35,6 +39,7 @@ from icn.domain.mesh.events import (
     MeshEvent,
 )
 from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import open_bid, open_receipt, seal_assignment
 from icn.domain.mesh.rules import decide
@@ -86,16 +91,20 @@ class HomeService:
     """Receipts whose output is being fetched; one that comes again meanwhile waits with the first."""
     _absent: dict[Did, Instant] = field(default_factory=dict)
     """Executors with an attempt of ours that are not connected, and since when."""
+    _cut_off: dict[JobId, None] = field(default_factory=dict)
+    """Jobs under way during whose attempt the link to an executor was down, or this node."""
 
     def resume(self, work: UnitOfWork) -> None:
         """After a start: every open job of this home falls due again; executors count as absent until they come."""
         self._biddings.clear()
         self._due.clear()
         self._absent.clear()
+        self._cut_off.clear()
         for job in work.state.mesh.jobs.values():
             if job.home == work.did:
                 self._watch(job)
                 for assignee in job.assignees:
+                    self._cut_off[job.id] = None
                     if assignee.executor != work.did:
                         self._absent[assignee.executor] = work.wall
 
@@ -125,6 +134,10 @@ class HomeService:
         """Give up a job of the envelope's principal. Raises a `Refusal`."""
         if envelope.principal is not None:
             self._decide(work, CancelJob(job_id, envelope.principal), envelope)
+
+    def pardon(self, work: UnitOfWork, executor: Did, envelope: Envelope) -> None:
+        """Let an executor have jobs of this home again. Raises a `Refusal`."""
+        self._decide(work, PardonExecutor(executor), envelope)
 
     def take_bid(self, work: UnitOfWork, peer: Did, message: BidOffered) -> None:
         """An executor offers."""
@@ -160,10 +173,10 @@ class HomeService:
 
     def take_refusal(self, work: UnitOfWork, peer: Did, message: AssignmentRefused) -> None:
         """An executor cannot do what it offered."""
-        job = work.state.mesh.jobs.get(message.job)
-        if job is not None and job.home == work.did and job.attempt == message.attempt:
-            reason = f"declined by its executor: {message.reason[:200]}"
-            self._decide(work, GiveUpAttempt(message.job, peer, reason, counts_against_executor=True))
+        answer = (work.did, message.job, message.attempt, peer)
+        told = answer in work.state.mesh.touched.answered or rows.was_answered(work.get, *answer)
+        if not told and self._was_assigned(work, message.job, message.attempt, peer):
+            self._decide(work, TakeRefusal(message.job, message.attempt, peer, message.reason))
         work.send(peer, Acknowledged(message.number))
 
     def take_receipt(self, work: UnitOfWork, peer: Did, message: ReceiptSent) -> None:
@@ -196,14 +209,15 @@ class HomeService:
     def peer_here(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
         """A peer of the federation is connected: it may bid for what is open."""
         self._absent.pop(peer, None)
-        if executes:
-            for job_id in list(self._biddings):
-                self._announce(work, work.state.mesh.jobs[job_id], [peer])
+        if executes and not work.state.mesh.is_barred(work.did, peer, work.now):
+            self._announce_all(work, peer)
 
     def peer_gone(self, work: UnitOfWork, peer: Did) -> None:
         """An executor may have gone with an attempt of ours; and nobody waits for its bid any more."""
-        if any(job.home == work.did and job.assignee(peer) for job in work.state.mesh.jobs.values()):
-            self._absent[peer] = work.wall
+        for job in work.state.mesh.jobs.values():
+            if job.home == work.did and job.assignee(peer) is not None:
+                self._absent[peer] = work.wall
+                self._cut_off[job.id] = None
         for job_id in list(self._biddings):
             self._close_if_all_answered(work, job_id)
 
@@ -285,7 +299,13 @@ class HomeService:
                     self._biddings[job_id] = _Bidding(attempt)
                     job = work.state.mesh.jobs[job_id]
                     self._watch(job)
-                    self._announce(work, job, [work.did, *self._executors(work)])
+                    self._announce(work, job, self._expected(work))
+                    self._cut_off.pop(job_id, None)
+                case ExecutorBanned():
+                    pass  # whoever closes a bidding asks the standing
+                case ExecutorPardoned(executor):
+                    if executor in self._expected(work):
+                        self._announce_all(work, executor)
                 case JobAssigned(job_id):
                     self._biddings.pop(job_id, None)
                     job = work.state.mesh.jobs[job_id]
@@ -298,6 +318,7 @@ class HomeService:
                     self._watch(work.state.mesh.jobs[job_id])
                 case JobRolledBack(job_id):
                     self._biddings.pop(job_id, None)
+                    self._cut_off.pop(job_id, None)
                     for assignee in (before or {})[job_id].assignees:
                         number = work.outbox.reserve()
                         attempt = (before or {})[job_id].attempt
@@ -306,6 +327,8 @@ class HomeService:
                     job_now = work.state.mesh.jobs.get(event.job)
                     if job_now is not None and job_now.home == work.did:
                         self._watch(job_now)
+                    elif job_now is None:
+                        self._cut_off.pop(event.job, None)
 
     def _watch(self, job: Job) -> None:
         heapq.heappush(self._due, (min(job.due_at, job.spec.deadline), job.id))
@@ -320,21 +343,24 @@ class HomeService:
         elif job.status is Status.BIDDING:
             self._close(work, job.id)
         else:
+            silence = Silence.NO_RECEIPT_CUT_OFF if job.id in self._cut_off else Silence.NO_RECEIPT
             for assignee in job.assignees:
-                reason = "no receipt by the attempt's deadline"
-                # Not held against the executor: the job, or our own link, may be to blame (semantics §5).
-                self._decide(work, GiveUpAttempt(job.id, assignee.executor, reason, counts_against_executor=False))
+                self._decide(work, GiveUpAttempt(job.id, assignee.executor, silence))
 
     def _give_up_on(self, work: UnitOfWork, executor: Did) -> None:
         for job in list(work.state.mesh.jobs.values()):
             if job.home == work.did and job.assignee(executor) is not None:
-                reason = "the executor's connection was lost"
-                self._decide(work, GiveUpAttempt(job.id, executor, reason, counts_against_executor=False))
+                self._decide(work, GiveUpAttempt(job.id, executor, Silence.LINK_LOST))
 
     def _announce(self, work: UnitOfWork, job: Job, to: list[Did]) -> None:
         window = max(0, job.due_at - work.wall)
         for peer in to:
             work.send(peer, JobAnnounced(job.id, job.attempt, window, job.spec))
+
+    def _announce_all(self, work: UnitOfWork, executor: Did) -> None:
+        """Tell an executor that came, or may take jobs again, what is open."""
+        for job_id in list(self._biddings):
+            self._announce(work, work.state.mesh.jobs[job_id], [executor])
 
     def _assign(self, work: UnitOfWork, job: Job) -> None:
         for assignee in job.assignees:
@@ -346,6 +372,7 @@ class HomeService:
             work.post(assignee.executor, number, AssignmentSent(number, sealed))
             if assignee.executor != work.did and not self.peers.is_here(assignee.executor):
                 self._absent.setdefault(assignee.executor, work.wall)
+                self._cut_off[job.id] = None
 
     def _bidding_of(self, work: UnitOfWork, job_id: JobId, attempt: int) -> _Bidding | None:
         """The bidding under way, which a restart may have left to be made anew."""
@@ -361,16 +388,18 @@ class HomeService:
         if bidding is None or job is None:
             return
         answered = all(who in bidding.offers or who in bidding.declined for who in self._expected(work))
-        if answered and any(placement.is_eligible(job, offer) for offer in bidding.offers.values()):
+        suits = [offer for offer in bidding.offers.values() if placement.is_eligible(job, offer)]
+        if answered and any(not work.state.mesh.is_barred(work.did, o.bid.executor, work.now) for o in suits):
             self._close(work, job_id)
 
     def _expected(self, work: UnitOfWork) -> list[Did]:
-        """Executors in reach, this node among them if it is one."""
-        return self._executors(work) + ([work.did] if self.terms.executor.capacity else [])
+        """Whose bids are asked for and waited for: executors in reach that can be paid and are not barred here.
 
-    def _executors(self, work: UnitOfWork) -> list[Did]:
-        """Who may bid: peers that take jobs and can be paid for them. Nobody waits for a stranger's word."""
-        return [peer for peer in self.peers.executors() if work.state.federation.has_joined(peer)]
+        This node is one if it takes jobs. Nobody waits for a stranger's word, nor for that of a banned executor.
+        """
+        peers = [peer for peer in self.peers.executors() if work.state.federation.has_joined(peer)]
+        ourselves = [work.did] if self.terms.executor.capacity else []
+        return [who for who in (*ourselves, *peers) if not work.state.mesh.is_barred(work.did, who, work.now)]
 
     def _close(self, work: UnitOfWork, job_id: JobId) -> None:
         bidding = self._biddings.get(job_id)
@@ -382,20 +411,21 @@ class HomeService:
         return job is not None and job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None
 
     @staticmethod
-    def _was_assigned(work: UnitOfWork, receipt: Receipt) -> bool:
+    def _was_assigned(work: UnitOfWork, job_id: JobId, attempt: int, executor: Did) -> bool:
         """Whether this home ever gave that attempt to that executor: nothing else is evidence of anything."""
         mesh = work.state.mesh
-        job = mesh.jobs.get(receipt.job) or mesh.touched.jobs.get(receipt.job)
-        job = job or rows.JOBS.get(work.store, receipt.job.data)
+        job = mesh.jobs.get(job_id) or mesh.touched.jobs.get(job_id)
+        job = job or rows.JOBS.get(work.store, job_id.data)
         if job is None or job.home != work.did:
             return False
-        failed = any((f.attempt, f.executor) == (receipt.attempt, receipt.executor) for f in job.failures)
-        return failed or (job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None)
+        failed = any((f.attempt, f.executor) == (attempt, executor) for f in job.failures)
+        return failed or (job.attempt == attempt and job.assignee(executor) is not None)
 
     def _settle(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
         """Decide what the receipt means, once per receipt; then the executor may forget it."""
         key = _receipt_key(receipt)
-        if work.get(key) is None and self._was_assigned(work, receipt):
+        was_assigned = self._was_assigned(work, receipt.job, receipt.attempt, receipt.executor)
+        if work.get(key) is None and was_assigned:
             work.batch.put(key, b"")
             self._decide(work, TakeReceipt(receipt, message.receipt))
         work.send(peer, Acknowledged(message.number))

@@ -88,6 +88,8 @@ POLLS = Table("poll", Poll)
 """The last attempt of each job that several executors ran, by the job's id."""
 PLEDGES = Table("pledge", PledgeRow)
 DISPUTES = Table("dispute", DisputeRow)
+ANSWERED = Table("answered", PositionRow)
+"""Keys only: (home, job, attempt, executor) of assignments whose executor is done with them and paid nothing."""
 HEADS = Table("head", HeadRow)
 POSITION = Table("position", PositionRow)
 
@@ -113,6 +115,16 @@ def execution_key(executor: Did, job: bytes, attempt: int) -> bytes:
 def dispute_key(job: JobId, attempt: int, accused: Did, raised_by: Did) -> bytes:
     """Disputes by job."""
     return job.data + attempt.to_bytes(4, "big") + accused.public_key + raised_by.public_key
+
+
+def answered_key(home: Did, job: JobId, attempt: int, executor: Did) -> bytes:
+    """What a home was told of one assignment."""
+    return home.public_key + job.data + attempt.to_bytes(4, "big") + executor.public_key
+
+
+def was_answered(read: Callable[[bytes], bytes | None], home: Did, job: JobId, attempt: int, executor: Did) -> bool:
+    """Whether the home was told that the executor is done with this assignment, which it was not paid for."""
+    return read(keyspace.projection("answered") + answered_key(home, job, attempt, executor)) is not None
 
 
 def receipt_taken_key(job: JobId, attempt: int, executor: Did) -> bytes:
@@ -193,6 +205,9 @@ def _save_mesh(state: State, batch: Batch) -> None:
     for (job_id, attempt, accused, raised_by), (raised_at, dispute) in touched.disputes.items():
         row_of_dispute = DisputeRow(raised_by, raised_at, dispute)
         DISPUTES.put(batch, dispute_key(job_id, attempt, accused, raised_by), row_of_dispute)
+    for home, job_id, attempt, executor in touched.answered:
+        ANSWERED.put(batch, answered_key(home, job_id, attempt, executor), _MARK)
+    touched.answered.clear()
     touched.jobs.clear()
     touched.executions.clear()
     touched.standings.clear()

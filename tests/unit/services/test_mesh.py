@@ -219,11 +219,11 @@ def test_the_same_executor_tries_again_when_there_is_no_other() -> None:
 
 
 def test_attempts_are_counted_across_a_restart_and_used_up() -> None:
-    world = _mesh("b", run=fails)
+    world = _mesh("b", "c", run=fails)
     job = world.submit(HOME)
     world.pass_time(400)
     world.restart(HOME)
-    world.link(HOME, "b")
+    world.link_all()
     world.pass_time(20_000, step=200)
     assert _status(world, job) is Status.FAILED
     assert [e.attempt for e in world[HOME].happened(AttemptFailed)] == [1, 2, 3, 4, 5]

@@ -9,7 +9,7 @@ ends the job and can stand once.
 from typing import assert_never
 
 from icn.domain.context import Context, entitled
-from icn.domain.mesh import retries
+from icn.domain.mesh import failures, retries
 from icn.domain.mesh.agreement import (
     COMMITMENT_BYTES,
     Ballot,
@@ -28,6 +28,7 @@ from icn.domain.mesh.events import (
     AssigneeFailed,
     AttemptAbandoned,
     DisputeRaised,
+    FailureDeferred,
     JobAgreed,
     MeshEvent,
     OutputCommitted,
@@ -38,10 +39,11 @@ from icn.domain.mesh.events import (
     RevealOpened,
 )
 from icn.domain.mesh.execution import ExitKind
-from icn.domain.mesh.model import Job, Receipt, Status
+from icn.domain.mesh.model import Blame, Job, Receipt, Status
 from icn.domain.mesh.papers import open_receipt
 from icn.domain.mesh.refusals import JobNotOpen
 from icn.domain.mesh.retries import MeshTerms
+from icn.domain.mesh.standing import DISSENT
 from icn.domain.mesh.state import Mesh
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
@@ -52,7 +54,6 @@ NO_PLEDGE = "no pledge by the attempt's deadline"
 NOTHING_SHOWN = "did not show what it had pledged"
 NO_MAJORITY = "no majority of the executors can agree any more"
 OTHER_PROFILE = "ran under another profile than the majority, so it cannot be compared"
-DISSENT = "its result is not that of the majority"
 
 PollEvent = OutputCommitted | RevealOpened | OutputRevealed | AssigneeFailed | AttemptAbandoned | JobAgreed
 
@@ -100,7 +101,7 @@ def take_receipt(
         return [ReceiptKept(job.id, receipt.attempt, receipt.executor, data)]
     wrong = _why_not(job, poll, ballot, receipt)
     if wrong:
-        return fail(job, poll, receipt.executor, wrong, now, terms, counts=True, receipt=data)
+        return fail(job, poll, receipt.executor, wrong, now, terms, blame=_blame(job, receipt), receipt=data)
     revealed = poll.with_part(receipt.executor, Part.REVEALED, receipt=data)
     return [
         OutputRevealed(job.id, job.attempt, receipt.executor, data),
@@ -109,22 +110,35 @@ def take_receipt(
 
 
 def give_up(
-    job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, counts: bool
+    job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, blame: Blame
 ) -> list[MeshEvent]:
     """Go on without an executor that was not heard of. Who has pledged may still come back and show it."""
     ballot = poll.ballot(executor)
     if ballot is None or ballot.part is not Part.ASSIGNED:
         return []
-    return fail(job, poll, executor, reason, now, terms, counts=counts, receipt=b"")
+    return fail(job, poll, executor, reason, now, terms, blame=blame, receipt=b"")
 
 
 def fail(
-    job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, counts: bool, receipt: bytes
+    job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, blame: Blame, receipt: bytes
 ) -> list[MeshEvent]:
     """Go on without an executor that takes part."""
     without = poll.with_part(executor, Part.FAILED, receipt=receipt)
-    failed = AssigneeFailed(job.id, job.attempt, executor, reason[:REASON_CHARS_MAX], counts, receipt)
-    return [failed, *_onward(job, without, now, terms, is_over=False)]
+    counts = blame is Blame.AT_ONCE
+    failed: list[MeshEvent] = [
+        AssigneeFailed(job.id, job.attempt, executor, reason[:REASON_CHARS_MAX], counts, receipt)
+    ]
+    if blame is Blame.IF_ANOTHER_COMPLETES:
+        failed.append(FailureDeferred(job.id, job.attempt, executor))
+    return [*failed, *_onward(job, without, now, terms, is_over=False)]
+
+
+def _blame(job: Job, receipt: Receipt) -> Blame:
+    """Whether a receipt that does not count is held against its executor; who breaks the rules of the poll at once."""
+    if receipt.exit.repeatable and receipt.spec == job.spec.cid:
+        return Blame.AT_ONCE
+    judgement = failures.of_receipt(job, receipt)
+    return Blame.AT_ONCE if judgement is None else judgement.blame
 
 
 def _why_not(job: Job, poll: Poll, ballot: Ballot, receipt: Receipt) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Bid, JobSpec, Receipt
 from icn.kernel.ids import Did, JobId
 
@@ -57,12 +58,21 @@ class TakeReceipt:
 
 @dataclass(frozen=True, slots=True)
 class GiveUpAttempt:
-    """No receipt came by the attempt's deadline, or the executor declined or could not be used."""
+    """No receipt came by the attempt's deadline, or the executor is gone."""
 
     job: JobId
     executor: Did
+    silence: Silence
+
+
+@dataclass(frozen=True, slots=True)
+class TakeRefusal:
+    """An executor that was assigned this attempt says that it is not going to run it."""
+
+    job: JobId
+    attempt: int
+    executor: Did
     reason: str
-    counts_against_executor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,13 @@ class ExpireJob:
     job: JobId
 
 
+@dataclass(frozen=True, slots=True)
+class PardonExecutor:
+    """The operator wants an executor to get jobs of this home again."""
+
+    executor: Did
+
+
 PollCommand = TakePledge | CloseRound | AcceptAgreed | AbandonAttempt
 MeshCommand = (
     SubmitJob
@@ -120,7 +137,9 @@ MeshCommand = (
     | NoteStart
     | TakeReceipt
     | GiveUpAttempt
+    | TakeRefusal
     | PollCommand
     | CancelJob
     | ExpireJob
+    | PardonExecutor
 )

@@ -117,6 +117,15 @@ class AttemptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class FailureDeferred:
+    """Follows a failure that may be the job's fault: it counts against the executor once another completes the job."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+
+
+@dataclass(frozen=True, slots=True)
 class JobCompleted:
     """The output is here and checked; the executor is paid in the same block."""
 
@@ -163,6 +172,36 @@ class ReceiptKept:
     attempt: int
     executor: Did
     receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentDeclined:
+    """The executor said that it is not going to run this attempt, whatever has become of the job meanwhile."""
+
+    job: JobId
+    attempt: int
+    executor: Did
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorBanned:
+    """An executor has failed too often in this home's jobs: it gets none until `until`, and then one for a trial."""
+
+    executor: Did
+    until: Instant
+    failures: int
+    """In a row, at this home."""
+    reason: str
+    """The last of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorPardoned:
+    """A ban of this home is over, because the trial succeeded or the operator said so."""
+
+    executor: Did
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +265,15 @@ MeshEvent = (
     | AssigneeFailed
     | AttemptAbandoned
     | AttemptFailed
+    | FailureDeferred
     | JobCompleted
     | JobAgreed
     | JobRolledBack
     | ReceiptKept
     | DisputeRaised
+    | AssignmentDeclined
+    | ExecutorBanned
+    | ExecutorPardoned
     | AssignmentAccepted
     | PledgeMade
     | ReceiptIssued

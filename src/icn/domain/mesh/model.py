@@ -105,6 +105,15 @@ class Assignee:
     price: Mana
 
 
+class Blame(Enum):
+    """Whether a failure counts against its executor. Which failure has which: `failures`."""
+
+    NONE = "none"
+    AT_ONCE = "at_once"
+    IF_ANOTHER_COMPLETES = "if_another_completes"
+    """It counts once another executor completes the same job; until then, and otherwise, it does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """An attempt that did not bring a result."""
@@ -112,6 +121,7 @@ class FailedAttempt:
     attempt: int
     executor: Did
     reason: str
+    blame: Blame = Blame.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,8 @@ class Job:
     due_at: Instant
     """When its home must act unless something happens before: open or close bidding, give up the attempt."""
     assignees: tuple[Assignee, ...]
+    assigned_at: Instant | None
+    """When the newest attempt was assigned; none before the first."""
     failures: tuple[FailedAttempt, ...]
     ended_at: Instant | None
     reason: str
@@ -210,8 +222,21 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Ban:
+    """An executor gets no job of a home until then, and one for a trial afterwards."""
+
+    since: Instant
+    until: Instant
+    failures: int
+    """In a row, when it was banned."""
+    reason: str
+    """The failure that led to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """What a home has seen of an executor in its own jobs."""
+    """What a home has seen of an executor in its own jobs; `standing` says how it changes."""
 
     completed: int = 0
     failed_in_row: int = 0
+    ban: Ban | None = None

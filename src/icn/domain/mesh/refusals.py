@@ -51,6 +51,17 @@ class TooManyJobs(Refusal):
         super().__init__(f"{open_jobs} jobs are open here, which is the most: try again when some have ended")
 
 
+class NotBlacklisted(Refusal):
+    """There is nothing to clear."""
+
+    code: ClassVar[str] = "mesh.not_blacklisted"
+    kind: ClassVar[Kind] = Kind.NOT_FOUND
+
+    def __init__(self, executor: Did) -> None:
+        self.executor = str(executor)
+        super().__init__(f"{executor} is not on this node's blacklist, and has no failures in a row")
+
+
 class RedundancyNotOffered(Refusal):
     """This release runs a job on one executor."""
 

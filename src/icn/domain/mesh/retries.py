@@ -21,6 +21,10 @@ class MeshTerms:
     """The configuration's `job_retry_count`: the most attempts a job gets."""
     bid_renewal: Duration = Duration(15_000)
     """When the window brought no offer the job is announced again this often; a late offer is taken at once."""
+    ban_after: int = 3
+    """The configuration's `blacklist_after_failures`: so many failures in a row ban an executor."""
+    ban_for: Duration = Duration(600_000)
+    """The configuration's `blacklist_cooldown_secs`: after this a trial decides."""
     retry_pause: Duration = Duration(200)
     """Before the second attempt; doubles from there."""
     retry_pause_max: Duration = Duration(30_000)

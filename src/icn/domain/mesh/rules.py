@@ -7,7 +7,7 @@ event that pays or releases its hold, and every later command finds it closed.
 from typing import assert_never
 
 from icn.domain.context import Context, entitled
-from icn.domain.mesh import agreement_rules, placement, retries
+from icn.domain.mesh import agreement_rules, endings, failures, placement, retries, standing
 from icn.domain.mesh.commands import (
     AbandonAttempt,
     AcceptAgreed,
@@ -18,20 +18,26 @@ from icn.domain.mesh.commands import (
     GiveUpAttempt,
     MeshCommand,
     NoteStart,
+    PardonExecutor,
     ReopenBidding,
     SubmitJob,
     TakePledge,
     TakeReceipt,
+    TakeRefusal,
 )
-from icn.domain.mesh.endings import REASON_CHARS_MAX, rolled_back, used_up
+from icn.domain.mesh.endings import REASON_CHARS_MAX
 from icn.domain.mesh.events import (
     AssigneeFailed,
     AssignmentAccepted,
+    AssignmentDeclined,
     AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
     DisputeRaised,
     ExecutionStarted,
+    ExecutorBanned,
+    ExecutorPardoned,
+    FailureDeferred,
     JobAgreed,
     JobAssigned,
     JobCompleted,
@@ -46,9 +52,17 @@ from icn.domain.mesh.events import (
     RevealOpened,
 )
 from icn.domain.mesh.execution import ExitKind
-from icn.domain.mesh.model import Assignee, Job, Receipt, Status
-from icn.domain.mesh.papers import open_assignment
-from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
+from icn.domain.mesh.failures import Judgement
+from icn.domain.mesh.model import Assignee, Blame, Job, Receipt, Standing, Status
+from icn.domain.mesh.papers import ATTEMPT_MAX, open_assignment
+from icn.domain.mesh.refusals import (
+    DeadlinePassed,
+    JobNotOpen,
+    NotBlacklisted,
+    NotYourJob,
+    RedundancyNotOffered,
+    TooManyJobs,
+)
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.state import Mesh
 from icn.kernel.errors import Invalid
@@ -62,7 +76,26 @@ EXPIRED = "the job's deadline passed"
 
 
 def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms) -> list[MeshEvent]:
-    """Say what `command` would change at this home, without changing it."""
+    """Say what `command` would change at this home, without changing it; bans and pardons that follow come last."""
+    events = _decide(mesh, command, context, terms)
+    job = _job_of(mesh, command)
+    if job is None:
+        return events
+    return [*events, *standing.consequences(mesh.standings, job, events, context.time, terms)]
+
+
+def _job_of(mesh: Mesh, command: MeshCommand) -> Job | None:
+    """The open job that a command is about."""
+    match command:
+        case SubmitJob() | PardonExecutor():
+            return None
+        case TakeReceipt(receipt):
+            return mesh.jobs.get(receipt.job)
+        case _:
+            return mesh.jobs.get(command.job)
+
+
+def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms) -> list[MeshEvent]:
     now = context.time
     match command:
         case SubmitJob(nonce, payer, spec):
@@ -82,8 +115,9 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             if job.status is not Status.BIDDING:
                 return []
             if now >= job.spec.deadline:  # before anything else: an attempt that has no time must not begin
-                return [rolled_back(job, Status.FAILED, _last_reason(job, NO_EXECUTOR))]
-            winners = placement.choose(job, offers, mesh.standings_at(job.home))
+                return [endings.ran_out(job, NO_EXECUTOR)]
+            eligible = [offer for offer in offers if not mesh.is_barred(job.home, offer.bid.executor, now)]
+            winners = placement.choose(job, eligible, mesh.standings_at(job.home))
             if winners:
                 assignees = tuple(Assignee(o.bid.executor, o.account_home, o.bid.price) for o in winners)
                 return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), assignees)]
@@ -94,7 +128,7 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             if job.status is not Status.SUBMITTED:
                 return []
             if now >= job.spec.deadline:
-                return [rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+                return [endings.ran_out(job, EXPIRED)]
             closes_at = min(later(now, terms.bid_window), job.spec.deadline)
             return [BiddingOpened(job_id, job.attempt + 1, closes_at)]
         case NoteStart(job_id, attempt, executor):
@@ -104,26 +138,31 @@ def decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms)
             return []
         case TakeReceipt(receipt, data):
             return _decide_receipt(mesh, receipt, data, context, terms)
-        case GiveUpAttempt(job_id, executor, reason, counts):
+        case GiveUpAttempt(job_id, executor, silence):
             job = open_job(mesh, job_id, context)
             if job.status not in _RUNNING or not job.assignee(executor):
                 return []
-            poll = mesh.polls.get(job_id)
-            if poll is not None:
-                return agreement_rules.give_up(job, poll, executor, reason, now, terms, counts=counts)
-            return _attempt_failed(job, executor, reason, now, terms, counts=counts, receipt=b"")
+            return _without(mesh, job, executor, silence.value, failures.OF_SILENCE[silence], now, terms)
         case TakePledge() | CloseRound() | AcceptAgreed() | AbandonAttempt():
             return agreement_rules.decide(mesh, command, context, terms)
+        case TakeRefusal():
+            return _decide_refusal(mesh, command, now, terms)
         case CancelJob(job_id, principal):
             job = open_job(mesh, job_id, context)
             if principal != job.payer:
                 raise NotYourJob(job_id, principal)
-            return [rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
+            return [endings.rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
         case ExpireJob(job_id):
             job = open_job(mesh, job_id, context)
             if now < job.spec.deadline:
                 return []
-            return [rolled_back(job, Status.FAILED, _last_reason(job, EXPIRED))]
+            waited = NO_EXECUTOR if job.status is Status.BIDDING else EXPIRED
+            return [endings.ran_out(job, waited)]
+        case PardonExecutor(executor):
+            seen = mesh.standings.get((context.author, executor), Standing())
+            if seen.ban is None and not seen.failed_in_row:
+                raise NotBlacklisted(executor)
+            return [ExecutorPardoned(executor, standing.PARDONED_BY_OPERATOR)]
         case _:
             assert_never(command)
 
@@ -147,35 +186,54 @@ def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context,
     poll = mesh.polls.get(job.id)
     if poll is not None:
         return agreement_rules.take_receipt(job, poll, receipt, data, context.time, terms)
-    if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and receipt.spec == job.spec.cid:
+    judgement = failures.of_receipt(job, receipt)
+    if judgement is None and receipt.output is not None:
         return [JobCompleted(job.id, job.attempt, receipt.executor, receipt.output, assignee.price, data)]
-    reason = f"{receipt.exit.value}: {receipt.detail}"[:REASON_CHARS_MAX]
-    if receipt.exit.guest_fault and receipt.spec == job.spec.cid:
-        failed = AttemptFailed(
-            job.id,
-            job.attempt,
-            receipt.executor,
-            reason,
-            counts_against_executor=False,
-            retry_at=context.time,
-            receipt=data,
-        )
-        return [failed, rolled_back(job, Status.FAILED, reason)]
-    return _attempt_failed(job, receipt.executor, reason, context.time, terms, counts=True, receipt=data)
+    judgement = judgement or failures.OF_WRONG_RECEIPT
+    reason = f"{receipt.exit.value}: {receipt.detail}"
+    return _attempt_failed(job, receipt.executor, reason, judgement, context.time, terms, receipt=data)
+
+
+def _decide_refusal(mesh: Mesh, command: TakeRefusal, now: Instant, terms: MeshTerms) -> list[MeshEvent]:
+    """The refusal of an assignment of this home, whose job may have gone on without its executor."""
+    declined = AssignmentDeclined(
+        command.job, command.attempt, command.executor, command.reason[: endings.CAUSE_CHARS_MAX]
+    )
+    job = mesh.jobs.get(command.job)
+    is_current = job is not None and job.status in _RUNNING and job.attempt == command.attempt
+    if job is None or not is_current or job.assignee(command.executor) is None:
+        return [declined]
+    is_prompt = job.assigned_at is not None and now < later(job.assigned_at, failures.REFUSAL_PROMPT)
+    judgement = failures.OF_PROMPT_REFUSAL if is_prompt else failures.OF_LATE_REFUSAL
+    reason = f"declined by its executor: {declined.reason}"
+    return [declined, *_without(mesh, job, command.executor, reason, judgement, now, terms)]
+
+
+def _without(
+    mesh: Mesh, job: Job, executor: Did, reason: str, judgement: Judgement, now: Instant, terms: MeshTerms
+) -> list[MeshEvent]:
+    """Go on without an executor that sent no receipt."""
+    poll = mesh.polls.get(job.id)
+    if poll is not None:
+        return agreement_rules.give_up(job, poll, executor, reason, now, terms, blame=judgement.blame)
+    return _attempt_failed(job, executor, reason, judgement, now, terms, receipt=b"")
 
 
 def _attempt_failed(
-    job: Job, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, counts: bool, receipt: bytes
+    job: Job, executor: Did, reason: str, judgement: Judgement, now: Instant, terms: MeshTerms, *, receipt: bytes
 ) -> list[MeshEvent]:
+    reason = reason[:REASON_CHARS_MAX]
+    counts = judgement.blame is Blame.AT_ONCE
+    if not judgement.may_retry:
+        failed = AttemptFailed(job.id, job.attempt, executor, reason, counts, now, receipt)
+        return [failed, endings.rolled_back(job, Status.FAILED, reason)]
     again = retries.retry_at(job, now, terms)
     failed = AttemptFailed(job.id, job.attempt, executor, reason, counts, again, receipt)
     if not retries.may_retry(job, terms):
-        return [failed, used_up(job, reason)]
+        return [failed, endings.used_up(job, reason)]
+    if judgement.blame is Blame.IF_ANOTHER_COMPLETES:
+        return [failed, FailureDeferred(job.id, job.attempt, executor)]
     return [failed]
-
-
-def _last_reason(job: Job, otherwise: str) -> str:
-    return f"{otherwise}; the last attempt: {job.failures[-1].reason}" if job.failures else otherwise
 
 
 def _attempt_deadline(job: Job, now: Instant, terms: MeshTerms) -> Instant:
@@ -212,6 +270,8 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             executors = [assignee.executor for assignee in assignees]
             entitled(len(executors) == len(dict.fromkeys(executors)), "executors are distinct")
             entitled(all(0 <= a.price <= job.spec.max_price for a in assignees), "the price is within the maximum")
+            barred = any(mesh.is_barred(context.author, executor, context.time) for executor in executors)
+            entitled(not barred, "a banned executor gets no job, and one on probation gets one at a time")
         case ExecutionStarted(job_id, attempt, executor):
             job = _own_job(mesh, job_id, context)
             entitled(job.status is Status.ASSIGNED, "an execution starts once")
@@ -226,6 +286,10 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             entitled(job.assignee(executor) is not None, "an assigned executor fails")
             entitled(job_id not in mesh.polls, "where several run an attempt, one of them does not end it")
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+        case FailureDeferred(job_id, attempt, executor):
+            job = _own_job(mesh, job_id, context)
+            known = [f for f in job.failures if (f.attempt, f.executor) == (attempt, executor)]
+            entitled(any(f.blame is Blame.NONE for f in known), "what is deferred is a failure that did not count")
         case JobCompleted(job_id, attempt, executor, output, paid, data):
             job = _own_job(mesh, job_id, context)
             assignee = job.assignee(executor)
@@ -252,6 +316,19 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 == (job_id, attempt, executor, context.author),
                 "a kept receipt was for this home",
             )
+        case AssignmentDeclined(job_id, attempt, executor, reason):
+            # Of jobs of others nothing is asked: what is known of them depends on what arrived here.
+            entitled(1 <= attempt <= ATTEMPT_MAX, "attempts are counted")
+            entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+        case ExecutorBanned(executor, reason=reason):
+            seen = mesh.standings.get((context.author, executor), Standing())
+            broken = standing.why_no_ban(seen, event, context.time)
+            entitled(not broken, broken)
+            entitled(len(reason) <= standing.BAN_REASON_CHARS_MAX, "a reason is short")
+        case ExecutorPardoned(executor, reason):
+            seen = mesh.standings.get((context.author, executor), Standing())
+            entitled(seen.ban is not None or seen.failed_in_row > 0, "there is something to pardon")
+            entitled(len(reason) <= standing.BAN_REASON_CHARS_MAX, "a reason is short")
         case AssignmentAccepted(job_id, attempt, home, deadline, data):
             entitled((context.author, job_id, attempt) not in mesh.executions, "an assignment is accepted once")
             try:

@@ -17,15 +17,20 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from icn.domain.context import Context
+from icn.domain.mesh import standing
 from icn.domain.mesh.agreement import Part, Poll, open_poll
 from icn.domain.mesh.events import (
     AssigneeFailed,
     AssignmentAccepted,
+    AssignmentDeclined,
     AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
     DisputeRaised,
     ExecutionStarted,
+    ExecutorBanned,
+    ExecutorPardoned,
+    FailureDeferred,
     JobAgreed,
     JobAssigned,
     JobCompleted,
@@ -39,7 +44,7 @@ from icn.domain.mesh.events import (
     ReceiptKept,
     RevealOpened,
 )
-from icn.domain.mesh.model import Execution, FailedAttempt, Job, Standing, Status
+from icn.domain.mesh.model import Blame, Execution, FailedAttempt, Job, Standing, Status
 from icn.kernel.errors import require
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Instant
@@ -51,6 +56,8 @@ StandingKey = tuple[Did, Did]
 """(home, executor)"""
 DisputeKey = tuple[JobId, int, Did, Did]
 """(job, attempt, accused, who raised it)"""
+AnswerKey = tuple[Did, JobId, int, Did]
+"""(home, job, attempt, executor)"""
 
 
 @dataclass(slots=True)
@@ -65,6 +72,8 @@ class Touched:
     pledges: dict[ExecutionKey, None] = field(default_factory=dict)
     disputes: dict[DisputeKey, tuple[Instant, DisputeRaised]] = field(default_factory=dict)
     """Disputes are only here: nothing is decided by them."""
+    answered: dict[AnswerKey, None] = field(default_factory=dict)
+    """Assignments whose executor has said that it is done with them: rows only, for jobs may have ended before."""
 
 
 @dataclass(slots=True)
@@ -85,6 +94,15 @@ class Mesh:
         """What `home` has seen of each executor."""
         return {executor: standing for (at, executor), standing in self.standings.items() if at == home}
 
+    def is_barred(self, home: Did, executor: Did, now: Instant) -> bool:
+        """Whether `home` gives `executor` no job at present: it is banned, or on probation and on trial already."""
+        seen = self.standings.get((home, executor))
+        if seen is None or seen.ban is None:
+            return False
+        return standing.is_banned(seen, now) or any(
+            job.home == home and job.assignee(executor) is not None for job in self.jobs.values()
+        )
+
 
 def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
     """Change jobs as `event` says. Cannot refuse; what must hold is required."""
@@ -102,6 +120,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 attempt=0,
                 due_at=context.time,
                 assignees=(),
+                assigned_at=None,
                 failures=(),
                 ended_at=None,
                 reason="",
@@ -113,7 +132,13 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
         case BiddingOpened(job_id, attempt, closes_at):
             _put(mesh, replace(mesh.jobs[job_id], status=Status.BIDDING, attempt=attempt, due_at=closes_at))
         case JobAssigned(job_id, _, deadline, assignees):
-            job = replace(mesh.jobs[job_id], status=Status.ASSIGNED, due_at=deadline, assignees=assignees)
+            job = replace(
+                mesh.jobs[job_id],
+                status=Status.ASSIGNED,
+                due_at=deadline,
+                assignees=assignees,
+                assigned_at=context.time,
+            )
             _put(mesh, job)
             if len(assignees) > 1:
                 _put_poll(mesh, open_poll(job_id, job.attempt, assignees))
@@ -124,14 +149,17 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
         case RevealOpened(job_id, _, reveal_by):
             _put(mesh, replace(mesh.jobs[job_id], due_at=reveal_by))
             _put_poll(mesh, replace(mesh.polls[job_id], reveal_by=reveal_by))
-        case OutputRevealed(job_id, _, executor, receipt):
+        case OutputRevealed(job_id, attempt, executor, receipt):
             _put_poll(mesh, mesh.polls[job_id].with_part(executor, Part.REVEALED, receipt=receipt))
+            mesh.touched.answered[context.author, job_id, attempt, executor] = None
         case AssigneeFailed(job_id, attempt, executor, reason, counts, receipt):
             job = mesh.jobs[job_id]
             _put_poll(mesh, mesh.polls[job_id].with_part(executor, Part.FAILED, receipt=receipt))
-            _put(mesh, replace(job, failures=(*job.failures, FailedAttempt(attempt, executor, reason))))
-            if counts:
-                _score(mesh, job.home, executor, succeeded=False)
+            _score(mesh, job, event)
+            if receipt:
+                mesh.touched.answered[context.author, job_id, attempt, executor] = None
+            failure = FailedAttempt(attempt, executor, reason, Blame.AT_ONCE if counts else Blame.NONE)
+            _put(mesh, replace(job, failures=(*job.failures, failure)))
         case AttemptAbandoned(job_id, attempt, reason, retry_at):
             job = mesh.jobs[job_id]
             # Others are chosen for the next attempt while there are any, whoever of these was right.
@@ -147,9 +175,12 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                     failures=(*job.failures, *failures),
                 ),
             )
-        case AttemptFailed(job_id, attempt, executor, reason, counts, retry_at):
+        case AttemptFailed(job_id, attempt, executor, reason, counts, retry_at, receipt):
             job = mesh.jobs[job_id]
-            failure = FailedAttempt(attempt, executor, reason)
+            failure = FailedAttempt(attempt, executor, reason, Blame.AT_ONCE if counts else Blame.NONE)
+            _score(mesh, job, event)
+            if receipt:
+                mesh.touched.answered[job.home, job_id, attempt, executor] = None
             _put(
                 mesh,
                 replace(
@@ -160,10 +191,12 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                     failures=(*job.failures, failure),
                 ),
             )
-            if counts:
-                _score(mesh, job.home, executor, succeeded=False)
-        case JobCompleted(job_id, _, executor, output, paid, receipt):
+        case FailureDeferred(job_id, attempt, executor):
             job = mesh.jobs[job_id]
+            _put(mesh, replace(job, failures=standing.with_deferred(job.failures, attempt, executor)))
+        case JobCompleted(job_id, _, _, output, paid, receipt):
+            job = mesh.jobs[job_id]
+            _score(mesh, job, event)
             ended = replace(
                 job,
                 status=Status.COMPLETED,
@@ -173,15 +206,13 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 receipt=receipt,
             )
             _end(mesh, ended)
-            _score(mesh, job.home, executor, succeeded=True)
         case JobAgreed(job_id, _, output, winners, dissenters, paid):
             job, poll = mesh.jobs[job_id], mesh.polls[job_id]
+            _score(mesh, job, event)
             for executor in winners:
                 poll = poll.with_part(executor, Part.AGREED)
-                _score(mesh, job.home, executor, succeeded=True)
             for executor in dissenters:
                 poll = poll.with_part(executor, Part.DISSENTED)
-                _score(mesh, job.home, executor, succeeded=False)
             _put_poll(mesh, poll)
             ended = replace(
                 job,
@@ -194,8 +225,13 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             _end(mesh, ended)
         case JobRolledBack(job_id, outcome, reason):
             _end(mesh, replace(mesh.jobs[job_id], status=outcome, ended_at=context.time, reason=reason))
-        case ReceiptKept():
-            pass  # evidence; neither paid nor scored
+        case ReceiptKept(job_id, attempt, executor) | AssignmentDeclined(job_id, attempt, executor):
+            # Evidence; neither paid nor scored. It says that the executor is done with this attempt.
+            mesh.touched.answered[context.author, job_id, attempt, executor] = None
+        case ExecutorBanned(executor) | ExecutorPardoned(executor):
+            was = mesh.standings.get((context.author, executor), Standing())
+            mesh.standings[context.author, executor] = standing.after(was, event, context.time)
+            mesh.touched.standings[context.author, executor] = None
         case DisputeRaised(job_id, attempt, _, accused):
             mesh.touched.disputes[job_id, attempt, accused, context.author] = context.time, event
         case PledgeMade(job_id, attempt, _, commitment):
@@ -236,9 +272,8 @@ def _end(mesh: Mesh, job: Job) -> None:
     mesh.touched.jobs[job.id] = job
 
 
-def _score(mesh: Mesh, home: Did, executor: Did, *, succeeded: bool) -> None:
-    was = mesh.standings.get((home, executor), Standing())
-    mesh.standings[home, executor] = (
-        Standing(was.completed + 1, 0) if succeeded else Standing(was.completed, was.failed_in_row + 1)
-    )
-    mesh.touched.standings[home, executor] = None
+def _score(mesh: Mesh, job: Job, event: MeshEvent) -> None:
+    for executor, succeeded in standing.scores(event, job.failures):
+        was = mesh.standings.get((job.home, executor), Standing())
+        mesh.standings[job.home, executor] = standing.scored(was, succeeded=succeeded)
+        mesh.touched.standings[job.home, executor] = None

@@ -39,6 +39,7 @@ from icn.domain.mesh.events import (
     RevealOpened,
 )
 from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Receipt, Status
 from icn.domain.mesh.papers import seal_assignment, seal_receipt
 from icn.domain.mesh.refusals import JobNotOpen
@@ -267,19 +268,19 @@ def test_an_executor_that_fails_does_not_end_the_attempt_while_a_majority_is_lef
 
 def test_the_failure_of_the_last_that_was_waited_for_opens_revealing(mesh: Mesh) -> None:
     pledged(mesh, receipt(A), receipt(B))
-    failed, opened = ask(mesh, GiveUpAttempt(JOB, did(C), "gone", counts_against_executor=False))
+    failed, opened = ask(mesh, GiveUpAttempt(JOB, did(C), Silence.LINK_LOST))
     assert kinds([failed, opened]) == ["AssigneeFailed", "RevealOpened"]
 
 
 def test_who_has_pledged_is_waited_for_though_it_is_gone(mesh: Mesh) -> None:
     pledged(mesh, receipt(A))
-    assert ask(mesh, GiveUpAttempt(JOB, did(A), "gone", counts_against_executor=False)) == []
+    assert ask(mesh, GiveUpAttempt(JOB, did(A), Silence.LINK_LOST)) == []
 
 
 def test_without_a_possible_majority_the_attempt_is_over_at_once_and_the_next_has_others(mesh: Mesh) -> None:
     pledged(mesh, receipt(A))
-    ask(mesh, GiveUpAttempt(JOB, did(B), "gone", counts_against_executor=False))
-    failed, abandoned = ask(mesh, GiveUpAttempt(JOB, did(C), "gone", counts_against_executor=False))
+    ask(mesh, GiveUpAttempt(JOB, did(B), Silence.LINK_LOST))
+    failed, abandoned = ask(mesh, GiveUpAttempt(JOB, did(C), Silence.LINK_LOST))
     assert isinstance(abandoned, AttemptAbandoned)
     assert abandoned.retry_at > NOW
     job = mesh.jobs[JOB]
@@ -302,8 +303,8 @@ def test_three_different_results_are_disputed_and_nobody_is_paid(mesh: Mesh) -> 
 
 def test_the_last_attempt_rolls_the_job_back(mesh: Mesh) -> None:
     terms = replace(TERMS, attempts_max=1)
-    ask(mesh, GiveUpAttempt(JOB, did(B), "gone", counts_against_executor=False), terms=terms)
-    events = ask(mesh, GiveUpAttempt(JOB, did(C), "gone", counts_against_executor=False), terms=terms)
+    ask(mesh, GiveUpAttempt(JOB, did(B), Silence.LINK_LOST), terms=terms)
+    events = ask(mesh, GiveUpAttempt(JOB, did(C), Silence.LINK_LOST), terms=terms)
     assert kinds(events) == ["AssigneeFailed", "AttemptAbandoned", "JobRolledBack"]
     end = events[-1]
     assert isinstance(end, JobRolledBack)

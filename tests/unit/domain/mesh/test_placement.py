@@ -7,32 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icn.domain.mesh.commands import Offer
-from icn.domain.mesh.model import Bid, FailedAttempt, Job, Standing, Status
+from icn.domain.mesh.model import Bid, FailedAttempt, Job, Standing
 from icn.domain.mesh.placement import choose, is_eligible
 from icn.domain.mesh.retries import MeshTerms, may_retry, retry_at
 from icn.kernel.instant import Duration
-from icn.kernel.mana import ZERO, Mana
+from icn.kernel.mana import Mana
 from support import builders
 
 HOME = builders.did(1)
-JOB = Job(
-    id=builders.job_id(HOME),
-    home=HOME,
-    home_epoch=0,
-    payer=HOME,
-    spec=builders.spec(),
-    submitted_at=builders.START,
-    status=Status.BIDDING,
-    attempt=1,
-    due_at=builders.START,
-    assignees=(),
-    failures=(),
-    ended_at=None,
-    reason="",
-    output=None,
-    paid=ZERO,
-    receipt=b"",
-)
+JOB = builders.job()
 TERMS = MeshTerms(Duration(1000), 5)
 
 

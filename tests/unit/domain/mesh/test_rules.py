@@ -34,6 +34,7 @@ from icn.domain.mesh.events import (
     ReceiptKept,
 )
 from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Bid, Job, Status
 from icn.domain.mesh.papers import seal_assignment, seal_receipt
 from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
@@ -240,7 +241,7 @@ REFUSED: list[tuple[str, MeshCommand, type[Refusal]]] = [
     ("bidding", CancelJob(JOB, OTHER), NotYourJob),
     ("completed", CloseBidding(JOB, ()), JobNotOpen),
     ("completed", ExpireJob(JOB), JobNotOpen),
-    ("completed", GiveUpAttempt(JOB, EXECUTOR, "", counts_against_executor=False), JobNotOpen),
+    ("completed", GiveUpAttempt(JOB, EXECUTOR, Silence.LINK_LOST), JobNotOpen),
 ]
 
 
@@ -342,7 +343,7 @@ def test_a_fault_of_the_guest_ends_the_job_at_once_and_is_not_scored(kind: ExitK
 @pytest.mark.parametrize("kind", [k for k in ExitKind if not k.guest_fault and k is not ExitKind.COMPLETED])
 def test_a_fault_of_the_executor_is_tried_again(kind: ExitKind) -> None:
     mesh = mesh_at("executing")
-    (failed,) = ask(mesh, _take(exit=kind, output=None))
+    failed, *_ = ask(mesh, _take(exit=kind, output=None))
     assert isinstance(failed, AttemptFailed)
     assert failed.retry_at > NOW
     assert mesh.jobs[JOB].status is Status.SUBMITTED
@@ -356,11 +357,11 @@ def test_a_receipt_for_another_specification_is_not_paid() -> None:
 def test_the_last_attempt_rolls_back() -> None:
     mesh = mesh_at("executing")
     mesh.jobs[JOB] = replace(mesh.jobs[JOB], attempt=3)
-    failed, end = ask(mesh, GiveUpAttempt(JOB, EXECUTOR, "gone", counts_against_executor=False))
+    failed, end = ask(mesh, GiveUpAttempt(JOB, EXECUTOR, Silence.LINK_LOST))
     assert isinstance(failed, AttemptFailed)
     assert isinstance(end, JobRolledBack)
     assert (end.attempts, end.restored) == (3, 10)
-    assert "gone" in end.reason
+    assert "connection was lost" in end.reason
     assert JOB not in mesh.jobs
     assert not mesh.open_by_home
 
