@@ -74,7 +74,14 @@ def test_every_answer_is_what_the_document_says() -> None:
         member = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
         for path in (
             *("/health", "/ready", "/info", "/status", "/metrics", "/dag/root", "/dag/verify", "/mana/supply"),
-            *("/federation/status", "/network/peers", "/network/local-peer-id", "/events"),
+            *(
+                "/mesh/executors",
+                "/mesh/metrics",
+                "/federation/status",
+                "/network/peers",
+                "/network/local-peer-id",
+                "/events",
+            ),
         ):
             await check("get", path, path)
         await check("post", "/account/open", "/account/open", {"did": member})

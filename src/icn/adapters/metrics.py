@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from icn.domain.ledger.model import Supply
-from icn.domain.mesh.events import JobCompleted, JobRolledBack, JobSubmitted, ReceiptIssued
+from icn.domain.mesh.events import AttemptFailed, JobCompleted, JobRolledBack, JobSubmitted, ReceiptIssued
 from icn.domain.mesh.papers import open_receipt
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
@@ -28,12 +28,14 @@ from icn.services.effects import (
     ExecutorNotice,
     StoreNotice,
 )
+from icn.services.job_times import JobFigures, JobTimes, Phase
 from icn.services.queries import accounts
 from icn.services.scan import load_position
 from icn.stores.backup_schedule import Schedule, schedule_in
 from icn.stores.kv import Reader
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_JOB_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -173,6 +175,27 @@ class Metrics:
         self._jobs_ended = Counter(
             "icn_jobs_ended_total", "Jobs of this node that ended.", ("outcome",), registry=registry
         )
+        self._job_phase_seconds = Histogram(
+            "icn_job_phase_seconds",
+            "How long jobs of this node were in a phase that ended: waiting for a retry, bidding, assigned until the"
+            " executor began, executing; and whole, from submission to the end.",
+            ("phase",),
+            buckets=_JOB_SECONDS,
+            registry=registry,
+        )
+        self._attempts_failed = Counter(
+            "icn_job_attempts_failed_total",
+            "Attempts at jobs of this node that brought no result, by whether they count against the executor.",
+            ("against_executor",),
+            registry=registry,
+        )
+        self._job_times = JobTimes()
+        for phase in Phase:  # a series that appears with its first value does not increase then
+            self._job_phase_seconds.labels(phase.value)
+        for ending in self._job_times.ended:
+            self._jobs_ended.labels(ending)
+        for counts in ("yes", "no"):
+            self._attempts_failed.labels(counts)
         self._jobs_open = Gauge("icn_jobs_open", "Jobs under way in the federation.", registry=registry)
         self._executions = Counter(
             "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
@@ -258,7 +281,11 @@ class Metrics:
         self._records.labels(effect.record.name).inc()
         if effect.author.text != self._did:
             return
+        for span in self._job_times.take(effect.record.event, effect.time):
+            self._job_phase_seconds.labels(span.phase.value).observe(span.duration / 1000)
         match effect.record.event:
+            case AttemptFailed(counts_against_executor=counts):
+                self._attempts_failed.labels("yes" if counts else "no").inc()
             case JobSubmitted():
                 self._jobs_submitted.inc()
             case JobCompleted():
@@ -273,6 +300,10 @@ class Metrics:
                 self._table_denied.inc(receipt.table_growth_denied)
             case _:
                 pass
+
+    def jobs(self) -> JobFigures:
+        """Jobs of this home since the process began. On the thread of `observe_committed`."""
+        return self._job_times.figures()
 
     def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
         """One batch went through the writer."""

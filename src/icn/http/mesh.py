@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from icn.domain.mesh.execution import ExitKind, Limits
 from icn.domain.mesh.model import JobSpec
-from icn.http.bodies import JobIdBody, JobsQuery, SubmitBody, decoded
+from icn.http.bodies import JobIdBody, JobsQuery, PageQuery, SubmitBody, decoded
 from icn.http.dag import fetched
 from icn.http.following import STREAM, Feed, streamed
 from icn.http.moments import instant_of
@@ -18,10 +18,13 @@ from icn.kernel.instant import later, seconds
 from icn.kernel.mana import mana
 from icn.services.answers import Refused
 from icn.services.commands import Cancel, LookAtJob, Submit
+from icn.services.job_times import JobFigures
 from icn.services.queries import events, job_progress, jobs, receipts
+from icn.services.queries import executors as executor_queries
 from icn.services.queries.events import BEGINNING, EventFilter, EventView, Position
+from icn.services.queries.executors import ExecutorView, Present
 from icn.services.queries.job_progress import JobMoment, JobProgress
-from icn.services.queries.jobs import JobFilter, JobLine, JobView
+from icn.services.queries.jobs import JobFilter, JobLine, JobView, OpenJobs
 from icn.services.queries.receipts import ReceiptView
 from icn.stores.kv import Reader
 
@@ -73,6 +76,27 @@ class Verified:
     """Output, exit and fuel are the same."""
     comparable: bool
     """Both ran under one execution profile; otherwise fuel may differ between honest nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """This node as an executor."""
+
+    capacity: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFigures:
+    """Jobs in figures, for people and programs without a Prometheus."""
+
+    open: OpenJobs
+    """On every home this node knows."""
+    own: JobFigures
+    """Of this home, since the process began."""
+    executor: Places
+    queue_depth: int
+    """Inputs that wait for the writer."""
 
 
 async def submit(call: Call) -> Response:
@@ -175,6 +199,27 @@ async def receipt(call: Call) -> Response:
     return shown(await call.read_aside(lambda reader: receipts.receipt(reader, cid)))
 
 
+async def executors(call: Call) -> Response:
+    """Who executes jobs, as far as this node knows."""
+    query = call.query(PageQuery)
+    live = call.node.live()
+    connected = tuple(peer.did for peer in call.node.peers().items)
+    present = Present(call.node.did, live.executor_capacity, live.executing_peers, connected)
+    return paged(
+        await call.read_aside(
+            lambda reader: executor_queries.executors(reader, present, limit=query.limit, cursor=query.cursor)
+        )
+    )
+
+
+async def figures(call: Call) -> Response:
+    """Jobs by state and outcome, how long each phase takes, and what waits."""
+    live = call.node.live()
+    places = Places(live.executor_capacity, live.executor_running)
+    under_way = await call.read_aside(jobs.open_jobs)
+    return shown(MeshFigures(under_way, call.node.metrics.jobs(), places, live.queue_depth))
+
+
 async def verify(call: Call) -> Response:
     """Check a receipt's signature and run its job again here."""
     job_id = JobId.parse(call.body(JobIdBody).job_id)
@@ -236,6 +281,8 @@ OPERATIONS = (
         media_type="application/octet-stream",
     ),
     Operation("POST", "/mesh/jobs/{job_id}/cancel", cancel, "Give up a job", Cancelled, writes=True),
+    Operation("GET", "/mesh/executors", executors, "Who executes jobs", ExecutorView, query=PageQuery),
+    Operation("GET", "/mesh/metrics", figures, "Jobs in figures", MeshFigures),
     Operation("GET", "/mesh/receipts/{cid}", receipt, "A receipt by name, or by the job it completed", ReceiptView),
     Operation("POST", "/mesh/verify", verify, "Check a receipt and run its job again", Verified, body=JobIdBody),
 )

@@ -23,7 +23,7 @@ _PROBLEM = {
     },
     "required": ["type", "title", "status", "detail", "code", "correlation_id", "error"],
 }
-_PAGED = frozenset(("/mesh/jobs", "/events", "/dag/blocks"))
+_PAGED = frozenset(("/mesh/jobs", "/mesh/executors", "/events", "/dag/blocks"))
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
 from icn.services.effects import Committed
 from icn.services.health import Check
+from icn.services.job_times import JobFigures
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.kv import Reader, Snapshot
 
@@ -45,6 +46,8 @@ class LiveStatus:
     executor_capacity: int
     executor_running: int
     peers_connected: int
+    executing_peers: tuple[Did, ...] = ()
+    """Connected peers of the federation that say they take jobs."""
     blocks_damaged: int = 0
     """Known to be damaged on this node's disk, and not mended yet."""
 
@@ -184,6 +187,9 @@ class Telemetry(Protocol):
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format 0.0.4."""
+
+    def jobs(self) -> JobFigures:
+        """Jobs of this home since the process began. On the event loop's thread."""
 
 
 class NodeApi(Protocol):

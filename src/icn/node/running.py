@@ -153,6 +153,7 @@ class RunningNode:
             in_sync=self._drivers.view.in_sync,
             executor_capacity=self._settings.performance.max_concurrent_jobs,
             executor_running=self._drivers.view.running,
+            executing_peers=self._drivers.view.executors,
             blocks_damaged=len(self._drivers.damaged),
             peers_connected=len(network.peers()) if (network := self._started_network()) is not None else 0,
         )

@@ -62,6 +62,8 @@ class LiveView:
     """For each peer of our federation whether it last reported our root."""
     running: int
     waiting_to_join: bool
+    executors: tuple[Did, ...] = ()
+    """Peers of our federation that say they take jobs."""
     held: str = ""
     """Why the node may not author, for the operator; empty where it may."""
 
@@ -233,6 +235,7 @@ class Writer:
             peers_in_sync={view.did: view.root == root for view in engine.peers.greeted()},
             running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
+            executors=tuple(engine.peers.executors()),
             held=engine.authorship.explain(engine.state),
         )
         done = BatchDone(outcome, view, len(batch), self._elapsed() - begun)

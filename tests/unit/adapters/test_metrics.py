@@ -3,17 +3,26 @@
 from pathlib import Path
 
 from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_page
-from icn.domain.mesh.events import ReceiptIssued
+from icn.domain.mesh.events import (
+    AttemptFailed,
+    BiddingOpened,
+    JobAssigned,
+    JobRolledBack,
+    JobSubmitted,
+    ReceiptIssued,
+)
 from icn.domain.mesh.execution import ExitKind
-from icn.domain.mesh.model import Receipt
+from icn.domain.mesh.model import Receipt, Status
 from icn.domain.mesh.papers import seal_receipt
-from icn.domain.records import Record
+from icn.domain.records import Event, Record
 from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
 from icn.kernel.instant import Instant
+from icn.kernel.mana import Mana
 from icn.protocol.breaker import BreakerState
 from icn.services.commands import OpenAccountFor
 from icn.services.effects import Committed
 from icn.services.work import NODE_ITSELF
+from support import builders
 from support.http_node import GRANT, HttpNode, signer_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,3 +139,30 @@ def test_batches_and_requests() -> None:
     assert value(metrics, "icn_queue_depth") == 7
     assert value(metrics, 'icn_http_requests_total{method="GET",route="/health",status="200"}') == 1
     assert value(metrics, "icn_p2p_peers_dropped_total") == 1
+
+
+def test_jobs_by_phase_and_outcome_with_series_from_the_start() -> None:
+    metrics = Metrics(version="1", did=str(signer_of(1).did))
+    for phase in ("waiting", "bidding", "assigned", "executing", "whole"):
+        assert value(metrics, f'icn_job_phase_seconds_count{{phase="{phase}"}}') == 0
+    for outcome in ("completed", "failed", "cancelled"):
+        assert value(metrics, f'icn_jobs_ended_total{{outcome="{outcome}"}}') == 0
+    job, home, executor = JobId(bytes(20)), signer_of(1).did, signer_of(2).did
+
+    def happens(event: Event, at: int, author: Did = home) -> None:
+        cid = Cid.of(b"", DAG_CBOR)
+        metrics.observe_committed(Committed(1, 0, cid, author, Instant(at), Record(NODE_ITSELF, event)))
+
+    for author in (home, executor):  # those of another home are not ours
+        happens(JobSubmitted(job, bytes(16), 0, author, builders.spec()), 0, author)
+        happens(BiddingOpened(job, 1, Instant(1_000)), 0, author)
+        happens(JobAssigned(job, 1, Instant(9_000), ()), 1_500, author)
+        happens(AttemptFailed(job, 1, executor, "x", True, Instant(2_000), b""), 1_600, author)
+        happens(JobRolledBack(job, Status.FAILED, "x", 1, Mana(1)), 1_600, author)
+    assert value(metrics, 'icn_job_phase_seconds_sum{phase="bidding"}') == 1.5
+    assert value(metrics, 'icn_job_phase_seconds_sum{phase="assigned"}') == 0.1
+    assert value(metrics, 'icn_job_phase_seconds_sum{phase="whole"}') == 1.6
+    assert value(metrics, 'icn_job_phase_seconds_count{phase="waiting"}') == 0
+    assert value(metrics, 'icn_job_attempts_failed_total{against_executor="yes"}') == 1
+    assert value(metrics, 'icn_job_attempts_failed_total{against_executor="no"}') == 0
+    assert metrics.jobs().ended == {"completed": 0, "failed": 1, "cancelled": 0}
