@@ -418,6 +418,11 @@ class MeshSettings(Section):
         Field(ge=10, le=TIMEOUT_MS_MAX),
         Setting("How long bids are awaited.", unit="ms", default_in={"development": 1000, "production": 5000}),
     ]
+    home_absence_secs: Annotated[
+        int,
+        Field(ge=10, le=YEAR_SECS),
+        Setting("What runs here for a node that is gone for this long is stopped: nobody may pay for it.", unit="s"),
+    ] = 300
     price_per_million_fuel: Annotated[
         int, Field(ge=0, le=MANA_MAX), Setting("Mana that this node asks for a million units of fuel.", unit="mana")
     ] = 1

@@ -17,7 +17,6 @@ from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import require
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Instant
-from icn.kernel.mana import Mana
 
 BidKey = tuple[Did, JobId, int]
 """(home, job, attempt). The home stands in it, so that nobody can occupy the name of somebody else's job."""
@@ -29,7 +28,6 @@ class Reservation:
 
     until: Instant
     memory_bytes: int
-    price: Mana
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """A job at its executor: accept, fetch, run, sign (semantics §5).
 
 An accepted assignment and the receipt that answers it are records in this node's feed: after a crash what was accepted
-and not answered is run again, and an assignment that comes twice is run once.
+and not answered is run again, and an assignment that comes twice is run once. What its home has cancelled is stopped
+and does not run again, whatever comes later and whenever this node dies; so is what nobody waits for any more.
 
 Not here: what is offered to whom (offering), how much there is (capacity).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from icn.domain.mesh.events import AssignmentAccepted, ReceiptIssued
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
@@ -16,8 +17,7 @@ from icn.domain.mesh.papers import open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
-from icn.kernel.instant import Duration, Instant, later
-from icn.kernel.limits import JOB_WALL_MS_MAX
+from icn.kernel.instant import Instant, later
 from icn.protocol.messages import (
     OUTPUT_INLINE_BYTES_MAX,
     Acknowledged,
@@ -29,28 +29,32 @@ from icn.protocol.messages import (
     ReceiptSent,
 )
 from icn.services import rows
+from icn.services.cancellations import ATTEMPT_MS_MAX, Cancellations
 from icn.services.capacity import Capacity, Reservation
 from icn.services.content import ContentService
 from icn.services.effects import RunJob, StopJob
-from icn.services.offering import OfferingService
+from icn.services.offering import OfferingService, was_given_away
 from icn.services.peers import Peers
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
 
 DETAIL_CHARS_MAX = 512
-ATTEMPT_MS_MAX = Duration(2 * JOB_WALL_MS_MAX)
-"""A home may say any deadline; an assignment whose module never comes keeps its place no longer than this."""
 
 
 @dataclass(slots=True)
 class ExecutorService:
-    """Owns which executions have been started; `offering` what was promised to whom."""
+    """Owns which executions have been started and are being stopped; `offering` what was promised to whom."""
 
     terms: NodeTerms
     peers: Peers
     content: ContentService
     offering: OfferingService
     _started: dict[ExecutionKey, None] = field(default_factory=dict)
+    _stopping: dict[ExecutionKey, str] = field(default_factory=dict)
+    """Guests that were told to stop, and why."""
+    _cancelled: Cancellations = field(default_factory=Cancellations)
+    _gone: dict[Did, Instant] = field(default_factory=dict)
+    """Homes with an execution here that are not connected, and since when."""
 
     @property
     def capacity(self) -> Capacity:
@@ -58,9 +62,12 @@ class ExecutorService:
         return self.offering.capacity
 
     def resume(self, work: UnitOfWork) -> None:
-        """After a start: run again what was accepted and not answered."""
+        """After a start: run again what was accepted and not answered, but for what was cancelled meanwhile."""
         self.offering.clear()
         self._started.clear()
+        self._stopping.clear()
+        self._gone.clear()
+        self._cancelled.load(work.store)
         own = [execution for execution in work.state.mesh.executions.values() if execution.executor == work.did]
         under_way = [(execution, open_assignment(execution.assignment)) for execution in own]
         for execution, assignment in under_way:
@@ -91,7 +98,10 @@ class ExecutorService:
         if key in mesh.executions or ended_in_this_batch or rows.execution_ended(work.get, *key):
             return  # it came again; the answer is under way or waits in the outbox
         promised = self.capacity.take_up((peer, job, attempt), work.wall)
-        why_not = self._why_not(work, assignment, promised)
+        if self._cancelled.has(peer, job, attempt):
+            why_not = "it was cancelled before it came"
+        else:
+            why_not = self._why_not(work, assignment, promised)
         number = work.outbox.reserve()
         if why_not:
             work.post(peer, number, AssignmentRefused(number, job, attempt, why_not))
@@ -102,21 +112,28 @@ class ExecutorService:
         self._begin(work, work.state.mesh.executions[key])
 
     def take_cancellation(self, work: UnitOfWork, peer: Did, message: ExecutionCancelled) -> None:
-        """A home wants it no more: what runs is stopped, what does not yet run is answered."""
+        """A home wants it no more: what runs is stopped, what does not yet run is answered, what is to come refused."""
         work.send(peer, Acknowledged(message.number))
-        key = (work.did, message.job, message.attempt)
-        execution = work.state.mesh.executions.get(key)
-        if execution is None or execution.home != peer:
-            return
-        if key in self._started:
-            work.effects.append(StopJob(message.job, message.attempt))
-        else:
-            self._answer(work, execution, ExitKind.CANCELLED, "cancelled before it ran")
+        home, job, attempt = peer, message.job, message.attempt
+        self.offering.withdraw(home, job, attempt)
+        key = (work.did, job, attempt)
+        mesh = work.state.mesh
+        execution = mesh.executions.get(key)
+        if execution is None:
+            if key not in mesh.touched.executions and not rows.execution_ended(work.get, *key):
+                self._cancelled.note(work, home, job, attempt)
+        elif execution.home == home:
+            if key in self._started:
+                self._cancelled.note(work, home, job, attempt)  # a restart before the guest has ended runs it no more
+            self._stop(work, execution, "cancelled by its home")
 
     def take_outcome(self, work: UnitOfWork, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
         """An execution of ours ended."""
         key = (work.did, request.job, request.attempt)
         self._started.pop(key, None)
+        why_stopped = self._stopping.pop(key, "")
+        if why_stopped and outcome.exit is ExitKind.CANCELLED:
+            outcome = replace(outcome, detail=why_stopped)
         execution = work.state.mesh.executions.get(key)
         if execution is not None:
             self._issue(work, execution, outcome)
@@ -131,7 +148,9 @@ class ExecutorService:
         self.offering.home_gone(peer)
 
     def tick(self, work: UnitOfWork) -> None:
-        """Offers that were not taken up free their place; what could not be fetched in time is answered."""
+        """Stop what nobody waits for, answer what could not be fetched in time, offer what is free."""
+        self._stop_what_is_over(work)
+        self._stop_for_who_is_gone(work)
         for execution in self._own(work):
             late = work.wall >= execution.deadline
             if late and _key(execution) not in self._started:
@@ -141,21 +160,52 @@ class ExecutorService:
     def wake_at(self, executions: Mapping[ExecutionKey, Execution]) -> Instant | None:
         """When `tick` has something to do."""
         moments = [executions[key].deadline for key in self.capacity.in_use if key not in self._started]
+        moments += [later(since, self.terms.home_absence) for since in self._gone.values()]
         expiry = self.capacity.next_expiry()
         return min([*moments, expiry] if expiry is not None else moments, default=None)
 
     def _own(self, work: UnitOfWork) -> list[Execution]:
         return [work.state.mesh.executions[key] for key in self.capacity.in_use]
 
+    def _stop_what_is_over(self, work: UnitOfWork) -> None:
+        """The home's own blocks say so, whoever brought them: it may be gone, and its cancellation with it."""
+        touched = work.state.mesh.touched.jobs
+        over = [key for key in self.capacity.in_use if key[1] in touched and was_given_away(work, key[1], key[2])]
+        for key in over:
+            execution = work.state.mesh.executions[key]
+            if execution.home == touched[key[1]].home:
+                self._stop(work, execution, "its home has given up the attempt")
+
+    def _stop_for_who_is_gone(self, work: UnitOfWork) -> None:
+        """Nobody can be asked whether the result is still wanted, and after this long it hardly is."""
+        homes = dict.fromkeys(execution.home for execution in self._own(work))
+        away = [home for home in homes if home != work.did and not self.peers.is_here(home)]
+        self._gone = {home: self._gone.get(home, work.wall) for home in away}
+        absence = self.terms.home_absence
+        late = [home for home, since in self._gone.items() if work.wall >= later(since, absence)]
+        for execution in self._own(work):
+            if execution.home in late:
+                self._stop(work, execution, f"its home was gone for {absence // 1000} s")
+        for home in late:  # its guests are being stopped
+            del self._gone[home]
+
+    def _stop(self, work: UnitOfWork, execution: Execution, why: str) -> None:
+        """End it: at once where it does not run yet, else when its guest has ended. Its place is kept until then."""
+        key = _key(execution)
+        if key not in self._started:
+            self._answer(work, execution, ExitKind.CANCELLED, why)
+        elif key not in self._stopping:
+            self._stopping[key] = why
+            work.effects.append(StopJob(execution.job, execution.attempt))
+
     def _why_not(self, work: UnitOfWork, assignment: Assignment, promised: Reservation | None) -> str:
         spec = assignment.spec
-        asked = self.offering.price(spec) if promised is None else promised.price
         reserved = 0 if promised is None else promised.memory_bytes
         if work.wall >= assignment.deadline:
             return "the attempt's deadline has passed"
         if assignment.deadline > later(work.wall, ATTEMPT_MS_MAX):
             return "the attempt's deadline is too far away"
-        if assignment.price < asked:
+        if assignment.price < self.offering.price(spec):
             return "the price is below what is asked here"
         if spec.limits.memory_bytes > reserved and not self.capacity.fits(spec.limits.memory_bytes, work.wall):
             return "no place is free"
@@ -163,6 +213,15 @@ class ExecutorService:
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:
         """Have module and input here, then run; unless nobody waits for it any more, as after a long absence."""
+        home, job, attempt = execution.home, execution.job, execution.attempt
+        ended = None if job in work.state.mesh.jobs else rows.JOBS.get(work.store, job.data)
+        if self._cancelled.has(home, job, attempt):
+            work.effects.append(StopJob(job, attempt))  # after a fault of the store its guest may live still
+            self._answer(work, execution, ExitKind.CANCELLED, "cancelled by its home")
+            return
+        if (ended is not None and ended.status.has_ended) or was_given_away(work, job, attempt):
+            self._answer(work, execution, ExitKind.CANCELLED, "its home has given up the attempt")
+            return
         if work.wall >= execution.deadline:
             self._answer(work, execution, ExitKind.UNAVAILABLE, "the attempt's deadline passed before it ran")
             return
@@ -264,6 +323,7 @@ class ExecutorService:
         sealed = seal_receipt(receipt, work.signer)
         work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
         self.capacity.end(_key(execution))
+        self._cancelled.forget(work, execution.home, execution.job, execution.attempt)
         number = work.outbox.reserve()
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
 

@@ -54,7 +54,7 @@ class OfferingService:
             self.capacity.release(earlier)
         promised = self.capacity.take_up(key, work.wall)
         if promised is not None:  # announced again, as to who may not have heard: the same offer, good for as long
-            self._offer(work, home, message, promised.price)
+            self._offer(work, home, message)
             return
         outcome, reason = self._refusal(message.spec)
         if outcome is None:
@@ -76,7 +76,7 @@ class OfferingService:
                 self.waiting.serve()
             elif self.capacity.fits(message.spec.limits.memory_bytes, work.wall):
                 self.waiting.serve()
-                self._offer(work, home, message, self.price(message.spec))
+                self._offer(work, home, message)
             else:
                 return
 
@@ -89,6 +89,11 @@ class OfferingService:
             for home in dict.fromkeys(job.home for job in work.state.mesh.touched.jobs.values()):
                 self.waiting.remove(home, lambda waits: was_given_away(work, waits.job, waits.attempt))
         self.offer_to_waiting(work)
+
+    def withdraw(self, home: Did, job: JobId, attempt: int) -> None:
+        """The home wants no bid for this attempt any more, and will take up none."""
+        self.capacity.release((home, job, attempt))
+        self.waiting.remove(home, lambda waits: (waits.job, waits.attempt) == (job, attempt))
 
     def home_gone(self, home: Did) -> None:
         """Its announcements will be made again when it is back; until then it can give us nothing to do."""
@@ -122,17 +127,17 @@ class OfferingService:
             return self.waiting.add(home, message)
         return True
 
-    def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced, price: Mana) -> None:
+    def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
         window = min(max(0, message.window_ms), RESERVED_WINDOW_MAX)
         until = later(work.wall, Duration(window + RESERVATION_GRACE))
         memory = message.spec.limits.memory_bytes
-        self.capacity.reserve((home, message.job, message.attempt), Reservation(until, memory, price), work.wall)
+        self.capacity.reserve((home, message.job, message.attempt), Reservation(until, memory), work.wall)
         bid = Bid(
             job=message.job,
             attempt=message.attempt,
             home=home,
             executor=work.did,
-            price=price,
+            price=self.price(message.spec),
             capabilities=self.terms.capabilities,
         )
         work.effects.append(BidAnswered(BidOutcome.OFFERED))

@@ -50,3 +50,5 @@ class NodeTerms:
     """Content that nobody needs is removed this often; None: only by order."""
     executor_absence: Duration = Duration(10_000)
     """An executor that is gone for this long has its attempt given up."""
+    home_absence: Duration = Duration(300_000)
+    """A home that is gone for this long has what runs for it stopped."""

@@ -343,4 +343,5 @@ def _draw_terms(rng: Random, memory: Random, *, joins: bool) -> NodeTerms:
         ),
         joins=joins,
         executor_absence=Duration(rng.choice((2_000, 10_000))),
+        home_absence=Duration(memory.choice((3_000, 20_000))),
     )

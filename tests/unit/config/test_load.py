@@ -120,6 +120,7 @@ SAMPLES = {
     "storage.scrub_bytes_per_second": (65_537, 65_537),
     "mesh.job_retry_count": (3, 3),
     "mesh.bid_window_ms": (250, 250),
+    "mesh.home_absence_secs": (60, 60),
     "mesh.price_per_million_fuel": (2, 2),
     "mesh.price_per_gib_memory": (16, 16),
     "mesh.price_per_gib_transferred": (1024, 1024),

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from icn.kernel.instant import Duration, Instant, later
-from icn.kernel.mana import Mana
 from icn.services.capacity import BidKey, Capacity, Reservation
 from support import builders
 
@@ -18,7 +17,7 @@ def key(home: int = 1, name: str = "job", attempt: int = 1) -> BidKey:
 
 
 def promise(memory: int = 10, span: int = 100) -> Reservation:
-    return Reservation(later(NOW, Duration(span)), memory, Mana(1))
+    return Reservation(later(NOW, Duration(span)), memory)
 
 
 def test_two_bids_never_promise_the_same_place() -> None:
@@ -97,7 +96,7 @@ class Interleavings(RuleBasedStateMachine):
         self.made += 1
         if self.capacity.fits(memory, self.now):
             until = later(self.now, Duration(span))
-            self.capacity.reserve(key(home, str(self.made)), Reservation(until, memory, Mana(1)), self.now)
+            self.capacity.reserve(key(home, str(self.made)), Reservation(until, memory), self.now)
 
     @precondition(lambda self: self.capacity.reserved)
     @rule(data=st.data())

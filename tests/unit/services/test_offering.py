@@ -1,111 +1,17 @@
 """What an executor answers to announcements, and how long it keeps its word."""
 
-from icn.domain.mesh.papers import open_bid, seal_assignment
+from dataclasses import replace
+
 from icn.kernel.ids import Did
-from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
-from icn.protocol.messages import (
-    AssignmentRefused,
-    AssignmentSent,
-    BidDeclined,
-    BidOffered,
-    ExecutionBegun,
-    JobAnnounced,
-    Message,
-)
-from icn.services.effects import BidAnswered, BidOutcome, Send
-from icn.services.inputs import Executed, Input, Received, Tick
+from icn.protocol.messages import JobAnnounced
+from icn.services.effects import BidOutcome
+from icn.services.inputs import Executed, Received, Tick
 from icn.services.offering import RESERVATION_GRACE, RESERVED_WINDOW_MAX
 from icn.services.waiting import WAITING_PER_HOME_MAX
 from support import builders
-from support.world import World, terms
-
-WINDOW = 1_000
-EXECUTOR = "x"
-LIMITS = builders.limits(memory_bytes=10 * MIB)
-
-
-def executor(*homes: str, capacity: int = 1, memory: int = 100 * MIB) -> World:
-    """An executor, and homes whose messages the test makes itself."""
-    world = World()
-    for name in homes:
-        world.add(name, terms(capacity=0))
-    world.add(EXECUTOR, terms(capacity=capacity, memory=memory), run=lambda _: None)
-    world.found(homes[0], founders=(*homes[1:], EXECUTOR))
-    world.link_all()
-    world.pass_time(2_000)
-    world.trace.clear()
-    return world
-
-
-def announce(world: World, home: str, name: str, **changes: object) -> JobAnnounced:
-    attempt = changes.pop("attempt", 1)
-    spec = world.spec(**{"limits": LIMITS, **changes})
-    assert isinstance(attempt, int)
-    message = JobAnnounced(builders.job_id(world[home].did, name), attempt, WINDOW, spec)
-    tell(world, Received(world[home].did, message))
-    return message
-
-
-def tell(world: World, *inputs: Input) -> None:
-    """To the executor alone: what it sends is looked at, not delivered."""
-    world.handle(EXECUTOR, *inputs)
-    for node in world.nodes.values():
-        node.inbox.clear()
-
-
-def wait(world: World, span: int) -> None:
-    world.clock.time = Instant(world.clock.time + span)
-    tell(world, Tick())
-
-
-def assign(world: World, home: str, announced: JobAnnounced, price: int = 1) -> None:
-    signer = world[home].engine.signer
-    deadline = later(world.clock.time, Duration(20_000))
-    paper = builders.assignment(
-        1,
-        2,
-        job=announced.job,
-        attempt=announced.attempt,
-        home=world[home].did,
-        executor=world[EXECUTOR].did,
-        price=Mana(price),
-        deadline=deadline,
-        spec=announced.spec,
-    )
-    tell(world, Received(world[home].did, AssignmentSent(900, seal_assignment(paper, signer))))
-
-
-def said(world: World) -> list[tuple[str, Message]]:
-    """What the executor has sent since the last call, but blocks and acknowledgements."""
-    kinds = (BidOffered, BidDeclined, AssignmentRefused, ExecutionBegun)
-    found = [
-        (world.name_of(effect.peer), effect.message)
-        for name, effect in world.trace
-        if name == EXECUTOR and isinstance(effect, Send) and isinstance(effect.message, kinds)
-    ]
-    world.trace.clear()
-    return found
-
-
-def heard(world: World) -> list[tuple[str, str]]:
-    """The same, in words."""
-    return [(home, reason_of(message)) for home, message in said(world)]
-
-
-def reason_of(message: Message) -> str:
-    match message:
-        case BidDeclined(reason=reason) | AssignmentRefused(reason=reason):
-            return reason
-        case BidOffered(bid):
-            return f"offers for {open_bid(bid).price}"
-        case _:
-            return "begins"
-
-
-def outcomes(world: World) -> list[BidOutcome]:
-    return [effect.outcome for _, effect in world.trace if isinstance(effect, BidAnswered)]
+from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, outcomes, said, tell, wait
 
 
 def test_one_place_is_offered_once_and_the_next_is_told_to_wait() -> None:
@@ -168,6 +74,24 @@ def test_an_assignment_within_its_reservation_always_has_a_place_at_the_price_of
     wait(world, WINDOW + RESERVATION_GRACE - 1)
     assign(world, "a", announced)
     assert heard(world) == [("a", "begins")]
+
+
+def test_what_was_promised_is_kept_though_there_is_less_now() -> None:
+    world = executor("a")
+    announced = announce(world, "a", "one")
+    world[EXECUTOR].engine.executor.capacity.places = 0
+    assign(world, "a", announced)
+    assert heard(world) == [("a", "offers for 1"), ("a", "begins")]
+
+
+def test_an_assignment_of_more_than_was_promised_takes_nobodys_memory() -> None:
+    world = executor("a", "b", capacity=2, memory=20 * MIB)
+    announced = announce(world, "a", "one")
+    announce(world, "b", "two")
+    said(world)
+    larger = replace(announced, spec=replace(announced.spec, limits=builders.limits(memory_bytes=11 * MIB)))
+    assign(world, "a", larger)
+    assert heard(world) == [("a", "no place is free")]
 
 
 def test_an_assignment_that_comes_after_its_reservation_takes_nobodys_place() -> None:
@@ -251,7 +175,8 @@ def test_homes_take_turns_and_one_cannot_fill_the_list() -> None:
 def test_room_to_wait_is_made_by_what_waits_in_vain() -> None:
     world = executor("a")
     announce(world, "a", "running")
-    for number in range(WAITING_PER_HOME_MAX):
+    announce(world, "a", "first of those who wait")
+    for number in range(WAITING_PER_HOME_MAX - 1):
         announce(world, "a", str(number), within=1_000)
     said(world)
     wait(world, 1_000)
