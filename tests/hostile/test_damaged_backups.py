@@ -27,7 +27,7 @@ from icn.services.commands import PutContent
 from icn.stores import tar
 from icn.stores.archive import MANIFEST, ArchiveKind
 from support import builders
-from support.archives import Held, back_up, held, history, restore_into
+from support.archives import Held, back_up, fill_into, held, history, restore_into
 
 pytestmark = pytest.mark.slow
 
@@ -252,16 +252,27 @@ def damaged(random: Random, sample: Sample, folder: Path, number: int) -> str:
     return damage.__name__.replace("_", " ")
 
 
-def outcome(target: MemoryStore, folder: Path) -> str | None:
+WAYS = {"checked, then written": restore_into, "checked as it is written": fill_into}
+"""Of an empty store."""
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Callable[..., object]:
+    return WAYS[request.param]
+
+
+def outcome(way: Callable[..., object], target: MemoryStore, folder: Path) -> str | None:
     """Why the archives in the folder were refused; None when they were restored."""
     try:
-        restore_into(target, *sorted(folder.iterdir()))
+        way(target, *sorted(folder.iterdir()))
     except Refusal as refusal:
         return str(refusal)
     return None
 
 
-def test_two_hundred_damaged_backups(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_hundred_damaged_backups(
+    sample: Sample, way: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused: Counter[str] = Counter()
     restored: Counter[str] = Counter()
     empty = held(MemoryStore())
@@ -270,7 +281,7 @@ def test_two_hundred_damaged_backups(sample: Sample, tmp_path: Path, capsys: pyt
         folder.mkdir()
         kind = damaged(Random(f"{SEED}/{number}"), sample, folder, number)
         target = MemoryStore()
-        reason = outcome(target, folder)
+        reason = outcome(way, target, folder)
         if reason is None:
             assert held(target) == sample.expected, f"{number}, {kind}: restored, and wrong"
             restored[kind] += 1
@@ -288,14 +299,16 @@ def test_two_hundred_damaged_backups(sample: Sample, tmp_path: Path, capsys: pyt
             print(f"  {kind}: {refused[kind]} refused, {restored[kind]} restored exactly")
 
 
-def test_the_sample_itself_is_restored(sample: Sample) -> None:
+def test_the_sample_itself_is_restored(sample: Sample, way: Callable[..., object]) -> None:
     target = MemoryStore()
-    restore_into(target, sample.folder / INCREMENTAL, sample.folder / FULL)
+    way(target, sample.folder / INCREMENTAL, sample.folder / FULL)
     assert held(target) == sample.expected
 
 
 @pytest.mark.parametrize("what", ["symlink", "symlinked part", "fifo", "unknown file", "long", "foreign folder"])
-def test_a_folder_that_is_not_what_a_backup_writes(sample: Sample, tmp_path: Path, what: str) -> None:
+def test_a_folder_that_is_not_what_a_backup_writes(
+    sample: Sample, way: Callable[..., object], tmp_path: Path, what: str
+) -> None:
     folder = tmp_path / "folder"
     for name, data in opened(sample.folder / FULL):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -320,5 +333,5 @@ def test_a_folder_that_is_not_what_a_backup_writes(sample: Sample, tmp_path: Pat
             (folder / "blocks" / "000001.car.d").mkdir()
     target = MemoryStore()
     with pytest.raises(Refusal):
-        restore_into(target, folder)
+        way(target, folder)
     assert held(target) == held(MemoryStore())

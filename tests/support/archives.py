@@ -1,22 +1,27 @@
 """Stores with a history, their backups, and stores restored from them."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from icn.adapters.archive.directory import FolderArchive, FolderFiles
 from icn.adapters.archive.settings import PARTS_SUFFIX, Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.unfinished import PartsFile
 from icn.adapters.archive.writing import Files, Finished, resumable, write_archive
+from icn.adapters.storage.filling import Filling, FillingInPlace
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW, Did
 from icn.kernel.instant import Instant
 from icn.services import restore, rows
-from icn.services.archive_check import Archive, examine
+from icn.services.archive_check import Archive, claimed, examine
 from icn.services.backup import BackupOrder, Reached, draft, entries
 from icn.services.commands import PutContent
-from icn.services.restore import Restored
+from icn.services.filling import fill
+from icn.services.restore_plan import plan
+from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores import backups, contents, keyspace, schema
 from icn.stores.archive import LOCAL_TABLES, ArchiveKind, Entry
@@ -105,9 +110,47 @@ def restore_into(
 ) -> Restored:
     """Examine, plan, check, apply, as the command does."""
     examined = [examine(archive_at(path, keys), nothing) for path in paths]
-    planned = restore.plan(examined, target, configured=configured, as_new=as_new)
+    planned = plan(examined, target, configured=configured, as_new=as_new)
     restore.check(planned, target, nothing)
     return restore.apply(planned, target, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing)
+
+
+def fill_from(
+    filling: Filling,
+    *paths: Path,
+    keys: Keys | None = None,
+    configured: Did | None = None,
+    as_new: bool = False,
+    no_newer_blocks: bool = False,
+) -> Restored:
+    """Fill an empty store, as the command does."""
+    archives = [archive_at(path, keys) for path in paths]
+    claims = [claim for claim in map(claimed, archives) if claim is not None]
+    known = claims if len(claims) == len(archives) else [examine(source, nothing) for source in archives]
+    with contextlib.closing(filling):
+        try:
+            planned = plan(known, MemoryStore(), configured=configured, as_new=as_new)
+            filled = fill(planned, filling, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing)
+            with filling.seal() as reader:
+                report = verify(reader, planned.owner, deep=False)
+                assert report.ok, report.findings
+            filling.take_place()
+        except BaseException:
+            filling.discard()
+            raise
+    return filled.done
+
+
+def fill_into(target: MemoryStore, *paths: Path, **options: Any) -> Restored:
+    """`restore_into`, the other way: into an empty store that bears a mark meanwhile."""
+    return fill_from(_InMemory(target), *paths, **options)
+
+
+class _InMemory(FillingInPlace):
+    """Leaves the store open: it would be gone."""
+
+    def close(self) -> None:
+        self._behind.end()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from icn.adapters.storage.lmdb_store import LmdbStore
 from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.opening import StorageSettings
 from icn.adapters.storage.postgres import CONNECTIONS_MIN, PostgresStore
 from icn.adapters.storage.rocksdb_store import RocksdbStore
 from icn.adapters.storage.sqlite import SqliteStore
@@ -34,6 +35,14 @@ BACKENDS = (
     Backend("sqlite", lambda folder: SqliteStore.open(folder / "store.sqlite"), durable=True, shared=False),
     Backend("postgresql", lambda folder: open_postgres(postgres.url_in(folder)), durable=True, shared=True),
 )
+
+
+def settings_in(backend: Backend, folder: Path) -> StorageSettings:
+    """How a node would be told of the store that `backend.open(folder)` opens."""
+    if backend.name == "postgresql":
+        return StorageSettings(backend.name, url=postgres.url_in(folder))
+    names = {"rocksdb": "node.rocksdb", "sled": "node.sled", "sqlite": "store.sqlite"}
+    return StorageSettings(backend.name, folder / names.get(backend.name, "none"))
 
 
 def open_postgres(url: str) -> PostgresStore:

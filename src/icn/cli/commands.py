@@ -42,7 +42,7 @@ COMMANDS = (
     Command("dag verify", "icn.cli.dag", "verify a store, through its node or without; lists every finding"),
     Command("dag resume", "icn.cli.resuming", "let a node write again whose store was put back"),
     Command("dag backup", "icn.cli.backup", "write the store, or what changed in it, to an archive"),
-    Command("dag restore", "icn.cli.backup", "fill a store from archives, checked whole before anything is written"),
+    Command("dag restore", "icn.cli.restore", "fill a store from archives, checked whole before anything is written"),
     Command("mesh submit", "icn.cli.mesh", "submit a job: a module by CID, a .wasm or .wat file, or echo"),
     Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
     Command("mesh job", "icn.cli.mesh", "everything about one job"),

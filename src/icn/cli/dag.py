@@ -87,7 +87,7 @@ def _verified_archive(session: Session, given: argparse.Namespace, *, deep: bool
     import json
     from dataclasses import asdict
 
-    from icn.cli.backup import verify_archive
+    from icn.cli.archives import verify_archive
 
     report = verify_archive(session, Path(given.archive), given, deep=deep)
     return Answer(200, json.dumps(asdict(report), ensure_ascii=False).encode())

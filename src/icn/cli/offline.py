@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from icn.adapters.storage.opening import StorageSettings
     from icn.cli.session import Session
     from icn.config.loaded import LoadedConfig
+    from icn.config.schema import Settings
     from icn.kernel.ids import Did
     from icn.stores.kv import KeyValueStore
 
@@ -65,17 +66,22 @@ class Offline:
     """Whose store it is; None when it is empty."""
 
     def configured_did(self) -> "Did | None":
-        """Whose key the configured key file holds; None where there is none, or it does not say. No passphrase needed.
+        """Whose key the configuration names; see `configured_did`."""
+        return configured_did(self.loaded)
 
-        Raises:
-            KeyFileUnavailable, KeyFileDamaged: there is a file, and it cannot be read.
-        """
-        from icn.adapters.keys.file import KeyFileMissing, did_in
 
-        try:
-            return did_in(self.loaded.settings.identity.key_path)
-        except KeyFileMissing:
-            return None
+def configured_did(loaded: "LoadedConfig") -> "Did | None":
+    """Whose key the configured key file holds; None where there is none, or it does not say. No passphrase needed.
+
+    Raises:
+        KeyFileUnavailable, KeyFileDamaged: there is a file, and it cannot be read.
+    """
+    from icn.adapters.keys.file import KeyFileMissing, did_in
+
+    try:
+        return did_in(loaded.settings.identity.key_path)
+    except KeyFileMissing:
+        return None
 
 
 def node_answers(session: "Session") -> bool:
@@ -136,24 +142,54 @@ def open_offline(session: "Session", given: argparse.Namespace, *, must_exist: b
     from icn.stores.schema import require_current
 
     loaded = load_for_store(session, given)
-    chosen = loaded.settings.storage
-    if chosen.backend == "memory":
+    store = open_store_here(
+        storage(require_lasting(loaded)), place=str(loaded.settings.storage.place), must_exist=must_exist
+    )
+    try:
+        owner = _owner_of(store)
+        require_current(store)
+        if must_exist and owner is None:
+            raise _nothing_at(f"{shown(loaded)} is empty")
+        session.world.say(f"working on the store itself: {shown(loaded)}")
+        yield Offline(store, loaded, owner)
+    finally:
+        store.close()
+
+
+def holds_nothing(loaded: "LoadedConfig") -> bool:
+    """Whether the configured store is empty, or not there, or holds what a restore that broke off has left in it.
+
+    Raises as `open_offline` does.
+    """
+    from icn.assemble import storage
+    from icn.stores.moving import is_filling
+
+    settings = storage(require_lasting(loaded))
+    if settings.path is not None and not _holds_something(settings.path):
+        return True
+    store = open_store_here(settings, place=str(loaded.settings.storage.place), must_exist=False)
+    try:
+        return is_filling(store) or next(iter(store.scan(b"")), None) is None
+    finally:
+        store.close()
+
+
+def require_lasting(loaded: "LoadedConfig") -> "Settings":
+    """The settings, of a store that outlives its node. Raises `Ended`."""
+    if loaded.settings.storage.backend == "memory":
         raise Ended(
             Exit.CONFIGURATION,
             "storage.backend is memory, which ends with its node: there is nothing to open",
             code="cli.no_store",
             next_step="Name a store by --storage-backend and --storage-path, or --config.",
         )
-    store = open_store_here(storage(loaded.settings), place=str(chosen.place), must_exist=must_exist)
-    try:
-        owner = _owner_of(store)
-        require_current(store)
-        if must_exist and owner is None:
-            raise _nothing_at(f"{chosen.backend} at {chosen.place} is empty")
-        session.world.say(f"working on the store itself: {chosen.backend} at {chosen.place}")
-        yield Offline(store, loaded, owner)
-    finally:
-        store.close()
+    return loaded.settings
+
+
+def shown(loaded: "LoadedConfig") -> str:
+    """Which store it is, for messages."""
+    chosen = loaded.settings.storage
+    return f"{chosen.backend} at {chosen.place}"
 
 
 def load_for_store(session: "Session", given: argparse.Namespace) -> "LoadedConfig":
@@ -176,12 +212,20 @@ def load_for_store(session: "Session", given: argparse.Namespace) -> "LoadedConf
 def open_store_here(settings: "StorageSettings", *, place: str, must_exist: bool) -> "KeyValueStore":
     """Open a store for this process alone. Raises `Ended` as `open_offline` does, and the faults of the engine."""
     from icn.adapters.storage.opening import open_store
-    from icn.stores.kv import StoreInUse
 
     if must_exist and settings.path is not None and not _holds_something(settings.path):
         raise _nothing_at(f"there is no store at {place}")
-    try:
+    with refusing_used():
         return open_store(settings)
+
+
+@contextmanager
+def refusing_used() -> Iterator[None]:
+    """Tells what to do about a store that another process has open. Raises `Ended`."""
+    from icn.stores.kv import StoreInUse
+
+    try:
+        yield
     except StoreInUse as fault:
         raise Ended(
             Exit.FAULT,

@@ -26,7 +26,7 @@ from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did
 from icn.services import restore
 from icn.services.archive_check import Examined, known_parts
-from icn.services.restore import ForeignArchive, Plan
+from icn.services.restore_plan import ForeignArchive, Plan, plan
 from icn.stores import archive, tar
 from icn.stores.archive import ContentLine, Entry, part_name, read_car
 
@@ -133,8 +133,8 @@ def _ask_node(session: Session) -> _Node:
 
 
 def _plan(node: _Node, examined: list[Examined], *, as_new: bool) -> Plan:
-    """The chain, which must be whole by itself. Raises `ForeignArchive`, and as `restore.plan` does."""
-    planned = restore.plan(examined, MemoryStore(), configured=node.did, as_new=as_new)
+    """The chain, which must be whole by itself. Raises `ForeignArchive`, and as `restore_plan.plan` does."""
+    planned = plan(examined, MemoryStore(), configured=node.did, as_new=as_new)
     named = planned.newest.federation
     if named is None:
         raise ForeignArchive("the backup is of a node in no federation: there is nothing in it for a node that runs")
@@ -263,6 +263,6 @@ def _files(folder: str, items: list[tuple[Cid, bytes]], lines: dict[Cid, Content
 
 def _parts(planned: Plan, on_bytes: Callable[[int], None]) -> Iterator[tuple[str, bytes]]:
     for link in planned.chain:
-        for name, data in known_parts(link.examined.archive, link.manifest):
-            on_bytes(len(data))
-            yield name, data
+        for part, data in known_parts(link.examined.archive, link.manifest):
+            on_bytes(part.size)
+            yield part.name, data

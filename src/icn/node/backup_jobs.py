@@ -29,23 +29,27 @@ from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.writing import Finished, write_archive
 from icn.adapters.backup.ports import BackupTarget
 from icn.adapters.files import make_private_folders
-from icn.adapters.storage.sqlite import SqliteStore
+from icn.adapters.storage.filling import Filling
+from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.opening import StorageSettings, open_filling
 from icn.http.moments import iso_of
 from icn.kernel.errors import Fault, Kind, Refusal
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.limits import MIB
-from icn.services import backup, restore
+from icn.services import backup
 from icn.services.archive_check import Examined, examine
 from icn.services.backup_plan import ArchiveName, Retention, archive_id, chain, goes_on, may_go, node_mark, ours
+from icn.services.filling import fill
 from icn.services.ports import Clock
 from icn.services.queries import dag
+from icn.services.restore_plan import plan
 from icn.services.verify import verify
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind, Entry, Manifest
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
 from icn.stores.backups import FinishedBackup, finished_backups
-from icn.stores.kv import KeyValueStore, Reader, Snapshot
+from icn.stores.kv import Reader, Snapshot
 
 ROOM_BYTES_MIN = 512 * MIB
 """Free space that is left to the node on the disk of the scratch folder; twice what makes it not ready."""
@@ -259,11 +263,9 @@ class BackupJobs:
                 for link, one in zip(links, examined, strict=True):
                     self._require_name(link, one)
                 self._require_room(RESTORED_RATIO * sum(_size(one) for one in examined))
-                store = SqliteStore.open(folder / "restored.sqlite")
-                try:
-                    return self._restore(links[-1].text, examined, store, on_bytes)
-                finally:
-                    store.close()
+                filling = open_filling(StorageSettings("sqlite", folder / "restored.sqlite"))
+                with contextlib.closing(filling):
+                    return self._restore(links[-1].text, examined, filling, on_bytes)
             except Refusal as refusal:  # damaged, not to be opened, no chain: the rules of restoring say no
                 raise NotRestorable(links[-1].text, str(refusal)) from refusal
 
@@ -294,18 +296,18 @@ class BackupJobs:
             raise NotRestorable(link.text, "its name says something else than its manifest: it was renamed or replaced")
 
     def _restore(
-        self, name: str, examined: list[Examined], store: KeyValueStore, on_bytes: Callable[[int], None]
+        self, name: str, examined: list[Examined], filling: Filling, on_bytes: Callable[[int], None]
     ) -> tuple[int, int]:
-        planned = restore.plan(examined, store, configured=None, as_new=False)
-        restore.check(planned, store, on_bytes)
-        restore.apply(planned, store, os.urandom(STORE_ID_BYTES), no_newer_blocks=False, on_bytes=on_bytes)
-        report = verify(store, self.did, deep=True)
-        for finding in report.findings:
-            raise NotRestorable(name, f"restored, {finding.where}: {finding.what}")
-        with self._reading() as here:
-            for what, alike in _comparisons(planned.newest, store, here):
-                if not alike:
-                    raise NotRestorable(name, what)
+        planned = plan(examined, MemoryStore(), configured=None, as_new=False)
+        fill(planned, filling, os.urandom(STORE_ID_BYTES), no_newer_blocks=False, on_bytes=on_bytes)
+        with filling.seal() as restored:
+            report = verify(restored, self.did, deep=True)
+            for finding in report.findings:
+                raise NotRestorable(name, f"restored, {finding.where}: {finding.what}")
+            with self._reading() as here:
+                for what, alike in _comparisons(planned.newest, restored, here):
+                    if not alike:
+                        raise NotRestorable(name, what)
         return report.checked.blocks, report.checked.content
 
     # Disk

@@ -2,10 +2,11 @@
 
 | | |
 |---|---|
-| `examine` | every part has the hash its manifest says; every block the name of its bytes; form, order, counts |
+| `Examination` | every part has the hash its manifest says; every block the name of its bytes; form, order, counts |
 | `Replay` | signatures, feeds, links, and every record against the rules, by replay; then heads, root and ledger |
 
-Reads an archive from its beginning to its end, a part at a time. Changes nothing.
+Reads an archive from its beginning to its end, a part at a time. Changes nothing. What a manifest says before the parts
+were read (`claimed`) is good for making plans, no more.
 """
 
 from collections.abc import Callable, Iterator
@@ -57,10 +58,16 @@ class Archive(Protocol):
             Fault: of the machine.
         """
 
+    def manifest(self) -> bytes | None:
+        """What seems to be the manifest, found without reading what stands before it; None where that cannot be done.
+
+        Raises faults of the machine.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a first reading found."""
+    """What a first reading found, or what the archive claims of itself."""
 
     archive: Archive
     manifest: Manifest | None
@@ -80,9 +87,38 @@ class Examined:
         return self.manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What an entry holds, read. What its name says is in one of these; the others are empty."""
+
+    signed: tuple[tuple[Cid, bytes], ...] = ()
+    evidence: tuple[tuple[Cid, bytes], ...] = ()
+    content: tuple[tuple[ContentLine, bytes | None], ...] = ()
+    """Lines with their bytes; those without bytes come with the lines, the others with the bytes."""
+    local: tuple[tuple[bytes, bytes], ...] = ()
+    """Whole keys and values."""
+    identity: bytes | None = None
+
+
+def claimed(source: Archive) -> Examined | None:
+    """What the archive says of itself, where that can be found without reading it: nothing of it is checked.
+
+    Raises `ArchiveNewer`, and faults of the machine.
+    """
+    data = source.manifest()
+    if data is None:
+        return None
+    try:
+        manifest = archive.read_manifest(data)
+    except Invalid:
+        return None  # `examine` says more
+    size = sum(part.size for part in manifest.parts) + len(data)
+    return Examined(source, manifest, archive.manifest_hash(data), (), 0, size)
+
+
 def examine(source: Archive, on_bytes: Callable[[int], None]) -> Examined:
     """Read all of it once. Raises `ArchiveNewer`, and faults of the machine; everything else is a finding."""
-    run = _Examination()
+    run = Examination()
     try:
         for part, data in source.entries():
             run.take(part, data)
@@ -98,7 +134,9 @@ def examine(source: Archive, on_bytes: Callable[[int], None]) -> Examined:
 
 
 @dataclass(slots=True)
-class _Examination:
+class Examination:
+    """Follows the entries of one archive as they are read."""
+
     order: Order = field(default_factory=Order)
     findings: list[Finding] = field(default_factory=list)
     total: int = 0
@@ -113,34 +151,37 @@ class _Examination:
     """Lines whose bytes must come next."""
 
     def note(self, where: str, what: str) -> None:
+        """Something is wrong."""
         self.total += 1
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(where, what))
 
-    def take(self, part: Part, data: bytes) -> None:
-        """The next entry. Raises `Invalid` for one that cannot stand there."""
+    def take(self, part: Part, data: bytes) -> Items:
+        """The next entry; gives what it holds, as far as nothing is wrong. Raises `Invalid` where it cannot stand."""
         self.order.take(part.name)
         self.size += part.size
         if part.name == MANIFEST:
             self.sha256 = part.sha256
             self.manifest = archive.read_manifest(data)
-            return
+            return _NOTHING
         self.parts.append(part)
         if part.name == IDENTITY:
-            return
+            return Items(identity=data)
         folder, _, suffix = split_name(part.name)
         if (folder, suffix) != ("content", "car"):
             self._nothing_awaited(part.name)
         try:
             if suffix == "car":
-                self._take_car(folder, part.name, data)
-            elif folder == "content":
-                self._take_lines(data)
-            else:
-                self._found["local"] += sum(1 for _ in archive.read_local_lines(data))
+                return self._take_car(folder, part.name, data)
+            if folder == "content":
+                return self._take_lines(data)
+            local = tuple(archive.read_local_lines(data))
         except Invalid as error:
             self._awaited = []
             self.note(part.name, f"{error.what}: {error.why}")
+            return _NOTHING
+        self._found["local"] += len(local)
+        return Items(local=local)
 
     def end(self) -> None:
         """Compare with the manifest."""
@@ -173,33 +214,43 @@ class _Examination:
         if manifest.kind is ArchiveKind.FULL and self._bare:
             self.note("content", f"{self._bare} lines of a full backup are without bytes")
 
-    def _take_car(self, folder: str, name: str, data: bytes) -> None:
-        awaited = iter(self._awaited)
-        self._awaited = []
-        for cid, block in read_car(data):
+    def _take_car(self, folder: str, name: str, data: bytes) -> Items:
+        found = tuple(read_car(data))
+        for cid, block in found:
             if not cid.names(block):
                 self.note(name, f"the bytes of block {cid} have another name")
-            if folder == "content":
-                line = next(awaited, None)
-                if line is None or line.cid != cid or line.size != len(block):
-                    raise Invalid("content", f"block {cid} is not the one its lines say")
-            else:
-                self._found[folder] += 1
-        if next(awaited, None) is not None:
-            raise Invalid("content", "there are fewer blocks than lines")
+        if folder == "content":
+            return self._take_content(found)
+        self._found[folder] += len(found)
+        return Items(signed=found) if folder == "blocks" else Items(evidence=found)
 
-    def _take_lines(self, data: bytes) -> None:
+    def _take_content(self, found: tuple[tuple[Cid, bytes], ...]) -> Items:
+        awaited, self._awaited = self._awaited, []
+        for line, (cid, block) in zip(awaited, found, strict=False):
+            if line.cid != cid or line.size != len(block):
+                raise Invalid("content", f"block {cid} is not the one its lines say")
+        if len(awaited) != len(found):
+            raise Invalid("content", f"there are {len(found)} blocks for {len(awaited)} lines")
+        return Items(content=tuple((line, block) for line, (_, block) in zip(awaited, found, strict=True)))
+
+    def _take_lines(self, data: bytes) -> Items:
+        bare: list[tuple[ContentLine, bytes | None]] = []
         for line in archive.read_content_lines(data):
             self._found["content"] += 1
             if line.has_bytes:
                 self._awaited.append(line)
             else:
-                self._bare += 1
+                bare.append((line, None))
+        self._bare += len(bare)
+        return Items(content=tuple(bare))
 
     def _nothing_awaited(self, name: str) -> None:
         if self._awaited:
             self.note(name, f"stands where the bytes of {self._awaited[0].cid} are due")
             self._awaited = []
+
+
+_NOTHING = Items()
 
 
 class ReplayRefused(Exception):
@@ -211,14 +262,14 @@ class ReplayRefused(Exception):
         super().__init__(f"{where}: {what}")
 
 
-def known_parts(source: Archive, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of all parts of an archive that was examined. Raises `ArchiveDamaged` when it changed since."""
+def known_parts(source: Archive, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
+    """All parts of an archive that was examined. Raises `ArchiveDamaged` when it changed since."""
     stated = iter(manifest.parts)
     for part, data in source.entries():
         if part.name != MANIFEST:
             if part != next(stated, None):
                 raise ArchiveDamaged(source.name, f"{part.name} has changed since it was read first")
-            yield part.name, data
+            yield part, data
     if next(stated, None) is not None:
         raise ArchiveDamaged(source.name, "it has changed since it was read first")
 
@@ -236,20 +287,17 @@ class Replay:
         """All blocks of the next archive. Raises `ReplayRefused`, `ArchiveDamaged`."""
         state = self._intake.state
         number = manifest.since.arrival
-        for name, part in known_parts(source, manifest):
-            on_bytes(len(part))
-            if name.startswith("evidence/"):
-                self._check_evidence(name, part)
-            if not name.startswith("blocks/"):
+        for part, held in known_parts(source, manifest):
+            on_bytes(part.size)
+            if part.name.startswith("evidence/"):
+                self._check_evidence(part.name, held)
+            if not part.name.startswith("blocks/"):
                 continue
-            for cid, data in read_car(part):
+            for cid, data in read_car(held):
                 if not self._intake.knows(cid):
                     self._take_one(f"block {number} ({cid})", data)
                 number += 1
-        if clock_of_entries(manifest.clock_to) == state.feeds.clock():
-            self._compare(manifest)
-        elif not self._is_ahead(manifest):
-            raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
+        require_reached(state, manifest, may_be_ahead=self._intake.store is not None)
 
     def _take_one(self, where: str, data: bytes) -> None:
         state = self._intake.state
@@ -274,31 +322,37 @@ class Replay:
             if not proves:
                 raise ReplayRefused(name, f"block {cid} proves no fork of any feed")
 
-    def _is_ahead(self, manifest: Manifest) -> bool:
-        clock = self._intake.state.feeds.clock()
-        return self._intake.store is not None and all(
-            clock.get(author, 0) >= count for author, count in clock_of_entries(manifest.clock_to).items()
-        )
 
-    def _compare(self, manifest: Manifest) -> None:
-        state = self._intake.state
-        heads = {head.author: (head.sequence, head.cid) for head in manifest.heads}
-        if heads != {author: (head.sequence, str(head.cid)) for author, head in state.feeds.heads.items()}:
-            raise ReplayRefused(MANIFEST, "its heads are not those that the blocks lead to")
-        if state.feeds.root() != manifest.root:
-            raise ReplayRefused(MANIFEST, f"its root is {manifest.root}, the blocks lead to {state.feeds.root()}")
-        federation = state.federation.federation
-        named = None if manifest.federation is None else (manifest.federation.id, manifest.federation.name)
-        if named != (None if federation is None else (str(federation.id), federation.name)):
-            raise ReplayRefused(MANIFEST, "its federation is not that of the blocks")
-        if not state.ledger.supply.is_balanced:
-            raise ReplayRefused("ledger", "mana was created or lost outside a named record")
-        accounts = Batch()
-        for (owner, home), account in state.ledger.accounts.items():
-            rows.ACCOUNTS.put(accounts, rows.account_key(owner, home), account)
-        pairs = ((key, value) for key, value in sorted(accounts.operations.items()) if value is not None)
-        if digest_of(state.ledger.supply, pairs) != manifest.ledger:
-            raise ReplayRefused(MANIFEST, "its ledger is not the one that the blocks lead to")
+def require_reached(state: State, manifest: Manifest, *, may_be_ahead: bool) -> None:
+    """Raise `ReplayRefused` unless the blocks taken lead to what the manifest says they do.
+
+    `may_be_ahead`: there were others before them.
+    """
+    clock, due = state.feeds.clock(), clock_of_entries(manifest.clock_to)
+    if clock == due:
+        _compare(state, manifest)
+    elif not (may_be_ahead and all(clock.get(author, 0) >= count for author, count in due.items())):
+        raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
+
+
+def _compare(state: State, manifest: Manifest) -> None:
+    heads = {head.author: (head.sequence, head.cid) for head in manifest.heads}
+    if heads != {author: (head.sequence, str(head.cid)) for author, head in state.feeds.heads.items()}:
+        raise ReplayRefused(MANIFEST, "its heads are not those that the blocks lead to")
+    if state.feeds.root() != manifest.root:
+        raise ReplayRefused(MANIFEST, f"its root is {manifest.root}, the blocks lead to {state.feeds.root()}")
+    federation = state.federation.federation
+    named = None if manifest.federation is None else (manifest.federation.id, manifest.federation.name)
+    if named != (None if federation is None else (str(federation.id), federation.name)):
+        raise ReplayRefused(MANIFEST, "its federation is not that of the blocks")
+    if not state.ledger.supply.is_balanced:
+        raise ReplayRefused("ledger", "mana was created or lost outside a named record")
+    accounts = Batch()
+    for (owner, home), account in state.ledger.accounts.items():
+        rows.ACCOUNTS.put(accounts, rows.account_key(owner, home), account)
+    pairs = ((key, value) for key, value in sorted(accounts.operations.items()) if value is not None)
+    if digest_of(state.ledger.supply, pairs) != manifest.ledger:
+        raise ReplayRefused(MANIFEST, "its ledger is not the one that the blocks lead to")
 
 
 def replay_alone(examined: Examined, on_bytes: Callable[[int], None]) -> Finding | None:
@@ -343,7 +397,7 @@ def _check_feeds(source: Archive, manifest: Manifest, on_bytes: Callable[[int], 
 
 
 def _blocks_of(source: Archive, manifest: Manifest, on_bytes: Callable[[int], None]) -> Iterator[tuple[Cid, bytes]]:
-    for name, data in known_parts(source, manifest):
-        on_bytes(len(data))
-        if name.startswith("blocks/"):
+    for part, data in known_parts(source, manifest):
+        on_bytes(part.size)
+        if part.name.startswith("blocks/"):
             yield from read_car(data)

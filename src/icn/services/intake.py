@@ -18,6 +18,9 @@ from icn.services.state import State
 from icn.stores import blocks
 from icn.stores.kv import Reader
 
+KEPT_MAX = 4096
+"""Of the newest places and clocks that a state remembers when the blocks are in the store: parents mostly are new."""
+
 
 @dataclass(slots=True)
 class Intake:
@@ -64,9 +67,11 @@ class Intake:
         return beside and not self.knows(block.cid) and block.is_genuine()
 
     def forget(self) -> None:
-        """What was taken is in the store now."""
-        self._places.clear()
-        self._clocks.clear()
+        """What was taken is in the store now, or will be when it is looked up: all but the newest may go."""
+        for older in tuple(self._places)[:-KEPT_MAX]:
+            del self._places[older]
+        for oldest in tuple(self._clocks)[:-KEPT_MAX]:
+            del self._clocks[oldest]
 
     def _place_of(self, cid: Cid) -> Place:
         place = self._places.get(cid)

@@ -1,10 +1,13 @@
-"""Two notes in a store that is copied to another engine, which keep a node from opening the wrong one of the two.
+"""Notes in a store that is not whole, or not the right one any more, which keep a node from opening it.
 
 The copy bears `migration` until it is whole and verified; a program that finds it knows that half may be missing. The
 original bears `moved_to` from before that note goes: with two stores of one identity a node would sooner or later write
 its feed twice. So at every moment at most one of them can be opened.
 
-Not here: copying (`copying`), and who asks (`schema`).
+A store that is filled from a backup where it stands, because its engine has no other place, bears `filling` from before
+the first row until all of it was checked. What was put in by then is thrown away by the next restore.
+
+Not here: copying (`copying`), filling (`services.filling`), and who asks (`schema`).
 """
 
 from typing import ClassVar
@@ -15,11 +18,12 @@ from icn.stores.kv import Batch, Reader
 
 MIGRATION = keyspace.about("migration")
 MOVED_TO = keyspace.about("moved_to")
+FILLING = keyspace.about("filling")
 PLACE_BYTES_MAX = 4096
 
 
 class StoreIncomplete(Fault):
-    """The store is a copy that was not finished."""
+    """The store is a copy, or a restored backup, that was not finished."""
 
     code: ClassVar[str] = "store.incomplete"
 
@@ -36,6 +40,11 @@ def require_here(reader: Reader) -> None:
         raise StoreIncomplete(
             "the store is a copy that was not finished: run the same icn-cli storage migrate again, which goes on "
             "where it ended, or configure the store it was copied from"
+        )
+    if is_filling(reader):
+        raise StoreIncomplete(
+            "the store was being filled from a backup, and that was not finished: run the same icn-cli dag restore "
+            "again, which throws away what was put in and begins anew"
         )
     if (place := moved_to(reader)) is not None:
         raise StoreMoved(
@@ -73,3 +82,18 @@ def begin(batch: Batch, source_id: bytes) -> None:
 def finish(batch: Batch) -> None:
     """Say that the copy is whole."""
     batch.delete(MIGRATION)
+
+
+def is_filling(reader: Reader) -> bool:
+    """Whether the store is being filled from a backup, and nothing in it counts yet."""
+    return reader.get(FILLING) is not None
+
+
+def begin_filling(batch: Batch) -> None:
+    """Say that nothing in the store counts."""
+    batch.put(FILLING, b"")
+
+
+def finish_filling(batch: Batch) -> None:
+    """Say that the store is whole."""
+    batch.delete(FILLING)

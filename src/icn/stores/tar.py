@@ -64,8 +64,12 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK_BYTES)
 
 
-def read_entries(read: Read, size_of: Callable[[str], int]) -> Iterator[tuple[str, bytes]]:
+def read_entries(
+    read: Read, size_of: Callable[[str], int], *, piece_bytes: int = PIECE_BYTES
+) -> Iterator[tuple[str, bytes]]:
     """Every file, in order, to the end of the tar. `size_of` says how large a file of that name may be, or refuses it.
+
+    `piece_bytes`: how much is asked for at a time.
 
     Raises:
         Invalid: not a tar as `entry_head` begins one, cut short, or with something behind its end.
@@ -82,7 +86,7 @@ def read_entries(read: Read, size_of: Callable[[str], int]) -> Iterator[tuple[st
             raise Invalid("tar entry", f"{name} has {size} bytes; at most {most} are accepted")
         if head != entry_head(name, size, seconds):
             raise Invalid("tar entry", f"the head of {name} is not as it is written here")
-        data = _exactly(read, size)
+        data = _exactly(read, size, piece_bytes)
         if _exactly(read, -size % BLOCK_BYTES).strip(b"\0"):
             raise Invalid("tar entry", f"there are bytes behind {name}")
         yield name, data
@@ -111,11 +115,11 @@ def _parsed(head: bytes) -> tuple[str, int, int]:
     return name, size, seconds
 
 
-def _exactly(read: Read, size: int) -> bytes:
+def _exactly(read: Read, size: int, piece_bytes: int = PIECE_BYTES) -> bytes:
     pieces: list[bytes] = []
     left = size
     while left:
-        piece = read(min(left, PIECE_BYTES))
+        piece = read(min(left, piece_bytes))
         if not piece:
             raise Invalid("tar", "it is cut short")
         pieces.append(piece)

@@ -15,10 +15,10 @@ from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Duration
 from icn.node import backup_jobs
 from icn.node.backup_jobs import BackupJobs, BackupTerms, Interrupted, Made, NoRoom, NothingToDrill, Proof, _comparisons
-from icn.services import restore
 from icn.services.backup import BackupOrder, draft
 from icn.services.backup_plan import ArchiveName, Retention
 from icn.services.commands import NoteBackup, NoteDrill, PutContent
+from icn.services.filling import fill
 from icn.stores import keyspace
 from icn.stores.archive import ArchiveKind
 from icn.stores.backup_schedule import Schedule, schedule_in
@@ -241,16 +241,15 @@ def test_an_archive_of_another_history_of_this_node_is_noticed(tmp_path):
 
 def test_what_a_restore_would_lose_is_found_though_the_archive_is_whole(kept, monkeypatch):
     kept.back_up()
-    whole = restore.apply
 
-    def losing(planned, store, *given, **named):
-        done = whole(planned, store, *given, **named)
+    def losing(planned, filling, *given, **named):
+        filled = fill(planned, filling, *given, **named)
         batch = Batch()
         batch.delete(keyspace.block(Cid.of(b"content 1", RAW)))
-        store.commit(batch, store.claim())
-        return done
+        filling.load(batch)
+        return filled
 
-    monkeypatch.setattr(restore, "apply", losing)
+    monkeypatch.setattr("icn.node.backup_jobs.fill", losing)
     assert "restored, " in (kept.drill().finding or "")
 
 

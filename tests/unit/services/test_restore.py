@@ -9,7 +9,7 @@ from icn.kernel.ids import RAW, Cid
 from icn.services import restore
 from icn.services.archive_check import examine
 from icn.services.commands import PutContent
-from icn.services.restore import ChainBroken, ForeignArchive
+from icn.services.restore_plan import ChainBroken, ForeignArchive, plan
 from icn.stores import backups, blocks, contents, keyspace, restored, schema
 from icn.stores.archive import ArchiveDamaged, ArchiveKind
 from icn.stores.kv import Batch, StoreUnavailable
@@ -229,7 +229,7 @@ def test_a_restore_that_was_broken_off_is_done_again(world, tmp_path: Path, monk
     for allowed in range(commits):
         target = FaultyStore(MemoryStore())
         examined = [examine(archive_at(tmp_path / "a.tar.gz"), nothing)]
-        planned = restore.plan(examined, target, configured=None, as_new=False)
+        planned = plan(examined, target, configured=None, as_new=False)
         breaking = _Breaking(target, allowed)
         with pytest.raises(StoreUnavailable):
             restore.apply(planned, breaking, NEW_STORE, no_newer_blocks=True, on_bytes=nothing)
@@ -278,7 +278,7 @@ def test_an_archive_that_changes_between_check_and_restore_is_noticed(world, tmp
     back_up(world["a"].store, path)
     examined = [examine(archive_at(path), nothing)]
     target = MemoryStore()
-    planned = restore.plan(examined, target, configured=None, as_new=False)
+    planned = plan(examined, target, configured=None, as_new=False)
     part = path / "content/000001.car"
     part.write_bytes(part.read_bytes()[:-1] + b"?")
     with pytest.raises(ArchiveDamaged, match="changed"):

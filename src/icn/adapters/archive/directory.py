@@ -120,6 +120,12 @@ class FolderArchive:
         with contextlib.closing(reading):
             yield from reading
 
+    def manifest(self) -> bytes | None:
+        """The file of that name."""
+        with contextlib.suppress(Invalid):
+            return self._file(MANIFEST)
+        return None
+
     def _read(self) -> Iterator[tuple[Part, bytes]]:
         try:
             for name in self._names():

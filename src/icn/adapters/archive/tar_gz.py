@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +25,9 @@ from icn.adapters.archive.unfinished import Written
 from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, sync_folder
 from icn.kernel.errors import Invalid
+from icn.kernel.limits import KIB, MIB
 from icn.stores import tar
-from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Part, size_max
+from icn.stores.archive import MANIFEST, MANIFEST_BYTES_MAX, PART_BYTES_MAX, ArchiveDamaged, Part, size_max
 
 DAMAGES: tuple[type[Exception], ...] = (igzip.BadGzipFile, isal_zlib.error, zlib.error)  # type: ignore[assignment]  # stub
 """What the compression raises for bytes that are none of its own."""
@@ -36,6 +37,10 @@ COMPRESSION_LEVEL = 1
 """Of ISA-L, 0 to 3: content mostly is compressed already."""
 GZIP_WINDOW = 31
 """As zlib asks for gzip."""
+GZIP_MAGIC = b"\x1f\x8b\x08"
+"""How a member begins."""
+TAIL_BYTES = (64 * KIB, 4 * MIB, MANIFEST_BYTES_MAX)
+"""Of the end of a file, searched for the manifest one after the other. It packs to a few dozen bytes for each part."""
 
 
 class TarGzFile:
@@ -129,20 +134,34 @@ class TarGzArchive:
         with contextlib.closing(reading):
             yield from reading
 
+    def manifest(self) -> bytes | None:
+        """The last one that a gzip member begins with, as a backup ends; None for an encrypted file, or without one."""
+        with self._path.open("rb") as file:
+            if is_encrypted(file.read(MAGIC_BYTES)):
+                return None
+            size = file.seek(0, os.SEEK_END)
+            for reach in TAIL_BYTES:
+                file.seek(max(0, size - reach))
+                found = _last_manifest(file.read(reach))
+                if found is not None or reach >= size:
+                    return found
+        return None
+
     def _read(self) -> Iterator[tuple[Part, bytes]]:
         with contextlib.ExitStack() as stack:
-            counted = _Counted(stack.enter_context(self._path.open("rb")))
-            encrypted = is_encrypted(counted.peek(MAGIC_BYTES))
-            source: BinaryIO = io.BufferedReader(counted, READ_BYTES)
+            file = stack.enter_context(self._path.open("rb", buffering=0))
+            encrypted = is_encrypted(file.read(MAGIC_BYTES))
+            file.seek(0)
+            source: BinaryIO = file
             if encrypted:
                 if self._keys is None:
                     raise ArchiveDamaged(self.name, "it is encrypted: give --identity FILE or --passphrase-file FILE")
-                keys = self._keys
-                source = stack.enter_context(decrypting(source, keys.identities, passphrase=keys.passphrase))
+                keys, buffered = self._keys, io.BufferedReader(file, READ_BYTES)
+                source = stack.enter_context(decrypting(buffered, keys.identities, passphrase=keys.passphrase))
             unpacked: BinaryIO = stack.enter_context(igzip.open(source, "rb"))  # type: ignore[no-untyped-call]  # untyped
-            bounded = _Bounded(unpacked, counted)
+            bounded = _Bounded(unpacked, file.tell)
             try:
-                for name, data in tar.read_entries(bounded.read, size_max):
+                for name, data in tar.read_entries(bounded.read, size_max, piece_bytes=PART_BYTES_MAX):
                     yield Part(name, len(data), hashlib.sha256(data).hexdigest()), data
             except Invalid as error:
                 raise ArchiveDamaged(self.name, f"{error.what}: {error.why}") from error
@@ -152,45 +171,44 @@ class TarGzArchive:
                 raise ArchiveDamaged(self.name, f"its compression is damaged: {error}") from error
 
 
-class _Counted(io.RawIOBase):
-    """A file whose reads are counted."""
+def _last_manifest(tail: bytes) -> bytes | None:
+    """The manifest in the last gzip member of `tail` that begins with one. Whatever looks like one may be none."""
+    end = len(tail)
+    while (end := tail.rfind(GZIP_MAGIC, 0, end)) >= 0:
+        with contextlib.suppress(*DAMAGES, Invalid):
+            name, data = next(tar.read_entries(_Member(memoryview(tail)[end:]).read, size_max), ("", b""))
+            if name == MANIFEST:
+                return data
+    return None
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self.count = 0
 
-    def peek(self, size: int) -> bytes:
-        """The beginning, to be read again."""
-        data = self._file.read(size)
-        self._file.seek(0)
+class _Member:
+    """What is in a gzip member that is in memory."""
+
+    def __init__(self, packed: memoryview) -> None:
+        self._unpacking = isal_zlib.decompressobj(wbits=GZIP_WINDOW)
+        self._waiting: bytes | memoryview = packed
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes."""
+        data: bytes = self._unpacking.decompress(self._waiting, size)
+        self._waiting = self._unpacking.unconsumed_tail
         return data
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # narrower on purpose
-        """From the file."""
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self.count += len(data)
-        return len(data)
 
 
 class _Bounded:
     """What comes out of the compression, compared with what went in."""
 
-    def __init__(self, unpacked: BinaryIO, counted: _Counted) -> None:
+    def __init__(self, unpacked: BinaryIO, went_in: Callable[[], int]) -> None:
         self._unpacked = unpacked
-        self._counted = counted
+        self._went_in = went_in
         self._count = 0
 
     def read(self, size: int) -> bytes:
         """Up to so many bytes."""
         data = self._unpacked.read(size)
         self._count += len(data)
-        if self._count > RATIO_MAX * self._counted.count + PART_BYTES_MAX:
+        if self._count > RATIO_MAX * self._went_in() + PART_BYTES_MAX:
             raise Invalid("archive", f"a byte of it stands for more than {RATIO_MAX}: no backup is written so")
         return data
 

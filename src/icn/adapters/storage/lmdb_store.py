@@ -177,7 +177,7 @@ class LmdbStore:
                 is_complete = LAYOUT.prepare(path)
                 if is_complete:
                     lmdb_file.check(path)
-                environment = _open_environment(path)
+                environment = open_environment(path)
                 try:
                     if not is_complete:
                         _create(environment, path)
@@ -253,6 +253,15 @@ class LmdbStore:
         """Release everything. Called once, after every snapshot is closed."""
         with self._mapping:
             self._require_open()
+        try:
+            self.close_files()
+        finally:
+            self._lock.close()
+
+    def close_files(self) -> ProcessLock:
+        """Close all but the lock, which is the caller's from here on. Instead of `close`."""
+        with self._mapping:
+            self._require_open()
             self._is_closed = True
         with self._edge:
             try:
@@ -262,7 +271,7 @@ class LmdbStore:
                 self._environment.close()
             finally:
                 os.close(self._data_file)
-                self._lock.close()
+        return self._lock
 
     def _write(self, change: Callable[[_Transaction], _T], bytes_wanted: int) -> _T:
         """Make `change` in a transaction of its own, as often as the map must grow for it."""
@@ -354,7 +363,8 @@ class LmdbStore:
             raise StoreUnavailable(f"{self._path}: the store is closed")
 
 
-def _open_environment(path: Path) -> lmdb.Environment:
+def open_environment(path: Path, *, sync: bool = True) -> lmdb.Environment:
+    """LMDB's view of the data file. `sync`: a commit returns when it is on disk."""
     data_file = path / lmdb_file.DATA_FILE
     used = data_file.stat().st_size if data_file.exists() else 0
     map_bytes = MAP_BYTES_FIRST
@@ -367,6 +377,7 @@ def _open_environment(path: Path) -> lmdb.Environment:
         create=False,
         max_readers=READERS_MAX,
         max_spare_txns=1,
+        sync=sync,
         readahead=False,  # reads are of single keys more often than of neighbours
         lib_version=0,  # LMDB 0.9, whose files every tool reads
     )

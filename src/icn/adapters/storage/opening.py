@@ -7,10 +7,13 @@ nobody waits for, or has to install, an engine that is not asked for.
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from icn.kernel.errors import ConfigError
 from icn.stores.kv import KeyValueStore, StoreInUse
+
+if TYPE_CHECKING:
+    from icn.adapters.storage.filling import Filling
 
 BACKENDS = ("memory", "sqlite", "sled", "rocksdb", "postgresql")
 STANDBY_POLL_SECS = 0.25
@@ -91,6 +94,35 @@ def _open(settings: StorageSettings, wait: threading.Event | None) -> KeyValueSt
         case _:
             names = ", ".join(BACKENDS)
             raise ConfigError(f"[storage] backend = {settings.backend!r} does not exist; there are: {names}")
+
+
+def open_filling(settings: StorageSettings) -> "Filling":
+    """An empty store, to be filled before anybody sees it. What an earlier attempt left behind is thrown away.
+
+    Raises `TargetInUse` when it holds something, and what `open_store` raises.
+    """
+    from icn.adapters.storage.filling import FillingBeside, FillingInPlace
+
+    match settings.backend:
+        case "sqlite":
+            from icn.adapters.storage.sqlite import SqliteStore
+            from icn.adapters.storage.sqlite_bulk import SqliteBulk
+
+            return FillingBeside(_path(settings), SqliteStore.open, SqliteBulk)
+        case "sled" | "lmdb":
+            from icn.adapters.storage.lmdb_bulk import LmdbBulk
+            from icn.adapters.storage.lmdb_store import LmdbStore
+
+            return FillingBeside(_path(settings), LmdbStore.open, LmdbBulk)
+        case "rocksdb":
+            store = open_store(settings)  # says so when the library is not installed
+            store.close()
+            from icn.adapters.storage.rocksdb_bulk import RocksdbBulk
+            from icn.adapters.storage.rocksdb_store import RocksdbStore
+
+            return FillingBeside(_path(settings), RocksdbStore.open, RocksdbBulk)
+        case _:
+            return FillingInPlace(open_store(settings))
 
 
 def _path(settings: StorageSettings) -> Path:

@@ -265,6 +265,15 @@ class RocksdbStore:
         """Release everything. Called once, after every snapshot is closed."""
         with self._counting:
             self._require_open()
+        try:
+            self.close_files()
+        finally:
+            self._lock.close()
+
+    def close_files(self) -> ProcessLock:
+        """Close all but the lock, which is the caller's from here on. Instead of `close`."""
+        with self._counting:
+            self._require_open()
             self._is_closed = True
         self._reading.replace(None)
         try:
@@ -274,7 +283,7 @@ class RocksdbStore:
         finally:
             del self._engine  # or it would keep its lock when closing failed
             self._witness.close()
-            self._lock.close()
+        return self._lock
 
     def _write(self, changes: rocksdict.WriteBatch) -> None:
         """Write and sync, or say exactly how far we know it failed."""

@@ -48,11 +48,11 @@ READERS_IDLE_MAX = 8
 _PROPERTIES = Properties(name="sqlite", durable=True, shared=False)
 _ABOVE_ALL_KEYS = b"\xff" * (KEY_BYTES_MAX + 1)
 
-_GET = "SELECT v FROM kv WHERE k = ?"
+GET = "SELECT v FROM kv WHERE k = ?"
 _ASCENDING = "SELECT k, v FROM kv WHERE k >= ? AND k < ? ORDER BY k LIMIT ?"
 _DESCENDING = "SELECT k, v FROM kv WHERE k >= ? AND k < ? ORDER BY k DESC LIMIT ?"
-_PUT = "INSERT INTO kv (k, v) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
-_DELETE = "DELETE FROM kv WHERE k = ?"
+PUT = "INSERT INTO kv (k, v) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
+DELETE = "DELETE FROM kv WHERE k = ?"
 _EPOCH = "SELECT epoch FROM author"
 _NEXT_EPOCH = "UPDATE author SET epoch = epoch + 1 RETURNING epoch"
 
@@ -67,7 +67,7 @@ class _Reading:
 
     def get(self, key: bytes) -> bytes | None:
         with self._using, self._edge:
-            value: bytes | None = self._open().execute(_GET, (key,)).get
+            value: bytes | None = self._open().execute(GET, (key,)).get
             return value
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -239,9 +239,9 @@ class SqliteStore:
                 if fence != epoch or fence == 0:  # 0: nobody has claimed the store yet
                     raise FenceLost(f"epoch {fence} is over; the author is now that of epoch {epoch}")
                 if puts:
-                    self._writer.executemany(_PUT, puts)
+                    self._writer.executemany(PUT, puts)
                 if deletes:
-                    self._writer.executemany(_DELETE, deletes)
+                    self._writer.executemany(DELETE, deletes)
             except BaseException:
                 self._roll_back()
                 raise
@@ -249,6 +249,15 @@ class SqliteStore:
 
     def close(self) -> None:
         """Release everything. Called once, after every snapshot is closed."""
+        with self._pooling:
+            self._require_open()
+        try:
+            self.close_files()
+        finally:
+            self._lock.close()
+
+    def close_files(self) -> ProcessLock:
+        """Close all but the lock, which is the caller's from here on. Instead of `close`."""
         with self._pooling:
             self._require_open()
             self._is_closed = True
@@ -259,10 +268,8 @@ class SqliteStore:
                 for connection in connections:  # the writer last: the last one out folds the log into the database
                     connection.close()
             finally:
-                try:
-                    self._log.close()
-                finally:
-                    self._lock.close()
+                self._log.close()
+        return self._lock
 
     def _begin(self) -> None:
         self._require_open()

@@ -1,0 +1,252 @@
+"""Stores that are filled before anybody sees them: for a restore, which checks as it writes.
+
+```
+ engines with files   <path>.filling: filled without a log or a sync ─> synced ─> read back ─> renamed to <path>
+ others               the store itself, which says that nothing in it counts ─> filled ─> read back ─> says so no more
+```
+
+Killed at any moment, there is the empty store that was there before, or the whole one; or one that no node opens
+(`stores.moving`). The store's lock is held all the while. What an attempt leaves behind is thrown away by the next.
+
+Batches are written on a thread of their own, while the caller makes the next one.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from icn.adapters.files import sync_folder
+from icn.adapters.storage.process_lock import ProcessLock
+from icn.stores import moving
+from icn.stores.copying import TargetInUse
+from icn.stores.kv import Batch, KeyValueStore, Reader
+
+SUFFIX = ".filling"
+"""Behind the name of a store that is filled beside its place."""
+DELETES_PER_BATCH = 20_000
+
+
+class Filling(Protocol):
+    """A store being filled. Either `take_place` or `discard` ends it; `close` comes last."""
+
+    def load(self, batch: Batch) -> None:
+        """Take the batch over, to be written in the order of the calls. Raises faults, also of earlier ones."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, with everything loaded so far."""
+
+    def seal(self) -> contextlib.AbstractContextManager[Reader]:
+        """Nothing more is loaded; what was is on disk, to be read back."""
+
+    def take_place(self) -> None:
+        """It is the store from now on, durably. After `seal`."""
+
+    def discard(self) -> None:
+        """Throw away what was loaded."""
+
+    def close(self) -> None:
+        """Let others open the store. What neither took its place nor was thrown away, the next one finds."""
+
+
+class Bulk(Protocol):
+    """An engine that takes batches as fast as it can, at the price of its promises: durable when it is closed."""
+
+    def load(self, batch: Batch) -> None:
+        """Write it."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """One value."""
+
+    def close(self) -> None:
+        """What was loaded is on disk."""
+
+
+class FileStore(KeyValueStore, Protocol):
+    """A store in files, with a lock beside them."""
+
+    def close_files(self) -> ProcessLock:
+        """Close all but the lock."""
+
+
+class _Behind:
+    """Loads on a thread of its own, one batch at a time."""
+
+    def __init__(self, load: Callable[[Batch], None]) -> None:
+        self._load = load
+        self._pool = ThreadPoolExecutor(1)
+        self._under_way: Future[None] | None = None
+
+    def load(self, batch: Batch) -> None:
+        """Begin with it when the one before is written."""
+        self.wait()
+        self._under_way = self._pool.submit(self._load, batch)
+
+    def wait(self) -> None:
+        """Everything is written. Raises what went wrong."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def end(self) -> None:
+        """Nothing more comes, and what went wrong matters to nobody."""
+        self._pool.shutdown()
+
+
+class FillingBeside:
+    """Satisfies `Filling` for engines whose stores are files."""
+
+    def __init__(self, path: Path, open_engine: Callable[[Path], FileStore], open_bulk: Callable[[Path], Bulk]) -> None:
+        path = path.resolve()
+        self._path = path
+        self._staged = path.with_name(path.name + SUFFIX)
+        self._open_engine = open_engine
+        store = open_engine(path)
+        try:
+            _require_empty(store, str(path))
+        except BaseException:
+            store.close()
+            raise
+        self._lock = store.close_files()
+        try:
+            self._remove(self._staged)
+            open_engine(self._staged).close()
+            self._bulk: Bulk | None = open_bulk(self._staged)
+        except BaseException:
+            self._lock.close()
+            raise
+        self._behind = _Behind(self._bulk.load)
+        self._get = self._bulk.get
+
+    def load(self, batch: Batch) -> None:
+        """See `Filling`."""
+        self._behind.load(batch)
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Filling`."""
+        self._behind.wait()
+        return self._get(key)
+
+    @contextlib.contextmanager
+    def seal(self) -> Iterator[Reader]:
+        """See `Filling`."""
+        self._behind.wait()
+        self._close_bulk()
+        with contextlib.closing(self._open_engine(self._staged)) as store:
+            yield store
+
+    def take_place(self) -> None:
+        """See `Filling`."""
+        if self._staged.is_dir():
+            self._remove(self._path)  # it holds nothing
+        self._staged.rename(self._path)
+        sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """See `Filling`."""
+        self._behind.end()
+        self._close_bulk()
+        self._remove(self._staged)
+
+    def close(self) -> None:
+        """See `Filling`."""
+        self._behind.end()
+        try:
+            self._close_bulk()
+            self._lock_of(self._staged).unlink(missing_ok=True)
+        finally:
+            self._lock.close()
+
+    def _close_bulk(self) -> None:
+        bulk, self._bulk = self._bulk, None
+        if bulk is not None:
+            bulk.close()
+
+    def _remove(self, path: Path) -> None:
+        """A store's files, and what its engine may have put beside them."""
+        if path.is_dir():
+            shutil.rmtree(path)
+            return
+        kept = self._lock_of(path)
+        for file in (path, *path.parent.glob(f"{path.name}[-.]*")):
+            if file != kept:
+                file.unlink(missing_ok=True)
+
+    @staticmethod
+    def _lock_of(path: Path) -> Path:
+        return path.with_name(path.name + ".lock")
+
+
+class FillingInPlace:
+    """Satisfies `Filling` over any store, which bears a mark meanwhile."""
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self._store = store
+        try:
+            if not moving.is_filling(store):
+                _require_empty(store, "the store")
+            self._fence = store.claim()
+            self._empty()
+            batch = Batch()
+            moving.begin_filling(batch)
+            store.commit(batch, self._fence)
+        except BaseException:
+            store.close()
+            raise
+        self._behind = _Behind(self._commit)
+
+    def load(self, batch: Batch) -> None:
+        """See `Filling`."""
+        self._behind.load(batch)
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Filling`."""
+        self._behind.wait()
+        return self._store.get(key)
+
+    @contextlib.contextmanager
+    def seal(self) -> Iterator[Reader]:
+        """See `Filling`."""
+        self._behind.wait()
+        yield self._store
+
+    def take_place(self) -> None:
+        """See `Filling`."""
+        self._unmark()
+
+    def discard(self) -> None:
+        """See `Filling`."""
+        self._behind.end()
+        self._empty()
+        self._unmark()
+
+    def close(self) -> None:
+        """See `Filling`."""
+        self._behind.end()
+        self._store.close()
+
+    def _commit(self, batch: Batch) -> None:
+        self._store.commit(batch, self._fence)
+
+    def _unmark(self) -> None:
+        batch = Batch()
+        moving.finish_filling(batch)
+        self._commit(batch)
+
+    def _empty(self) -> None:
+        """All rows but the mark."""
+        batch = Batch()
+        for key, _ in self._store.scan(b""):
+            if key != moving.FILLING:
+                batch.delete(key)
+            if len(batch) >= DELETES_PER_BATCH:
+                self._commit(batch)
+                batch = Batch()
+        self._commit(batch)
+
+
+def _require_empty(reader: Reader, where: str) -> None:
+    if next(iter(reader.scan(b"")), None) is not None:
+        raise TargetInUse(f"{where} is not empty any more: run the command again")

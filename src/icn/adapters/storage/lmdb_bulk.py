@@ -1,0 +1,54 @@
+"""A new LMDB store taken full: its pages are synced once, at the end.
+
+Until `close` a crash may leave anything. Afterwards it is a store like any other.
+"""
+
+from pathlib import Path
+
+import lmdb
+
+from icn.adapters.storage.lmdb_faults import Edge
+from icn.adapters.storage.lmdb_store import MAP_GROWTH, open_environment
+from icn.stores.kv import Batch
+
+
+class LmdbBulk:
+    """Satisfies `filling.Bulk`."""
+
+    def __init__(self, path: Path) -> None:
+        self._edge = Edge(path)
+        with self._edge:
+            self._environment = open_environment(path, sync=False)
+
+    def load(self, batch: Batch) -> None:
+        """See `filling.Bulk`."""
+        with self._edge:
+            while True:
+                try:
+                    self._write(batch)
+                except lmdb.MapFullError:
+                    self._environment.set_mapsize(self._environment.info()["map_size"] * MAP_GROWTH)
+                else:
+                    return
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `filling.Bulk`."""
+        with self._edge, self._environment.begin() as transaction:
+            value: bytes | None = transaction.get(key)
+            return value
+
+    def close(self) -> None:
+        """See `filling.Bulk`."""
+        with self._edge:
+            try:
+                self._environment.sync(True)
+            finally:
+                self._environment.close()
+
+    def _write(self, batch: Batch) -> None:
+        with self._environment.begin(write=True) as transaction:
+            for key, value in batch.operations.items():
+                if value is None:
+                    transaction.delete(key)
+                else:
+                    transaction.put(key, value)

@@ -1,0 +1,163 @@
+"""From archives to a store that does not exist yet: every byte read, hashed, checked and written once.
+
+```
+archives claim ─> plan (restore_plan) ─> fill: each entry examined, replayed, written ─> compared with the claims
+```
+
+Nobody sees the store while it is filled: `Loading` is one beside its place, or one that no node opens. It becomes the
+store when all of it was checked, or is thrown away. So the checks need not come before the writing, as they do for a
+store that holds something (`restore`); they are the same:
+
+- form, order, counts and hashes of every entry, and the name of every block (`archive_check.Examination`);
+- signatures, feeds, links and rules of every signed block, and where they lead (`restore_writing`, `require_reached`);
+- that the archive is what it claimed when the plan was made.
+
+A store that begins empty is not asked what it holds. A filter of fixed size knows what may have been put into it; for
+what it lets pass, which is what was put in twice and a few others, the store is asked.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from icn.kernel.errors import Invalid, require
+from icn.services.archive_check import Examination, ReplayRefused, federation_of, require_reached
+from icn.services.intake import Intake
+from icn.services.restore_plan import Link, Plan
+from icn.services.restore_writing import Restored, Writing
+from icn.services.state import State
+from icn.stores import keyspace
+from icn.stores.archive import ArchiveDamaged
+from icn.stores.kv import Batch
+
+LOAD_BYTES = 16 * 1024 * 1024
+"""After so many a batch is handed on."""
+FILTER_BITS = 1 << 26
+"""Eight MiB: of a million keys one in a thousand is asked for in vain."""
+_FILTER_HASHES = 3
+_HASH_BYTES = 4
+_ASKED = frozenset((keyspace.CONTENT_META, keyspace.BLOCK_META, keyspace.FEED, keyspace.EVIDENCE))
+"""Prefixes of the keys that are asked for one by one, and mostly in vain."""
+
+
+class Loading(Protocol):
+    """A store being filled, which nobody else sees. What is put into it need not survive a crash."""
+
+    def load(self, batch: Batch) -> None:
+        """Take the batch over, to be written in the order of the calls. Raises faults, also of earlier ones."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, with everything loaded so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is in the store now."""
+
+    done: Restored
+    identity: bytes | None
+    """The key file of the newest archive, where it holds one."""
+
+
+def fill(
+    planned: Plan, loading: Loading, store_id: bytes, *, no_newer_blocks: bool, on_bytes: Callable[[int], None]
+) -> Filled:
+    """Fill an empty store. `planned`: from what the archives claim. `store_id`: random.
+
+    Raises:
+        ArchiveDamaged, ChainBroken: what was loaded is to be thrown away.
+        Fault: of the machine; the same.
+    """
+    require(planned.begins and planned.fills, "an empty store is filled from the beginning")
+    beginning = _Beginning(loading)
+    intake = Intake(State(), federation_of(planned.newest), beginning)
+    writing = Writing(planned, intake, beginning.load, commit_bytes=LOAD_BYTES, is_checked=False)
+    writing.begin(store_id)
+    identity = None
+    for link in planned.chain:
+        identity = _take(link, writing, on_bytes)
+        try:
+            require_reached(intake.state, link.manifest, may_be_ahead=False)
+        except ReplayRefused as refused:
+            raise _damaged(link, refused.where, refused.what) from refused
+    writing.end(no_newer_blocks=no_newer_blocks)
+    return Filled(writing.done, identity)
+
+
+def _take(link: Link, writing: Writing, on_bytes: Callable[[int], None]) -> bytes | None:
+    """All of an archive; gives the key file in it."""
+    examination = Examination()
+    identity = None
+    writing.begin_link(link)
+    try:
+        for part, data in link.examined.archive.entries():
+            items = examination.take(part, data)
+            _require_clean(link, examination)
+            writing.take(items)
+            identity = items.identity or identity
+            on_bytes(part.size)
+        examination.end()
+    except ReplayRefused as refused:
+        raise _damaged(link, refused.where, refused.what) from refused
+    except Invalid as error:
+        raise _damaged(link, error.what, error.why) from error
+    _require_clean(link, examination)
+    if examination.sha256 != link.examined.sha256:
+        raise _damaged(link, "manifest.json", "is not what the archive seemed to be, or has changed since")
+    return identity
+
+
+def _require_clean(link: Link, examination: Examination) -> None:
+    for finding in examination.findings:
+        raise _damaged(link, finding.where, finding.what)
+
+
+def _damaged(link: Link, where: str, what: str) -> ArchiveDamaged:
+    return ArchiveDamaged(link.examined.archive.name, f"{where}: {what}")
+
+
+class _Beginning:
+    """Satisfies `stores.kv.Reader` for a store that began empty."""
+
+    def __init__(self, loading: Loading) -> None:
+        self._loading = loading
+        self._about: dict[bytes, bytes | None] = {}
+        """Values about the store itself, of which there are few, and which are asked for again and again."""
+        self._seen = bytearray(FILTER_BITS // 8)
+
+    def load(self, batch: Batch) -> None:
+        """See `Loading`."""
+        for key, value in batch.operations.items():
+            prefix = key[:1]
+            if prefix == keyspace.ABOUT:
+                self._about[key] = value
+            elif prefix in _ASKED:
+                for at, bit in _places(key):
+                    self._seen[at] |= bit
+        self._loading.load(batch)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None."""
+        prefix = key[:1]
+        if prefix == keyspace.ABOUT:
+            return self._about.get(key)
+        if prefix in _ASKED and not all(self._seen[at] & bit for at, bit in _places(key)):
+            return None
+        return self._loading.get(key)
+
+    def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Nobody walks through a store that is being filled."""
+        raise NotImplementedError
+
+    def scan_down(self, prefix: bytes, *, before: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """As `scan`."""
+        raise NotImplementedError
+
+
+def _places(key: bytes) -> Iterator[tuple[int, int]]:
+    """Byte and bit of a key in the filter, for each hash."""
+    hashed = hashlib.blake2b(key, digest_size=_FILTER_HASHES * _HASH_BYTES).digest()
+    for begin in range(0, len(hashed), _HASH_BYTES):
+        number = int.from_bytes(hashed[begin : begin + _HASH_BYTES], "big") % FILTER_BITS
+        yield number >> 3, 1 << (number & 7)
