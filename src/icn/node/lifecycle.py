@@ -25,6 +25,7 @@ from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.logs import configure_logging
 from icn.adapters.metrics import Metrics
+from icn.adapters.network.peer_book import FILE_NAME
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.opening import open_store
 from icn.adapters.wasm.pool import WorkerPool
@@ -41,6 +42,7 @@ from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
 from icn.node.ledger_file import LedgerFile
+from icn.node.remembered_peers import RememberedPeers
 from icn.node.running import RunningNode
 from icn.node.scanning import Scanner
 from icn.node.sealing import require_isolation
@@ -93,6 +95,7 @@ class _Node:
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
         self._ledger_file: LedgerFile | None = None
+        self._remembered: RememberedPeers | None = None
         self._stands_by = settings.runtime.standby
         """The default with a database server, where several processes on one database are a deployment; on one file
         they are a mistake, unless asked for."""
@@ -134,6 +137,9 @@ class _Node:
         self._scanner = self._make_scanner(node, drivers)
         ledger_path = settings.storage.mana_ledger_path
         self._ledger_file = None if ledger_path is None else LedgerFile(ledger_path, signer.did, node.snapshot)
+        if network is not None and settings.storage.backend != "memory":
+            path = settings.runtime.data_dir / FILE_NAME
+            self._remembered = RememberedPeers(path, network, lambda: drivers.view.peers_in_sync, self._clock)
         listeners = self._bind(node)
         try:
             async with asyncio.TaskGroup() as group:
@@ -143,9 +149,11 @@ class _Node:
                 start = group.create_task(self._come_up(node, network, drivers), name="start")
                 scanning = group.create_task(self._scan(), name="scan of the store")
                 keeping = group.create_task(self._keep_ledger_file(), name="ledger file")
+                remembering = group.create_task(self._remember_peers(), name="remembered peers")
                 backing = group.create_task(self._back_up(node), name="scheduled backups")
                 await self._stop.wait()
                 keeping.cancel()
+                remembering.cancel()
                 scanning.cancel()
                 backing.cancel()
                 start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
@@ -271,6 +279,8 @@ class _Node:
             await network.start(drivers)
             for address in network.listen_addresses:
                 log.info("listening", p2p=address)
+            if self._remembered is not None:
+                self._remembered.dial()
         await drivers.begun.wait()
         if drivers.view.held:
             node.is_up = True  # it serves, and is not ready for a reason of its own
@@ -304,6 +314,11 @@ class _Node:
         if self._ledger_file is not None:
             await self._ledger_file.keep()
 
+    async def _remember_peers(self) -> None:
+        await self._drivers.begun.wait()
+        if self._remembered is not None:
+            await self._remembered.keep()
+
     async def _go_down(
         self,
         node: RunningNode,
@@ -319,6 +334,9 @@ class _Node:
         node.is_up = False
         drivers.end_followers()
         await asyncio.gather(*(listener.stop() for listener in listeners))
+        if self._remembered is not None and drivers.begun.is_set():
+            self._remembered.look()
+            await self._remembered.write()
         if network is not None:
             await network.stop()
         await node.backups.stop()

@@ -35,6 +35,7 @@ from typing import ClassVar, Protocol
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
 from icn.protocol.breaker import BreakerState
+from icn.protocol.libp2p.multiaddr import Multiaddr
 
 
 class ListenFailed(Fault):
@@ -69,6 +70,8 @@ class ConnectedPeer:
     """What it says it runs; empty until it said so."""
     protocols: tuple[str, ...]
     """What it says it speaks; empty until it said so."""
+    listen_addresses: tuple[Multiaddr, ...]
+    """Where it says it can be dialled; empty until it said so."""
     rtt_ms: int | None
     bytes_in: int
     bytes_out: int

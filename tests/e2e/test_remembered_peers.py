@@ -1,0 +1,47 @@
+"""Nodes that were told of nobody, or only of one that is gone, find those again that they knew."""
+
+import pytest
+from node_process import NodeProcess, wait_until
+
+from icn.kernel.signing import SeedSigner
+from support.processes import Nodes, same_root
+
+pytestmark = pytest.mark.slow
+
+
+MEMBER = str(SeedSigner(b"f" * 32).did)
+
+
+def peers_of(node: NodeProcess) -> set[str]:
+    return {peer["did"] for peer in node.ask("GET", "/network/peers")["items"]}
+
+
+def test_members_find_each_other_without_the_node_that_introduced_them(nodes: Nodes) -> None:
+    home = nodes.start("a")
+    second = nodes.start("b", "--bootstrap-peers", home.p2p)
+    third = nodes.start("c", "--bootstrap-peers", home.p2p)
+    three = (home, second, third)
+    wait_until("three members", lambda: all(len(n.ask("GET", "/federation/status")["members"]) == 3 for n in three))
+    wait_until("agreement", lambda: same_root(three))
+    for node in three:
+        book = node.folder / "peers.json"
+        wait_until("its peers on disk", lambda book=book: book.is_file() and book.read_text().count('"seen_at"') >= 1)
+    wait_until("both of its peers on disk", lambda: (home.folder / "peers.json").read_text().count('"seen_at"') == 2)
+    for node in three:
+        node.kill()
+    third.flags = tuple(flag for flag in third.flags if flag not in {"--bootstrap-peers", home.p2p})
+    third.start()
+    assert peers_of(third) == set()
+    home.start()  # it was told of nobody, ever
+    wait_until("both to be here again", lambda: home.did in peers_of(third) and third.did in peers_of(home))
+    home.ask("POST", "/account/open", {"did": MEMBER}, key="member")
+    wait_until("its news at the other", lambda: same_root((home, third)))
+    assert third.ask("GET", f"/account/{MEMBER}/mana")["home"] == home.did
+
+
+def test_a_damaged_book_keeps_no_node_from_starting(nodes: Nodes) -> None:
+    node = nodes.make("a")
+    node.folder.mkdir()
+    (node.folder / "peers.json").write_text("[{")
+    node.start()
+    assert any("remembered peers cannot be read" in line for line in node.log)

@@ -1,0 +1,63 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.network.peer_book import (
+    ADDRESSES_MAX,
+    FILE_BYTES_MAX,
+    PEERS_MAX,
+    KnownPeer,
+    PeerBookUnreadable,
+    read_book,
+    write_book,
+)
+from icn.kernel.ids import PeerId
+from icn.kernel.instant import Instant
+from icn.kernel.signing import SeedSigner
+from icn.protocol.libp2p.multiaddr import Multiaddr
+
+
+def known(number: int, seen_at: int = 0, addresses: int = 1) -> KnownPeer:
+    peer = PeerId.of(SeedSigner(hashlib.sha256(b"%d" % number).digest()).did)
+    found = tuple(Multiaddr.parse(f"/ip4/192.0.2.{at}/tcp/7000").with_peer(peer) for at in range(addresses))
+    return KnownPeer(peer, found, Instant(seen_at))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "peers.json"
+    peers = [known(1, 20), known(2, 10, addresses=2)]
+    write_book(path, peers)
+    assert read_book(path) == peers
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_file_is_no_peers(tmp_path: Path) -> None:
+    assert read_book(tmp_path / "peers.json") == []
+
+
+def test_those_seen_last_are_kept_and_few_addresses_of_each(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    write_book(path, [known(number, number, addresses=5) for number in range(PEERS_MAX + 10)])
+    found = read_book(path)
+    assert [one.seen_at for one in found] == list(range(PEERS_MAX + 9, 9, -1))
+    assert {len(one.addresses) for one in found} == {ADDRESSES_MAX}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[1]", b"\xff", b"[" * 100_000, b'[{"peer": "x", "addresses": [], "seen_at": 0}]',
+     b" " * (FILE_BYTES_MAX + 1)],
+)  # fmt: skip
+def test_what_is_no_book_is_said_and_never_believed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "peers.json"
+    path.write_bytes(content)
+    with pytest.raises(PeerBookUnreadable):
+        read_book(path)
+
+
+def test_an_address_of_another_peer_is_dialled_as_the_peers_own(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    one, other = known(1), known(2)
+    write_book(path, [KnownPeer(one.peer, other.addresses, Instant(0))])
+    assert [address.peer for address in read_book(path)[0].addresses] == [one.peer]
