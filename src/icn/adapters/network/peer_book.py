@@ -1,8 +1,8 @@
 """Where known nodes were last reached, in a file: what a node dials that was told no address, or only old ones.
 
-JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970}, …]`, replaced as a whole. A memory aid: one
-that cannot be read is as good as none, and never keeps a node from starting. Not here: whose addresses are worth remembering
-(`node.remembered_peers`), dialling them.
+JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970}, …]`, replaced as a whole. It is an aid: one
+that cannot be read is as good as none, and never keeps a node from starting. Not here: whose addresses are worth
+remembering (`node.remembered_peers`), dialling them.
 """
 
 import json
