@@ -252,7 +252,12 @@ class Client:
 
 def _piece(response: http.client.HTTPResponse, most: int) -> bytes:
     """Up to `most` bytes of an answer, none at its end. Raises `Lost` where it ends too early."""
-    piece = response.read(most)
+    try:
+        piece = response.read(most)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise Lost(_reason(error)) from error
     if not piece and response.length:
         raise Lost("the answer was cut short")
     return piece

@@ -47,6 +47,8 @@ COMMANDS = (
     Command("mesh jobs", "icn.cli.mesh", "list jobs, newest first"),
     Command("mesh job", "icn.cli.mesh", "everything about one job"),
     Command("mesh output", "icn.cli.mesh", "what a completed job wrote, verified here"),
+    Command("mesh watch", "icn.cli.watching", "follow one job until it ends, or all jobs"),
+    Command("mesh executors", "icn.cli.mesh", "who executes jobs, at what price, and how they fared"),
     Command("mesh cancel", "icn.cli.mesh", "give up a job; its mana is released"),
     Command("mesh verify", "icn.cli.mesh", "check a receipt's signature, run the job again, compare"),
     Command("mana balance", "icn.cli.mana", "what an account has; by default the node's own"),

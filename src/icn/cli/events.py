@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from icn.cli.answer import Document, read_document
-from icn.cli.arguments import Action, argument, did, instant, positive
+from icn.cli.arguments import Action, argument, did, instant, job_id, positive
 from icn.cli.blocks import Block, Column, Show, Table, cell
 from icn.cli.client import Query
 from icn.cli.endings import Ended, Exit
@@ -29,6 +29,8 @@ def events(session: Session, given: argparse.Namespace) -> Exit:
         ("since", getattr(given, "since", None)),
         ("until", getattr(given, "until", None)),
         ("actor", _text(getattr(given, "actor", None))),
+        ("job", _text(getattr(given, "job", None))),
+        ("correlation", getattr(given, "correlation", None)),
         ("tail", getattr(given, "tail", None)),
     ]
     if getattr(given, "follow", False):
@@ -52,10 +54,10 @@ def _follow(session: Session, given: argparse.Namespace, query: Query) -> Exit:
     for name in ("until", "limit", "cursor"):
         if hasattr(given, name):
             raise Ended(Exit.USAGE, f"--follow has no end, so --{name} does not go with it", next_step="Leave one out.")
-    for data in follow(session.client, session.world, "/events", query):
-        item = read_document(data.encode())
+    for told in follow(session.client, session.world, "/events", query):
+        item = read_document(told.data.encode())
         if session.as_json:
-            session.world.print(data)
+            session.world.print(told.data)
         else:
             session.world.print("  ".join(cell(value) for value in _row(item)))
         session.world.stdout.flush()
@@ -79,10 +81,12 @@ ACTIONS = {
     "events": Action(
         events,
         (
-            argument("--type", metavar="TYPE", help="only these: mesh.rollback, or rollback"),
+            argument("--type", metavar="TYPE", help="only these: mesh.rollback, rollback, or all of mesh"),
             argument("--since", metavar="TIME", type=instant, help="from then on: 2026-11-23, or 2026-11-23T20:45Z"),
             argument("--until", metavar="TIME", type=instant, help="up to then"),
             argument("--actor", metavar="DID", type=did, help="only what this one did, or had done"),
+            argument("--job", metavar="JOB", type=job_id, help="only what tells of this job"),
+            argument("--correlation", metavar="ID", help="only what the request with this correlation id caused"),
             argument("--tail", metavar="N", type=positive, help="the newest N"),
             argument("--follow", action="store_true", help="go on printing what happens; with JSON, one object a line"),
             argument("--limit", metavar="N", type=positive, help="at most so many, up to 500; default 50"),

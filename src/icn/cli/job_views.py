@@ -1,6 +1,7 @@
 """What jobs and verifications look like."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from icn.cli.answer import Document
 from icn.cli.blocks import Block, Column, Facts, Show, Table
@@ -18,9 +19,23 @@ _JOBS = (
     ("executor", Column("EXECUTOR", Show.PIPED_ONLY)),
     ("reason", Column("REASON", Show.PIPED_ONLY)),
 )
+_EXECUTORS = (
+    ("did", Column("EXECUTOR", Show.SHORT)),
+    ("here", Column("HERE")),
+    ("connected", Column("CONNECTED")),
+    ("executes", Column("EXECUTES", Show.PIPED_ONLY)),
+    ("places", Column("PLACES", Show.PIPED_ONLY)),
+    ("running", Column("RUNNING")),
+    ("completed", Column("COMPLETED")),
+    ("failed_in_row", Column("FAILED")),
+    ("last_price", Column("PRICE")),
+    ("last_job", Column("LAST JOB", Show.PIPED_ONLY)),
+    ("last_chosen_at", Column("CHOSEN", Show.PIPED_ONLY)),
+)
 _JOB = (
     *("job_id", "status", "confirmed", "exit_code", "reason", "attempt", "submitted_at", "ended_at", "deadline"),
-    *("payer", "home", "executor", "price", "paid", "output_cid", "receipt_cid"),
+    *("payer", "cancelled_by", "home", "executor", "price", "paid"),
+    *("output_cid", "receipt_cid", "correlation_id"),
 )
 
 
@@ -31,10 +46,8 @@ def jobs_view(answer: Document) -> Sequence[Block]:
 
 
 def job_view(answer: Document) -> Sequence[Block]:
-    """One job, and the attempts that failed."""
-    failures = [
-        [failure.value(name) for name in ("attempt", "executor", "reason")] for failure in answer.parts("failures")
-    ]
+    """One job, and what became of its attempts."""
+    attempts = _attempts(answer)
     receipt = answer.part_or_none("receipt")
     blocks: list[Block] = [
         Facts(
@@ -45,10 +58,32 @@ def job_view(answer: Document) -> Sequence[Block]:
         ),
         Facts([(f"asked {name.replace('_', ' ')}", value) for name, value in answer.part("spec").facts()]),
     ]
-    if failures:
-        columns = [Column("ATTEMPT"), Column("EXECUTOR", Show.SHORT), Column("REASON", Show.REST)]
-        blocks.append(Table(columns, failures, when_empty="", title="failed attempts"))
+    if attempts:
+        columns = [
+            *(Column("ATTEMPT"), Column("EXECUTOR", Show.SHORT), Column("OUTCOME"), Column("PRICE")),
+            *(Column("STARTED", Show.PIPED_ONLY), Column("ENDED", Show.PIPED_ONLY)),
+            *(Column("RECEIPT", Show.PIPED_ONLY), Column("REASON", Show.REST)),
+        ]
+        blocks.append(Table(columns, attempts, when_empty="", title="attempts"))
     return blocks
+
+
+def _attempts(answer: Document) -> list[list[Any]]:
+    """A row for each executor of each attempt, and for one that nobody has taken yet."""
+    fields = ("executor", "outcome", "price", "started_at", "ended_at", "receipt_cid", "reason")
+    rows: list[list[Any]] = []
+    for attempt in answer.parts("attempts"):
+        number, runs = attempt.value("attempt"), attempt.parts("runs")
+        rows += [[number, *(run.value(name) for name in fields)] for run in runs]
+        if not runs:
+            rows.append([number, *(None for _ in fields)])
+    return rows
+
+
+def executors_view(answer: Document) -> Sequence[Block]:
+    """A page of executors."""
+    rows = [[one.value(name) for name, _ in _EXECUTORS] for one in answer.parts("items")]
+    return [Table([column for _, column in _EXECUTORS], rows, when_empty="no executors are known")]
 
 
 def verification_view(answer: Document) -> Sequence[Block]:

@@ -54,9 +54,13 @@ def write_raw(content: bytes, world: World) -> None:
     world.stdout.write(content)
 
 
+def is_harmless(text: str) -> bool:
+    """Whether a terminal would show it, and obey nothing in it."""
+    return all(sign.isprintable() or sign in "\n\t" for sign in text)
+
+
 def _is_text(content: bytes) -> bool:
     try:
-        text = content.decode()
+        return is_harmless(content.decode())
     except UnicodeDecodeError:
         return False
-    return all(sign.isprintable() or sign in "\n\t" for sign in text)

@@ -1,19 +1,22 @@
-"""`mesh`: jobs, from submission to a verified output. Waiting for one is in `waiting`, how they look in `job_views`."""
+"""`mesh`: jobs, from submission to a verified output. Waiting for one is in `waiting`,
+following one in `watching`, how they look in `job_views`.
+"""
 
 import argparse
 import base64
 from pathlib import Path
 from typing import Any
 
-from icn.cli.answer import unexpected
-from icn.cli.arguments import Action, argument, cid, job_id, positive
+from icn.cli.answer import Document, unexpected
+from icn.cli.arguments import Action, argument, cid, did, instant, job_id, positive
 from icn.cli.blocks import Line
 from icn.cli.client import path_of
 from icn.cli.dag import CODECS, expect_name, put_body
 from icn.cli.endings import Ended, Exit
 from icn.cli.events import say_how_to_go_on
-from icn.cli.job_views import job_view, jobs_view, verification_view
-from icn.cli.local_files import STREAM, read_content, write_file, write_raw
+from icn.cli.job_views import executors_view, job_view, jobs_view, verification_view
+from icn.cli.local_files import STREAM, read_content
+from icn.cli.receiving import receive_as_json, receive_to, receive_to_output
 from icn.cli.session import Session
 from icn.cli.waiting import wait_for_end
 from icn.kernel.errors import Invalid
@@ -53,6 +56,7 @@ def submit(session: Session, given: argparse.Namespace) -> Exit:
     body |= {field: getattr(given, name) for name, field in _LIMITS.items() if hasattr(given, name)}
     if hasattr(given, "capabilities"):
         body["capabilities"] = sorted(set(given.capabilities))
+    to = _where_to(session, given)
     answer = session.write("/mesh/submit", body)
     submitted = answer.document()
     job = submitted.text("job_id")
@@ -60,18 +64,65 @@ def submit(session: Session, given: argparse.Namespace) -> Exit:
         session.show(answer, lambda _: [Line(job)])
         session.world.say(f"{submitted.text('status')}; {submitted.value('held')} mana held")
         return Exit.DONE
-    session.world.say(f"{job} {submitted.text('status')}; {submitted.value('held')} mana held")
+    if session.as_json:
+        session.show(answer, lambda _: [])
+    else:
+        session.world.say(f"{job} {submitted.text('status')}; {submitted.value('held')} mana held")
     ended = wait_for_end(session, job, seconds=getattr(given, "deadline", DEADLINE_SECONDS))
-    session.show(ended, job_view)
     outcome = ended.document()
+    if to != STREAM:
+        session.show(ended, job_view)
+    if to is not None and outcome.text("status") == "completed":
+        _hand_over(session, outcome, job, to)
     succeeded = outcome.text("status") == "completed" and outcome.value("exit_code") == 0
+    if to == STREAM and not succeeded:
+        session.world.say(f"{job} {outcome.text('status')}: {_why(outcome)}")
     return Exit.DONE if succeeded else Exit.REFUSED
+
+
+def _where_to(session: Session, given: argparse.Namespace) -> str | None:
+    """Where the output is to go, if it is asked for."""
+    to: str | None = getattr(given, "output_file", None)
+    if to is not None and not getattr(given, "wait", False):
+        raise Ended(Exit.USAGE, "--output-file needs --wait", next_step="Or fetch it later with icn-cli mesh output.")
+    if to == STREAM and session.as_json:
+        raise Ended(Exit.USAGE, "JSON and the output cannot both go to standard output", next_step="Name a file.")
+    return to
+
+
+def _hand_over(session: Session, outcome: Document, job: str, to: str) -> None:
+    path, named = path_of("mesh", "jobs", job, "output"), _output_named(outcome)
+    if to == STREAM:
+        receive_to_output(session, path, named)
+    else:
+        size = receive_to(session, path, named, to)
+        session.world.say(f"{size} bytes of output in {to}")
+
+
+def _why(outcome: Document) -> str:
+    code = outcome.value("exit_code")
+    return outcome.text("reason") or (f"exit code {code}" if code is not None else "no reason is given")
+
+
+def _output_named(job: Document) -> Cid:
+    """The CID of a completed job's output."""
+    if job.value("output_cid") is None:
+        raise Ended(
+            Exit.NOT_FOUND_OR_UNVERIFIED,
+            f"{job.text('job_id')} is {job.text('status')}: only a completed job has an output",
+            code="mesh.no_receipt",
+        )
+    try:
+        return Cid.parse(job.text("output_cid"))
+    except Invalid as error:
+        raise unexpected(f"'output_cid': {error}") from error
 
 
 def jobs(session: Session, given: argparse.Namespace) -> Exit:
     """GET /mesh/jobs."""
-    query = [(name, getattr(given, name, None)) for name in ("status", "limit", "cursor")]
-    answer = session.client.get("/mesh/jobs", query)
+    query = [(name, getattr(given, name, None)) for name in ("status", "since", "limit", "cursor")]
+    payer = getattr(given, "payer", None)
+    answer = session.client.get("/mesh/jobs", [*query, ("payer", None if payer is None else str(payer))])
     session.show(answer, jobs_view)
     say_how_to_go_on(session, answer.document())
     return Exit.DONE
@@ -84,28 +135,26 @@ def job(session: Session, given: argparse.Namespace) -> Exit:
 
 
 def output(session: Session, given: argparse.Namespace) -> Exit:
-    """GET /mesh/jobs/{id}/output, held against the CID in the job's record."""
-    content = session.client.get(path_of("mesh", "jobs", str(given.job), "output")).body
-    record = session.client.get(path_of("mesh", "jobs", str(given.job))).document()
-    try:
-        named = Cid.parse(record.text("output_cid"))
-    except Invalid as error:
-        raise unexpected(f"'output_cid': {error}") from error
-    if not named.names(content):
-        raise Ended(
-            Exit.NOT_FOUND_OR_UNVERIFIED,
-            f"the node's bytes are not the output {named}; nothing was written",
-            code="cli.hash_mismatch",
-            next_step="Ask another node, and run dag verify on this one.",
-        )
-    facts = {"job_id": str(given.job), "output_cid": str(named), "size": len(content)}
+    """GET /mesh/jobs/{id}/output, held against the CID in the job's record as it comes."""
+    job = str(given.job)
+    named = _output_named(session.client.get(path_of("mesh", "jobs", job)).document())
+    path = path_of("mesh", "jobs", job, "output")
+    facts = {"job_id": job, "output_cid": str(named)}
     if (file := getattr(given, "file", None)) is not None:
-        write_file(file, content)
-        session.show_own({**facts, "file": file})
+        size = receive_to(session, path, named, file)
+        session.show_own({**facts, "size": size, "file": file})
     elif session.as_json:
-        session.show_own({**facts, "data": base64.b64encode(content).decode()})
+        receive_as_json(session, path, named, facts)
     else:
-        write_raw(content, session.world)
+        receive_to_output(session, path, named)
+    return Exit.DONE
+
+
+def executors(session: Session, given: argparse.Namespace) -> Exit:
+    """GET /mesh/executors."""
+    answer = session.client.get("/mesh/executors", [(name, getattr(given, name, None)) for name in ("limit", "cursor")])
+    session.show(answer, executors_view)
+    say_how_to_go_on(session, answer.document())
     return Exit.DONE
 
 
@@ -198,7 +247,10 @@ ACTIONS = {
                 metavar="NAME",
                 help="what an executor must offer; repeatable",
             ),
-            argument("--wait", action="store_true", help="wait for its end; status 1 unless it succeeds"),
+            argument(
+                "--wait", action="store_true", help="wait for its end, telling how it goes; status 1 unless it succeeds"
+            ),
+            argument("--output-file", metavar="FILE", help=f"with --wait: write its output there; {STREAM} for ours"),
         ),
         writes=True,
     ),
@@ -206,6 +258,8 @@ ACTIONS = {
         jobs,
         (
             argument("--status", choices=_STATUSES, help="only these"),
+            argument("--payer", metavar="DID", type=did, help="only those that this one pays for"),
+            argument("--since", metavar="TIME", type=instant, help="submitted then, or later"),
             argument("--limit", metavar="N", type=positive, help="at most so many, up to 500; default 50"),
             argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
         ),
@@ -213,6 +267,13 @@ ACTIONS = {
     "job": Action(job, (_JOB,)),
     "output": Action(
         output, (_JOB, argument("-o", dest="file", metavar="FILE", help="write it there, not to standard output"))
+    ),
+    "executors": Action(
+        executors,
+        (
+            argument("--limit", metavar="N", type=positive, help="at most so many, up to 500; default 50"),
+            argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
+        ),
     ),
     "cancel": Action(cancel, (_JOB,), writes=True),
     "verify": Action(verify, (_JOB,), patience=RERUN_SECONDS),

@@ -18,8 +18,9 @@ which. The options for every command stand before or after it.
 
 On a terminal, tables are drawn, long names in them shortened, and columns that would not fit left out. Piped, the same
 output is plain aligned text, complete. `--output json` prints the API's JSON as it came, one document; with
-`events --follow`, one object a line. Results go to standard output; progress, warnings and errors, one line each, to
-standard error.
+`events --follow`, `mesh watch` and `mesh submit --wait`, which tell something as it happens, one object a line: the
+last line of `mesh submit --wait` is the job as it ended. Results go to standard output; progress, warnings and errors,
+one line each, to standard error.
 
 A write is sent under an `Idempotency-Key` and repeated under the same key when the connection is lost, so it is done
 once. When no answer comes at all, the error names the key: repeat the command with `--idempotency-key` to be sure.

@@ -9,13 +9,14 @@ from icn.cli.commands import COMMANDS
 from icn.cli.endings import Exit
 from icn.cli.parsing import load
 from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, JobId
-from support.cli_server import Reply, answer
+from support.cli_server import answer
 
 DID = str(Did.from_public_key(bytes(range(32))))
 JOB = str(JobId.of(Did.from_public_key(bytes(range(32))), bytes(16)))
 CONTENT = b"what is stored\n"
 CID = str(Cid.of(CONTENT, RAW))
 KEY = "Bread-4-all"
+UNTIL = "2024-01-02T03:04+01:00"
 INFO = {
     "name": "icn",
     "version": "0.1.0",
@@ -63,10 +64,34 @@ LINE = {
     "paid": 100,
     "reason": "",
 }
+
+
+def run_of(outcome, **fields):
+    """An executor's part in an attempt."""
+    times = {"started_at": "2026-11-23T20:45:00.200Z", "ended_at": "2026-11-23T20:45:01.000Z"}
+    return {
+        "executor": DID,
+        "price": 100,
+        "outcome": outcome,
+        "reason": "",
+        "counts_against_executor": False,
+        **times,
+        "receipt_cid": CID,
+        **fields,
+    }
+
+
 RECORD = {
     **LINE,
     "spec": {"module": None, "fuel": 5},
     "failures": [{"attempt": 1, "executor": DID, "reason": "worker lost"}],
+    "attempts": [
+        {"attempt": 1, "runs": [run_of("failed", reason="worker lost")]},
+        {"attempt": 2, "runs": [run_of("completed")]},
+        {"attempt": 3, "runs": []},
+    ],
+    "cancelled_by": None,
+    "correlation_id": "harvest-7",
     "output_cid": CID,
     "exit_code": 0,
     "receipt_cid": CID,
@@ -74,6 +99,19 @@ RECORD = {
     "deadline": "2026-11-23T20:50:00.123Z",
     "due_at": "2026-11-23T20:50:00.123Z",
     "confirmed": True,
+}
+EXECUTOR = {
+    "did": DID,
+    "here": False,
+    "connected": True,
+    "executes": True,
+    "places": None,
+    "running": 1,
+    "completed": 17,
+    "failed_in_row": 0,
+    "last_price": 100,
+    "last_job": JOB,
+    "last_chosen_at": "2026-11-23T20:45:00.123Z",
 }
 RUN = {"output_cid": CID, "fuel_used": 9, "exit": "completed"}
 VERDICT = {"job_id": JOB, "signature_ok": True, "reexecuted": RUN, "receipt": RUN, "matches": True}
@@ -147,10 +185,16 @@ READS = {
     "dag verify": ("dag verify", "/dag/verify", CHECKED, {"deep": "false"}, ["verified", "yes"]),
     "dag verify --deep": ("dag verify --deep", "/dag/verify", CHECKED, {"deep": "true"}, ["blocks checked"]),
     "mesh jobs": (
-        "mesh jobs --status completed --limit 2 --cursor ab",
+        f"mesh jobs --status completed --payer {DID} --since 2026-11-23 --limit 2 --cursor ab",
         "/mesh/jobs",
         {"items": [LINE], "next_cursor": None},
-        {"status": "completed", "limit": "2", "cursor": "ab"},
+        {
+            "status": "completed",
+            "limit": "2",
+            "cursor": "ab",
+            "payer": DID,
+            "since": "2026-11-23T00:00:00.000Z",
+        },
         [JOB, DID, "completed"],
     ),
     "mesh job": (
@@ -158,15 +202,24 @@ READS = {
         f"/mesh/jobs/{JOB}",
         RECORD,
         {},
-        [JOB, "worker lost", "asked fuel", "usage: primes N"],
+        [JOB, "worker lost", "asked fuel", "usage: primes N", "attempts:", "harvest-7", CID],
+    ),
+    "mesh executors": (
+        "mesh executors --limit 3",
+        "/mesh/executors",
+        {"items": [EXECUTOR], "next_cursor": None},
+        {"limit": "3"},
+        [DID, JOB, "17"],
     ),
     "mana balance": (f"mana balance {DID}", f"/account/{DID}/mana", BALANCE, {}, [DID, "rate per hour"]),
     "mana supply": ("mana supply", "/mana/supply", SUPPLY, {}, ["in transit", "balanced"]),
     "events": (
-        "events --type rollback --tail 20 --since 2024-01-01 --until 2024-01-02T03:04+01:00",
+        f"events --type rollback --tail 20 --since 2024-01-01 --until {UNTIL} --job {JOB} --correlation harvest-7",
         "/events",
         {"items": [EVENT], "next_cursor": None},
         {
+            "job": JOB,
+            "correlation": "harvest-7",
             "type": "rollback",
             "tail": "20",
             "since": "2024-01-01T00:00:00.000Z",
@@ -508,76 +561,6 @@ def test_a_short_input_travels_with_the_job_and_a_long_one_is_stored(node, cli):
     assert "input_base64" not in node.asked[2].json
 
 
-def running(status, **fields):
-    return answer({**RECORD, "status": status, "ended_at": None, "exit_code": None, **fields})
-
-
-@pytest.mark.parametrize(
-    ("ended", "status"),
-    [
-        ({}, Exit.DONE),
-        ({"exit_code": 3}, Exit.REFUSED),
-        ({"status": "failed", "exit_code": None}, Exit.REFUSED),
-        ({"status": "cancelled", "exit_code": None}, Exit.REFUSED),
-    ],
-    ids=["completed", "the guest is unhappy", "failed", "cancelled"],
-)
-def test_waiting_tells_each_change_once_and_ends_as_the_job_does(node, cli, ended, status):
-    node.on("POST", "/mesh/submit", answer(SUBMITTED, 202))
-    stages = [running("bidding"), running("executing"), running("executing"), running("executing", attempt=2)]
-    node.on("GET", f"/mesh/jobs/{JOB}", *stages, answer({**RECORD, **ended}))
-    ran = cli("mesh", "submit", "echo", "--wait", "--output", "json")
-    assert ran.status is status
-    assert ran.json == {**RECORD, **ended}, "one document: the job as it ended"
-    assert [line.removeprefix(f"icn-cli: {JOB} ") for line in ran.err.splitlines()] == [
-        "bidding; 100 mana held",
-        "bidding, attempt 1",
-        "executing, attempt 1",
-        "executing, attempt 2",
-        f"{ended.get('status', 'completed')}, attempt 1",
-    ]
-    assert len(ran.pauses) == 4
-
-
-def test_waiting_outlasts_a_node_that_restarts(node, cli):
-    node.on("POST", "/mesh/submit", answer(SUBMITTED, 202))
-    unavailable = answer({"detail": "starting", "code": "node.starting"}, 503)
-    node.on("GET", f"/mesh/jobs/{JOB}", unavailable, unavailable, answer(RECORD))
-    ran = cli("mesh", "submit", "echo", "--wait")
-    assert ran.status is Exit.DONE
-    assert ran.err.count("still waiting") == 1
-
-
-def test_waiting_gives_up_on_a_node_that_stays_away(node, cli):
-    node.on("POST", "/mesh/submit", answer(SUBMITTED, 202))
-    node.on("GET", f"/mesh/jobs/{JOB}", answer({"detail": "starting", "code": "node.starting"}, 503))
-    ran = cli("mesh", "submit", "echo", "--wait")
-    assert ran.status is Exit.FAULT
-    assert 60 <= sum(ran.pauses) <= 63
-
-
-def test_waiting_for_a_job_that_does_not_end_is_bounded_by_its_deadline(node, cli):
-    node.on("POST", "/mesh/submit", answer(SUBMITTED, 202))
-    node.on("GET", f"/mesh/jobs/{JOB}", running("executing"))
-    ran = cli("mesh", "submit", "echo", "--wait", "--deadline", "1")
-    assert ran.status is Exit.UNREACHABLE
-    assert "has not ended" in ran.err
-    assert 121 <= sum(ran.pauses) <= 122
-
-
-def test_an_output_is_held_against_the_job_s_record(node, cli, tmp_path):
-    node.on("GET", f"/mesh/jobs/{JOB}/output", Reply(200, CONTENT))
-    node.on("GET", f"/mesh/jobs/{JOB}", answer(RECORD))
-    assert cli("mesh", "output", JOB).out == CONTENT
-    assert cli("mesh", "output", JOB, "-o", tmp_path / "out").status is Exit.DONE
-    assert (tmp_path / "out").read_bytes() == CONTENT
-    assert base64.b64decode(cli("mesh", "output", JOB, "--output", "json").json["data"]) == CONTENT
-    node.on("GET", f"/mesh/jobs/{JOB}/output", Reply(200, b"forged"))
-    ran = cli("mesh", "output", JOB, "-o", tmp_path / "forged")
-    assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED
-    assert not (tmp_path / "forged").exists()
-
-
 def test_a_job_is_cancelled(node, cli):
     node.on("POST", f"/mesh/jobs/{JOB}/cancel", answer({"job_id": JOB, "status": "cancelled"}))
     ran = cli("mesh", "cancel", JOB, "--idempotency-key", KEY)
@@ -608,7 +591,8 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
     tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
-    tested |= {"dag put", "dag get", "mesh output", "mesh cancel", "mesh verify"}
+    tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
+    tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     tested |= {f"dag {verb}" for verb in ("pin", "unpin", "prune", "meta", "blocks", "status", "export", "import")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}

@@ -97,6 +97,7 @@ def test_ctrl_c_ends_following(node, cli):
 def test_lines_are_put_together_as_the_standard_says():
     lines = EventLines()
     text = [": comment", "id: 1", "event: x", "data:one", "data: two", "data:  three", "", "", "id: 2", "", "data"]
+    text += ["", "data: y", ""]
     told = [lines.line(line.encode()) for line in text]
-    assert [data for data in told if data is not None] == ["one\ntwo\n three"]
+    assert [one for one in told if one is not None] == [("x", "one\ntwo\n three"), ("", "y")]
     assert lines.last_id == "2", "an id without data counts"

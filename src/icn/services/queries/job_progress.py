@@ -134,17 +134,14 @@ def progress(reader: Reader, job_id: JobId, *, now: Instant, moment: JobMoment |
     job = rows.JOBS.get(reader, job_id.data)
     if job is None:
         raise JobNotFound(job_id)
-    told = events.tail(reader, EventFilter(job=job_id, actor=job.home), count=HISTORY_EVENTS_MAX).items
-    history = _History()
-    for event in told:
-        history.take(event)
+    past = past_of(reader, job)
     moment = None if moment is None or moment.attempt != job.attempt else moment
     ends_at = None if job.status.has_ended else min(job.due_at, job.spec.deadline)
     return JobProgress(
         job_id=job_id,
         phase=job.status,
         attempt=job.attempt,
-        since=history.began.get(job.status, job.submitted_at) if job.ended_at is None else job.ended_at,
+        since=past.began.get(job.status, job.submitted_at) if job.ended_at is None else job.ended_at,
         waits_for=_waits_for(job, moment),
         bids=_bids(job, moment),
         phase_ends_at=ends_at,
@@ -152,8 +149,34 @@ def progress(reader: Reader, job_id: JobId, *, now: Instant, moment: JobMoment |
         deadline=job.spec.deadline,
         job_left_ms=None if ends_at is None else max(0, job.spec.deadline - now),
         reason=job.reason,
+        attempts=past.attempts,
+        history_complete=past.is_complete,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a job's home has recorded of it."""
+
+    attempts: tuple[AttemptView, ...]
+    began: dict[Status, Instant]
+    """When each phase last began."""
+    ended_by: Did | None
+    """Who asked for its end; None where its home ended it of its own accord, and while it is open."""
+    is_complete: bool
+
+
+def past_of(reader: Reader, job: Job) -> Past:
+    """From the newest records, up to `HISTORY_EVENTS_MAX`."""
+    told = events.tail(reader, EventFilter(job=job.id, actor=job.home), count=HISTORY_EVENTS_MAX).items
+    history = _History()
+    for event in told:
+        history.take(event)
+    return Past(
         attempts=tuple(attempt.view() for attempt in history.attempts),
-        history_complete=bool(told) and isinstance(told[0].event, JobSubmitted),
+        began=history.began,
+        ended_by=history.ended_by,
+        is_complete=bool(told) and isinstance(told[0].event, JobSubmitted),
     )
 
 
@@ -222,6 +245,7 @@ class _History:
     attempts: list[_Attempt] = field(default_factory=list)
     began: dict[Status, Instant] = field(default_factory=dict)
     """When each phase last began."""
+    ended_by: Did | None = None
 
     def take(self, told: EventView) -> None:
         """The next record."""
@@ -253,6 +277,7 @@ class _History:
                 if run is not None:
                     run.end(RunOutcome.COMPLETED, at, receipt_of(told.event))
             case JobRolledBack():
+                self.ended_by = told.principal
                 for run in self.attempts[-1].runs.values() if self.attempts else ():
                     if run.outcome is RunOutcome.UNDER_WAY:
                         run.end(RunOutcome.STOPPED, at)

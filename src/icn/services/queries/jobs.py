@@ -11,9 +11,11 @@ from icn.kernel.errors import Invalid, Kind, Refusal
 from icn.kernel.ids import JOB_ID_BYTES, RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.services import rows
+from icn.services.queries import job_progress
+from icn.services.queries.job_progress import AttemptView
 from icn.services.queries.membership import confirmations
 from icn.services.queries.paging import Page, cursor_bytes
-from icn.stores import blocks, keyspace
+from icn.stores import blocks, job_index, keyspace
 from icn.stores.kv import Reader
 
 JOBS_SCANNED_MAX = 2_000
@@ -78,6 +80,11 @@ class JobView:
     reason: str
     spec: JobSpec
     failures: tuple[FailureView, ...]
+    attempts: tuple[AttemptView, ...]
+    """Every attempt with its executors and what became of them; the newest, where there were very many."""
+    cancelled_by: Did | None
+    correlation_id: str
+    """Of the request that opened it."""
     output_cid: Cid | None
     exit_code: int | None
     receipt_cid: Cid | None
@@ -147,6 +154,7 @@ def job(reader: Reader, job_id: JobId) -> JobView:
     stored = _stored(reader, job_id)
     receipt = _receipt(stored)
     line = _line(stored)
+    past = job_progress.past_of(reader, stored)
     return JobView(
         job_id=line.job_id,
         status=line.status,
@@ -161,6 +169,9 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         reason=line.reason,
         spec=stored.spec,
         failures=tuple(FailureView(f.attempt, f.executor, f.reason) for f in stored.failures),
+        attempts=past.attempts,
+        cancelled_by=past.ended_by if stored.status is Status.CANCELLED else None,
+        correlation_id=job_index.correlation_of(reader.get, job_id),
         output_cid=stored.output,
         exit_code=None if receipt is None else receipt.exit_code,
         receipt_cid=Cid.of(stored.receipt, RAW) if stored.receipt else None,
