@@ -13,7 +13,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from icn.domain.ledger.model import Supply
-from icn.domain.mesh.events import AttemptFailed, JobCompleted, JobRolledBack, JobSubmitted, ReceiptIssued
+from icn.domain.mesh.events import (
+    AttemptAbandoned,
+    AttemptFailed,
+    JobAgreed,
+    JobCompleted,
+    JobRolledBack,
+    JobSubmitted,
+    ReceiptIssued,
+)
 from icn.domain.mesh.papers import open_receipt
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
@@ -286,9 +294,11 @@ class Metrics:
         match effect.record.event:
             case AttemptFailed(counts_against_executor=counts):
                 self._attempts_failed.labels("yes" if counts else "no").inc()
+            case AttemptAbandoned():
+                self._attempts_failed.labels("no").inc()
             case JobSubmitted():
                 self._jobs_submitted.inc()
-            case JobCompleted():
+            case JobCompleted() | JobAgreed():
                 self._jobs_ended.labels("completed").inc()
             case JobRolledBack(_, outcome):
                 self._jobs_ended.labels(outcome.value).inc()

@@ -28,6 +28,7 @@ _EXECUTORS = (
     ("running", Column("RUNNING")),
     ("completed", Column("COMPLETED")),
     ("failed_in_row", Column("FAILED")),
+    ("banned_until", Column("BANNED UNTIL", Show.PIPED_ONLY)),
     ("last_price", Column("PRICE")),
     ("last_job", Column("LAST JOB", Show.PIPED_ONLY)),
     ("last_chosen_at", Column("CHOSEN", Show.PIPED_ONLY)),

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from icn.domain.mesh.events import (
+    AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
     ExecutionStarted,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
@@ -111,7 +113,10 @@ class JobTimes:
                 self.attempts_failed += 1
                 self.attempts_failed_by_executor += counts
                 return self._go_on(job, Phase.WAITING, at)
-            case JobCompleted(job):
+            case AttemptAbandoned(job):
+                self.attempts_failed += 1
+                return self._go_on(job, Phase.WAITING, at)
+            case JobCompleted(job) | JobAgreed(job):
                 return self._end(job, Status.COMPLETED, at)
             case JobRolledBack(job, outcome):
                 return self._end(job, outcome, at)

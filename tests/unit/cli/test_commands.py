@@ -109,6 +109,7 @@ EXECUTOR = {
     "running": 1,
     "completed": 17,
     "failed_in_row": 0,
+    "banned_until": None,
     "last_price": 100,
     "last_job": JOB,
     "last_chosen_at": "2026-11-23T20:45:00.123Z",

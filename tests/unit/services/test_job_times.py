@@ -1,8 +1,10 @@
 """Every phase of a job is measured once each time it ends, and quantiles are spans that occurred."""
 
+from icn.domain.mesh.events import AttemptAbandoned, BiddingOpened, JobAgreed, JobAssigned
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.model import Status
-from icn.kernel.instant import Duration
+from icn.kernel.instant import Duration, Instant
+from icn.kernel.mana import Mana
 from icn.services import job_times
 from icn.services.commands import Cancel
 from icn.services.effects import Committed
@@ -103,3 +105,13 @@ def test_quantiles_are_of_the_newest_and_none_of_what_did_not_happen(monkeypatch
     )
     assert by_phase[Phase.WHOLE].p50_ms is None
     assert set(times.figures().ended) == {status.value for status in Status if status.has_ended}
+
+
+def test_executors_that_agree_end_a_job_and_those_that_do_not_end_an_attempt() -> None:
+    job, times = builders.job_id(builders.did(1)), JobTimes()
+    times.take(JobAssigned(job, 1, Instant(90), ()), Instant(10))
+    assert times.take(AttemptAbandoned(job, 1, "x", Instant(31)), Instant(30)) == [Span(Phase.ASSIGNED, Duration(20))]
+    times.take(BiddingOpened(job, 2, Instant(50)), Instant(31))
+    agreed = JobAgreed(job, 2, builders.cid("hello"), (), (), Mana(2))
+    assert times.take(agreed, Instant(70)) == [Span(Phase.BIDDING, Duration(39))]
+    assert (times.attempts_failed, times.attempts_failed_by_executor, times.ended["completed"]) == (1, 0, 1)

@@ -45,6 +45,8 @@ class ExecutorView:
     """Jobs of this node that it completed."""
     failed_in_row: int
     """Its failures in jobs of this node since the last that it completed."""
+    banned_until: Instant | None
+    """Until when it gets no job of this node, and on probation since then; None where nothing stands against it."""
     last_price: int | None
     """For which it was last chosen, by any home; None where the newest jobs do not tell."""
     last_job: JobId | None
@@ -102,6 +104,7 @@ def _view(did: Did, found: _Found, present: Present) -> ExecutorView:
         running=found.running,
         completed=found.standing.completed,
         failed_in_row=found.standing.failed_in_row,
+        banned_until=None if found.standing.ban is None else found.standing.ban.until,
         last_price=found.price,
         last_job=found.job,
         last_chosen_at=found.at,

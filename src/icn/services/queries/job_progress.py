@@ -6,17 +6,23 @@ What only the engine of a node knows at the moment (offers that came, what runs 
 from dataclasses import dataclass, field
 from enum import Enum
 
+from icn.domain.mesh import standing
 from icn.domain.mesh.events import (
+    AssigneeFailed,
+    AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
     ExecutionStarted,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
     JobSubmitted,
+    OutputRevealed,
 )
 from icn.domain.mesh.model import Job, Status
 from icn.domain.mesh.refusals import JobNotFound
+from icn.domain.records import Event
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import PAGE_ROWS_MAX
@@ -51,7 +57,7 @@ class RunOutcome(Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
-    """The job ended without it."""
+    """The attempt, or the job, ended without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,21 +274,48 @@ class _History:
                     run.started_at = at
             case AttemptFailed(_, attempt, executor, reason, counts):
                 self.began[Status.SUBMITTED] = at
-                run = self._run(attempt, executor)
-                if run is not None:
-                    run.end(RunOutcome.FAILED, at, receipt_of(told.event))
-                    run.reason, run.counts = reason, counts
+                self._fail(attempt, executor, at, reason, told.event, counts=counts)
             case JobCompleted(_, attempt, executor):
                 run = self._run(attempt, executor)
                 if run is not None:
                     run.end(RunOutcome.COMPLETED, at, receipt_of(told.event))
+            case AssigneeFailed(_, attempt, executor, reason, counts):
+                self._fail(attempt, executor, at, reason, told.event, counts=counts)
+            case OutputRevealed(_, attempt, executor):
+                run = self._run(attempt, executor)
+                if run is not None:
+                    run.receipt = receipt_of(told.event)
+            case AttemptAbandoned(_, _, reason):
+                self.began[Status.SUBMITTED] = at
+                self._stop(at, reason)
+            case JobAgreed(_, attempt, _, winners, dissenters):
+                for executor in winners:
+                    run = self._run(attempt, executor)
+                    if run is not None:
+                        run.end(RunOutcome.COMPLETED, at, run.receipt)
+                for executor in dissenters:
+                    self._fail(attempt, executor, at, standing.DISSENT, None, counts=True)
+                self._stop(at, "")
             case JobRolledBack():
                 self.ended_by = told.principal
-                for run in self.attempts[-1].runs.values() if self.attempts else ():
-                    if run.outcome is RunOutcome.UNDER_WAY:
-                        run.end(RunOutcome.STOPPED, at)
+                self._stop(at, "")
             case _:
                 pass
+
+    def _fail(
+        self, attempt: int, executor: Did, at: Instant, reason: str, event: Event | None, *, counts: bool
+    ) -> None:
+        run = self._run(attempt, executor)
+        if run is not None:
+            run.end(RunOutcome.FAILED, at, run.receipt if event is None else receipt_of(event))
+            run.reason, run.counts = reason, counts
+
+    def _stop(self, at: Instant, reason: str) -> None:
+        """Whoever is still at it need not go on."""
+        for run in self.attempts[-1].runs.values() if self.attempts else ():
+            if run.outcome is RunOutcome.UNDER_WAY:
+                run.end(RunOutcome.STOPPED, at, run.receipt)
+                run.reason = reason
 
     def _open(self, attempt: int, at: Instant) -> None:
         if self.attempts and self.attempts[-1].attempt == attempt:

@@ -4,13 +4,26 @@ from dataclasses import replace
 
 import pytest
 
+from icn.domain.mesh.events import (
+    AssigneeFailed,
+    AttemptAbandoned,
+    BiddingOpened,
+    JobAgreed,
+    JobAssigned,
+    OutputRevealed,
+)
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.domain.mesh.model import Status
+from icn.domain.mesh.model import Assignee, Status
 from icn.domain.mesh.refusals import JobNotFound
+from icn.domain.mesh.standing import DISSENT
+from icn.domain.records import Event
 from icn.kernel.ids import RAW, Cid, JobId
+from icn.kernel.instant import Instant
+from icn.kernel.mana import Mana
 from icn.services.commands import Cancel, LookAtJob
 from icn.services.queries import job_progress
-from icn.services.queries.job_progress import BidsView, JobMoment, JobProgress, RunOutcome, WaitsFor
+from icn.services.queries.events import EventView
+from icn.services.queries.job_progress import BidsView, JobMoment, JobProgress, RunOutcome, WaitsFor, _History
 from support import builders
 from support.world import World, terms
 
@@ -170,3 +183,35 @@ def test_a_job_nobody_knows() -> None:
     assert world.done("home", LookAtJob(stranger)) == {}
     with pytest.raises(JobNotFound):
         told(world, stranger)
+
+
+def test_executors_that_agree_and_one_that_does_not() -> None:
+    """Records of a job with redundancy, as its home writes them."""
+    home, b, c, d = (builders.did(number) for number in (1, 2, 3, 4))
+    job = builders.job_id(home)
+    assignees = tuple(Assignee(who, home, Mana(1)) for who in (b, c, d))
+    output = builders.cid("hello")
+    past = _History()
+
+    def happens(event: Event, at: int) -> None:
+        block = builders.cid("block")
+        past.take(EventView("1-0", "x", Instant(at), home, None, "", "", block, event))
+
+    happens(JobAssigned(job, 1, Instant(90), assignees), 10)
+    happens(AssigneeFailed(job, 1, d, "worker lost", True, b""), 20)
+    happens(AttemptAbandoned(job, 1, "no majority", Instant(31)), 30)
+    first = past.attempts[-1].view()
+    assert [(run.outcome, run.reason, run.counts_against_executor) for run in first.runs] == [
+        *[(RunOutcome.STOPPED, "no majority", False)] * 2,
+        (RunOutcome.FAILED, "worker lost", True),
+    ]
+    assert past.began[Status.SUBMITTED] == 30
+    happens(BiddingOpened(job, 2, Instant(50)), 31)
+    happens(JobAssigned(job, 2, Instant(90), assignees), 40)
+    happens(OutputRevealed(job, 2, b, b"receipt"), 60)
+    happens(JobAgreed(job, 2, output, (b, c), (d,), Mana(2)), 70)
+    second = past.attempts[-1].view()
+    assert [run.outcome for run in second.runs] == [*[RunOutcome.COMPLETED] * 2, RunOutcome.FAILED]
+    assert second.runs[0].receipt_cid == Cid.of(b"receipt", RAW)
+    assert second.runs[2].reason == DISSENT
+    assert {run.ended_at for run in second.runs} == {70}
