@@ -219,7 +219,7 @@ def test_request_keys_out_of_form(key: str) -> None:
     "change",
     [
         {"max_price": 0},
-        {"redundancy": 3},
+        {"redundancy": 11},
         {"redundancy": 2},
         {"fuel": 0},
         {"memory_bytes": 2**40},

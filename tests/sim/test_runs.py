@@ -54,6 +54,12 @@ def found_by(plant: Plant, seeds: range, world: type[World] = World) -> dict[int
 
 
 @pytest.mark.slow
+def test_a_planted_early_reveal_is_found_by_who_shows_before_all_have_pledged():
+    found = found_by(Plant.EARLY_REVEAL, range(8))
+    assert [finding.checker for finding in found.values()] == ["nobody shows before all have pledged"]
+
+
+@pytest.mark.slow
 def test_a_planted_lost_outbox_is_found_by_receipts_that_nobody_answered():
     found = found_by(Plant.LOST_OUTBOX, range(4))
     assert [finding.checker for finding in found.values()] == ["receipts are answered"]

@@ -70,6 +70,7 @@ from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
 from icn.services.offering import OfferingService
 from icn.services.peers import Peers
+from icn.services.pledging import PledgingService
 from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.pruning import PruningService
 from icn.services.replay import rebuild
@@ -186,7 +187,8 @@ class Engine:
         mending = MendingService(peers, content)
         home = HomeService(terms, peers, content)
         capacity = Capacity(terms.executor.capacity, terms.executor.memory_bytes)
-        executor = ExecutorService(terms, peers, content, OfferingService(terms.executor, capacity))
+        offering, pledging = OfferingService(terms.executor, capacity), PledgingService(content, entropy)
+        executor = ExecutorService(terms, peers, content, offering, pledging)
         return cls(
             store=store,
             clock=clock,
@@ -421,7 +423,7 @@ class Engine:
             case Acknowledged(number):
                 self.outbox.remove(work.batch, peer, number)
             case OutputPledged():
-                raise PeerViolation("no job here asks for commitments")
+                self.home.take_pledge(work, peer, message)
             case _:
                 assert_never(message)
 

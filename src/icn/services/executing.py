@@ -32,9 +32,10 @@ from icn.services import rows
 from icn.services.cancellations import ATTEMPT_MS_MAX, Cancellations
 from icn.services.capacity import Capacity, Reservation
 from icn.services.content import ContentService
-from icn.services.effects import RunJob, StopJob
+from icn.services.effects import Effect, RunJob, StopJob
 from icn.services.offering import OfferingService, was_given_away
 from icn.services.peers import Peers
+from icn.services.pledging import PledgingService
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
 
@@ -49,6 +50,7 @@ class ExecutorService:
     peers: Peers
     content: ContentService
     offering: OfferingService
+    pledging: PledgingService
     _started: dict[ExecutionKey, None] = field(default_factory=dict)
     _stopping: dict[ExecutionKey, str] = field(default_factory=dict)
     """Guests that were told to stop, and why."""
@@ -68,7 +70,9 @@ class ExecutorService:
         self._stopping.clear()
         self._gone.clear()
         self._cancelled.load(work.store)
-        own = [execution for execution in work.state.mesh.executions.values() if execution.executor == work.did]
+        self.pledging.resume(work)
+        mesh = work.state.mesh
+        own = [e for key, e in mesh.executions.items() if e.executor == work.did and key not in mesh.pledges]
         under_way = [(execution, open_assignment(execution.assignment)) for execution in own]
         for execution, assignment in under_way:
             self.capacity.begin(_key(execution), assignment.spec.limits.memory_bytes)
@@ -122,6 +126,8 @@ class ExecutorService:
         if execution is None:
             if key not in mesh.touched.executions and not rows.execution_ended(work.get, *key):
                 self._cancelled.note(work, home, job, attempt)
+        elif execution.home == home and key in mesh.pledges:
+            self.pledging.withdraw(work, execution, "cancelled before anything was to be shown")
         elif execution.home == home:
             if key in self._started:
                 self._cancelled.note(work, home, job, attempt)  # a restart before the guest has ended runs it no more
@@ -134,14 +140,17 @@ class ExecutorService:
         why_stopped = self._stopping.pop(key, "")
         if why_stopped and outcome.exit is ExitKind.CANCELLED:
             outcome = replace(outcome, detail=why_stopped)
+        # After a fault of the store everything is begun again, and what has just ended must not be.
+        work.effects[:] = [effect for effect in work.effects if not _begins(effect, request)]
         execution = work.state.mesh.executions.get(key)
-        if execution is not None:
+        if execution is not None and key not in work.state.mesh.pledges:
             self._issue(work, execution, outcome)
 
     def is_gathering(self, work: UnitOfWork, job: JobId, attempt: int) -> bool:
         """Whether an execution was accepted here and lacks its module or input."""
         key = (work.did, job, attempt)
-        return key in work.state.mesh.executions and key not in self._started
+        mesh = work.state.mesh
+        return key in mesh.executions and key not in mesh.pledges and key not in self._started
 
     def peer_gone(self, peer: Did) -> None:
         """What was offered to it will not be taken up."""
@@ -155,14 +164,15 @@ class ExecutorService:
             late = work.wall >= execution.deadline
             if late and _key(execution) not in self._started:
                 self._answer(work, execution, ExitKind.UNAVAILABLE, "module or input could not be had in time")
+        self.pledging.tick(work)
         self.offering.tick(work)  # last: places that have just become free are offered
 
     def wake_at(self, executions: Mapping[ExecutionKey, Execution]) -> Instant | None:
         """When `tick` has something to do."""
         moments = [executions[key].deadline for key in self.capacity.in_use if key not in self._started]
         moments += [later(since, self.terms.home_absence) for since in self._gone.values()]
-        expiry = self.capacity.next_expiry()
-        return min([*moments, expiry] if expiry is not None else moments, default=None)
+        others = (self.capacity.next_expiry(), self.pledging.wake_at())
+        return min([*moments, *(moment for moment in others if moment is not None)], default=None)
 
     def _own(self, work: UnitOfWork) -> list[Execution]:
         return [work.state.mesh.executions[key] for key in self.capacity.in_use]
@@ -293,7 +303,10 @@ class ExecutorService:
         )
 
     def _issue(self, work: UnitOfWork, execution: Execution, outcome: ExecutionOutcome) -> None:
-        """Store the output, sign the receipt, record it and send it: one commit."""
+        """Store the output, sign the receipt, record it and send it: one commit.
+
+        Where others run the attempt as well, a result that they get too is pledged first; what befell only us is not.
+        """
         assignment = open_assignment(execution.assignment)
         output = None
         inline = b""
@@ -320,12 +333,19 @@ class ExecutorService:
             finished_at=work.now,
             nonce=b"",
         )
-        sealed = seal_receipt(receipt, work.signer)
-        work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
         self.capacity.end(_key(execution))
         self._cancelled.forget(work, execution.home, execution.job, execution.attempt)
+        if assignment.spec.redundancy > 1 and outcome.exit.repeatable:
+            self.pledging.pledge(work, execution, receipt)
+            return
+        sealed = seal_receipt(receipt, work.signer)
+        work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
         number = work.outbox.reserve()
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
+
+
+def _begins(effect: Effect, request: ExecutionRequest) -> bool:
+    return isinstance(effect, RunJob) and (effect.request.job, effect.request.attempt) == (request.job, request.attempt)
 
 
 def _key(execution: Execution) -> ExecutionKey:

@@ -8,14 +8,18 @@ Assignments and cancellations go through the outbox.
 import heapq
 from dataclasses import dataclass, field, replace
 
-from icn.domain.ledger.commands import HoldMana, ReleaseHold, SettleHold
+from icn.domain.ledger.commands import HoldMana, ReleaseHold, SettleHold, ShareHold
 from icn.domain.ledger.model import HoldId
 from icn.domain.ledger.rules import account_at
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.mesh import placement
+from icn.domain.mesh.agreement import COMMITMENT_BYTES, Part, agreed, agreed_output
 from icn.domain.mesh.commands import (
+    AbandonAttempt,
+    AcceptAgreed,
     CancelJob,
     CloseBidding,
+    CloseRound,
     ExpireJob,
     GiveUpAttempt,
     MeshCommand,
@@ -24,24 +28,29 @@ from icn.domain.mesh.commands import (
     PardonExecutor,
     ReopenBidding,
     SubmitJob,
+    TakePledge,
     TakeReceipt,
     TakeRefusal,
 )
 from icn.domain.mesh.events import (
+    AssigneeFailed,
+    AttemptAbandoned,
     AttemptFailed,
     BiddingOpened,
     ExecutorBanned,
     ExecutorPardoned,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     JobRolledBack,
     JobSubmitted,
     MeshEvent,
+    OutputRevealed,
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
-from icn.domain.mesh.papers import open_bid, open_receipt, seal_assignment
+from icn.domain.mesh.papers import ATTEMPT_MAX, open_bid, open_receipt, seal_assignment
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
 from icn.kernel import limits
@@ -57,12 +66,14 @@ from icn.protocol.messages import (
     ExecutionBegun,
     ExecutionCancelled,
     JobAnnounced,
+    OutputPledged,
     ReceiptSent,
 )
 from icn.services import rows
 from icn.services.content import ContentService
 from icn.services.peers import Peers
 from icn.services.settings import NodeTerms
+from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
 
 NONCE_BYTES = 16
@@ -89,6 +100,8 @@ class HomeService:
     """A heap; entries that no longer hold are dropped when they come up."""
     _settling: dict[bytes, None] = field(default_factory=dict)
     """Receipts whose output is being fetched; one that comes again meanwhile waits with the first."""
+    _fetching: dict[JobId, Cid] = field(default_factory=dict)
+    """Jobs whose executors agree, with the output that is being fetched."""
     _absent: dict[Did, Instant] = field(default_factory=dict)
     """Executors with an attempt of ours that are not connected, and since when."""
     _cut_off: dict[JobId, None] = field(default_factory=dict)
@@ -100,9 +113,10 @@ class HomeService:
         self._due.clear()
         self._absent.clear()
         self._cut_off.clear()
-        for job in work.state.mesh.jobs.values():
+        for job in list(work.state.mesh.jobs.values()):
             if job.home == work.did:
                 self._watch(job)
+                self._count(work, job.id)
                 for assignee in job.assignees:
                     self._cut_off[job.id] = None
                     if assignee.executor != work.did:
@@ -179,6 +193,22 @@ class HomeService:
             self._decide(work, TakeRefusal(message.job, message.attempt, peer, message.reason))
         work.send(peer, Acknowledged(message.number))
 
+    def take_pledge(self, work: UnitOfWork, peer: Did, message: OutputPledged) -> None:
+        """One of several executors binds itself to a result."""
+        job_id, attempt = message.job, message.attempt
+        if len(message.commitment) != COMMITMENT_BYTES or not 1 <= attempt <= ATTEMPT_MAX:
+            raise PeerViolation("a pledge is a SHA-256 for an attempt")
+        job, poll = work.state.mesh.jobs.get(job_id), work.state.mesh.polls.get(job_id)
+        ballot = None if poll is None or poll.attempt != attempt else poll.ballot(peer)
+        if job is None or job.home != work.did or ballot is None or ballot.part is Part.FAILED:
+            # It comes too late, or we know nothing of it: nothing is to be shown, and nothing would ever tell so.
+            if not work.outbox.is_full(peer):
+                number = work.outbox.reserve()
+                work.post(peer, number, ExecutionCancelled(number, job_id, attempt))
+        else:
+            self._decide(work, TakePledge(job_id, attempt, peer, message.commitment))
+        work.send(peer, Acknowledged(message.number))
+
     def take_receipt(self, work: UnitOfWork, peer: Did, message: ReceiptSent) -> None:
         """An executor is done. The output is fetched and checked before it is paid."""
         try:
@@ -190,6 +220,9 @@ class HomeService:
         if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and self._is_current(work, receipt):
             if receipt.output.names(message.output):
                 self.content.store(work, message.output, RAW, pinned=False)
+            if receipt.job in work.state.mesh.polls:
+                self._settle(work, peer, message, receipt)  # the output is fetched when a majority has named it
+                return
 
             key = _receipt_key(receipt)
             if key in self._settling:
@@ -207,8 +240,11 @@ class HomeService:
             self._settle(work, peer, message, receipt)
 
     def peer_here(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
-        """A peer of the federation is connected: it may bid for what is open."""
+        """A peer of the federation is connected: it may bid for what is open, and have an output we lack."""
         self._absent.pop(peer, None)
+        for poll in list(work.state.mesh.polls.values()):
+            if poll.ballot(peer) is not None:
+                self._count(work, poll.job)
         if executes and not work.state.mesh.is_barred(work.did, peer, work.now):
             self._announce_all(work, peer)
 
@@ -266,7 +302,9 @@ class HomeService:
             together += self._money(work, event)
         if together:
             before = {
-                event.job: work.state.mesh.jobs[event.job] for event in events if isinstance(event, JobRolledBack)
+                event.job: work.state.mesh.jobs[event.job]
+                for event in events
+                if isinstance(event, JobRolledBack | AttemptAbandoned)
             }
             work.record(together, envelope)
             self._follow(work, events, before)
@@ -285,6 +323,9 @@ class HomeService:
             return [
                 *decide_ledger(ledger, SettleHold(hold, event.executor, assignee.executor_home, event.paid), context)
             ]
+        if isinstance(event, JobAgreed):
+            shares = shares_of(work.state.mesh.jobs[event.job].assignees, event.winners)
+            return [*decide_ledger(ledger, ShareHold(HoldId(event.job.data), shares), context)]
         if isinstance(event, JobRolledBack):
             return [*decide_ledger(ledger, ReleaseHold(HoldId(event.job.data), event.reason[:200]), context)]
         return []
@@ -316,6 +357,19 @@ class HomeService:
                     number = work.outbox.reserve()
                     work.post(executor, number, ExecutionCancelled(number, job_id, attempt))
                     self._watch(work.state.mesh.jobs[job_id])
+                case AssigneeFailed(job_id, attempt, executor, receipt=b"") if job_id in work.state.mesh.polls:
+                    number = work.outbox.reserve()
+                    work.post(executor, number, ExecutionCancelled(number, job_id, attempt))
+                    self._watch(work.state.mesh.jobs[job_id])
+                    self._count(work, job_id)
+                case OutputRevealed(job_id) | AssigneeFailed(job_id) if job_id in work.state.mesh.polls:
+                    self._watch(work.state.mesh.jobs[job_id])
+                    self._count(work, job_id)
+                case AttemptAbandoned(job_id, attempt) if job_id in work.state.mesh.jobs:
+                    for assignee in (before or {})[job_id].assignees:
+                        number = work.outbox.reserve()
+                        work.post(assignee.executor, number, ExecutionCancelled(number, job_id, attempt))
+                    self._watch(work.state.mesh.jobs[job_id])
                 case JobRolledBack(job_id):
                     self._biddings.pop(job_id, None)
                     self._cut_off.pop(job_id, None)
@@ -342,10 +396,45 @@ class HomeService:
             self._decide(work, ReopenBidding(job.id))
         elif job.status is Status.BIDDING:
             self._close(work, job.id)
+        elif job.id in work.state.mesh.polls:
+            self._close_round(work, job)
         else:
             silence = Silence.NO_RECEIPT_CUT_OFF if job.id in self._cut_off else Silence.NO_RECEIPT
             for assignee in job.assignees:
                 self._decide(work, GiveUpAttempt(job.id, assignee.executor, silence))
+
+    def _close_round(self, work: UnitOfWork, job: Job) -> None:
+        """The time to pledge, to reveal, or to have what the majority revealed, is over."""
+        if self._decide(work, CloseRound(job.id)) or job.id not in work.state.mesh.polls:
+            return
+        # All was shown, and a majority agrees: only its output is not here.
+        last = later(job.due_at, self.terms.mesh.assignment_grace)
+        if work.wall >= last:
+            self._decide(work, AbandonAttempt(job.id, "the output that the majority named could not be had"))
+        else:
+            heapq.heappush(self._due, (min(last, job.spec.deadline), job.id))
+            self._count(work, job.id)
+
+    def _count(self, work: UnitOfWork, job_id: JobId) -> None:
+        """When all that is due was shown and a majority agrees on an output: have it here, then accept it."""
+        poll, job = work.state.mesh.polls.get(job_id), work.state.mesh.jobs.get(job_id)
+        if job is None or job.home != work.did or poll is None or poll.of(Part.ASSIGNED, Part.PLEDGED):
+            return
+        found = agreed(poll)
+        output = None if found is None else found[0].output
+        if found is None or output is None or self._fetching.get(job_id) == output:
+            return
+        self._fetching[job_id] = output
+
+        def accept(later_work: UnitOfWork, is_here: bool) -> None:  # noqa: FBT001 - a content waiter
+            if self._fetching.get(job_id) == output:
+                del self._fetching[job_id]
+            now = later_work.state.mesh.polls.get(job_id)
+            if is_here and later_work.may_author and now is not None and agreed_output(now) == output:
+                self._decide(later_work, AcceptAgreed(job_id))
+            # Otherwise it is fetched again when one of the majority is here again, or its time is over.
+
+        self.content.fetch(work, output, [ballot.executor for ballot in found[1]], accept)
 
     def _give_up_on(self, work: UnitOfWork, executor: Did) -> None:
         for job in list(work.state.mesh.jobs.values()):
@@ -389,7 +478,8 @@ class HomeService:
             return
         answered = all(who in bidding.offers or who in bidding.declined for who in self._expected(work))
         suits = [offer for offer in bidding.offers.values() if placement.is_eligible(job, offer)]
-        if answered and any(not work.state.mesh.is_barred(work.did, o.bid.executor, work.now) for o in suits):
+        free = [offer for offer in suits if not work.state.mesh.is_barred(work.did, offer.bid.executor, work.now)]
+        if answered and len(free) >= job.spec.redundancy:
             self._close(work, job_id)
 
     def _expected(self, work: UnitOfWork) -> list[Did]:

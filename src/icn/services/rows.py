@@ -132,6 +132,16 @@ def receipt_taken_key(job: JobId, attempt: int, executor: Did) -> bytes:
     return keyspace.projection("receipt_taken") + job.data + attempt.to_bytes(4, "big") + executor.public_key
 
 
+def pledged_receipt_key(executor: Did, job: JobId, attempt: int) -> bytes:
+    """Where this node keeps the sealed receipt that it has pledged and not shown."""
+    return keyspace.projection("pledged_receipt") + execution_key(executor, job.data, attempt)
+
+
+def pledged_receipt(read: Callable[[bytes], bytes | None], executor: Did, job: JobId, attempt: int) -> bytes | None:
+    """The sealed receipt behind this node's pledge; None where it has none, or has shown it."""
+    return read(pledged_receipt_key(executor, job, attempt))
+
+
 def execution_ended(read: Callable[[bytes], bytes | None], executor: Did, job: JobId, attempt: int) -> bool:
     """Whether the executor issued its receipt for this attempt."""
     return read(keyspace.projection("execution_ended") + execution_key(executor, job.data, attempt)) is not None

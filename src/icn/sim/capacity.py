@@ -18,7 +18,8 @@ def within_capacity(name: str, engine: Engine, running: Collection[tuple[bytes, 
     capacity, now = engine.executor.capacity, engine.clock.now()
     usage = capacity.usage(now)
     expect(usage.is_within, CHECKER, f"{name}: {usage}")
-    own = {key for key in engine.state.mesh.executions if key[0] == engine.did}
+    mesh = engine.state.mesh
+    own = {key for key in mesh.executions if key[0] == engine.did and key not in mesh.pledges}
     expect(own == set(capacity.in_use), CHECKER, f"{name}: {len(own)} executions, {len(capacity.in_use)} counted")
     placed = {(job.data, attempt) for _, job, attempt in capacity.in_use}
     homeless = [key for key in running if key not in placed]

@@ -1,6 +1,7 @@
 """Scripted executors: what a sandbox would answer, as a pure function of the request, and the accidents around it."""
 
 import hashlib
+from dataclasses import replace
 
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.sim.faults import Chance, Faults
@@ -17,6 +18,12 @@ def scripted_outcome(request: ExecutionRequest, module: bytes) -> ExecutionOutco
     if seed[0] % TRAPS_ONE_IN == 0:
         return outcome_of(ExitKind.TRAPPED, detail="unreachable", fuel_used=seed[1])
     return outcome_of(ExitKind.COMPLETED, output=seed * (1 + seed[2] % 40), fuel_used=seed[1] * 1000)
+
+
+def lie(outcome: ExecutionOutcome, liar: str) -> ExecutionOutcome:
+    """Another result than the right one, and another one from each liar."""
+    wrong = hashlib.sha256(liar.encode() + outcome.output).digest()
+    return replace(outcome, exit=ExitKind.COMPLETED, output=wrong, detail="")
 
 
 def accident(chance: Chance, faults: Faults) -> ExitKind | None:

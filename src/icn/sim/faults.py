@@ -53,6 +53,8 @@ class Faults:
     worker_lost: int
     worker_hangs: int
     run_for: int
+    liar: int = -1
+    """The one node whose results are wrong, each in another way; -1: none. It stays what it is when all else heals."""
 
     def describe(self) -> str:
         """For a report."""
@@ -86,10 +88,10 @@ CALM = Faults(
 """Nothing goes wrong. Scenarios take this and add the one trouble they are about."""
 
 
-def draw_faults(rng: Random, restorations: Random) -> Faults:
+def draw_faults(rng: Random, restorations: Random, liars: Random) -> Faults:
     """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed.
 
-    `restorations` draws what came later, so that the older draws of a seed stay what they were.
+    `restorations` and `liars` draw what came later, so that the older draws of a seed stay what they were.
     """
 
     def sometimes(*values: int) -> int:
@@ -118,6 +120,7 @@ def draw_faults(rng: Random, restorations: Random) -> Faults:
         worker_lost=sometimes(0, 500, 2_000),
         worker_hangs=sometimes(0, 0, 500),
         run_for=rng.choice((5, 200, 1_500)),
+        liar=liars.choice((-1, -1, 0, 1, 2)),
     )
 
 
@@ -130,6 +133,7 @@ def healed(faults: Faults) -> Faults:
         skew=faults.skew,
         drift_ppm=faults.drift_ppm,
         run_for=faults.run_for,
+        liar=faults.liar,
     )
 
 

@@ -36,11 +36,11 @@ from icn.services.settings import NodeTerms
 from icn.sim.capacity import within_capacity
 from icn.sim.clock import SeededEntropy, SkewedClock
 from icn.sim.disk import Disk, DiskMarker, DiskStore, ProcessDied
-from icn.sim.executor import accident, outcome_of, scripted_outcome
+from icn.sim.executor import accident, lie, outcome_of, scripted_outcome
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import Finding
 from icn.sim.network import Network
-from icn.sim.plants import Plant, keep_what_ended
+from icn.sim.plants import HastyPledging, Plant, keep_what_ended
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.stores.kv import CommitUncertain, StoreUnavailable
@@ -122,6 +122,9 @@ class Node:
             self.disk.lose_power()
             self._around.timeline.plan(100 * MS, self.start)
             return
+        if self._around.plant is Plant.EARLY_REVEAL:
+            pledging = self.engine.executor.pledging
+            self.engine.executor.pledging = HastyPledging(pledging.content, pledging.entropy)
         self._note("starts")
         self.push(Tick())
 
@@ -280,6 +283,8 @@ class Node:
         if mishap is ExitKind.DEADLINE:
             duration = request.limits.wall_ms
         outcome = outcome_of(mishap) if mishap is not None else scripted_outcome(request, module)
+        if self.index == self.faults.liar and outcome.exit.repeatable:
+            outcome = lie(outcome, self.name)
         self._around.timeline.plan(duration * MS, self._ran, self.life, self._runs, request, outcome)
 
     def _ran(self, life: int, run: int, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:

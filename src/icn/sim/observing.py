@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from icn.domain.ledger.events import HoldReleased, HoldSettled, HoldShared
-from icn.kernel.ids import Cid, Did
+from icn.domain.mesh.events import ReceiptIssued, RevealOpened
+from icn.domain.mesh.papers import open_receipt
+from icn.kernel.ids import Cid, Did, JobId
 from icn.services.effects import Committed
 from icn.sim.findings import expect
 from icn.stores import keyspace
@@ -26,6 +28,8 @@ class Watch:
     """The same, of blocks that somebody else has stored."""
     ended: dict[tuple[Did, bytes], tuple[Cid, int, str]] = field(default_factory=dict)
     """(home, hold) to the record that ended it."""
+    revealing: dict[tuple[JobId, int], None] = field(default_factory=dict)
+    """Attempts of several executors whose home has opened revealing."""
 
     def stored(self, batch: Batch, by: Did) -> None:
         """A node has committed `batch`: every block it authored or took in is in there."""
@@ -50,6 +54,14 @@ class Watch:
     def committed(self, effect: Committed) -> None:
         """A record became durable at some node."""
         event = effect.record.event
+        if isinstance(event, RevealOpened):
+            self.revealing[event.job, event.attempt] = None
+        if isinstance(event, ReceiptIssued) and open_receipt(event.receipt).nonce:
+            expect(
+                (event.job, event.attempt) in self.revealing,
+                "nobody shows before all have pledged",
+                f"{effect.author} shows its result for {event.job} attempt {event.attempt}",
+            )
         if isinstance(event, HoldSettled | HoldShared | HoldReleased):
             name = (effect.author, event.hold)
             this = (effect.cid, effect.index, effect.record.name)

@@ -1,14 +1,17 @@
 """Defects planted on purpose, to show that the checkers see them. In the simulator's parts only.
 
 Each is one that really occurs: an outbox row that was not part of the commit, a commit that was not synced, and a job
-whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again; and a
-node that keeps no head mark, in a world where stores are put back.
+whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again; a node
+that keeps no head mark, in a world where stores are put back; and executors that show what they pledged as soon as they
+have pledged it, when others can still copy.
 """
 
 from enum import Enum
 from typing import TypeVar
 
+from icn.services.pledging import PledgingService
 from icn.services.state import State
+from icn.services.work import UnitOfWork
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -21,6 +24,7 @@ class Plant(Enum):
     LOST_OUTBOX = "lost-outbox"
     MISSING_FSYNC = "missing-fsync"
     NO_HEAD_MARK = "no-head-mark"
+    EARLY_REVEAL = "early-reveal"
 
 
 class _Sticky(dict[Key, Value]):
@@ -43,3 +47,12 @@ def keep_what_ended(state: State) -> None:
     mesh.open_by_home = {}
     for job in mesh.jobs.values():
         mesh.open_by_home[job.home] = mesh.open_by_home.get(job.home, 0) + 1
+
+
+class HastyPledging(PledgingService):
+    """Plant the early reveal: what is pledged is shown with the next thing that happens, whatever the home says."""
+
+    def tick(self, work: UnitOfWork) -> None:
+        """Show everything."""
+        for key in list(self._waiting):
+            self._reveal(work, work.state.mesh.executions[key])

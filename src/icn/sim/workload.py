@@ -118,6 +118,8 @@ class Caller:
         self._node = node
         self._did = did
         self._rng = rng
+        self._redundancy = Random(f"{name}/{rng.getstate()}")
+        """Draws what came later, so that the older draws of a seed stay what they were."""
         self._pause_ms = pause_ms
         self._count = 0
         self._jobs: list[JobId] = []
@@ -232,7 +234,7 @@ class Caller:
             max_price=Mana(rng.choice((2, 5, 20))),
             capabilities=(),
             deadline=later(self._node.local_time(), span),
-            redundancy=1,
+            redundancy=self._redundancy.choice((1, 1, 3)),
         )
         return Submit(spec, given)
 

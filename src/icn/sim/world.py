@@ -29,6 +29,7 @@ from icn.services.effects import Committed
 from icn.services.inputs import Request
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim import checkers
+from icn.sim.agreement import what_was_agreed_is_right
 from icn.sim.disk import Disk
 from icn.sim.faults import Chance, Faults, draw_faults, healed
 from icn.sim.findings import Finding, expect
@@ -93,7 +94,8 @@ class World:
     def __init__(self, plan: Plan, *, faults: Faults | None = None, sink: TextIO | None = None) -> None:
         rng = Random(f"{plan.seed}/world")
         self.plan = plan
-        self.faults = draw_faults(rng, Random(f"{plan.seed}/restorations")) if faults is None else faults
+        others = (Random(f"{plan.seed}/restorations"), Random(f"{plan.seed}/liars"))
+        self.faults = draw_faults(rng, *others) if faults is None else faults
         self.timeline = Timeline()
         self.trace = Trace(sink)
         self.watch = Watch()
@@ -242,6 +244,7 @@ class World:
         checkers.money_by_hand(entries, loaded.ledger)
         checkers.jobs_end_once(entries)
         checkers.receipts_are_answered(entries, self.model.put_back)
+        what_was_agreed_is_right(entries, [node.disk.platter for node in self.nodes])
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)
         checkers.same_state("replay", chosen.name, loaded, checkers.replayed(chosen.disk.platter))

@@ -42,7 +42,7 @@ OUTBOX = b"o"
 REPLY = b"r"
 ABOUT = b"x"
 
-LOCAL_TABLES = ("cancelled", "receipt_taken")
+LOCAL_TABLES = ("cancelled", "pledged_receipt", "receipt_taken")
 """Projections of this node's own conversations, which the journal does not tell."""
 
 

@@ -156,6 +156,12 @@ def agreed(poll: Poll) -> tuple[Verdict, tuple[Ballot, ...]] | None:
     return None
 
 
+def agreed_output(poll: Poll) -> Cid | None:
+    """The output that a majority named; None where there is no majority, or it has none."""
+    found = agreed(poll)
+    return None if found is None else found[0].output
+
+
 def dissenting(poll: Poll, verdict: Verdict) -> tuple[Ballot, ...]:
     """Who contradicts `verdict`. A receipt of another profile can neither support nor contradict it."""
     return tuple(

@@ -171,7 +171,8 @@ def _onward(job: Job, poll: Poll, now: Instant, terms: MeshTerms, *, is_over: bo
     if poll.of(waiting):
         return events
     if poll.reveal_by is None:
-        reveal_by = min(later(now, terms.reveal_window), job.spec.deadline)
+        # A block may be dated later than this home's clock, and so later than a deadline that has not come yet.
+        reveal_by = max(now, min(later(now, terms.reveal_window), job.spec.deadline))
         return [*events, RevealOpened(job.id, job.attempt, reveal_by)]
     return [*events, *_end_by_fault(job, poll, now)]
 

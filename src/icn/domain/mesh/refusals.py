@@ -62,17 +62,6 @@ class NotBlacklisted(Refusal):
         super().__init__(f"{executor} is not on this node's blacklist, and has no failures in a row")
 
 
-class RedundancyNotOffered(Refusal):
-    """This release runs a job on one executor."""
-
-    code: ClassVar[str] = "mesh.redundancy_not_offered"
-    kind: ClassVar[Kind] = Kind.INVALID
-
-    def __init__(self, redundancy: int) -> None:
-        self.redundancy = redundancy
-        super().__init__(f"redundancy {redundancy} is not offered by this node: 1 is")
-
-
 class DeadlinePassed(Refusal):
     """A job needs time."""
 

@@ -60,7 +60,6 @@ from icn.domain.mesh.refusals import (
     JobNotOpen,
     NotBlacklisted,
     NotYourJob,
-    RedundancyNotOffered,
     TooManyJobs,
 )
 from icn.domain.mesh.retries import MeshTerms
@@ -99,8 +98,6 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
     now = context.time
     match command:
         case SubmitJob(nonce, payer, spec):
-            if spec.redundancy != 1:
-                raise RedundancyNotOffered(spec.redundancy)
             spec.check()
             if spec.deadline <= now:
                 raise DeadlinePassed

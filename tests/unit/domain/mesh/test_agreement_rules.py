@@ -146,6 +146,16 @@ def test_revealing_is_opened_by_the_last_pledge(mesh: Mesh) -> None:
     assert isinstance(committed, OutputCommitted)
 
 
+@pytest.mark.parametrize("late", [-1, 0, 20_000])
+def test_revealing_that_is_opened_at_the_end_of_the_job_has_no_time_and_is_no_error(mesh: Mesh, late: int) -> None:
+    """A block is dated after its parents, whatever the home's own clock says. Found by simulation."""
+    now = SPEC.deadline + late
+    ask(mesh, pledge(receipt(A)), now)
+    ask(mesh, pledge(receipt(B)), now)
+    _, opened = ask(mesh, pledge(receipt(C)), now)
+    assert opened == RevealOpened(JOB, 1, Instant(max(now, SPEC.deadline)))
+
+
 def test_the_majority_is_paid_and_who_dissents_loses_standing(mesh: Mesh) -> None:
     said = [receipt(A), receipt(B, WRONG), receipt(C)]
     pledged(mesh, *said)

@@ -37,7 +37,7 @@ from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Bid, Job, Status
 from icn.domain.mesh.papers import seal_assignment, seal_receipt
-from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, RedundancyNotOffered, TooManyJobs
+from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, TooManyJobs
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.rules import check, decide
 from icn.domain.mesh.state import Mesh, apply
@@ -233,7 +233,7 @@ def test_submitting_opens_the_first_bidding() -> None:
 
 
 REFUSED: list[tuple[str, MeshCommand, type[Refusal]]] = [
-    ("nothing", SubmitJob(NONCE, HOME, replace(SPEC, redundancy=3)), RedundancyNotOffered),
+    ("nothing", SubmitJob(NONCE, HOME, replace(SPEC, redundancy=2)), Invalid),
     ("nothing", SubmitJob(NONCE, HOME, replace(SPEC, max_price=Mana(0))), Invalid),
     ("nothing", SubmitJob(NONCE, HOME, replace(SPEC, deadline=NOW)), DeadlinePassed),
     ("nothing", CancelJob(JOB, HOME), JobNotOpen),
