@@ -20,6 +20,7 @@ import hashlib
 import hmac
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
@@ -55,6 +56,8 @@ _WRAP_NONCE = bytes(12)
 _X25519_INFO = b"age-encryption.org/v1/X25519"
 _SCRYPT_INFO = b"age-encryption.org/v1/scrypt"
 _BASE64_LINE = 64
+_ARGUMENT = re.compile(r"[!-~]+")
+"""VCHAR of the specification: what is visible in ASCII."""
 
 
 class NotDecrypted(Refusal):
@@ -183,10 +186,12 @@ def _unwrapped_with_passphrase(stanzas: list[_Stanza], passphrase: str) -> bytes
         raise NotDecrypted("it was encrypted to recipients, not with a passphrase; give --identity")
     if len(stanzas) != 1 or len(arguments) != 3 or not arguments[2].isdigit() or len(arguments[2]) > 2:
         raise NotDecrypted("its header is malformed")
-    log_n = int(arguments[2])
+    salt, log_n = _from_base64(arguments[1]), int(arguments[2])
+    if len(salt) != SALT_BYTES:
+        raise NotDecrypted("its header is malformed")
     if not 1 <= log_n <= SCRYPT_LOG_N_MAX:
         raise NotDecrypted(f"its passphrase asks for 2^{log_n} rounds; at most 2^{SCRYPT_LOG_N_MAX} are spent")
-    file_key = _opened(_stretched(passphrase, _from_base64(arguments[1]), log_n), stanzas[0])
+    file_key = _opened(_stretched(passphrase, salt, log_n), stanzas[0])
     if file_key is None:
         raise NotDecrypted("the passphrase is wrong")
     return file_key
@@ -230,11 +235,15 @@ def _read_header(source: BinaryIO) -> tuple[list[_Stanza], bytes, bytes]:
         body = b""
         while True:
             part = line()
+            if len(part) > _BASE64_LINE + 1:
+                raise NotDecrypted("its header is malformed")
             head += part
             body += part[:-1]
             if len(part) <= _BASE64_LINE:
                 break
         arguments = tuple(begin[3:-1].decode("ascii", "replace").split(" "))
+        if not all(_ARGUMENT.fullmatch(argument) for argument in arguments):
+            raise NotDecrypted("its header is malformed")
         stanzas.append(_Stanza(arguments, _from_base64(body.decode("ascii", "replace"))))
     raise NotDecrypted("its header has too many recipients")
 
