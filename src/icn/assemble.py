@@ -187,6 +187,7 @@ def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
     chosen = SandboxSettings(
         workers=workers,
         isolation=Isolation(settings.executor.isolation),
+        compile_ms=settings.executor.compile_ms,
         executions_per_worker=settings.executor.jobs_per_worker,
         worker_memory_bytes=settings.executor.worker_memory_bytes,
     )

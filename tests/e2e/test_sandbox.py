@@ -1,6 +1,5 @@
 """The sandbox of a real node: no start with less than was asked for, no worker left behind."""
 
-import contextlib
 import os
 import select
 import shutil
@@ -13,6 +12,7 @@ from node_process import NODE, NodeProcess, base64_of, wait_until
 
 from icn.adapters.wasm.text import compile_text
 from support.processes import Nodes, clean_environment, run
+from support.resources import children_of, processor_ticks
 
 pytestmark = pytest.mark.slow
 
@@ -51,22 +51,10 @@ def test_what_a_worker_is_not_sealed_with_is_said_at_the_start(tmp_path: Path) -
     assert "empty_root" in line.partition("without")[2]
 
 
-def workers_of(node: NodeProcess) -> list[int]:
-    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in everybody if parent_of(pid) == node.process.pid]
-
-
-def parent_of(pid: int) -> int | None:
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return None
-
-
-def computing(node: NodeProcess) -> list[int] | None:
+def computing(node: NodeProcess) -> set[int] | None:
     """The workers, once one of them has run a guest for a while."""
-    workers = workers_of(node)
-    ticks = [sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) for pid in workers]
-    return workers if len(workers) >= 2 and max(ticks) > 100 else None
+    workers = children_of(node.process.pid)
+    return workers if len(workers) >= 2 and max(map(processor_ticks, workers)) > 100 else None
 
 
 def test_a_node_that_is_killed_leaves_no_worker_behind(nodes: Nodes) -> None:

@@ -7,13 +7,13 @@ times, holds the 100 ms and prints the largest overshoot.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.kernel.limits import FUEL_MAX, MIB
+from support.resources import resident_bytes
 from support.wasm_guests import HOSTILE, compiled, growing
 from support.wasm_pool import LIMITS, Driver, pool
 
@@ -42,11 +42,6 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         for text in HOSTILE.values():  # compiled, so that only running is timed below
             found.outcome(text, limits=replace(LIMITS, fuel=1))
         yield found
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
 
 
 def overshoot_ms(driver: Driver, name: str) -> tuple[float, ExecutionOutcome]:

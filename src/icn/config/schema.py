@@ -454,6 +454,11 @@ class ExecutorSettings(Section):
             "`limits`, which every Linux has."
         ),
     ] = "seccomp"
+    compile_ms: Annotated[
+        int,
+        Field(ge=1000, le=TIMEOUT_MS_MAX),
+        Setting("For a module to be compiled, once for all its jobs.", key="compile_secs", scale=1000, unit="ms"),
+    ] = 120_000
     jobs_per_worker: Annotated[
         int, Field(ge=1, le=1_000_000), Setting("A worker process is replaced after as many.")
     ] = 1000

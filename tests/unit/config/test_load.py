@@ -126,6 +126,7 @@ SAMPLES = {
     "mesh.price_per_gib_transferred": (1024, 1024),
     "mesh.price_minimum": (3, 3),
     "executor.isolation": ("limits", "limits"),
+    "executor.compile_secs": (30, 30_000),
     "executor.jobs_per_worker": (50, 50),
     "executor.worker_memory_mib": (256, 256 * 2**20),
     "federation.name": ("coop-1", "coop-1"),

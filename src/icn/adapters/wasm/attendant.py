@@ -31,7 +31,7 @@ class IsolationMissing(Fault):
 
 
 class CompilingOverdue(Fault):
-    """Compiling took longer than the settings allow."""
+    """Compiling took longer than the settings allow, or more memory than a worker may have."""
 
     code = "sandbox.compiling_overdue"
 
@@ -158,6 +158,10 @@ class Attendant:
                 compiled = compiler.compile(execution.module, self._settings.compile_ms).encode()
         except TimeoutError:
             raise CompilingOverdue(f"compiling took more than {self._settings.compile_ms} ms") from None
+        except WorkerGone as error:
+            # A compiler has seen nothing but this module, so it is the module that was too much for it. To call that a
+            # lost worker would let anybody have executors blamed, and each of them try in vain.
+            raise CompilingOverdue("compiling took more memory or stack than a worker may have") from error
         finally:
             compiler.end()
         self._cache.put(name, compiled)

@@ -6,6 +6,7 @@ say; here every read is bounded, so that a hostile module gets a refusal and nev
 
 from collections.abc import Iterator
 
+from icn.adapters.wasm import bounds
 from icn.adapters.wasm.refusals import ModuleRefused
 
 HEADER = b"\0asm\x01\0\0\0"
@@ -87,9 +88,13 @@ def sections(module: bytes) -> Iterator[tuple[int, bytes]]:
         raise ModuleRefused("not a WebAssembly core module")
     reader = Reader(module)
     reader.take(len(HEADER))
-    while not reader.at_end:
+    for _ in range(bounds.SECTIONS_MAX):
+        if reader.at_end:
+            return
         section = reader.byte()
         yield section, reader.take(reader.u32())
+    if not reader.at_end:
+        raise ModuleRefused(f"has more than {bounds.SECTIONS_MAX} sections")
 
 
 def u32(value: int) -> bytes:

@@ -6,6 +6,8 @@ MODULE_BYTES_MAX = CONTENT_BYTES_MAX
 """A module travels as one content block."""
 
 # Declarations, so that reading them costs milliseconds whatever a stranger sends.
+SECTIONS_MAX = 1_000
+"""Custom ones included; a compiler writes a few dozen."""
 TYPES_MAX = 20_000
 IMPORTS_MAX = 1_000
 FUNCTIONS_MAX = 100_000
@@ -13,6 +15,13 @@ EXPORTS_MAX = 10_000
 NAME_BYTES_MAX = 1_000
 TABLES_MAX = 4
 """The table cap holds per table, so their number must have one too."""
+
+# Code, so that compiling it takes seconds: the engine takes much more than proportionally long for these.
+DATA_SEGMENTS_MAX = 10_000
+FUNCTION_BYTES_MAX = 1 * MIB
+"""Of one function's body."""
+LOCALS_MAX = 1_000_000
+"""Of all functions together, as declared."""
 
 WASM_STACK_BYTES = 512 * KIB
 PAGE_BYTES = 64 * KIB

@@ -90,6 +90,7 @@ def declarations_of(module: bytes) -> Declarations:
     types = _types(Reader(found.get(binary.TYPE, empty)))
     functions = Reader(found.get(binary.FUNCTION, empty))
     globals_count = Reader(found.get(binary.GLOBAL, empty)).u32()
+    Reader(found.get(binary.DATA, empty)).count("data segments", bounds.DATA_SEGMENTS_MAX)
     start = found.get(binary.START)
     return Declarations(
         types=types,

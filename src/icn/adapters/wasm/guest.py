@@ -78,6 +78,11 @@ class Guest:
         self._random_calls += 1
         return hashlib.shake_256(self._seed + self._random_calls.to_bytes(8, "big")).digest(size)
 
+    def require(self, address: int, size: int) -> None:
+        """Raises `BadAddress` unless all of it is inside the memory, before any of it is used."""
+        if size:
+            self._locate(address, size)
+
     def read(self, address: int, size: int) -> bytes:
         """Raises `BadAddress` outside the memory."""
         return ctypes.string_at(self._locate(address, size), size) if size else b""

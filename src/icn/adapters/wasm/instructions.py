@@ -51,6 +51,15 @@ _VECTOR: dict[int, str] = {
 _FIXED = {"1": 1, "4": 4, "8": 8, "x": 16}
 
 
+def locals_in(body: bytes) -> int:
+    """How many locals a function body declares, in groups of a number and a type (5.5.13)."""
+    reader, total = Reader(body), 0
+    for _ in range(reader.u32()):
+        total += reader.u32()
+        reader.byte()
+    return total
+
+
 def growths_in(body: bytes) -> Iterator[Growth]:
     """Every growing instruction of a function body, in order. The body must have been validated."""
     reader = Reader(body)

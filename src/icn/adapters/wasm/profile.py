@@ -1,8 +1,8 @@
 """Names everything that an execution's result depends on besides the request (semantics §5).
 
 Two nodes with the same profile get the same output and fuel; results of different profiles are not compared. So the
-name changes with the engine's version, its configuration, the rewriter and what host calls cost and answer. It knows
-the engine only as an installed package: the node's own process never loads it.
+name changes with the engine's version, its configuration, the rewriter, what is refused, and what host calls cost and
+answer. It knows the engine only as an installed package: the node's own process never loads it.
 """
 
 import hashlib
@@ -42,5 +42,7 @@ HOST_VERSION = 2
 
 def profile() -> str:
     """Such as `icn-wasm-1/wasmtime-50.0.1/1f2e3d4c`."""
-    parts = (CONFIGURATION, bounds.WASM_STACK_BYTES, rewrite.VERSION, HOST_VERSION)
+    shapes = (bounds.SECTIONS_MAX, bounds.DATA_SEGMENTS_MAX, bounds.FUNCTION_BYTES_MAX, bounds.LOCALS_MAX)
+    declared = (bounds.TYPES_MAX, bounds.IMPORTS_MAX, bounds.FUNCTIONS_MAX, bounds.EXPORTS_MAX, bounds.TABLES_MAX)
+    parts = (CONFIGURATION, bounds.WASM_STACK_BYTES, rewrite.VERSION, HOST_VERSION, shapes, declared)
     return f"icn-wasm-1/wasmtime-{version('wasmtime')}/{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from icn.adapters.wasm import binary, bounds
 from icn.adapters.wasm.binary import Reader, sized, u32
 from icn.adapters.wasm.declarations import FUNC, FUNCTION_REFERENCE, GLOBAL, MEMORY, Declarations
-from icn.adapters.wasm.instructions import Growth, growths_in
+from icn.adapters.wasm.instructions import Growth, growths_in, locals_in
+from icn.adapters.wasm.refusals import ModuleRefused
 
 VERSION = 1
 """Part of the execution profile: what is appended costs fuel."""
@@ -81,7 +82,14 @@ def rewrite(module: bytes, declared: Declarations) -> Rewritten:
 
 def _bodies(code: bytes) -> list[bytes]:
     reader = Reader(code)
-    return [reader.take(reader.u32()) for _ in range(reader.count("functions", bounds.FUNCTIONS_MAX))]
+    bodies = [
+        reader.take(reader.count("bytes of a function", bounds.FUNCTION_BYTES_MAX))
+        for _ in range(reader.count("functions", bounds.FUNCTIONS_MAX))
+    ]
+    declared = sum(map(locals_in, bodies))
+    if declared > bounds.LOCALS_MAX:
+        raise ModuleRefused(f"declares {declared} locals, at most {bounds.LOCALS_MAX} are accepted")
+    return bodies
 
 
 def _redirected(body: bytes, growths: list[Growth], shims: dict[int | None, int]) -> bytes:

@@ -43,7 +43,8 @@ class SandboxSettings:
     start_ms: int = 15_000
     """For a worker to start, and to load a module."""
     compile_ms: int = 120_000
-    """For a module to be compiled, which happens once per module and profile. A Go program takes half a minute."""
+    """For a module to be compiled, which happens once per module and profile. A Go program takes half a minute. Nobody
+    pays for it, so it bounds what a member's hostile module costs."""
     grace_ms: int = 50
     """After its wall time a guest is interrupted; if it has not ended so much later, its worker is killed."""
     cache_bytes_max: int = 256 * MIB

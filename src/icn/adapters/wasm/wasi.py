@@ -101,6 +101,7 @@ class Preview1:
 
     def random_get(self, address: int, size: int) -> int:
         """Bytes that follow from the job's id and nothing else."""
+        self._guest.require(address, size)
         self._guest.charge(size * _RANDOM_BYTE_FUEL)
         for done in range(0, size, bounds.HOST_CHUNK_BYTES):
             chunk = min(bounds.HOST_CHUNK_BYTES, size - done)
@@ -121,10 +122,12 @@ class Preview1:
             return BADF
         if vectors > bounds.VECTORS_MAX:
             return INVAL
-        # The address is tried first: a guest must not lose output that it believes was not written.
+        # Every address is tried first: what a guest believes was not written must not be in its output.
         self._put(written_at, "<I", 0)
-        total = 0
-        for address, size in self._vectors(vectors_at, vectors):
+        total, buffers = 0, self._vectors(vectors_at, vectors)
+        for address, size in buffers:
+            self._guest.require(address, size)
+        for address, size in buffers:
             self._guest.charge(size * _BYTE_FUEL)
             for done in range(0, size, bounds.HOST_CHUNK_BYTES):
                 chunk = self._guest.read(address + done, min(bounds.HOST_CHUNK_BYTES, size - done))

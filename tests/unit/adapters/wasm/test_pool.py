@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,12 +68,16 @@ GROWS = """(module (memory (export "memory") 1) (func (export "_start")
 
 
 def pids_over(executor: WorkerPool, text: str, times: int = 4) -> set[tuple[int, ...]]:
+    """The workers that are there after each of some executions: the one that ran it, or already the next."""
     driver, limits = Driver(executor), replace(LIMITS, memory_bytes=128 * MIB)
     seen = set()
     for _ in range(times):
         assert driver.outcome(text, limits=limits).exit is ExitKind.COMPLETED
-        seen.add(executor.pids())
-    return {pids for pids in seen if pids}
+        deadline = time.monotonic() + WAIT_S
+        while not (pids := executor.pids()):
+            assert time.monotonic() < deadline
+        seen.add(pids)
+    return seen
 
 
 def test_a_worker_that_has_grown_is_replaced(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""What processes are there and what they hold, as the kernel says."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def resident_bytes() -> int:
+    """Of this process."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that `pid` has started and that have not been waited for."""
+    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {one for one in everybody if _parent_of(one) == pid}
+
+
+def processor_ticks(pid: int) -> int:
+    """What a process has computed, in hundredths of a second on every Linux."""
+    return sum(map(int, _fields(pid)[11:13]))
+
+
+def _parent_of(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return int(_fields(pid)[1])
+    return None
+
+
+def _fields(pid: int) -> list[str]:
+    """Those behind the name, the first being the state (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
