@@ -1,9 +1,10 @@
 """What isolation costs: jobs through the worker pool against the same jobs in this process, in one run.
 
-The job computes for about a millisecond. In process means the same engine, configuration, rewritten module and host
-functions, without processes in between. Also: how long a worker takes to start, and a module to be compiled or loaded
-from the cache. Compare ratios between runs, not figures: those carry the machine. Everything goes to
-`bench/results/sandbox.json`.
+One job does nothing, the other computes for about a millisecond. "Directly" is the engine as it comes, with nothing of
+ours: no fuel, no deadline, no rewriting, no host functions, in this process. "In process" is the engine as our profile
+configures it, the rewritten module and our host functions, without processes in between. Also: how long a worker takes
+to start, and a module to be compiled or loaded from the cache. Compare ratios between runs, not figures: those carry
+the machine. Everything goes to `bench/results/sandbox.json`.
 
     python bench/bench_sandbox.py [--seconds 3.0] [--output FILE]
 """
@@ -17,9 +18,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from wasmtime import Module
+from wasmtime import Engine, Instance, Module, Store
 
 from icn.adapters.wasm.artifact import Artifact
 from icn.adapters.wasm.cache import ModuleCache
@@ -38,6 +40,7 @@ from icn.kernel.ids import RAW, Cid, JobId
 
 LIMITS = Limits(fuel=10**9, memory_bytes=1 << 24, table_elements=100, wall_ms=5_000, output_bytes=1_000)
 START_MS = 30_000
+TRIVIAL = '(module (memory (export "memory") 1) (func (export "_start")))'
 LOOP = """(module (memory (export "memory") 1) (func (export "_start") (local $n i32)
   (loop $on
     (i32.store (i32.const 0) (i32.mul (local.get $n) (i32.const 7)))
@@ -60,6 +63,22 @@ class InProcess:
     def run(self, prepared: tuple[Artifact, Module]) -> None:
         asked = Run(key=b"", limits=LIMITS, seed=b"", input=b"", arguments=())
         self.runner.run(*prepared, asked, lambda _ended: None)
+
+
+class Directly:
+    """The engine with its defaults: instantiate and call."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+
+    def prepare(self, module: bytes) -> Module:
+        return Module(self.engine, module)
+
+    def run(self, prepared: Module) -> None:
+        store = Store(self.engine)
+        entry = Instance(store, prepared, []).exports(store)["_start"]
+        entry(store)
+        store.close()
 
 
 class Pool:
@@ -123,20 +142,24 @@ def calibrated(inside: InProcess) -> bytes:
     return compile_text(LOOP.format(rounds=rounds))
 
 
-def jobs(inside: InProcess, seconds: float, folder: Path) -> dict[str, float]:
+def jobs(inside: InProcess, module: bytes, seconds: float, folder: Path) -> dict[str, float]:
     """One after the other, in turns, so that a busy machine is busy for all."""
-    module = calibrated(inside)
-    prepared = inside.prepare(module)
+    directly = Directly()
+    here: dict[str, Callable[[], None]] = {
+        "directly": partial(directly.run, directly.prepare(module)),
+        "in process": partial(inside.run, inside.prepare(module)),
+    }
     pools = {"pool of 1": Pool(folder / "one", 1), "pool of 2": Pool(folder / "two", 2)}
     for pool in pools.values():
         pool.per_second(module, 0.2)
-    found: dict[str, list[float]] = {name: [] for name in ("in process", *pools)}
+    found: dict[str, list[float]] = {name: [] for name in (*here, *pools)}
     for _ in range(5):
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < seconds / 5:
-            inside.run(prepared)
-            done += 1
-        found["in process"].append(done / (time.perf_counter() - began))
+        for name, run in here.items():
+            done, began = 0, time.perf_counter()
+            while time.perf_counter() - began < seconds / 5:
+                run()
+                done += 1
+            found[name].append(done / (time.perf_counter() - began))
         for name, pool in pools.items():
             found[name].append(pool.per_second(module, seconds / 5))
     for pool in pools.values():
@@ -192,14 +215,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "sandbox.json")
     asked = parser.parse_args()
+    inside = InProcess()
+    measured = {"trivial": compile_text(TRIVIAL), "of 1 ms": calibrated(inside)}
     with tempfile.TemporaryDirectory() as folder:
-        per_second = jobs(InProcess(), asked.seconds, Path(folder))
-    inside = per_second["in process"]
+        per_second = {
+            name: jobs(inside, module, asked.seconds, Path(folder) / name) for name, module in measured.items()
+        }
     report = {
         "machine": {"python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count()},
         "profile": profile(),
-        "jobs_of_1_ms_per_second": per_second,
-        "overhead_per_job_ms": 1000 / per_second["pool of 1"] - 1000 / inside,
+        "jobs_per_second": per_second,
+        "times_as_long_as_directly": {
+            name: {way: figures["directly"] / figure for way, figure in figures.items() if way != "directly"}
+            for name, figures in per_second.items()
+        },
+        "isolation_ms_per_trivial_job": 1000 / per_second["trivial"]["pool of 1"]
+        - 1000 / per_second["trivial"]["in process"],
         "worker_start_ms": start_ms(),
         "worker_kib": resident_kib(),
         "modules": modules(),

@@ -1,8 +1,12 @@
 """What every executor of jobs promises, whatever is behind it (icn.adapters.wasm.ports)."""
 
+import os
 import queue
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from icn.adapters.wasm.refusals import AlreadyExecuting, ModuleRefused, SandboxC
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind, Limits
 from icn.kernel.errors import Invalid
+from support.resources import descendants_of, handle, has_ended, processor_ticks
 from support.wasm_guests import (
     COPY,
     ENDLESS,
@@ -26,6 +31,7 @@ from support.wasm_pool import FOR_EVER, LIMITS, WAIT_S, Driver, job, pool, reque
 
 pytestmark = pytest.mark.slow
 
+GUEST_TICKS = 100
 NEVER_MS = 3_600_000
 """Longer than any test waits: what ends before was stopped by somebody."""
 
@@ -39,6 +45,21 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
 @pytest.fixture(scope="module")
 def driver(executor: Executor) -> Driver:
     return Driver(executor)
+
+
+def running_guest(driver: Driver, number: int) -> tuple[ExecutionRequest, "queue.SimpleQueue[ExecutionOutcome]", int]:
+    """An endless guest that is computing, and the process it computes in."""
+    module = compiled(ENDLESS)
+    asked = request(module, number, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
+    before = {pid: processor_ticks(pid) for pid in descendants_of(os.getpid())}
+    outcomes = driver.begin(asked, module)
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        for pid in descendants_of(os.getpid()):
+            # More than starting or compiling takes: only a guest computes for so long.
+            if processor_ticks(pid) > before.get(pid, 0) + GUEST_TICKS:
+                return asked, outcomes, pid
+    raise TimeoutError("no guest computes")
 
 
 def test_a_command_writes_its_output_and_exits_with_its_code(driver: Driver) -> None:
@@ -144,6 +165,62 @@ def test_cancelling_stops_the_guest_and_says_so(driver: Driver) -> None:
     assert outcomes.get(timeout=WAIT_S).exit is ExitKind.CANCELLED
     assert not driver.executor.cancel(asked.job, asked.attempt)
     assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+
+
+def test_cancelling_ends_the_process_that_the_guest_computes_in(driver: Driver) -> None:
+    asked, outcomes, pid = running_guest(driver, 30)
+    with handle(pid) as guest:
+        assert driver.executor.cancel(asked.job, asked.attempt)
+        assert outcomes.get(timeout=WAIT_S).exit is ExitKind.CANCELLED
+        assert has_ended(guest)
+
+
+def test_a_worker_killed_from_outside_is_a_lost_execution_and_nothing_more(driver: Driver) -> None:
+    _, outcomes, pid = running_guest(driver, 31)
+    os.kill(pid, signal.SIGKILL)
+    outcome = outcomes.get(timeout=WAIT_S)
+    assert (outcome.exit, outcome.output) == (ExitKind.WORKER_LOST, b"")
+    assert not outcome.exit.repeatable
+    assert not outcome.exit.guest_fault
+    assert outcomes.empty(), "nobody tries again behind the node's back"
+    assert driver.executor.free() == driver.executor.capacity()
+    for _ in range(driver.executor.capacity()):
+        assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+
+
+def test_a_stopped_worker_ends_at_the_deadline_all_the_same(driver: Driver) -> None:
+    module = compiled(ENDLESS)
+    driver.outcome(ENDLESS, limits=replace(LIMITS, fuel=1))
+    asked = request(module, 32, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=3_000))
+    before = {pid: processor_ticks(pid) for pid in descendants_of(os.getpid())}
+    outcomes = driver.begin(asked, module)
+    while outcomes.empty():
+        busy = [pid for pid in descendants_of(os.getpid()) if processor_ticks(pid) > before.get(pid, 0) + 30]
+        if busy:
+            os.kill(busy[0], signal.SIGSTOP)
+            break
+    assert outcomes.get(timeout=WAIT_S).exit is ExitKind.DEADLINE
+    assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+
+
+def test_closing_leaves_no_process(tmp_path_factory: pytest.TempPathFactory) -> None:
+    before = descendants_of(os.getpid())
+    with pool(tmp_path_factory.mktemp("ending")) as executor:
+        running_guest(Driver(executor), 33)
+        executor.close()
+        assert descendants_of(os.getpid()) <= before
+
+
+def test_guests_are_sealed_with_what_the_executor_says(driver: Driver) -> None:
+    said = driver.executor.isolation()
+    assert {"rlimits", "no_new_privs"} <= said
+    _, outcomes, pid = running_guest(driver, 34)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert status["NoNewPrivs"].strip() == "1"
+    assert (status["Seccomp"].strip() == "2") == ("seccomp" in said)
+    assert "unprivileged" not in said or int(status["CapEff"], 16) == 0
+    assert driver.executor.cancel(job(34), 1)
+    assert outcomes.get(timeout=WAIT_S).exit is ExitKind.CANCELLED
 
 
 def test_cancelling_what_is_not_open_does_nothing(driver: Driver) -> None:

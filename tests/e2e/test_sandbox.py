@@ -1,8 +1,9 @@
 """The sandbox of a real node: no start with less than was asked for, no worker left behind."""
 
+import contextlib
 import os
-import select
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from node_process import NODE, NodeProcess, base64_of, wait_until
 
 from icn.adapters.wasm.text import compile_text
-from support.processes import Nodes, clean_environment, run
-from support.resources import children_of, processor_ticks
+from support.processes import Nodes, clean_environment, ended_job, run
+from support.resources import children_of, handle, has_ended, processor_ticks
 
 pytestmark = pytest.mark.slow
 
@@ -57,21 +58,41 @@ def computing(node: NodeProcess) -> set[int] | None:
     return workers if len(workers) >= 2 and max(map(processor_ticks, workers)) > 100 else None
 
 
-def test_a_node_that_is_killed_leaves_no_worker_behind(nodes: Nodes) -> None:
-    flags = ("--no-p2p", "--set", "mesh.bid_window_ms=20", "--set", "performance.max_concurrent_jobs=2")
-    flags = (*flags, "--set", "mesh.price_per_million_fuel=0")
-    node = nodes.start("killed", *flags)
+FREE_OF_CHARGE = ("--no-p2p", "--set", "mesh.bid_window_ms=20", "--set", "mesh.price_per_million_fuel=0")
+
+
+def submit_endless(node: NodeProcess) -> str:
+    """A job with fuel for months."""
     module = str(node.ask("POST", "/dag/put", {"data": base64_of(ENDLESS)})["cid"])
     asked: dict[str, Any] = {"module": module, "max_price": 50, "fuel": 2**53 - 1, "wall_ms": 3_600_000}
-    node.ask("POST", "/mesh/submit", asked)
-    workers = wait_until("a guest", lambda: computing(node))
-    handles = [os.pidfd_open(pid) for pid in workers]
-    node.kill()
-    try:
-        for handle in handles:
-            ended = select.poll()
-            ended.register(handle, select.POLLIN)
-            assert ended.poll(10_000), "a worker outlived its node"
-    finally:
-        for handle in handles:
-            os.close(handle)
+    return str(node.ask("POST", "/mesh/submit", asked)["job_id"])
+
+
+def test_a_node_that_is_killed_leaves_no_worker_behind(nodes: Nodes) -> None:
+    node = nodes.start("killed", *FREE_OF_CHARGE, "--set", "performance.max_concurrent_jobs=2")
+    submit_endless(node)
+    with contextlib.ExitStack() as open_handles:
+        workers = [open_handles.enter_context(handle(pid)) for pid in wait_until("a guest", lambda: computing(node))]
+        node.kill()
+        assert all(map(has_ended, workers)), "a worker outlived its node"
+
+
+def test_a_killed_worker_is_a_failed_attempt_and_cancelling_ends_the_next(nodes: Nodes) -> None:
+    node = nodes.start("robbed", *FREE_OF_CHARGE, "--set", "performance.max_concurrent_jobs=2")
+    job = submit_endless(node)
+    busiest = max(wait_until("a guest", lambda: computing(node)), key=processor_ticks)
+    os.kill(busiest, signal.SIGKILL)
+
+    def failed_once() -> dict[str, Any] | None:
+        found: dict[str, Any] = node.ask("GET", f"/mesh/jobs/{job}")
+        return found if found["failures"] else None
+
+    found = wait_until("a failed attempt", failed_once)
+    assert found["status"] not in {"failed", "completed"}, "an accident is not the job's end"
+    assert "worker_lost" in found["failures"][0]["reason"]
+    wait_until("the next attempt", lambda: computing(node))
+    with contextlib.ExitStack() as open_handles:
+        guest = open_handles.enter_context(handle(max(children_of(node.process.pid), key=processor_ticks)))
+        node.ask("POST", f"/mesh/jobs/{job}/cancel")
+        assert has_ended(guest), "a cancelled guest goes on"
+    assert ended_job(node, job)["status"] == "cancelled"

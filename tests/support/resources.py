@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import select
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -16,9 +18,40 @@ def children_of(pid: int) -> set[int]:
     return {one for one in everybody if _parent_of(one) == pid}
 
 
+def descendants_of(pid: int) -> set[int]:
+    """Those, and what they have started."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        children = children_of(waiting.pop()) - found
+        found |= children
+        waiting += children
+    return found
+
+
 def processor_ticks(pid: int) -> int:
-    """What a process has computed, in hundredths of a second on every Linux."""
-    return sum(map(int, _fields(pid)[11:13]))
+    """What a process has computed, in hundredths of a second on every Linux; nothing when it is gone."""
+    try:
+        return sum(map(int, _fields(pid)[11:13]))
+    except OSError:
+        return 0
+
+
+@contextlib.contextmanager
+def handle(pid: int) -> Iterator[int]:
+    """A descriptor that stays this process's, whoever gets its number afterwards."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def has_ended(descriptor: int, within_s: float = 10.0) -> bool:
+    """Whether the process behind a `handle` ends in this time."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(within_s * 1000))
 
 
 def _parent_of(pid: int) -> int | None:
