@@ -93,7 +93,14 @@ def node_terms(settings: Settings) -> NodeTerms:
     mesh = settings.mesh
     return NodeTerms(
         agent=AGENT,
-        mesh=MeshTerms(bid_window=Duration(mesh.bid_window_ms), attempts_max=mesh.job_retry_count),
+        mesh=MeshTerms(
+            bid_window=Duration(mesh.bid_window_ms),
+            attempts_max=mesh.job_retry_count,
+            ban_after=mesh.blacklist_after_failures,
+            ban_for=seconds(mesh.blacklist_cooldown_secs),
+            submissions_per_minute=mesh.submissions_per_minute,
+            open_per_payer=mesh.open_jobs_per_principal,
+        ),
         executor=ExecutorTerms(
             capacity=settings.performance.max_concurrent_jobs,
             rates=rates(settings),

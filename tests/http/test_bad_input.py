@@ -31,6 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/mana/transfer": {"to": MEMBER, "amount": 1},
     "/mesh/submit": {"max_price": 10},
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
+    "/mesh/blacklist/clear": {"did": MEMBER},
     "/federation/admit": {"did": MEMBER},
     "/admin/resume": {"no_newer_blocks": True},
     "/admin/restore/lacking": {"cids": ["bafkreibnoelefnzgwbcacyt4vh52ymxvzbjq7mmqhtcnwarfq4lzegsiqe"]},

@@ -91,6 +91,8 @@ class HttpNode:
     store: KeyValueStore = field(default_factory=MemoryStore)
     clock: SettableClock = field(default_factory=SettableClock)
     executes: bool = True
+    loses: bool = False
+    """Whether the workers of its own executions die."""
     fault: Fault | Refusal | None = None
     """Raised by every submission while it is set."""
     authoring: bool = True
@@ -151,7 +153,9 @@ class HttpNode:
             self._replies.update({reply.token: reply.answer for reply in outcome.replies})
             for effect in outcome.effects:
                 if isinstance(effect, RunJob) and self.executes:
-                    inputs.append(Executed(effect.request, echo_outcome(effect.request.input)))
+                    given = echo_outcome(effect.request.input)
+                    lost = replace(given, exit=ExitKind.WORKER_LOST, output=b"", detail="killed")
+                    inputs.append(Executed(effect.request, lost if self.loses else given))
                 elif isinstance(effect, Committed):
                     self._metrics.observe_committed(effect)
                     for queue in self._followers:

@@ -16,6 +16,7 @@ from icn.domain.ledger.model import Supply
 from icn.domain.mesh.events import (
     AttemptAbandoned,
     AttemptFailed,
+    ExecutorBanned,
     JobAgreed,
     JobCompleted,
     JobRolledBack,
@@ -38,6 +39,7 @@ from icn.services.effects import (
 )
 from icn.services.job_times import JobFigures, JobTimes, Phase
 from icn.services.queries import accounts
+from icn.services.queries.blacklist import banned_count
 from icn.services.scan import load_position
 from icn.stores.backup_schedule import Schedule, schedule_in
 from icn.stores.kv import Reader
@@ -68,6 +70,7 @@ class Readings:
     feed_height: int
     blocks: int
     jobs_open: int
+    executors_banned: int
     peers_connected: int
     queue_depth: int
     is_author: bool
@@ -104,6 +107,7 @@ class Readings:
             feed_height=0 if head is None else head.sequence + 1,
             blocks=rows.load_position(reader).block_count,
             jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
+            executors_banned=banned_count(reader, did, now),
             peers_connected=peers_connected,
             queue_depth=queue_depth,
             is_author=is_author,
@@ -205,6 +209,20 @@ class Metrics:
         for counts in ("yes", "no"):
             self._attempts_failed.labels(counts)
         self._jobs_open = Gauge("icn_jobs_open", "Jobs under way in the federation.", registry=registry)
+        self._bans = Counter(
+            "icn_executor_bans_total",
+            "Executors that this node put on its blacklist since this process started.",
+            registry=registry,
+        )
+        self._banned = Gauge(
+            "icn_executors_banned", "Executors that get no job of this node at present.", registry=registry
+        )
+        self._refusals = Counter(
+            "icn_refusals_total",
+            "Callers' commands that were refused, by code.",
+            ("code",),
+            registry=registry,
+        )
         self._executions = Counter(
             "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
         )
@@ -302,6 +320,8 @@ class Metrics:
                 self._jobs_ended.labels("completed").inc()
             case JobRolledBack(_, outcome):
                 self._jobs_ended.labels(outcome.value).inc()
+            case ExecutorBanned():
+                self._bans.inc()
             case ReceiptIssued(_, _, _, data):
                 receipt = open_receipt(data)
                 self._executed.inc()
@@ -345,6 +365,10 @@ class Metrics:
         """A `backup`, a `retention` or a `drill` failed."""
         self._backup_failures.labels(task).inc()
 
+    def observe_refusal(self, code: str) -> None:
+        """A caller's command was refused. Codes are few, and written in the code (docs/errors.md)."""
+        self._refusals.labels(code).inc()
+
     def observe_dropped_peer(self) -> None:
         """A peer was dropped."""
         self._dropped.inc()
@@ -366,6 +390,7 @@ class Metrics:
         self._feed_height.set(now.feed_height)
         self._blocks.set(now.blocks)
         self._jobs_open.set(now.jobs_open)
+        self._banned.set(now.executors_banned)
         self._scan_finished.set(now.scan_finished_at // 1000)
         self._scan_read.set(now.scan_read_bytes)
         self._backup_scheduled.set(now.backups_scheduled)

@@ -50,6 +50,7 @@ COMMANDS = (
     Command("mesh watch", "icn.cli.watching", "follow one job until it ends, or all jobs"),
     Command("mesh executors", "icn.cli.mesh", "who executes jobs, at what price, and how they fared"),
     Command("mesh cancel", "icn.cli.mesh", "give up a job; its mana is released"),
+    Command("mesh blacklist", "icn.cli.mesh", "executors that get no jobs here, why and for how long; --clear one"),
     Command("mesh verify", "icn.cli.mesh", "check a receipt's signature, run the job again, compare"),
     Command("mana balance", "icn.cli.mana", "what an account has; by default the node's own"),
     Command("mana transfer", "icn.cli.mana", "send mana to an account"),

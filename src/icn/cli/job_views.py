@@ -34,8 +34,8 @@ _EXECUTORS = (
     ("last_chosen_at", Column("CHOSEN", Show.PIPED_ONLY)),
 )
 _JOB = (
-    *("job_id", "status", "confirmed", "exit_code", "reason", "attempt", "submitted_at", "ended_at", "deadline"),
-    *("payer", "cancelled_by", "home", "executor", "price", "paid"),
+    *("job_id", "status", "cancellation", "confirmed", "exit_code", "reason", "attempt", "submitted_at", "ended_at"),
+    *("deadline", "payer", "cancelled_by", "home", "executor", "price", "paid"),
     *("output_cid", "receipt_cid", "correlation_id"),
 )
 

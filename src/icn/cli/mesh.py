@@ -9,6 +9,7 @@ from typing import Any
 
 from icn.cli.answer import Document, unexpected
 from icn.cli.arguments import Action, argument, cid, did, instant, job_id, positive
+from icn.cli.blacklist import blacklist
 from icn.cli.blocks import Line
 from icn.cli.client import path_of
 from icn.cli.dag import CODECS, expect_name, put_body
@@ -276,5 +277,14 @@ ACTIONS = {
         ),
     ),
     "cancel": Action(cancel, (_JOB,), writes=True),
+    "blacklist": Action(
+        blacklist,
+        (
+            argument("--clear", metavar="DID", type=did, help="let this executor have jobs again, at once"),
+            argument("--limit", metavar="N", type=positive, help="at most so many, up to 500; default 50"),
+            argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
+        ),
+        writes=True,
+    ),
     "verify": Action(verify, (_JOB,), patience=RERUN_SECONDS),
 }

@@ -11,8 +11,6 @@ KEYS = (
     *(f"security.{name}" for name in _CREDENTIALS_AND_TLS),
     *(f"api.{name}" for name in _CREDENTIALS_AND_TLS),
     "monitoring.health_check_interval",
-    "mesh.blacklist_after_failures",
-    "mesh.blacklist_cooldown_secs",
     "audit",
     "auth_token",
 )

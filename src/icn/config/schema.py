@@ -19,7 +19,7 @@ from icn.config.placeholders import placeholder_in
 from icn.config.values import BUCKET_SCHEME, Bucket, HostPort, Secret
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
-from icn.kernel.limits import MIB
+from icn.kernel.limits import JOBS_OPEN_MAX, MIB
 from icn.kernel.mana import MANA_MAX
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
@@ -413,6 +413,26 @@ class MeshSettings(Section):
     """Jobs (semantics §5)."""
 
     job_retry_count: Annotated[int, Field(ge=1, le=100), Setting("Most attempts at a job.")] = 5
+    blacklist_after_failures: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        Setting("So many failures in a row in this node's jobs put an executor on its blacklist."),
+    ] = 3
+    blacklist_cooldown_secs: Annotated[
+        int,
+        Field(ge=1, le=YEAR_SECS),
+        Setting("An executor on the blacklist gets no job for this long, and then one for a trial.", unit="s"),
+    ] = 600
+    submissions_per_minute: Annotated[
+        int,
+        Field(ge=1, le=10_000_000),
+        Setting("Jobs that one principal may submit to this node in a minute; a tenth of them, or ten, at once."),
+    ] = 36_000
+    open_jobs_per_principal: Annotated[
+        int,
+        Field(ge=1, le=JOBS_OPEN_MAX),
+        Setting("Jobs of one principal that may be open at this node."),
+    ] = 5_000
     bid_window_ms: Annotated[
         int,
         Field(ge=10, le=TIMEOUT_MS_MAX),

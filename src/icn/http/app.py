@@ -8,7 +8,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from icn.http import admin, backup, backups, car, dag, events, federation, mana, mesh, network, restore, system
+from icn.http import (
+    admin,
+    backup,
+    backups,
+    blacklist,
+    car,
+    dag,
+    events,
+    federation,
+    mana,
+    mesh,
+    network,
+    restore,
+    system,
+)
 from icn.http.edge import Edge
 from icn.http.openapi import document
 from icn.http.operations import Call, Operation
@@ -22,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *car.OPERATIONS,
     *mana.OPERATIONS,
     *mesh.OPERATIONS,
+    *blacklist.OPERATIONS,
     *events.OPERATIONS,
     *network.OPERATIONS,
     *federation.OPERATIONS,

@@ -150,7 +150,7 @@ def of_refused(answer: Refused, correlation: str) -> Response:
     status = _STATUS_BY_CODE.get(answer.code, STATUS_BY_KIND[answer.kind])
     headers = {}
     if answer.kind is Kind.TOO_MANY:
-        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+        headers["retry-after"] = str(answer.fields.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     if answer.kind is Kind.UNAUTHENTICATED:
         headers["www-authenticate"] = "Bearer"
     return problem(

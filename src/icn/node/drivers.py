@@ -21,7 +21,7 @@ from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.messages import Message, protocol_of
-from icn.services.answers import Answer
+from icn.services.answers import Answer, Refused
 from icn.services.commands import NodeCommand
 from icn.services.effects import (
     BidAnswered,
@@ -91,6 +91,9 @@ class Observer(Protocol):
 
     def observe_executor(self, effect: ExecutorNotice) -> None:
         """Something about this node as an executor."""
+
+    def observe_refusal(self, code: str) -> None:
+        """A caller's command was refused."""
 
     def observe_dropped_peer(self) -> None:
         """A connection was ended by us."""
@@ -213,6 +216,8 @@ class Drivers:
                 self.commit_fault = None
                 self._observer.observe_batch(inputs=inputs, seconds=seconds, depth=self._writer.depth)
                 for reply in outcome.replies:
+                    if isinstance(reply.answer, Refused):
+                        self._observer.observe_refusal(reply.answer.code)
                     future = self._callers.get(reply.token)
                     if future is not None and not future.done():
                         future.set_result(reply.answer)

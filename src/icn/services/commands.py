@@ -137,6 +137,13 @@ class LookAtJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearBan:
+    """The operator's word that an executor gets jobs of this home again."""
+
+    executor: Did
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeAuthoring:
     """The operator's word that no block of this node exists that is not here: a held node authors again."""
 
@@ -172,6 +179,7 @@ NodeCommand = (
     | ContentCommand
     | Submit
     | Cancel
+    | ClearBan
     | LookAtJob
     | ResumeAuthoring
     | BackupCommand

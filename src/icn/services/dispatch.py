@@ -24,6 +24,7 @@ from icn.services.authorship import Authorship
 from icn.services.commands import (
     Admit,
     Cancel,
+    ClearBan,
     ContentCommand,
     FetchContent,
     Found,
@@ -130,6 +131,10 @@ class Dispatch:
             case Cancel(job):
                 self.home.cancel(work, job, envelope)
                 return {"job_id": str(job), "status": "cancelled"}
+            case ClearBan(executor):
+                self._only_operator(work, request)
+                self.home.pardon(work, executor, envelope)
+                return {"executor": str(executor), "cleared": True}
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from icn.domain.mesh.admission import Admission
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
 from icn.kernel.ids import Did
@@ -185,7 +186,7 @@ class Engine:
         content = ContentService(terms.replication.answer_patience, replication.damage)
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
-        home = HomeService(terms, peers, content)
+        home = HomeService(terms, peers, content, Admission(terms.mesh.submissions_per_minute))
         capacity = Capacity(terms.executor.capacity, terms.executor.memory_bytes)
         offering, pledging = OfferingService(terms.executor, capacity), PledgingService(content, entropy)
         executor = ExecutorService(terms, peers, content, offering, pledging)

@@ -13,6 +13,7 @@ from icn.domain.ledger.model import HoldId
 from icn.domain.ledger.rules import account_at
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.mesh import placement
+from icn.domain.mesh.admission import Admission
 from icn.domain.mesh.agreement import COMMITMENT_BYTES, Part, agreed, agreed_output
 from icn.domain.mesh.commands import (
     AbandonAttempt,
@@ -95,6 +96,7 @@ class HomeService:
     terms: NodeTerms
     peers: Peers
     content: ContentService
+    admission: Admission
     _biddings: dict[JobId, _Bidding] = field(default_factory=dict)
     _due: list[tuple[Instant, JobId]] = field(default_factory=list)
     """A heap; entries that no longer hold are dropped when they come up."""
@@ -138,6 +140,7 @@ class HomeService:
         submitted, opened = decide(work.state.mesh, SubmitJob(nonce, payer, spec), context, self.terms.mesh)
         job_id = JobId.of(work.did, nonce)
         hold = decide_ledger(work.state.ledger, HoldMana(HoldId(job_id.data), payer, spec.price_held), context)
+        self.admission.admit(payer, context.time)  # last: what is refused for another reason is not counted
         if spec.input_cid is not None and input_bytes:
             self.content.store(work, input_bytes, RAW, pinned=False)  # only now: a refused job leaves nothing behind
         work.record([submitted, *hold, opened], envelope)

@@ -2,6 +2,7 @@
 
 Kept is what is pinned; what is not past its time, which is its lifetime or, without one, `CONTENT_GRACE` from when it
 was stored; what other content here links to; and what a job names that is open or ended less than `RESULTS_KEPT` ago.
+Of a job that was rolled back only what it was opened with counts, its module and input: outputs were provisional.
 Signed blocks are never removed: history is not content.
 
 A round walks all content in order of name, a bounded slice per batch, so that the writer never stalls. What a removed
@@ -11,6 +12,7 @@ everything is decided in the batch that removes, from what that batch will leave
 
 from dataclasses import dataclass, field, replace
 
+from icn.domain.mesh.model import Status
 from icn.kernel import limits
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import RAW, Cid
@@ -36,6 +38,9 @@ FREED_REMEMBERED_MAX = 65_536
 DRY_RUN_REMEMBERED_MAX = 100_000
 """Blocks that a dry run counts as gone; beyond it what they link to counts as kept."""
 ROUNDS_WAITING_MAX = 16
+
+
+_ROLLED_BACK = (Status.FAILED, Status.CANCELLED)
 
 
 class TooManyPrunings(Refusal):
@@ -205,12 +210,14 @@ class _Slice:
                 continue  # removed in this batch
             if reference.content is not None and reference.content not in self._gone:
                 return False
-            if reference.job is not None and self._job_counts(reference.job.data):
+            if reference.job is not None and self._job_counts(reference.job.data, cid):
                 return False
         return True
 
-    def _job_counts(self, job_id: bytes) -> bool:
+    def _job_counts(self, job_id: bytes, cid: Cid) -> bool:
         job = rows.JOBS.get(self._work.store, job_id)
+        if job is not None and job.status in _ROLLED_BACK and cid not in {job.spec.module, job.spec.input_cid}:
+            return False
         # A receipt may be here before its job is: then the job is under way.
         return job is None or job.ended_at is None or self._work.wall < later(job.ended_at, RESULTS_KEPT)
 

@@ -257,7 +257,7 @@ def load_as_far_as_they_go(reader: Reader) -> State:
         require(job is not None, "an open job has its row")
         if job is not None:
             state.mesh.jobs[job.id] = job
-            state.mesh.open_by_home[job.home] = state.mesh.open_by_home.get(job.home, 0) + 1
+            state.mesh.count_open(job.home, job.payer)
             poll = POLLS.get(reader, key) if job.assignees else None
             if poll is not None:
                 state.mesh.polls[job.id] = poll

@@ -6,6 +6,7 @@ from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_pa
 from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
+    ExecutorBanned,
     JobAssigned,
     JobRolledBack,
     JobSubmitted,
@@ -19,11 +20,13 @@ from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.breaker import BreakerState
-from icn.services.commands import OpenAccountFor
+from icn.services.commands import OpenAccountFor, Submit
 from icn.services.effects import Committed
+from icn.services.inputs import Tick
 from icn.services.work import NODE_ITSELF
 from support import builders
 from support.http_node import GRANT, HttpNode, signer_of
+from support.http_specs import echo_spec
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (
@@ -92,6 +95,45 @@ def test_executions_and_denials_are_counted_once_and_only_our_own() -> None:
     assert value(metrics, "wasm_table_growth_denied_total") == 2
     assert value(metrics, 'icn_executions_ended_total{exit="trapped"}') == 2
     assert value(metrics, 'icn_records_committed_total{type="mesh.receipt_issued"}') == 3
+
+
+def test_bans_are_counted_once_those_under_way_are_shown_and_refusals_have_their_codes() -> None:
+    node = HttpNode(loses=True)
+    node.found()
+    node.ask(Submit(echo_spec(node.now()), b""))
+    for _ in range(3):
+        node.clock.moment += 1_000
+        node.run([Tick()])
+    assert value(node.metrics, "icn_executor_bans_total") == 1
+    node.metrics.observe_committed(
+        Committed(
+            1,
+            0,
+            Cid.of(b"", DAG_CBOR),
+            signer_of(2).did,
+            Instant(1),
+            Record(NODE_ITSELF, ExecutorBanned(node.did, Instant(1), 3, "")),
+        )
+    )
+    assert value(node.metrics, "icn_executor_bans_total") == 1, "another home's ban is not ours"
+    node.metrics.observe_refusal("mesh.too_many_submissions")
+    assert value(node.metrics, 'icn_refusals_total{code="mesh.too_many_submissions"}') == 1
+    banned = [
+        Readings.of(
+            node.store,
+            did=node.did,
+            now=Instant(node.now() + later),
+            started_at=node.now(),
+            peers_connected=0,
+            queue_depth=0,
+            is_author=True,
+            is_held=False,
+            backups_scheduled=False,
+            breakers=[],
+        ).executors_banned
+        for later in (0, 600_000)
+    ]
+    assert banned == [1, 0]
 
 
 def test_what_is_read_at_a_scrape() -> None:

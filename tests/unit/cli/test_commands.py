@@ -84,7 +84,7 @@ def run_of(outcome, **fields):
 RECORD = {
     **LINE,
     "spec": {"module": None, "fuel": 5},
-    "failures": [{"attempt": 1, "executor": DID, "reason": "worker lost"}],
+    "failures": [{"attempt": 1, "executor": DID, "reason": "worker lost", "blame": "at_once"}],
     "attempts": [
         {"attempt": 1, "runs": [run_of("failed", reason="worker lost")]},
         {"attempt": 2, "runs": [run_of("completed")]},
@@ -99,6 +99,7 @@ RECORD = {
     "deadline": "2026-11-23T20:50:00.123Z",
     "due_at": "2026-11-23T20:50:00.123Z",
     "confirmed": True,
+    "cancellation": None,
 }
 EXECUTOR = {
     "did": DID,
@@ -178,6 +179,17 @@ ROOT = {"root": CID, "heads": [{"cid": CID, "author": DID, "sequence": 4}], "blo
 CHECKED = {"ok": True, "checked": {"blocks": 7, "content": 2}, "findings": []}
 SUBMITTED = {"job_id": JOB, "status": "bidding", "held": 100, "block": CID}
 
+BANNED = {
+    "executor": DID,
+    "state": "banned",
+    "reason": "worker_lost: killed",
+    "failures": 3,
+    "banned_at": "2025-06-15T15:06:40.000Z",
+    "until": "2025-06-15T15:16:40.000Z",
+    "seconds_left": 599,
+    "trial": None,
+}
+
 # command line; route; answer; query; words that piped output has
 READS = {
     "info": ("info", "/info", INFO, {}, [DID, "bakers", "sqlite at /data/dag.sqlite"]),
@@ -212,6 +224,13 @@ READS = {
         {"limit": "3"},
         [DID, JOB, "17"],
     ),
+    "mesh blacklist": (
+        "mesh blacklist --limit 2 --cursor ab",
+        "/mesh/blacklist",
+        {"items": [BANNED], "next_cursor": None},
+        {"limit": "2", "cursor": "ab"},
+        [DID, "banned", "599", "worker_lost: killed"],
+    ),
     "mana balance": (f"mana balance {DID}", f"/account/{DID}/mana", BALANCE, {}, [DID, "rate per hour"]),
     "mana supply": ("mana supply", "/mana/supply", SUPPLY, {}, ["in transit", "balanced"]),
     "events": (
@@ -242,6 +261,13 @@ READS = {
     "federation status": ("federation status", "/federation/status", FEDERATION, {}, [DID, "bakers", "policy join"]),
 }
 WRITES = {
+    "mesh blacklist --clear": (
+        f"mesh blacklist --clear {DID}",
+        "/mesh/blacklist/clear",
+        {"did": DID},
+        {"executor": DID, "cleared": True, "block": CID},
+        [DID, "cleared"],
+    ),
     "mana transfer": (
         f"mana transfer {DID} 5 --note bread",
         "/mana/transfer",

@@ -18,6 +18,7 @@ RECORD = {
     "job_id": JOB,
     "status": "completed",
     "confirmed": True,
+    "cancellation": None,
     "exit_code": 0,
     "reason": "",
     "attempt": 1,

@@ -28,6 +28,9 @@ class Counting:
     def observe_committed(self, effect: Committed) -> None:
         pass
 
+    def observe_refusal(self, code: str) -> None:
+        pass
+
     def observe_dropped_peer(self) -> None:
         pass
 

@@ -8,14 +8,17 @@ from icn.kernel.encoding import encode
 from icn.kernel.errors import Fault
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.kernel.instant import Duration
+from icn.kernel.mana import Mana
 from icn.services import pruning
 from icn.services.answers import Refused
-from icn.services.commands import PinContent, PruneContent, PutContent
+from icn.services.commands import Cancel, FetchContent, PinContent, PruneContent, PutContent
 from icn.services.content import CONTENT_GRACE
 from icn.services.effects import ContentPruned
+from icn.services.inputs import Executed
 from icn.services.pruning import RESULTS_KEPT
 from icn.stores import blocks, contents, keyspace
 from icn.stores.kv import Batch
+from support import builders
 from support.world import World, federation, terms
 
 DAY = 86_400_000
@@ -120,6 +123,25 @@ def test_the_output_of_a_job_stays_as_long_at_its_home_and_its_executor() -> Non
     sleep(world, 120_000)
     assert prune(world)["removed"] == 1
     assert not here(world, outputs[0])
+
+
+def test_what_an_executor_gave_for_a_job_that_was_rolled_back_is_not_kept_for_it_and_its_input_is() -> None:
+    world = federation("a", "b")
+    world["b"].run = lambda _: None
+    given = put(world, b"input" * 1000, ttl=1)
+    job = world.submit("a", replace(world.spec(), input_cid=given, max_price=Mana(50)), data=b"")
+    world.pass_time(1_500)
+    world.done("a", Cancel(job))
+    output = Cid.of(b"too late", RAW)
+    for node in (world["a"], world["b"]):
+        for request in node.runs:
+            node.inbox.append(Executed(request, replace(builders.outcome(request), output=b"too late")))
+    world.settle()
+    world.done("a", FetchContent(output))
+    sleep(world, CONTENT_GRACE + DAY)
+    assert prune(world)["removed"] == 1
+    assert not here(world, output)
+    assert here(world, given)
 
 
 def test_what_the_same_batch_refers_to_stays() -> None:

@@ -51,6 +51,32 @@ class TooManyJobs(Refusal):
         super().__init__(f"{open_jobs} jobs are open here, which is the most: try again when some have ended")
 
 
+class TooManyJobsOfYours(Refusal):
+    """The home's bound on one principal's open jobs."""
+
+    code: ClassVar[str] = "mesh.too_many_jobs_of_yours"
+    kind: ClassVar[Kind] = Kind.TOO_MANY
+
+    def __init__(self, open_jobs: int) -> None:
+        self.open_jobs = open_jobs
+        super().__init__(f"{open_jobs} jobs of yours are open here, which is the most: try again when some have ended")
+
+
+class TooManySubmissions(Refusal):
+    """The home's bound on one principal's submissions per minute."""
+
+    code: ClassVar[str] = "mesh.too_many_submissions"
+    kind: ClassVar[Kind] = Kind.TOO_MANY
+
+    def __init__(self, per_minute: int, retry_after_seconds: int) -> None:
+        self.per_minute = per_minute
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"more than {per_minute} submissions a minute are not taken from one principal: try again in "
+            f"{retry_after_seconds} s"
+        )
+
+
 class NotBlacklisted(Refusal):
     """There is nothing to clear."""
 

@@ -25,6 +25,10 @@ class MeshTerms:
     """The configuration's `blacklist_after_failures`: so many failures in a row ban an executor."""
     ban_for: Duration = Duration(600_000)
     """The configuration's `blacklist_cooldown_secs`: after this a trial decides."""
+    submissions_per_minute: int = 36_000
+    """Of one principal (`admission`): what a home is built to keep up with, for the danger is a script in a loop."""
+    open_per_payer: int = 5_000
+    """Jobs of one principal that may be open here; all of them together: `JOBS_OPEN_MAX`."""
     retry_pause: Duration = Duration(200)
     """Before the second attempt; doubles from there."""
     retry_pause_max: Duration = Duration(30_000)

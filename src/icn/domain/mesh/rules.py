@@ -61,6 +61,7 @@ from icn.domain.mesh.refusals import (
     NotBlacklisted,
     NotYourJob,
     TooManyJobs,
+    TooManyJobsOfYours,
 )
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.state import Mesh
@@ -104,6 +105,9 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             open_jobs = mesh.open_by_home.get(context.author, 0)
             if open_jobs >= JOBS_OPEN_MAX:
                 raise TooManyJobs(open_jobs)
+            own = mesh.open_by_payer.get((context.author, payer), 0)
+            if own >= terms.open_per_payer:
+                raise TooManyJobsOfYours(own)
             job_id = JobId.of(context.author, nonce)
             closes_at = later(now, terms.bid_window)
             return [JobSubmitted(job_id, nonce, 0, payer, spec), BiddingOpened(job_id, 1, closes_at)]

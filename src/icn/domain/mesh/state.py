@@ -84,6 +84,8 @@ class Mesh:
     executions: dict[ExecutionKey, Execution] = field(default_factory=dict)
     standings: dict[StandingKey, Standing] = field(default_factory=dict)
     open_by_home: dict[Did, int] = field(default_factory=dict)
+    open_by_payer: dict[tuple[Did, Did], int] = field(default_factory=dict)
+    """(home, payer)"""
     polls: dict[JobId, Poll] = field(default_factory=dict)
     """Of attempts under way that several executors run."""
     pledges: dict[ExecutionKey, bytes] = field(default_factory=dict)
@@ -93,6 +95,11 @@ class Mesh:
     def standings_at(self, home: Did) -> dict[Did, Standing]:
         """What `home` has seen of each executor."""
         return {executor: standing for (at, executor), standing in self.standings.items() if at == home}
+
+    def count_open(self, home: Did, payer: Did) -> None:
+        """One more job is open."""
+        self.open_by_home[home] = self.open_by_home.get(home, 0) + 1
+        self.open_by_payer[home, payer] = self.open_by_payer.get((home, payer), 0) + 1
 
     def is_barred(self, home: Did, executor: Did, now: Instant) -> bool:
         """Whether `home` gives `executor` no job at present: it is banned, or on probation and on trial already."""
@@ -108,7 +115,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
     """Change jobs as `event` says. Cannot refuse; what must hold is required."""
     match event:
         case JobSubmitted(job_id, _, home_epoch, payer, spec):
-            mesh.open_by_home[context.author] = mesh.open_by_home.get(context.author, 0) + 1
+            mesh.count_open(context.author, payer)
             job = Job(
                 id=job_id,
                 home=context.author,
@@ -267,8 +274,12 @@ def _end(mesh: Mesh, job: Job) -> None:
     del mesh.jobs[job.id]
     mesh.polls.pop(job.id, None)
     mesh.open_by_home[job.home] -= 1
+    mesh.open_by_payer[job.home, job.payer] -= 1
+    # So that equal histories give equal states.
     if not mesh.open_by_home[job.home]:
-        del mesh.open_by_home[job.home]  # so that equal histories give equal states
+        del mesh.open_by_home[job.home]
+    if not mesh.open_by_payer[job.home, job.payer]:
+        del mesh.open_by_payer[job.home, job.payer]
     mesh.touched.jobs[job.id] = job
 
 

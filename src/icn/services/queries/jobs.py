@@ -1,10 +1,11 @@
 """Jobs, newest first, and one job with all that is known of it."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 from icn.domain.dag.block import parse_block
-from icn.domain.mesh.model import Job, JobSpec, Receipt, Status
+from icn.domain.mesh.model import Blame, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import open_receipt
 from icn.domain.mesh.refusals import JobNotFound
 from icn.kernel.errors import Invalid, Kind, Refusal
@@ -61,6 +62,18 @@ class FailureView:
     attempt: int
     executor: Did
     reason: str
+    blame: Blame
+    """Whether it counts against the executor."""
+
+
+class Cancellation(Enum):
+    """How far the cancellation of a job has come."""
+
+    REQUESTED = "requested"
+    """The job has ended and nobody is paid, but an executor that was given it has not said that it is done."""
+    CONFIRMED = "confirmed"
+    """Every executor that was ever given the job has said that it is done, or that it never began: none runs it now,
+    or ever again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,8 @@ class JobView:
     due_at: Instant
     confirmed: bool
     """Whether a quorum has seen what this node says of it: that it ended, or that it was opened."""
+    cancellation: Cancellation | None
+    """None for a job that was not cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +183,7 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         paid=line.paid,
         reason=line.reason,
         spec=stored.spec,
-        failures=tuple(FailureView(f.attempt, f.executor, f.reason) for f in stored.failures),
+        failures=tuple(FailureView(f.attempt, f.executor, f.reason, f.blame) for f in stored.failures),
         attempts=past.attempts,
         cancelled_by=past.ended_by if stored.status is Status.CANCELLED else None,
         correlation_id=job_index.correlation_of(reader.get, job_id),
@@ -179,6 +194,7 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         deadline=stored.spec.deadline,
         due_at=stored.due_at,
         confirmed=_is_confirmed(reader, stored),
+        cancellation=_cancellation(reader, stored),
     )
 
 
@@ -245,6 +261,16 @@ def _receipt(job: Job) -> Receipt | None:
         return open_receipt(job.receipt)
     except Invalid:
         return None
+
+
+def _cancellation(reader: Reader, job: Job) -> Cancellation | None:
+    """By the records of the job's home: receipts that came too late, and refusals (`rows.ANSWERED`)."""
+    if job.status is not Status.CANCELLED:
+        return None
+    given = [(job.attempt, assignee.executor) for assignee in job.assignees]
+    given += [(failure.attempt, failure.executor) for failure in job.failures]
+    done = all(rows.was_answered(reader.get, job.home, job.id, attempt, executor) for attempt, executor in given)
+    return Cancellation.CONFIRMED if done else Cancellation.REQUESTED
 
 
 def _is_confirmed(reader: Reader, job: Job) -> bool:

@@ -37,7 +37,7 @@ from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Bid, Job, Status
 from icn.domain.mesh.papers import seal_assignment, seal_receipt
-from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, TooManyJobs
+from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, TooManyJobs, TooManyJobsOfYours
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.rules import check, decide
 from icn.domain.mesh.state import Mesh, apply
@@ -257,6 +257,17 @@ def test_a_home_has_few_jobs_open() -> None:
         ask(mesh, SubmitJob(NONCE, HOME, SPEC))
     with pytest.raises(EventRefused, match="few jobs"):
         check(mesh, SUBMITTED, builders.context())
+
+
+def test_one_principal_has_few_of_them() -> None:
+    mesh, terms = Mesh(), replace(TERMS, open_per_payer=2)
+    for number in range(2):
+        ask(mesh, SubmitJob(builders.digest(str(number))[:16], HOME, SPEC), terms=terms)
+    with pytest.raises(TooManyJobsOfYours):
+        ask(mesh, SubmitJob(NONCE, HOME, SPEC), terms=terms)
+    ask(mesh, SubmitJob(NONCE, OTHER, SPEC), terms=terms)
+    ask(mesh, CancelJob(JobId.of(HOME, builders.digest("0")[:16]), HOME))
+    ask(mesh, SubmitJob(builders.digest("2")[:16], HOME, SPEC), terms=terms)
 
 
 def test_bidding_without_an_offer_is_opened_again_until_the_deadline() -> None:
