@@ -105,6 +105,8 @@ def node_terms(settings: Settings) -> NodeTerms:
             capacity=settings.performance.max_concurrent_jobs,
             rates=rates(settings),
             memory_bytes=settings.performance.jobs_memory_mib * MIB,
+            unsettled_max=mesh.unsettled_receipts_max,
+            unsettled_after=seconds(mesh.unsettled_after_secs),
         ),
         replication=ReplicationTerms(),
         joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),

@@ -395,6 +395,16 @@ class PerformanceSettings(Section):
             unit="MiB",
         ),
     ] = 4096
+    min_free_memory_mib: Annotated[
+        int,
+        Field(ge=0, le=JOBS_MEMORY_MIB_MAX),
+        Setting("With less memory available on this machine the node takes no jobs; 0: it does.", unit="MiB"),
+    ] = 256
+    min_free_disk_mib: Annotated[
+        int,
+        Field(ge=0, le=JOBS_MEMORY_MIB_MAX),
+        Setting("With less disk space free beside the store the node takes no jobs; 0: it does.", unit="MiB"),
+    ] = 512
     mana_regeneration_rate: Annotated[
         int,
         Field(ge=0, le=MANA_MAX),
@@ -443,6 +453,18 @@ class MeshSettings(Section):
         Field(ge=10, le=YEAR_SECS),
         Setting("What runs here for a node that is gone for this long is stopped: nobody may pay for it.", unit="s"),
     ] = 300
+    unsettled_receipts_max: Annotated[
+        int,
+        Field(ge=0, le=1000),
+        Setting("A home that owes this node more receipts than this gets no bids until it settles; 0: it does."),
+    ] = 10
+    unsettled_after_secs: Annotated[
+        int,
+        Field(ge=0, le=YEAR_SECS),
+        Setting(
+            "A receipt is owed when its home has not recorded it for this long after the attempt's deadline.", unit="s"
+        ),
+    ] = 3600
     price_per_million_fuel: Annotated[
         int, Field(ge=0, le=MANA_MAX), Setting("Mana that this node asks for a million units of fuel.", unit="mana")
     ] = 1

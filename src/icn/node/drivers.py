@@ -32,12 +32,13 @@ from icn.services.effects import (
     Disconnect,
     Effect,
     ExecutorNotice,
+    PhaseEnded,
     RunJob,
     Send,
     StopJob,
     StoreNotice,
 )
-from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request
+from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request
 
 log = structlog.get_logger("icn.node")
 
@@ -200,6 +201,10 @@ class Drivers:
         if not self._writer.offer(Executed(request, outcome)) and not self._loop.is_closed():
             self._loop.call_later(0.05, self.execution_ended, request, outcome)
 
+    def conditions(self, conditions: Conditions) -> bool:
+        """What the machine allows has changed. False when the queue is full: tell it again."""
+        return self._writer.offer(conditions)
+
     # Effects out
 
     def report(self, report: Report) -> None:
@@ -276,7 +281,7 @@ class Drivers:
             case ContentPruned() | BlockDamaged() | BlockMended():
                 self._note(effect)
                 self._observer.observe_notice(effect)
-            case BidAnswered():
+            case BidAnswered() | PhaseEnded():
                 self._observer.observe_executor(effect)
             case _:
                 assert_never(effect)

@@ -24,6 +24,7 @@ from icn import __version__, assemble
 from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.logs import configure_logging
+from icn.adapters.machine import memory_available_bytes
 from icn.adapters.metrics import Metrics
 from icn.adapters.network.peer_book import FILE_NAME
 from icn.adapters.network.tcp import Libp2pNetwork
@@ -35,9 +36,11 @@ from icn.http.app import create_app, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.kernel.errors import Fault, IcnError
 from icn.kernel.instant import seconds
+from icn.kernel.limits import MIB, QUEUE_INPUTS_MAX
 from icn.kernel.signing import Signer
 from icn.node.backup_jobs import BackupJobs, BackupTerms
 from icn.node.backups import Backups, Intervals
+from icn.node.conditions import ConditionsWatch, SheddingLimits
 from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
@@ -151,11 +154,13 @@ class _Node:
                 keeping = group.create_task(self._keep_ledger_file(), name="ledger file")
                 remembering = group.create_task(self._remember_peers(), name="remembered peers")
                 backing = group.create_task(self._back_up(node), name="scheduled backups")
+                watching = group.create_task(self._watch(node, sandbox, writer).live(), name="conditions")
                 await self._stop.wait()
                 keeping.cancel()
                 remembering.cancel()
                 scanning.cancel()
                 backing.cancel()
+                watching.cancel()
                 start.cancel()  # it may still wait for the store, and nobody would tell it that none comes
                 await asyncio.wait([start, backing])
                 await self._go_down(node, listeners, network, sandbox, writer, drivers, thread)
@@ -203,6 +208,21 @@ class _Node:
             record=lambda command: drivers.ask(command, principal=did, key="", digest=b"", correlation="backup"),
             clock=self._clock,
             observer=self._metrics,
+        )
+
+    def _watch(self, node: RunningNode, sandbox: WorkerPool, writer: Writer) -> ConditionsWatch:
+        chosen = self._settings.performance
+        return ConditionsWatch(
+            tell=self._drivers.conditions,
+            places=sandbox.capacity,
+            queue_depth=lambda: writer.depth,
+            disk_free=node.disk_free,
+            memory_free=memory_available_bytes,
+            limits=SheddingLimits(
+                queue_inputs=QUEUE_INPUTS_MAX // 2,
+                disk_bytes=chosen.min_free_disk_mib * MIB,
+                memory_bytes=chosen.min_free_memory_mib * MIB,
+            ),
         )
 
     def _make_scanner(self, node: RunningNode, drivers: Drivers) -> Scanner:

@@ -125,6 +125,7 @@ class RunningNode:
                 started_at=self._facts.started_at,
                 peers_connected=live.peers_connected,
                 queue_depth=live.queue_depth,
+                executor=self._drivers.view.executor,
                 is_author=self._writer.phase is WriterPhase.AUTHOR,
                 is_held=bool(self._drivers.view.held),
                 backups_scheduled=self._settings.backup.enabled,
@@ -320,7 +321,7 @@ class RunningNode:
             commit_fault=self._drivers.commit_fault,
             held=self._drivers.view.held,
             is_listening=None if self._network is None else bool(self._network.listen_addresses),
-            disk_free_bytes=self._disk_free(),
+            disk_free_bytes=self.disk_free(),
             disk_needed_bytes=DISK_FREE_BYTES_MIN,
         )
         store = self._store()
@@ -335,8 +336,8 @@ class RunningNode:
             checks.append(Check("life", ok=False, detail="starting or stopping"))
         return checks
 
-    def _disk_free(self) -> int | None:
-        """None where the data is on no disk of this machine."""
+    def disk_free(self) -> int | None:
+        """Bytes beside the store; None where the data is on no disk of this machine. From any thread."""
         chosen = self._settings.storage
         if chosen.backend in {"memory", "postgresql"} or chosen.path is None:
             return None

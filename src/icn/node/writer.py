@@ -21,6 +21,7 @@ from icn.kernel.errors import Fault
 from icn.kernel.ids import Did
 from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
 from icn.node.departures import Departures, MayLeave
+from icn.services.capacity import NO_LOAD, ExecutorLoad
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Input, Request, Tick
 from icn.services.ports import Clock, HeadMarker
@@ -64,6 +65,7 @@ class LiveView:
     waiting_to_join: bool
     executors: tuple[Did, ...] = ()
     """Peers of our federation that say they take jobs."""
+    executor: ExecutorLoad = NO_LOAD
     held: str = ""
     """Why the node may not author, for the operator; empty where it may."""
 
@@ -236,6 +238,7 @@ class Writer:
             running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
             executors=tuple(engine.peers.executors()),
+            executor=engine.executor.offering.load(self._clock.now()),
             held=engine.authorship.explain(engine.state),
         )
         done = BatchDone(outcome, view, len(batch), self._elapsed() - begun)

@@ -17,6 +17,7 @@ from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import require
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Instant
+from icn.services.inputs import Strain
 
 BidKey = tuple[Did, JobId, int]
 """(home, job, attempt). The home stands in it, so that nobody can occupy the name of somebody else's job."""
@@ -48,6 +49,20 @@ class Usage:
             self.in_use + self.reserved <= self.places
             and self.memory_in_use + self.memory_reserved <= self.memory_bytes
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorLoad:
+    """How busy this node is as an executor."""
+
+    usage: Usage
+    waiting: int = 0
+    """Announcements that wait for a place."""
+    strain: Strain | None = None
+
+
+NO_LOAD = ExecutorLoad(Usage(0, 0, 0, 0, 0, 0))
+"""Of a node that has not begun."""
 
 
 @dataclass(slots=True)

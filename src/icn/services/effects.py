@@ -6,7 +6,7 @@ from enum import Enum
 from icn.domain.mesh.execution import ExecutionRequest
 from icn.domain.records import Record
 from icn.kernel.ids import Cid, Did, JobId
-from icn.kernel.instant import Instant
+from icn.kernel.instant import Duration, Instant
 from icn.protocol.messages import Message
 
 
@@ -96,6 +96,10 @@ class BidOutcome(Enum):
     """No place or memory is free; it waits for its turn."""
     CROWDED = "crowded"
     """The same, and there is no room to wait."""
+    STRAINED = "strained"
+    """This node is short of something, and takes no jobs meanwhile."""
+    UNPAID = "unpaid"
+    """The home owes for earlier jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,28 @@ class BidAnswered:
     outcome: BidOutcome
 
 
-ExecutorNotice = BidAnswered
+class ExecutionPhase(Enum):
+    """A part of a job's way through its executor. The values are labels of a metric."""
+
+    WAIT = "wait"
+    """From the announcement to the offer."""
+    FETCH = "fetch"
+    """From the assignment until module and input are here."""
+    RUN = "run"
+    """Until the outcome, with what the sandbox makes it wait."""
+    SETTLE = "settle"
+    """From the receipt until its home has recorded it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded:
+    """A part of a job's way is over."""
+
+    phase: ExecutionPhase
+    took: Duration
+
+
+ExecutorNotice = BidAnswered | PhaseEnded
 """For metrics; nothing else follows from it."""
 
 Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice

@@ -66,7 +66,7 @@ from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
 from icn.services.executing import ExecutorService
 from icn.services.federation import join_when_caught_up, take_what_is_due
-from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
 from icn.services.offering import OfferingService
@@ -187,8 +187,9 @@ class Engine:
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
         home = HomeService(terms, peers, content, Admission(terms.mesh.submissions_per_minute))
-        capacity = Capacity(terms.executor.capacity, terms.executor.memory_bytes)
-        offering, pledging = OfferingService(terms.executor, capacity), PledgingService(content, entropy)
+        offering = OfferingService(terms.executor, Capacity(terms.executor.capacity, terms.executor.memory_bytes))
+        offering.unsettled.load(store)
+        pledging = PledgingService(content, entropy, offering.unsettled)
         executor = ExecutorService(terms, peers, content, offering, pledging)
         return cls(
             store=store,
@@ -282,6 +283,7 @@ class Engine:
                 self.state = rows.load(self.store)
                 self.outbox = Outbox.load(self.store)
                 self.replies = Replies.load(self.store)
+                self.executor.offering.unsettled.load(self.store)
             self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
@@ -307,6 +309,7 @@ class Engine:
 
     def _round_off(self, work: UnitOfWork) -> None:
         """What follows from the inputs, in a fixed order, until nothing more follows."""
+        self.executor.take_records(work)
         if work.may_author:
             if work.accepted:
                 take_what_is_due(work)
@@ -355,6 +358,8 @@ class Engine:
             case Executed(request, outcome):
                 if work.may_author:  # otherwise it runs again when the node is held no more
                     self.executor.take_outcome(work, request, outcome)
+            case Conditions():
+                self.executor.offering.note(input_)
             case Tick():
                 pass
             case _:

@@ -17,7 +17,7 @@ from icn.domain.mesh.papers import open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
-from icn.kernel.instant import Instant, later
+from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import (
     OUTPUT_INLINE_BYTES_MAX,
     Acknowledged,
@@ -32,7 +32,7 @@ from icn.services import rows
 from icn.services.cancellations import ATTEMPT_MS_MAX, Cancellations
 from icn.services.capacity import Capacity, Reservation
 from icn.services.content import ContentService
-from icn.services.effects import Effect, RunJob, StopJob
+from icn.services.effects import Effect, ExecutionPhase, PhaseEnded, RunJob, StopJob
 from icn.services.offering import OfferingService, was_given_away
 from icn.services.peers import Peers
 from icn.services.pledging import PledgingService
@@ -55,6 +55,8 @@ class ExecutorService:
     _stopping: dict[ExecutionKey, str] = field(default_factory=dict)
     """Guests that were told to stop, and why."""
     _cancelled: Cancellations = field(default_factory=Cancellations)
+    _since: dict[ExecutionKey, Instant] = field(default_factory=dict)
+    """When the present phase of an execution began, for metrics."""
     _gone: dict[Did, Instant] = field(default_factory=dict)
     """Homes with an execution here that are not connected, and since when."""
 
@@ -69,6 +71,7 @@ class ExecutorService:
         self._started.clear()
         self._stopping.clear()
         self._gone.clear()
+        self._since.clear()
         self._cancelled.load(work.store)
         self.pledging.resume(work)
         mesh = work.state.mesh
@@ -113,6 +116,7 @@ class ExecutorService:
         work.record([AssignmentAccepted(job, attempt, peer, assignment.deadline, message.assignment)])
         work.post(peer, number, ExecutionBegun(number, job, attempt))
         self.capacity.begin(key, assignment.spec.limits.memory_bytes)
+        self._since[key] = work.wall
         self._begin(work, work.state.mesh.executions[key])
 
     def take_cancellation(self, work: UnitOfWork, peer: Did, message: ExecutionCancelled) -> None:
@@ -137,6 +141,7 @@ class ExecutorService:
         """An execution of ours ended."""
         key = (work.did, request.job, request.attempt)
         self._started.pop(key, None)
+        self._end_phase(work, key, ExecutionPhase.RUN)
         why_stopped = self._stopping.pop(key, "")
         if why_stopped and outcome.exit is ExitKind.CANCELLED:
             outcome = replace(outcome, detail=why_stopped)
@@ -208,6 +213,18 @@ class ExecutorService:
             self._stopping[key] = why
             work.effects.append(StopJob(execution.job, execution.attempt))
 
+    def take_records(self, work: UnitOfWork) -> None:
+        """What homes recorded about receipts of this node; also while it is held."""
+        for row in self.offering.unsettled.take_records(work):
+            work.effects.append(PhaseEnded(ExecutionPhase.SETTLE, Duration(max(0, work.wall - row.issued_at))))
+
+    def _end_phase(self, work: UnitOfWork, key: ExecutionKey, phase: ExecutionPhase) -> None:
+        """One phase is over, and the next begins. Of what was begun by an earlier process nothing is said."""
+        since = self._since.get(key)
+        if since is not None:
+            self._since[key] = work.wall
+            work.effects.append(PhaseEnded(phase, Duration(max(0, work.wall - since))))
+
     def _why_not(self, work: UnitOfWork, assignment: Assignment, promised: Reservation | None) -> str:
         spec = assignment.spec
         reserved = 0 if promised is None else promised.memory_bytes
@@ -266,6 +283,7 @@ class ExecutorService:
             return
         spec = assignment.spec
         self._started[key] = None
+        self._end_phase(work, key, ExecutionPhase.FETCH)
         given = spec.input if spec.input_cid is None else self._read(work, spec.input_cid)
         module = b"" if spec.module is None else self._read(work, spec.module)
         request = ExecutionRequest(
@@ -334,12 +352,15 @@ class ExecutorService:
             nonce=b"",
         )
         self.capacity.end(_key(execution))
+        self._since.pop(_key(execution), None)
         self._cancelled.forget(work, execution.home, execution.job, execution.attempt)
         if assignment.spec.redundancy > 1 and outcome.exit.repeatable:
             self.pledging.pledge(work, execution, receipt)
             return
         sealed = seal_receipt(receipt, work.signer)
         work.record([ReceiptIssued(execution.job, execution.attempt, execution.home, sealed)])
+        if outcome.exit is ExitKind.COMPLETED:
+            self.offering.unsettled.note(work, execution)
         number = work.outbox.reserve()
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
 

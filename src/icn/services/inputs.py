@@ -1,6 +1,7 @@
 """Everything that enters the engine."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.ids import Did
@@ -57,4 +58,22 @@ class Tick:
     """Time has passed: the instant the engine asked to be woken at, or a round of anti-entropy."""
 
 
-Input = Request | PeerUp | PeerDown | Received | Executed | Tick
+class Strain(Enum):
+    """What this node is short of, so that it takes no more jobs. The values are labels of a metric."""
+
+    QUEUE = "queue"
+    """More waits for the writer than it soon gets to."""
+    DISK = "disk"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the machine, and the backend that executes jobs, allow now. Told when it changes."""
+
+    places: int
+    """Executions that the backend can have open at once."""
+    strain: Strain | None
+
+
+Input = Request | PeerUp | PeerDown | Received | Executed | Conditions | Tick

@@ -13,14 +13,16 @@ from icn.domain.mesh.papers import seal_bid
 from icn.domain.mesh.pricing import price_of
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Did, JobId
-from icn.kernel.instant import Duration, later
+from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
 from icn.protocol.messages import BidDeclined, BidOffered, JobAnnounced
 from icn.services import rows
-from icn.services.capacity import Capacity, Reservation
-from icn.services.effects import BidAnswered, BidOutcome
+from icn.services.capacity import Capacity, ExecutorLoad, Reservation
+from icn.services.effects import BidAnswered, BidOutcome, ExecutionPhase, PhaseEnded
+from icn.services.inputs import Conditions, Strain
 from icn.services.settings import ExecutorTerms
+from icn.services.unsettled import Unsettled
 from icn.services.waiting import WaitingList
 from icn.services.work import UnitOfWork
 
@@ -31,6 +33,9 @@ RESERVED_WINDOW_MAX = Duration(60_000)
 """A home may say any window; a place is not kept for longer than this."""
 
 
+_LACKS = {Strain.QUEUE: "time to write", Strain.DISK: "disk space", Strain.MEMORY: "memory"}
+
+
 @dataclass(slots=True)
 class OfferingService:
     """Owns what was promised and who waits. Soft state: after a start homes announce again."""
@@ -38,6 +43,17 @@ class OfferingService:
     terms: ExecutorTerms
     capacity: Capacity
     waiting: WaitingList = field(default_factory=WaitingList)
+    unsettled: Unsettled = field(default_factory=Unsettled)
+    strain: Strain | None = None
+
+    def note(self, conditions: Conditions) -> None:
+        """What may be offered from now on. Promises are kept, and what runs goes on."""
+        self.capacity.places = min(self.terms.capacity, conditions.places)
+        self.strain = conditions.strain
+
+    def load(self, now: Instant) -> ExecutorLoad:
+        """How busy this node is."""
+        return ExecutorLoad(self.capacity.usage(now), len(self.waiting), self.strain)
 
     def take_announcement(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
         """A job looks for executors."""
@@ -56,7 +72,7 @@ class OfferingService:
         if promised is not None:  # announced again, as to who may not have heard: the same offer, good for as long
             self._offer(work, home, message)
             return
-        outcome, reason = self._refusal(message.spec)
+        outcome, reason = self._refusal(work, home, message.spec)
         if outcome is None:
             if self._wait(work, home, message):
                 self.offer_to_waiting(work)
@@ -70,13 +86,13 @@ class OfferingService:
 
     def offer_to_waiting(self, work: UnitOfWork) -> None:
         """Offer what is free to those who wait, in their order."""
-        while (waits := self.waiting.first()) is not None:
-            home, message = waits
-            if _is_over(work, message):
+        while self.strain is None and (waits := self.waiting.first()) is not None:
+            if _is_over(work, waits.message):
                 self.waiting.serve()
-            elif self.capacity.fits(message.spec.limits.memory_bytes, work.wall):
+            elif self.capacity.fits(waits.message.spec.limits.memory_bytes, work.wall):
                 self.waiting.serve()
-                self._offer(work, home, message)
+                work.effects.append(PhaseEnded(ExecutionPhase.WAIT, Duration(max(0, work.wall - waits.since))))
+                self._offer(work, waits.home, waits.message)
             else:
                 return
 
@@ -109,8 +125,13 @@ class OfferingService:
         """What this node asks for the job."""
         return price_of(spec, self.terms.rates)
 
-    def _refusal(self, spec: JobSpec) -> tuple[BidOutcome | None, str]:
-        """Why this job gets no offer here, however long it waits."""
+    def _refusal(self, work: UnitOfWork, home: Did, spec: JobSpec) -> tuple[BidOutcome | None, str]:
+        """Why this job gets no offer here, and need not wait for one."""
+        if self.strain is not None:
+            return BidOutcome.STRAINED, f"this node takes no jobs at present: it is short of {_LACKS[self.strain]}"
+        owed = self.unsettled.overdue(home, work.wall, self.terms.unsettled_after)
+        if 0 < self.terms.unsettled_max < owed:
+            return BidOutcome.UNPAID, f"{owed} receipts of this node are overdue at that home"
         price, memory = self.price(spec), spec.limits.memory_bytes
         if price > spec.max_price:
             return BidOutcome.PRICE, f"the price here is {price}"
@@ -122,9 +143,9 @@ class OfferingService:
         return None, ""
 
     def _wait(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> bool:
-        if not self.waiting.add(home, message):
+        if not self.waiting.add(home, message, work.wall):
             self.waiting.remove(home, lambda waits: _is_over(work, waits))
-            return self.waiting.add(home, message)
+            return self.waiting.add(home, message, work.wall)
         return True
 
     def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:

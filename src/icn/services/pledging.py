@@ -28,6 +28,7 @@ from icn.protocol.messages import OUTPUT_INLINE_BYTES_MAX, OutputPledged, Receip
 from icn.services import rows
 from icn.services.content import ContentService
 from icn.services.ports import Entropy
+from icn.services.unsettled import Unsettled
 from icn.services.work import UnitOfWork
 
 PLEDGE_PATIENCE = Duration(600_000)
@@ -41,6 +42,7 @@ class PledgingService:
 
     content: ContentService
     entropy: Entropy
+    unsettled: Unsettled
     _waiting: dict[ExecutionKey, Instant] = field(default_factory=dict)
 
     def resume(self, work: UnitOfWork) -> None:
@@ -112,7 +114,10 @@ class PledgingService:
         sealed = rows.pledged_receipt(work.get, execution.executor, execution.job, execution.attempt)
         if sealed is None:
             raise InvariantBroken("what waits to be shown has its row")
-        self._show(work, execution, sealed, self._inline(work, open_receipt(sealed)))
+        receipt = open_receipt(sealed)
+        self._show(work, execution, sealed, self._inline(work, receipt))
+        if receipt.exit is ExitKind.COMPLETED:
+            self.unsettled.note(work, execution)
 
     def _show(self, work: UnitOfWork, execution: Execution, sealed: bytes, inline: bytes) -> None:
         key = (execution.executor, execution.job, execution.attempt)

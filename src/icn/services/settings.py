@@ -18,6 +18,10 @@ class ExecutorTerms:
     capabilities: tuple[str, ...] = ()
     memory_bytes: int = 4 * GIB
     """What the memory limits of all jobs under way may add up to."""
+    unsettled_max: int = 10
+    """A home with more overdue receipts of ours gets no bids; 0: it does, whatever it owes."""
+    unsettled_after: Duration = Duration(3_600_000)
+    """A receipt that its home has not recorded is overdue so long after its attempt's deadline."""
 
 
 @dataclass(frozen=True, slots=True)

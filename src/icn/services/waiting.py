@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
 from icn.protocol.messages import JobAnnounced
 from icn.services.capacity import BidKey
 
@@ -15,11 +16,20 @@ WAITING_MAX = 1024
 WAITING_PER_HOME_MAX = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Who waits, since when."""
+
+    home: Did
+    message: JobAnnounced
+    since: Instant
+
+
 @dataclass(slots=True)
 class WaitingList:
     """Homes in the order of their turns, each with its announcements in the order they came."""
 
-    _homes: dict[Did, dict[BidKey, JobAnnounced]] = field(default_factory=dict)
+    _homes: dict[Did, dict[BidKey, Waits]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many wait."""
@@ -29,20 +39,19 @@ class WaitingList:
         """Whether this announcement waits."""
         return key in self._homes.get(key[0], {})
 
-    def add(self, home: Did, message: JobAnnounced) -> bool:
+    def add(self, home: Did, message: JobAnnounced, now: Instant) -> bool:
         """Have it wait; one that waits already keeps its place in the order. False: there is no room."""
         key = (home, message.job, message.attempt)
         waiting = self._homes.get(home, {})
         if key not in waiting and (len(waiting) >= WAITING_PER_HOME_MAX or len(self) >= WAITING_MAX):
             return False
-        self._homes.setdefault(home, waiting)[key] = message
+        since = waiting[key].since if key in waiting else now
+        self._homes.setdefault(home, waiting)[key] = Waits(home, message, since)
         return True
 
-    def first(self) -> tuple[Did, JobAnnounced] | None:
+    def first(self) -> Waits | None:
         """Whose turn it is."""
-        for home, waiting in self._homes.items():
-            return home, next(iter(waiting.values()))
-        return None
+        return next((next(iter(waiting.values())) for waiting in self._homes.values()), None)
 
     def serve(self) -> None:
         """Who had the turn has got what it waited for: its home goes to the end."""
@@ -55,7 +64,7 @@ class WaitingList:
     def remove(self, home: Did, is_over: Callable[[JobAnnounced], bool]) -> None:
         """Take out what waits in vain of one home's."""
         waiting = self._homes.get(home, {})
-        for key in [key for key, message in waiting.items() if is_over(message)]:
+        for key in [key for key, waits in waiting.items() if is_over(waits.message)]:
             del waiting[key]
         if not waiting:
             self._homes.pop(home, None)

@@ -1,7 +1,9 @@
 """No node is ever over its capacity: looked at after every batch of every node."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from icn.kernel.ids import Did
 from icn.services.engine import Engine
 from icn.sim.findings import expect
 
@@ -16,7 +18,8 @@ def within_capacity(name: str, engine: Engine, running: Collection[tuple[bytes, 
     `running`: job and attempt of the guests that live.
     """
     capacity, now = engine.executor.capacity, engine.clock.now()
-    usage = capacity.usage(now)
+    # Promises are kept when the machine has less than before, so what counts is what it ever has.
+    usage = replace(capacity.usage(now), places=engine.terms.executor.capacity)
     expect(usage.is_within, CHECKER, f"{name}: {usage}")
     mesh = engine.state.mesh
     own = {key for key in mesh.executions if key[0] == engine.did and key not in mesh.pledges}
@@ -26,3 +29,10 @@ def within_capacity(name: str, engine: Engine, running: Collection[tuple[bytes, 
     expect(not homeless, CHECKER, f"{name}: {len(homeless)} guests run without a place")
     endless = [key for key, promise in capacity.reserved.items() if promise.until > now + KEPT_MS_MAX]
     expect(not endless, CHECKER, f"{name}: {len(endless)} places are promised for ever")
+
+
+def nothing_is_owed(name: str, engine: Engine, put_back: Collection[Did]) -> None:
+    """At the end every home has recorded every receipt, and its executors know; but for a store that was put back."""
+    owed = engine.executor.offering.unsettled.by_home
+    homes = [home for home in owed if home not in put_back]
+    expect(engine.did in put_back or not homes, "nothing is owed", f"{name}: {len(homes)} homes owe it still")

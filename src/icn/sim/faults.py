@@ -45,6 +45,10 @@ class Faults:
     put_back: int
     """Chance at a death that somebody puts an older copy of the store in its place before the next start."""
 
+    # What the machine allows.
+    strain_every: int
+    """Milliseconds between changes of what a machine has left, on average, over all nodes; 0: always enough."""
+
     # Clocks.
     skew: int
     drift_ppm: int
@@ -79,6 +83,7 @@ CALM = Faults(
     read_unavailable=0,
     answer_lost=0,
     put_back=0,
+    strain_every=0,
     skew=0,
     drift_ppm=0,
     worker_lost=0,
@@ -115,6 +120,7 @@ def draw_faults(rng: Random, restorations: Random, liars: Random) -> Faults:
         read_unavailable=sometimes(0, 0, 0, 300),
         answer_lost=sometimes(0, 100, 500),
         put_back=restorations.choice((0, 0, 2_000, 7_000)),
+        strain_every=restorations.choice((0, 0, 400, 3_000)),
         skew=sometimes(0, 50, 500, 3_000, 12_000),
         drift_ppm=sometimes(0, 0, 200, 5_000),
         worker_lost=sometimes(0, 500, 2_000),

@@ -26,6 +26,7 @@ from icn.services.effects import (
     ContentPruned,
     Disconnect,
     Effect,
+    PhaseEnded,
     RunJob,
     Send,
     StopJob,
@@ -124,7 +125,7 @@ class Node:
             return
         if self._around.plant is Plant.EARLY_REVEAL:
             pledging = self.engine.executor.pledging
-            self.engine.executor.pledging = HastyPledging(pledging.content, pledging.entropy)
+            self.engine.executor.pledging = HastyPledging(pledging.content, pledging.entropy, pledging.unsettled)
         self._note("starts")
         self.push(Tick())
 
@@ -210,7 +211,7 @@ class Node:
                 self._around.answered(reply.token, reply.answer)
             self._keep_mark(outcome)
             self._carry_out(outcome.effects)
-            if not engine.authorship.is_held:
+            if not (engine.authorship.is_held or outcome.is_released):  # else it takes up its own with the next batch
                 within_capacity(self.name, engine, self._running)
             self._plan_wake(outcome.wake_at)
         if self._inbox:
@@ -269,7 +270,7 @@ class Node:
                         self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
                 case Committed():
                     self._around.committed(self.index, effect)
-                case ContentPruned() | BlockDamaged() | BlockMended() | BidAnswered():
+                case ContentPruned() | BlockDamaged() | BlockMended() | BidAnswered() | PhaseEnded():
                     pass  # notes for an operator
                 case _:
                     assert_never(effect)

@@ -26,10 +26,11 @@ from icn.services import rows
 from icn.services.answers import Answer
 from icn.services.commands import ResumeAuthoring
 from icn.services.effects import Committed
-from icn.services.inputs import Request
+from icn.services.inputs import Conditions, Request, Strain
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim import checkers
 from icn.sim.agreement import what_was_agreed_is_right
+from icn.sim.capacity import nothing_is_owed
 from icn.sim.disk import Disk
 from icn.sim.faults import Chance, Faults, draw_faults, healed
 from icn.sim.findings import Finding, expect
@@ -101,6 +102,7 @@ class World:
         self.watch = Watch()
         self.model = Model()
         self.chance = Chance(Random(f"{plan.seed}/accidents"))
+        self.strains = Chance(Random(f"{plan.seed}/strains"))
         self.is_healed = False
         self.restorations = 0
         self.network = Network(self.timeline, Random(f"{plan.seed}/network"), self.faults, self._note)
@@ -173,6 +175,7 @@ class World:
         self._plan_partition()
         self._plan_crash()
         self._plan_copy()
+        self._plan_strain()
         for second in range(1, self.plan.seconds + 1):
             self.timeline.run_until(second * LOOK_EVERY_US)
             self._look()
@@ -186,6 +189,7 @@ class World:
         for node in self.nodes:
             node.faults = calm
             node.disk.faults = calm
+            node.push(Conditions(node.terms.executor.capacity, strain=None))
         self.callers.stop()
 
     def _settle(self) -> None:
@@ -237,6 +241,7 @@ class World:
             loaded = rows.load(node.disk.platter)
             checkers.same_state("live state is the stored one", node.name, engine.state, loaded)
             checkers.supply_adds_up(f"{node.name}'s rows", loaded.ledger)
+            nothing_is_owed(node.name, engine, self.model.put_back)
             checkers.feeds_verify(node.name, node.disk.platter, loaded, signatures=node is first)
         chosen = self.chance.rng.choice(self.nodes)
         loaded = rows.load(chosen.disk.platter)
@@ -288,6 +293,18 @@ class World:
         if not self.is_healed:
             self.chance.rng.choice(self.nodes).disk.keep_copy()
             self._plan_copy()
+
+    def _plan_strain(self) -> None:
+        if self.faults.strain_every:
+            self.timeline.plan(self.strains.around(self.faults.strain_every) * MS, self._strain)
+
+    def _strain(self) -> None:
+        """A machine has less left, or enough again; a backend has lost workers, or found some."""
+        if not self.is_healed:
+            short_of = self.strains.rng.choice((None, None, *Strain))
+            node = self.strains.rng.choice(self.nodes)
+            node.push(Conditions(self.strains.rng.choice((0, 1, 2, 8)), short_of))
+            self._plan_strain()
 
     def _put_back(self, index: int) -> None:
         self.restorations += 1

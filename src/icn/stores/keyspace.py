@@ -42,7 +42,7 @@ OUTBOX = b"o"
 REPLY = b"r"
 ABOUT = b"x"
 
-LOCAL_TABLES = ("cancelled", "pledged_receipt", "receipt_taken")
+LOCAL_TABLES = ("cancelled", "pledged_receipt", "receipt_taken", "unsettled")
 """Projections of this node's own conversations, which the journal does not tell."""
 
 

@@ -17,12 +17,13 @@ from icn.domain.mesh.model import Receipt, Status
 from icn.domain.mesh.papers import seal_receipt
 from icn.domain.records import Event, Record
 from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
-from icn.kernel.instant import Instant
+from icn.kernel.instant import Duration, Instant
 from icn.kernel.mana import Mana
 from icn.protocol.breaker import BreakerState
+from icn.services.capacity import ExecutorLoad, Usage
 from icn.services.commands import OpenAccountFor, Submit
-from icn.services.effects import Committed
-from icn.services.inputs import Tick
+from icn.services.effects import BidAnswered, BidOutcome, Committed, ExecutionPhase, PhaseEnded
+from icn.services.inputs import Strain, Tick
 from icn.services.work import NODE_ITSELF
 from support import builders
 from support.http_node import GRANT, HttpNode, signer_of
@@ -150,6 +151,7 @@ def test_what_is_read_at_a_scrape() -> None:
             started_at=node.now(),
             peers_connected=4,
             queue_depth=5,
+            executor=ExecutorLoad(Usage(8, 3, 1, 1000, 300, 100), waiting=6, strain=Strain.DISK),
             is_author=True,
             is_held=False,
             backups_scheduled=False,
@@ -170,6 +172,24 @@ def test_what_is_read_at_a_scrape() -> None:
     assert value(metrics, "icn_p2p_peers_connected") == 4
     assert value(metrics, 'icn_mana_supply{part="minted"}') == 2 * GRANT
     assert value(metrics, "icn_feed_height") == 2
+    for state, places, memory in (("in_use", 3, 300), ("reserved", 1, 100), ("free", 4, 600)):
+        assert value(metrics, f'icn_executor_places{{state="{state}"}}') == places
+        assert value(metrics, f'icn_executor_memory_bytes{{state="{state}"}}') == memory
+    assert value(metrics, "icn_executor_waiting") == 6
+    assert value(metrics, 'icn_executor_strained{resource="disk"}') == 1
+    assert value(metrics, 'icn_executor_strained{resource="queue"}') == 0
+
+
+def test_what_is_said_to_homes_and_how_long_jobs_take_here_is_counted_by_few_labels() -> None:
+    metrics = Metrics(version="1", did="did:x")
+    assert value(metrics, 'icn_bids_total{outcome="unpaid"}') == 0
+    for outcome in (BidOutcome.OFFERED, BidOutcome.OFFERED, BidOutcome.BUSY):
+        metrics.observe_executor(BidAnswered(outcome))
+    metrics.observe_executor(PhaseEnded(ExecutionPhase.RUN, Duration(2_500)))
+    assert value(metrics, 'icn_bids_total{outcome="offered"}') == 2
+    assert value(metrics, 'icn_bids_total{outcome="busy"}') == 1
+    assert value(metrics, 'icn_execution_phase_seconds_sum{phase="run"}') == 2.5
+    assert value(metrics, 'icn_execution_phase_seconds_count{phase="wait"}') == 0
 
 
 def test_batches_and_requests() -> None:

@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 
+import pytest
+
+from icn.domain.mesh.events import JobCompleted
 from icn.kernel.ids import Did
+from icn.kernel.instant import Duration
 from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
-from icn.protocol.messages import JobAnnounced
-from icn.services.effects import BidOutcome
-from icn.services.inputs import Executed, Received, Tick
+from icn.protocol.messages import JobAnnounced, ReceiptSent
+from icn.services.effects import BidOutcome, ExecutionPhase, PhaseEnded
+from icn.services.inputs import Conditions, Executed, Received, Strain, Tick
 from icn.services.offering import RESERVATION_GRACE, RESERVED_WINDOW_MAX
 from icn.services.waiting import WAITING_PER_HOME_MAX
 from support import builders
 from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, outcomes, said, tell, wait
+from support.world import World, terms
 
 
 def test_one_place_is_offered_once_and_the_next_is_told_to_wait() -> None:
@@ -199,3 +204,119 @@ def test_a_stranger_gets_no_answer() -> None:
     message = JobAnnounced(builders.job_id(stranger), 1, WINDOW, world.spec())
     tell(world, Received(stranger, message))
     assert heard(world) == []
+
+
+@pytest.mark.parametrize("strain", Strain)
+def test_a_node_that_is_short_of_something_declines_and_lets_nobody_wait(strain: Strain) -> None:
+    world = executor("a")
+    tell(world, Conditions(places=1, strain=strain))
+    announce(world, "a", "one")
+    assert outcomes(world) == [BidOutcome.STRAINED]
+    ((home, reason),) = heard(world)
+    assert (home, reason.split(":")[0]) == ("a", "this node takes no jobs at present")
+    tell(world, Conditions(places=1, strain=None))
+    assert heard(world) == []
+    announce(world, "a", "two")
+    assert heard(world) == [("a", "offers for 1")]
+
+
+def test_who_waited_before_is_offered_nothing_until_there_is_enough_again() -> None:
+    world = executor("a", "b")
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    said(world)
+    tell(world, Conditions(places=1, strain=Strain.DISK))
+    wait(world, WINDOW + RESERVATION_GRACE)
+    assert heard(world) == []
+    tell(world, Conditions(places=1, strain=None))
+    assert heard(world) == [("b", "offers for 1")]
+
+
+def test_a_strained_node_keeps_what_it_promised() -> None:
+    world = executor("a")
+    message = announce(world, "a", "one")
+    tell(world, Conditions(places=1, strain=Strain.MEMORY))
+    assign(world, "a", message)
+    assert heard(world)[-1] == ("a", "begins")
+
+
+def test_no_more_is_offered_than_the_backend_can_run_nor_than_is_configured() -> None:
+    world = executor("a", capacity=2)
+    tell(world, Conditions(places=1, strain=None))
+    announce(world, "a", "one")
+    announce(world, "a", "two")
+    assert outcomes(world) == [BidOutcome.OFFERED, BidOutcome.BUSY]
+    tell(world, Conditions(places=99, strain=None))
+    announce(world, "a", "three")
+    assert world[EXECUTOR].engine.executor.capacity.places == 2
+    assert outcomes(world)[2:] == [BidOutcome.OFFERED, BidOutcome.BUSY]
+
+
+def owe(world: World, home: str, count: int) -> None:
+    """That many completed jobs whose receipts the home never records."""
+    for number in range(count):
+        assign(world, home, announce(world, home, f"owed {number}"))
+        asked = world[EXECUTOR].runs[-1]
+        tell(world, Executed(asked, builders.outcome(asked)))
+    world.trace.clear()
+
+
+def test_a_home_that_does_not_settle_gets_no_bids() -> None:
+    world = executor("a", "b")
+    owe(world, "a", 11)
+    patience = world[EXECUTOR].terms.executor.unsettled_after
+    wait(world, patience + 20_000 - 1)
+    announce(world, "a", "before", within=patience * 2)
+    wait(world, WINDOW + RESERVATION_GRACE)
+    said(world)
+    announce(world, "a", "after", within=patience * 2)
+    announce(world, "b", "another", within=patience * 2)
+    assert outcomes(world) == [BidOutcome.UNPAID, BidOutcome.OFFERED]
+    assert heard(world) == [("a", "11 receipts of this node are overdue at that home"), ("b", "offers for 1")]
+
+
+def test_so_many_may_be_overdue() -> None:
+    world = executor("a")
+    owe(world, "a", 10)
+    patience = world[EXECUTOR].terms.executor.unsettled_after
+    wait(world, patience + 20_000)
+    announce(world, "a", "after", within=patience * 2)
+    assert outcomes(world) == [BidOutcome.OFFERED]
+
+
+def test_a_home_that_settles_gets_bids_again() -> None:
+    world = World()
+    world.add("a", terms(capacity=0, attempts=1))
+    impatient = terms()
+    strict = replace(impatient.executor, unsettled_max=1, unsettled_after=Duration(0))
+    world.add(EXECUTOR, replace(impatient, executor=strict))
+    world.found("a", founders=(EXECUTOR,))
+    world.link_all()
+    world.pass_time(2_000)
+    world.drop = lambda _from, _to, message: isinstance(message, ReceiptSent)
+    for _ in range(2):
+        world.submit("a")
+    world.pass_time(10_000, step=500)
+    world.restart(EXECUTOR)
+    world.link("a", EXECUTOR)
+    world.pass_time(500)
+    job = world.submit("a", world.spec(within=120_000))
+    world.pass_time(2_000, step=500)
+    assert outcomes(world)[-1] is BidOutcome.UNPAID
+    assert world[EXECUTOR].engine.executor.offering.unsettled.by_home
+    world.drop = None
+    world.pass_time(40_000, step=1_000)
+    assert not world[EXECUTOR].engine.executor.offering.unsettled.by_home
+    assert [event.job for event in world["a"].happened(JobCompleted)] == [job]
+    assert ExecutionPhase.SETTLE in [e.phase for _, e in world.trace if isinstance(e, PhaseEnded)]
+
+
+def test_how_long_somebody_waited_is_told() -> None:
+    world = executor("a", "b")
+    announce(world, "a", "one")
+    announce(world, "b", "two")
+    wait(world, WINDOW + RESERVATION_GRACE)
+    waits = [Duration(0), Duration(WINDOW + RESERVATION_GRACE)]
+    assert [e for _, e in world.trace if isinstance(e, PhaseEnded)] == [
+        PhaseEnded(ExecutionPhase.WAIT, took) for took in waits
+    ]

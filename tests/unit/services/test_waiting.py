@@ -1,5 +1,6 @@
 """Who waits for a place: by arrival, in turn between homes, and never too many."""
 
+from icn.kernel.instant import Duration, later
 from icn.protocol.messages import JobAnnounced
 from icn.services.waiting import WAITING_MAX, WAITING_PER_HOME_MAX, WaitingList
 from support import builders
@@ -10,13 +11,13 @@ def announced(home: int, name: str, attempt: int = 1) -> JobAnnounced:
 
 
 def add(waiting: WaitingList, home: int, name: str) -> bool:
-    return waiting.add(builders.did(home), announced(home, name))
+    return waiting.add(builders.did(home), announced(home, name), builders.START)
 
 
 def served(waiting: WaitingList) -> list[JobAnnounced]:
     found = []
     while (first := waiting.first()) is not None:
-        found.append(first[1])
+        found.append(first.message)
         waiting.serve()
     return found
 
@@ -77,3 +78,12 @@ def test_what_waits_in_vain_goes_and_leaves_no_turn() -> None:
     add(waiting, 1, "a")
     waiting.remove_home(builders.did(1))
     assert waiting.first() is None
+
+
+def test_who_is_announced_again_has_waited_since_the_first_time() -> None:
+    waiting = WaitingList()
+    add(waiting, 1, "a")
+    waiting.add(builders.did(1), announced(1, "a"), later(builders.START, Duration(5)))
+    first = waiting.first()
+    assert first is not None
+    assert (first.home, first.since) == (builders.did(1), builders.START)
