@@ -44,6 +44,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 FINE: dict[str, list[Any]] = {
+    "/mesh/submit": [{}, {"max_price": None}],
     "/dag/prune": [{}, {"dry_run": True}],
     "/admin/resume": [{"no_newer_blocks": True}],
 }

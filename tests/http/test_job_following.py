@@ -32,7 +32,7 @@ def test_progress_of_a_job_that_waits_for_bids() -> None:
         world.node.clock.moment += 2_500
         found = (await world.client.get(f"/mesh/jobs/{job}/progress")).json
         assert (found["phase"], found["waits_for"]) == ("bidding", "bids")
-        assert found["bids"] == {"offered": 0, "declined": 0, "expected": 0}
+        assert found["bids"] == {"offered": 0, "declined": 0, "expected": 0, "reasons": []}
         assert (found["phase_left_ms"], found["job_left_ms"]) == (12_500, 57_500)
         assert found["attempts"][0]["runs"] == []
 

@@ -280,3 +280,13 @@ def test_a_repeated_request_key_gives_the_same_answer_and_moves_mana_once() -> N
         assert (other.status, other.json["code"]) == (409, "request.key_reused")
 
     run(test)
+
+
+def test_a_job_without_a_price_gets_the_one_that_info_publishes() -> None:
+    async def test(world: World) -> None:
+        rates = (await world.client.get("/info")).json["rates"]
+        assert rates == {"minimum": 1, "per_million_fuel": 1, "per_gib_memory": 0, "per_gib_transferred": 0}
+        taken = await world.client.post("/mesh/submit", {"fuel": 7_000_001})
+        assert (taken.status, taken.json["held"]) == (202, 8 * rates["per_million_fuel"])
+
+    run(test)

@@ -27,8 +27,6 @@ from icn.kernel.limits import KIB
 BUILT_IN = "echo"
 FUEL = 100_000_000
 """What a job gets when nobody says, by the API."""
-FUEL_PER_MANA = 1_000_000
-"""A node's default price; the default of --max-price follows from it."""
 DEADLINE_SECONDS = 300
 """By the API."""
 INLINE_BYTES_MAX = 4 * KIB
@@ -42,16 +40,15 @@ _LIMITS = {
     "output_max": "output_bytes",
     "deadline": "deadline_seconds",
     "redundancy": "redundancy",
+    "max_price": "max_price",
 }
 
 
 def submit(session: Session, given: argparse.Namespace) -> Exit:
     """POST /mesh/submit, after POST /dag/put for what is a file here."""
-    fuel = getattr(given, "fuel", FUEL)
     body: dict[str, Any] = {
         "module": _module(session, given.module),
         "args": getattr(given, "args", []),
-        "max_price": getattr(given, "max_price", max(1, -(-fuel // FUEL_PER_MANA))),
     }
     body |= _input(session, given)
     body |= {field: getattr(given, name) for name, field in _LIMITS.items() if hasattr(given, name)}
@@ -233,7 +230,7 @@ ACTIONS = {
             argument("--arg", dest="args", action="append", metavar="A", help="an argument of the module; repeatable"),
             argument("--input", metavar="FILE", help=f"its standard input; {STREAM} for ours"),
             argument("--input-cid", metavar="CID", type=cid, help="the same, stored before"),
-            argument("--max-price", metavar="N", type=positive, help="mana per executor; default 1 per million fuel"),
+            argument("--max-price", metavar="N", type=positive, help="mana per executor; default: what the node asks"),
             argument("--deadline", metavar="S", type=positive, help=f"give up after; default {DEADLINE_SECONDS}"),
             argument("--fuel", metavar="N", type=positive, help=f"instructions, about; default {FUEL}"),
             argument("--wall-ms", metavar="N", type=positive, help="milliseconds an execution may take"),

@@ -113,7 +113,8 @@ class SubmitBody(Body):
     args: list[str] = Field(default=[], max_length=limits.JOB_ARGUMENTS_MAX)
     input_base64: Base64 | None = Field(default=None, max_length=limits.JOB_INPUT_BYTES_MAX * 4 // 3 + 4)
     input_cid: CidText | None = None
-    max_price: int = Field(ge=1, le=MANA_MAX)
+    max_price: int | None = Field(default=None, ge=1, le=MANA_MAX)
+    """Per executor; none: what this node itself would ask."""
     deadline_seconds: int = Field(default=300, ge=1, le=JOB_SECONDS_MAX)
     fuel: int = Field(default=100_000_000, ge=1, le=limits.FUEL_MAX)
     memory_bytes: int = Field(default=64 * limits.MIB, ge=1, le=limits.JOB_MEMORY_BYTES_MAX)

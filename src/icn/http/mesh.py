@@ -115,12 +115,12 @@ async def submit(call: Call) -> Response:
             wall_ms=body.wall_ms,
             output_bytes=body.output_bytes,
         ),
-        max_price=mana(body.max_price),
+        max_price=mana(body.max_price or 1),
         capabilities=tuple(sorted(dict.fromkeys(body.capabilities))),
         deadline=later(call.node.now(), seconds(body.deadline_seconds)),
         redundancy=body.redundancy,
     )
-    return await call.submit(Submit(spec, given), HTTPStatus.ACCEPTED)
+    return await call.submit(Submit(spec, given, by_own_rates=body.max_price is None), HTTPStatus.ACCEPTED)
 
 
 async def listed(call: Call) -> Response:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from icn.http.homes import home_addresses
 from icn.http.ports import NodeApi
 from icn.http.problems import NotJson, Unparsable, of_refused
 from icn.http.rendering import rendered
@@ -101,11 +102,11 @@ class Call:
         answer = await self.node.submit(
             command, principal=self.principal, key=key, digest=digest, correlation=self.correlation
         )
-        return answered(answer.body, status) if isinstance(answer, Done) else of_refused(answer, self.correlation)
+        return answered(answer.body, status) if isinstance(answer, Done) else self.refuse(answer)
 
     def refuse(self, answer: Refused) -> Response:
         """The engine's refusal as an answer."""
-        return of_refused(answer, self.correlation)
+        return of_refused(answer, self.correlation, beside=home_addresses(answer, self.node.peers()))
 
     def _request_key(self) -> str:
         key = self.request.headers.get("idempotency-key", "")

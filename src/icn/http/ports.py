@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.pricing import Rates
 from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.services.answers import Answer
@@ -28,6 +29,8 @@ class NodeFacts:
     started_at: Instant
     execution_profile: str | None
     """None where this node executes nothing."""
+    rates: Rates
+    """What this node asks for jobs, and takes as the maximum price of one that names none."""
     joins: bool
     """Whether without a federation it waits for that of its peers; otherwise it founds its own."""
 

@@ -5,7 +5,7 @@ has, because a disk's troubles are the operator's.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -145,16 +145,17 @@ def problem(
     return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def of_refused(answer: Refused, correlation: str) -> Response:
-    """The rules said no."""
+def of_refused(answer: Refused, correlation: str, beside: Mapping[str, Any] | None = None) -> Response:
+    """The rules said no. `beside`: members that only the surface knows."""
     status = _STATUS_BY_CODE.get(answer.code, STATUS_BY_KIND[answer.kind])
     headers = {}
     if answer.kind is Kind.TOO_MANY:
         headers["retry-after"] = str(answer.fields.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     if answer.kind is Kind.UNAUTHENTICATED:
         headers["www-authenticate"] = "Bearer"
+    fields = {**answer.fields, **(beside or {})}
     return problem(
-        status, code=answer.code, detail=answer.message, correlation=correlation, fields=answer.fields, headers=headers
+        status, code=answer.code, detail=answer.message, correlation=correlation, fields=fields, headers=headers
     )
 
 

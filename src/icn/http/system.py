@@ -6,6 +6,7 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from icn.domain.federation.model import JoinPolicy
+from icn.domain.mesh.pricing import Rates
 from icn.http.operations import Call, Operation, answered, shown
 from icn.http.ports import BackupState, LiveStatus
 from icn.kernel.ids import Cid, Did, PeerId
@@ -59,6 +60,8 @@ class Info:
     started_at: Instant
     listen: ListenInfo
     execution_profile: str | None
+    rates: Rates
+    """What this node asks for jobs, in mana."""
     held: str | None
     """Why it does not write at present; none where it writes."""
 
@@ -176,6 +179,7 @@ async def info(call: Call) -> Response:
             started_at=facts.started_at,
             listen=ListenInfo(node.http_address(), node.p2p_addresses()),
             execution_profile=facts.execution_profile,
+            rates=facts.rates,
             held=node.live().held,
         )
     )

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from icn import __version__
+from icn import __version__, assemble
 from icn.adapters.clock import SystemClock, monotonic_ms
 from icn.adapters.metrics import BreakerReading, Metrics, Readings
 from icn.adapters.network.tcp import Libp2pNetwork
@@ -90,6 +90,7 @@ class RunningNode:
             storage_path=settings.storage.place,
             started_at=clock.now(),
             execution_profile=sandbox.profile if executes else None,
+            rates=assemble.rates(settings),
             joins=joins,
         )
 

@@ -120,6 +120,8 @@ class Submit:
     spec: JobSpec
     input: bytes
     """Standard input; goes inline or by CID as its size demands. Empty where `spec.input_cid` names it."""
+    by_own_rates: bool = False
+    """The maximum price is what this node itself would ask, whatever `spec` says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,9 @@ class Dispatch:
                 return self._pay(work, request, command, envelope)
             case PutContent() | PinContent() | ImportContent() | RestoreContent() | ImportBlocks() | NoteScan():
                 return self._content(work, request, command)
-            case Submit(spec, given):
+            case Submit(spec, given, by_own_rates):
                 _in_federation(work)
+                spec = self.home.complete(spec, given, by_own_rates=by_own_rates)
                 job = self.home.submit(work, spec, given, self.entropy.bytes(NONCE_BYTES), envelope)
                 return {"job_id": str(job), "status": "bidding", "held": spec.price_held}
             case Cancel(job):
@@ -165,6 +166,7 @@ class Dispatch:
         return {
             "attempt": job.attempt,
             **dict(zip(("offers", "declined", "expected"), answers or (None, None, None), strict=True)),
+            "reasons": self.home.reasons(job),
             "is_fetching": self.home.is_settling(job) or self.executor.is_gathering(work, job.id, job.attempt),
         }
 

@@ -52,12 +52,14 @@ from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import ATTEMPT_MAX, open_bid, open_receipt, seal_assignment
+from icn.domain.mesh.pricing import price_of
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant, later
+from icn.kernel.mana import MANA_MAX, Mana
 from icn.protocol.messages import (
     Acknowledged,
     AssignmentRefused,
@@ -78,6 +80,9 @@ from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
 
 NONCE_BYTES = 16
+REASONS_TOLD_MAX = 4
+REASON_TOLD_CHARS_MAX = 120
+"""Of why executors decline: for a person, and part of a record."""
 
 
 @dataclass(slots=True)
@@ -86,7 +91,13 @@ class _Bidding:
 
     attempt: int
     offers: dict[Did, Offer] = field(default_factory=dict)
-    declined: dict[Did, None] = field(default_factory=dict)
+    declined: dict[Did, str] = field(default_factory=dict)
+    """With the reason that each gave."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why there are no offers, each reason once."""
+        return tuple(dict.fromkeys(self.declined.values()))[:REASONS_TOLD_MAX]
 
 
 @dataclass(slots=True)
@@ -124,17 +135,24 @@ class HomeService:
                     if assignee.executor != work.did:
                         self._absent[assignee.executor] = work.wall
 
-    def submit(self, work: UnitOfWork, spec: JobSpec, input_bytes: bytes, nonce: bytes, envelope: Envelope) -> JobId:
-        """Open a job paid by the envelope's principal. Raises a `Refusal`."""
-        payer = envelope.principal
-        if payer is None:
-            raise InvariantBroken("a job is submitted by somebody")
+    def complete(self, spec: JobSpec, input_bytes: bytes, *, by_own_rates: bool) -> JobSpec:
+        """Put the input where it belongs, inline or by CID, and the price this node would ask. Raises `Invalid`."""
         if input_bytes and spec.input_cid is not None:
             raise Invalid("input", "either inline or by CID")
         if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
             spec = replace(spec, input=input_bytes)
         else:
             spec = replace(spec, input=b"", input_cid=Cid.of(input_bytes, RAW))
+        if by_own_rates:
+            asked = price_of(spec, self.terms.executor.rates)
+            spec = replace(spec, max_price=Mana(min(max(1, asked), MANA_MAX)))
+        return spec
+
+    def submit(self, work: UnitOfWork, spec: JobSpec, input_bytes: bytes, nonce: bytes, envelope: Envelope) -> JobId:
+        """Open a complete job, paid by the envelope's principal. `input_bytes` as in `complete`. Raises a `Refusal`."""
+        payer = envelope.principal
+        if payer is None:
+            raise InvariantBroken("a job is submitted by somebody")
         context = work.context()
         account_at(work.state.ledger, payer, work.did)
         submitted, opened = decide(work.state.mesh, SubmitJob(nonce, payer, spec), context, self.terms.mesh)
@@ -178,7 +196,7 @@ class HomeService:
         """An executor says that no bid will come."""
         bidding = self._bidding_of(work, message.job, message.attempt)
         if bidding is not None and peer not in bidding.offers:
-            bidding.declined[peer] = None
+            bidding.declined[peer] = message.reason[:REASON_TOLD_CHARS_MAX]
             self._close_if_all_answered(work, message.job)
 
     def take_start(self, work: UnitOfWork, peer: Did, message: ExecutionBegun) -> None:
@@ -279,6 +297,11 @@ class HomeService:
             return None
         answered = dict.fromkeys((*bidding.offers, *bidding.declined, *self._expected(work)))
         return len(bidding.offers), len(bidding.declined), len(answered)
+
+    def reasons(self, job: Job) -> tuple[str, ...]:
+        """Why executors declined the attempt for which bids are taken, each reason once."""
+        bidding = self._biddings.get(job.id)
+        return () if bidding is None or bidding.attempt != job.attempt else bidding.reasons
 
     def is_settling(self, job: Job) -> bool:
         """Whether a receipt is here whose output is still being fetched."""
@@ -394,7 +417,8 @@ class HomeService:
         if work.wall < min(job.due_at, job.spec.deadline):
             return  # an older entry; a newer one stands in the heap
         if work.wall >= job.spec.deadline:
-            self._decide(work, ExpireJob(job.id))
+            bidding = self._biddings.get(job.id)
+            self._decide(work, ExpireJob(job.id, () if bidding is None else bidding.reasons))
         elif job.status is Status.SUBMITTED:
             self._decide(work, ReopenBidding(job.id))
         elif job.status is Status.BIDDING:
@@ -496,8 +520,10 @@ class HomeService:
 
     def _close(self, work: UnitOfWork, job_id: JobId) -> None:
         bidding = self._biddings.get(job_id)
-        offers = tuple(bidding.offers.values()) if bidding is not None else ()
-        self._decide(work, CloseBidding(job_id, offers))
+        if bidding is None:
+            self._decide(work, CloseBidding(job_id, ()))
+        else:
+            self._decide(work, CloseBidding(job_id, tuple(bidding.offers.values()), bidding.reasons))
 
     def _is_current(self, work: UnitOfWork, receipt: Receipt) -> bool:
         job = work.state.mesh.jobs.get(receipt.job)

@@ -526,12 +526,13 @@ def test_bytes_that_are_no_text_do_not_reach_a_terminal(node, cli):
 # --- jobs ---
 
 
-def test_the_price_offered_by_default_follows_from_the_fuel(node, cli):
+def test_the_price_offered_by_default_is_the_nodes_to_say_and_so_are_the_limits(node, cli):
     node.on("POST", "/mesh/submit", answer(SUBMITTED, 202))
     cli("mesh", "submit", "echo")
-    cli("mesh", "submit", "echo", "--fuel", "2000001")
-    assert [asked.json["max_price"] for asked in node.asked] == [100, 3]
-    assert "fuel" not in node.asked[0].json, "limits that nobody named are the API's"
+    cli("mesh", "submit", "echo", "--fuel", "2000001", "--max-price", "3")
+    assert "max_price" not in node.asked[0].json
+    assert "fuel" not in node.asked[0].json
+    assert (node.asked[1].json["max_price"], node.asked[1].json["fuel"]) == (3, 2_000_001)
 
 
 def test_limits_go_by_the_names_of_the_api(node, cli):

@@ -319,6 +319,24 @@ def test_a_job_without_executors_waits_and_fails_at_its_deadline() -> None:
     _sound(world)
 
 
+def test_who_offered_too_little_is_told_what_executors_ask() -> None:
+    world = _mesh("b", "c")
+    job = world.submit(HOME, world.spec(limits=builders.limits(fuel=12_000_000), within=20_000))
+    world.pass_time(21_000, step=500)
+    assert _status(world, job) is Status.FAILED
+    reason = world[HOME].happened(JobRolledBack)[0].reason
+    assert reason == "no executor offered within the job's deadline; declined: the price here is 12"
+
+
+def test_a_job_without_a_price_pays_what_its_home_would_ask() -> None:
+    world = _mesh("b")
+    spec = world.spec(limits=builders.limits(fuel=12_000_000))
+    told = world.done(HOME, Submit(spec, b"x", by_own_rates=True))
+    assert told["held"] == 12
+    world.pass_time(500)
+    assert [event.paid for event in world[HOME].happened(JobCompleted)] == [12]
+
+
 def test_a_job_submitted_before_anybody_is_there_runs_when_an_executor_comes() -> None:
     world = World()
     world.add(HOME, terms(capacity=0))

@@ -30,6 +30,8 @@ class CloseBidding:
 
     job: JobId
     offers: tuple[Offer, ...]
+    declined: tuple[str, ...] = ()
+    """Why executors made none, each reason once: what the submitter is told when the job's time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class ExpireJob:
     """The job's own deadline has passed."""
 
     job: JobId
+    declined: tuple[str, ...] = ()
+    """As in `CloseBidding`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,12 +111,12 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             job_id = JobId.of(context.author, nonce)
             closes_at = later(now, terms.bid_window)
             return [JobSubmitted(job_id, nonce, 0, payer, spec), BiddingOpened(job_id, 1, closes_at)]
-        case CloseBidding(job_id, offers):
+        case CloseBidding(job_id, offers, declined):
             job = open_job(mesh, job_id, context)
             if job.status is not Status.BIDDING:
                 return []
             if now >= job.spec.deadline:  # before anything else: an attempt that has no time must not begin
-                return [endings.ran_out(job, NO_EXECUTOR)]
+                return [endings.ran_out(job, _nobody_offered(declined))]
             eligible = [offer for offer in offers if not mesh.is_barred(job.home, offer.bid.executor, now)]
             winners = placement.choose(job, eligible, mesh.standings_at(job.home))
             if winners:
@@ -153,11 +153,11 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             if principal != job.payer:
                 raise NotYourJob(job_id, principal)
             return [endings.rolled_back(job, Status.CANCELLED, "cancelled by its submitter")]
-        case ExpireJob(job_id):
+        case ExpireJob(job_id, declined):
             job = open_job(mesh, job_id, context)
             if now < job.spec.deadline:
                 return []
-            waited = NO_EXECUTOR if job.status is Status.BIDDING else EXPIRED
+            waited = _nobody_offered(declined) if job.status is Status.BIDDING else EXPIRED
             return [endings.ran_out(job, waited)]
         case PardonExecutor(executor):
             seen = mesh.standings.get((context.author, executor), Standing())
@@ -235,6 +235,10 @@ def _attempt_failed(
     if judgement.blame is Blame.IF_ANOTHER_COMPLETES:
         return [failed, FailureDeferred(job.id, job.attempt, executor)]
     return [failed]
+
+
+def _nobody_offered(declined: tuple[str, ...]) -> str:
+    return f"{NO_EXECUTOR}; declined: {'; '.join(declined)}" if declined else NO_EXECUTOR
 
 
 def _attempt_deadline(job: Job, now: Instant, terms: MeshTerms) -> Instant:

@@ -70,6 +70,8 @@ class JobMoment:
     declined: int | None
     expected: int | None
     """Executors in reach whose answer is waited for, with those that answered."""
+    reasons: tuple[str, ...]
+    """Why executors declined, each reason once."""
     is_fetching: bool
     """This node is getting what its own execution, or its own settlement, lacks."""
 
@@ -81,6 +83,8 @@ class BidsView:
     offered: int
     declined: int
     expected: int
+    reasons: tuple[str, ...] = ()
+    """Why executors declined: the price they ask, for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ def _waits_for(job: Job, moment: JobMoment | None) -> WaitsFor | None:
 def _bids(job: Job, moment: JobMoment | None) -> BidsView | None:
     if job.status is not Status.BIDDING or moment is None or moment.offers is None:
         return None
-    return BidsView(moment.offers, moment.declined or 0, moment.expected or 0)
+    return BidsView(moment.offers, moment.declined or 0, moment.expected or 0, tuple(moment.reasons))
 
 
 @dataclass(slots=True)

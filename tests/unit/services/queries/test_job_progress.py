@@ -68,7 +68,8 @@ def test_bids_are_counted_while_they_come() -> None:
 def test_who_declines_has_answered() -> None:
     world = mesh("b", "c")
     job = world.submit("home", world.spec(capabilities=("gpu",)))
-    assert told(world, job).bids == BidsView(offered=0, declined=2, expected=2)
+    reasons = ("a capability is not offered here",)
+    assert told(world, job).bids == BidsView(offered=0, declined=2, expected=2, reasons=reasons)
 
 
 def test_an_assignment_that_does_not_arrive_waits_for_the_executor() -> None:
