@@ -76,6 +76,7 @@ def test_every_answer_is_what_the_document_says() -> None:
             *("/health", "/ready", "/info", "/status", "/metrics", "/dag/root", "/dag/verify", "/mana/supply"),
             *(
                 "/mesh/executors",
+                "/mesh/unsettled",
                 "/mesh/metrics",
                 "/federation/status",
                 "/network/peers",

@@ -290,3 +290,15 @@ def test_a_job_without_a_price_gets_the_one_that_info_publishes() -> None:
         assert (taken.status, taken.json["held"]) == (202, 8 * rates["per_million_fuel"])
 
     run(test)
+
+
+def test_a_long_block_arrives_whole_in_slices_and_says_its_length() -> None:
+    async def test(world: World) -> None:
+        data = bytes(range(256)) * 1000
+        put = await world.client.post("/dag/put", {"data": base64.b64encode(data).decode()})
+        got = await world.client.get(f"/dag/blocks/{put.json['cid']}")
+        assert got.body == data
+        assert got.headers["content-length"] == str(len(data))
+        assert got.headers["x-content-cid"] == put.json["cid"]
+
+    run(test)

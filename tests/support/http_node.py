@@ -125,7 +125,7 @@ class HttpNode:
             storage_path=None,
             started_at=self.clock.now(),
             execution_profile=PROFILE if self.executes else None,
-            rates=self.engine.terms.executor.rates,
+            executor=self.engine.terms.executor,
             joins=False,
         )
 

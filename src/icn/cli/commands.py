@@ -49,6 +49,7 @@ COMMANDS = (
     Command("mesh output", "icn.cli.mesh", "what a completed job wrote, verified here"),
     Command("mesh watch", "icn.cli.watching", "follow one job until it ends, or all jobs"),
     Command("mesh executors", "icn.cli.mesh", "who executes jobs, at what price, and how they fared"),
+    Command("mesh unsettled", "icn.cli.mesh", "which homes have not recorded receipts of this node"),
     Command("mesh cancel", "icn.cli.mesh", "give up a job; its mana is released"),
     Command("mesh blacklist", "icn.cli.mesh", "executors that get no jobs here, why and for how long; --clear one"),
     Command("mesh verify", "icn.cli.mesh", "check a receipt's signature, run the job again, compare"),

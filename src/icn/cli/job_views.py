@@ -33,6 +33,13 @@ _EXECUTORS = (
     ("last_job", Column("LAST JOB", Show.PIPED_ONLY)),
     ("last_chosen_at", Column("CHOSEN", Show.PIPED_ONLY)),
 )
+_DEBTS: tuple[tuple[str, Column], ...] = (
+    ("home", Column("HOME", Show.SHORT)),
+    ("receipts", Column("RECEIPTS")),
+    ("overdue", Column("OVERDUE")),
+    ("oldest_issued_at", Column("OLDEST")),
+    ("refused", Column("GETS NO BIDS")),
+)
 _JOB = (
     *("job_id", "status", "cancellation", "confirmed", "exit_code", "reason", "attempt", "submitted_at", "ended_at"),
     *("deadline", "payer", "cancelled_by", "home", "executor", "price", "paid"),
@@ -85,6 +92,12 @@ def executors_view(answer: Document) -> Sequence[Block]:
     """A page of executors."""
     rows = [[one.value(name) for name, _ in _EXECUTORS] for one in answer.parts("items")]
     return [Table([column for _, column in _EXECUTORS], rows, when_empty="no executors are known")]
+
+
+def debts_view(answer: Document) -> Sequence[Block]:
+    """What homes owe this node."""
+    rows = [[one.value(name) for name, _ in _DEBTS] for one in answer.parts("items")]
+    return [Table([column for _, column in _DEBTS], rows, when_empty="every home has recorded every receipt")]
 
 
 def verification_view(answer: Document) -> Sequence[Block]:

@@ -15,7 +15,7 @@ from icn.cli.client import path_of
 from icn.cli.dag import CODECS, expect_name, put_body
 from icn.cli.endings import Ended, Exit
 from icn.cli.events import say_how_to_go_on
-from icn.cli.job_views import executors_view, job_view, jobs_view, verification_view
+from icn.cli.job_views import debts_view, executors_view, job_view, jobs_view, verification_view
 from icn.cli.local_files import STREAM, read_content
 from icn.cli.receiving import receive_as_json, receive_to, receive_to_output
 from icn.cli.session import Session
@@ -156,6 +156,12 @@ def executors(session: Session, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def unsettled(session: Session, _given: argparse.Namespace) -> Exit:
+    """GET /mesh/unsettled."""
+    session.show(session.client.get("/mesh/unsettled"), debts_view)
+    return Exit.DONE
+
+
 def cancel(session: Session, given: argparse.Namespace) -> Exit:
     """POST /mesh/jobs/{id}/cancel."""
     answer = session.write(path_of("mesh", "jobs", str(given.job), "cancel"), None)
@@ -273,6 +279,7 @@ ACTIONS = {
             argument("--cursor", metavar="CURSOR", help="go on where an earlier page ended"),
         ),
     ),
+    "unsettled": Action(unsettled, ()),
     "cancel": Action(cancel, (_JOB,), writes=True),
     "blacklist": Action(
         blacklist,

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from icn.http.bodies import BlockQuery, BlocksQuery, CidBody, PruneBody, PutBody, VerifyQuery, decoded
-from icn.http.operations import Call, Operation, paged, shown
+from icn.http.operations import Call, Operation, paged, shown, sliced
 from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid, Did
 from icn.services.answers import Refused
 from icn.services.commands import FetchContent, PinContent, PruneContent, PutContent
@@ -143,7 +143,7 @@ async def block(call: Call) -> Response:
     if isinstance(found, Response):
         return found
     headers = {"x-content-cid": str(cid), "x-content-type-options": "nosniff"}
-    return Response(found.data, media_type=f"application/vnd.ipld.{CODEC_NAMES[cid.codec]}", headers=headers)
+    return sliced(found.data, f"application/vnd.ipld.{CODEC_NAMES[cid.codec]}", headers)
 
 
 async def pin(call: Call) -> Response:

@@ -12,7 +12,7 @@ from icn.http.bodies import JobIdBody, JobsQuery, PageQuery, SubmitBody, decoded
 from icn.http.dag import fetched
 from icn.http.following import STREAM, Feed, streamed
 from icn.http.moments import instant_of
-from icn.http.operations import Call, Operation, paged, shown
+from icn.http.operations import Call, Operation, paged, shown, sliced
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import later, seconds
 from icn.kernel.mana import mana
@@ -26,6 +26,7 @@ from icn.services.queries.executors import ExecutorView, Present
 from icn.services.queries.job_progress import JobMoment, JobProgress
 from icn.services.queries.jobs import JobFilter, JobLine, JobView, OpenJobs
 from icn.services.queries.receipts import ReceiptView
+from icn.services.queries.unsettled import Debts, debts
 from icn.stores.kv import Reader
 
 BUILT_IN = "echo"
@@ -181,7 +182,7 @@ async def output(call: Call) -> Response:
     found = await fetched(call, cid)
     if isinstance(found, Response):
         return found
-    return Response(found.data, media_type="application/octet-stream", headers={"x-content-cid": str(cid)})
+    return sliced(found.data, "application/octet-stream", {"x-content-cid": str(cid)})
 
 
 async def cancel(call: Call) -> Response:
@@ -210,6 +211,12 @@ async def executors(call: Call) -> Response:
             lambda reader: executor_queries.executors(reader, present, limit=query.limit, cursor=query.cursor)
         )
     )
+
+
+async def owed(call: Call) -> Response:
+    """Receipts of this node that their homes have not recorded."""
+    terms, now = call.node.facts.executor, call.node.now()
+    return shown(await call.read_aside(lambda reader: debts(reader, terms, now)))
 
 
 async def figures(call: Call) -> Response:
@@ -282,6 +289,7 @@ OPERATIONS = (
     ),
     Operation("POST", "/mesh/jobs/{job_id}/cancel", cancel, "Give up a job", Cancelled, writes=True),
     Operation("GET", "/mesh/executors", executors, "Who executes jobs", ExecutorView, query=PageQuery),
+    Operation("GET", "/mesh/unsettled", owed, "Receipts that homes have not recorded", Debts),
     Operation("GET", "/mesh/metrics", figures, "Jobs in figures", MeshFigures),
     Operation("GET", "/mesh/receipts/{cid}", receipt, "A receipt by name, or by the job it completed", ReceiptView),
     Operation("POST", "/mesh/verify", verify, "Check a receipt and run its job again", Verified, body=JobIdBody),

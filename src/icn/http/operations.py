@@ -7,7 +7,7 @@ not JSON are refused before a handler sees them.
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from icn.http.homes import home_addresses
 from icn.http.ports import NodeApi
@@ -23,11 +23,13 @@ from icn.http.problems import NotJson, Unparsable, of_refused
 from icn.http.rendering import rendered
 from icn.http.settings import HttpSettings
 from icn.kernel.ids import Did
-from icn.kernel.limits import REQUEST_KEY_CHARS_MAX
+from icn.kernel.limits import KIB, REQUEST_KEY_CHARS_MAX
 from icn.services.answers import Done, Refused
 from icn.services.commands import NodeCommand
 from icn.services.queries.paging import Page
 from icn.stores.kv import Reader
+
+SLICE_BYTES = 64 * KIB
 
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
@@ -143,6 +145,18 @@ def answered(body: Any, status: int = HTTPStatus.OK) -> Response:
     """A JSON answer."""
     data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(data, status_code=status, media_type="application/json")
+
+
+def sliced(data: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Bytes of a content block, sent in slices: a slow client does not get all of them into its socket's buffer."""
+
+    async def slices() -> AsyncIterator[memoryview]:
+        whole = memoryview(data)
+        for start in range(0, len(data), SLICE_BYTES):
+            yield whole[start : start + SLICE_BYTES]
+
+    length = {"content-length": str(len(data))}
+    return StreamingResponse(slices(), media_type=media_type, headers={**headers, **length})
 
 
 def shown(value: Any) -> Response:

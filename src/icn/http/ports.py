@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icn.domain.mesh.execution import ExitKind
-from icn.domain.mesh.pricing import Rates
 from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.services.answers import Answer
@@ -14,6 +13,7 @@ from icn.services.commands import NodeCommand
 from icn.services.effects import Committed
 from icn.services.health import Check
 from icn.services.job_times import JobFigures
+from icn.services.settings import ExecutorTerms
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.kv import Reader, Snapshot
 
@@ -29,8 +29,8 @@ class NodeFacts:
     started_at: Instant
     execution_profile: str | None
     """None where this node executes nothing."""
-    rates: Rates
-    """What this node asks for jobs, and takes as the maximum price of one that names none."""
+    executor: ExecutorTerms
+    """What this node offers as an executor. Its rates give the maximum price of a job that names none."""
     joins: bool
     """Whether without a federation it waits for that of its peers; otherwise it founds its own."""
 

@@ -179,7 +179,7 @@ async def info(call: Call) -> Response:
             started_at=facts.started_at,
             listen=ListenInfo(node.http_address(), node.p2p_addresses()),
             execution_profile=facts.execution_profile,
-            rates=facts.rates,
+            rates=facts.executor.rates,
             held=node.live().held,
         )
     )

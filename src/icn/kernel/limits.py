@@ -53,6 +53,8 @@ CHUNK_BYTES_MAX = 1 * MIB
 """Content travels in chunks of this size."""
 FETCHES_IN_FLIGHT_MAX = 64
 FETCHES_QUEUED_MAX = 4096
+FETCHES_BYTES_MAX = 64 * MIB
+"""Content being fetched of which more than the first chunk may be in memory."""
 OUTBOX_PER_PEER_MAX = 4096
 PEER_QUEUE_BYTES_MAX = 16 * MIB
 """What may wait to be sent to one peer before messages to it are dropped (catch-up and the outbox repair that)."""

@@ -90,7 +90,7 @@ class RunningNode:
             storage_path=settings.storage.place,
             started_at=clock.now(),
             execution_profile=sandbox.profile if executes else None,
-            rates=assemble.rates(settings),
+            executor=assemble.node_terms(settings).executor,
             joins=joins,
         )
 

@@ -4,10 +4,10 @@ Our own disk is believed no more than a peer: bytes that leave the store are che
 ones are never given to anybody (services.mending gets better ones).
 
 A fetch asks one source at a time, chunk by chunk, and goes on to the next source when one does not have it, sends what
-cannot be, falls silent or leaves. Whoever waits is told once.
+cannot be, falls silent or leaves; the next goes on where the one before stopped, and so does a later fetch. Whoever
+waits is told once. How much is in memory is bounded, however many fetches there are.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icn.kernel import limits
@@ -16,6 +16,7 @@ from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
 from icn.services.damage import Damage
+from icn.services.fetching import Fetching, KeptParts, Part, Waiter
 from icn.services.work import UnitOfWork
 from icn.stores import contents, keyspace, references
 from icn.stores.archive import ContentLine
@@ -26,9 +27,6 @@ SERVED_PER_BATCH_BYTES = 8 * limits.MIB
 CHUNK_BYTES_SHORT = 16 * limits.KIB
 CONTENT_GRACE = Duration(86_400_000)
 """Content that was stored without a lifetime, and that nobody refers to, is kept for this long."""
-
-Waiter = Callable[[UnitOfWork, bool], None]
-"""Told whether the content is here now."""
 
 
 class ContentNotFound(Refusal):
@@ -70,25 +68,15 @@ def kept_until(meta: ContentMeta) -> Instant:
 
 
 @dataclass(slots=True)
-class _Fetching:
-    sources: list[Did]
-    """Not asked yet."""
-    waiters: list[Waiter]
-    current: Did | None = None
-    asked: dict[Did, None] = field(default_factory=dict)
-    buffer: bytearray = field(default_factory=bytearray)
-    heard_at: Instant = Instant(0)
-
-
-@dataclass(slots=True)
 class ContentService:
     """Owns the fetches under way."""
 
     patience: Duration
     damage: Damage = field(default_factory=Damage)
-    _fetches: dict[Cid, _Fetching] = field(default_factory=dict)
-    _queued: dict[Cid, _Fetching] = field(default_factory=dict)
+    _fetches: dict[Cid, Fetching] = field(default_factory=dict)
+    _queued: dict[Cid, Fetching] = field(default_factory=dict)
     """Not begun yet, because enough are under way."""
+    _kept: KeptParts = field(default_factory=KeptParts)
     _starting: bool = False
     _served: int = 0
     """Bytes served in this batch."""
@@ -214,7 +202,7 @@ class ContentService:
         if len(self._queued) >= limits.FETCHES_QUEUED_MAX:
             waiter(work, False)
             return
-        self._queued.setdefault(cid, _Fetching(list(sources), [])).waiters.append(waiter)
+        self._queued.setdefault(cid, Fetching(list(sources), [])).waiters.append(waiter)
         self._start_queued(work)
 
     def receive(self, work: UnitOfWork, peer: Did, message: ContentMessage) -> None:
@@ -227,6 +215,7 @@ class ContentService:
             case NotHere(cid):
                 fetching = self._fetches.get(cid)
                 if fetching is not None and fetching.current == peer:
+                    fetching.has_none()
                     self._ask_next(work, cid)
 
     def peer_gone(self, work: UnitOfWork, peer: Did) -> None:
@@ -238,12 +227,13 @@ class ContentService:
         """Go on with other sources where the current one fell silent."""
         self._served = 0
         for cid, fetching in list(self._fetches.items()):
-            if work.wall >= later(fetching.heard_at, self.patience):
+            if not fetching.is_paused and work.wall >= later(fetching.heard_at, self.patience):
                 self._ask_next(work, cid)
 
     def wake_at(self) -> Instant | None:
         """When `tick` has something to do."""
-        return min((later(f.heard_at, self.patience) for f in self._fetches.values()), default=None)
+        moments = [later(f.heard_at, self.patience) for f in self._fetches.values() if not f.is_paused]
+        return min(moments, default=None)
 
     def _serve(self, work: UnitOfWork, peer: Did, cid: Cid, offset: int) -> None:
         data = self.read(work, cid)
@@ -257,20 +247,31 @@ class ContentService:
 
     def _take(self, work: UnitOfWork, peer: Did, chunk: Chunk) -> None:
         fetching = self._fetches.get(chunk.cid)
-        if fetching is None or fetching.current != peer or chunk.offset != len(fetching.buffer):
+        if fetching is None or fetching.current != peer or chunk.offset != len(fetching.part.data):
             return  # an answer that comes too late, or twice
-        if not 0 <= chunk.total <= limits.CONTENT_BYTES_MAX or len(fetching.buffer) + len(chunk.data) > chunk.total:
+        part = fetching.part
+        if not 0 <= chunk.total <= limits.CONTENT_BYTES_MAX or len(part.data) + len(chunk.data) > chunk.total:
             raise PeerViolation("a content block is within its bound")
-        ends = len(fetching.buffer) + len(chunk.data) == chunk.total
+        ends = len(part.data) + len(chunk.data) == chunk.total
         if not ends and len(chunk.data) < CHUNK_BYTES_SHORT:
             raise PeerViolation("a chunk brings something")  # else a place among the fetches is had for very little
-        fetching.buffer += chunk.data
+        fits = part.total in {None, chunk.total}
+        part.brought_by[peer] = None
+        part.total = chunk.total
+        part.data += chunk.data
         fetching.heard_at = work.wall
-        if len(fetching.buffer) < chunk.total:
-            work.send(peer, Fetch(chunk.cid, len(fetching.buffer)))
+        if fits and not part.is_whole:
+            fetching.is_paused = not self._may_go_on(fetching)
+            if not fetching.is_paused:
+                work.send(peer, Fetch(chunk.cid, len(part.data)))
             return
-        data = bytes(fetching.buffer)
-        if not chunk.cid.names(data):
+        data = bytes(part.data)
+        if not fits or not chunk.cid.names(data):
+            if len(part.brought_by) > 1:
+                fetching.start_over()
+                self._ask_next(work, chunk.cid)
+                return
+            fetching.part = Part()
             self._ask_next(work, chunk.cid)
             raise PeerViolation("content has the name it is sent under")
         if self._is_known(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
@@ -289,14 +290,20 @@ class ContentService:
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:
         fetching = self._fetches[cid]
-        if not fetching.sources:
+        source = fetching.next_source()
+        if source is None:
+            if fetching.part.data:
+                self._kept.keep(cid, fetching.part)
             self._end(work, cid, found=False)
             return
-        fetching.current = fetching.sources.pop(0)
-        fetching.asked[fetching.current] = None
-        fetching.buffer.clear()
         fetching.heard_at = work.wall
-        work.send(fetching.current, Fetch(cid, 0))
+        if not fetching.is_paused:
+            work.send(source, Fetch(cid, len(fetching.part.data)))
+
+    def _may_go_on(self, fetching: Fetching) -> bool:
+        """Whether all of it may be in memory, beside what others have been allowed."""
+        others = [f.part.total or 0 for f in self._fetches.values() if f is not fetching and not f.is_paused]
+        return sum(others) + (fetching.part.total or 0) <= limits.FETCHES_BYTES_MAX
 
     def _start_queued(self, work: UnitOfWork) -> None:
         """Begin what waits. A fetch that ends at once comes back here; the turn under way goes on with the next."""
@@ -305,11 +312,19 @@ class ContentService:
         self._starting = True
         while self._queued and len(self._fetches) < limits.FETCHES_IN_FLIGHT_MAX:
             cid = next(iter(self._queued))
-            self._fetches[cid] = self._queued.pop(cid)
+            self._fetches[cid] = fetching = self._queued.pop(cid)
+            fetching.part = self._kept.take(cid)
             self._ask_next(work, cid)
         self._starting = False
 
     def _end(self, work: UnitOfWork, cid: Cid, *, found: bool) -> None:
         for waiter in self._fetches.pop(cid).waiters:
             waiter(work, found)
+        self._go_on_with_paused(work)
         self._start_queued(work)
+
+    def _go_on_with_paused(self, work: UnitOfWork) -> None:
+        for cid, fetching in self._fetches.items():
+            if fetching.is_paused and fetching.current is not None and self._may_go_on(fetching):
+                fetching.is_paused, fetching.heard_at = False, work.wall
+                work.send(fetching.current, Fetch(cid, len(fetching.part.data)))

@@ -268,7 +268,7 @@ class ExecutorService:
             # Otherwise it is tried again when the home connects, or answered at the deadline; or when this node is held
             # no more.
 
-        others = [peer for peer in self.peers.executors() if peer != execution.home]
+        others = [view.did for view in self.peers.greeted() if view.did != execution.home]  # whoever has it may give it
         self.content.fetch(work, lacking[0], [execution.home, *others], go_on)
 
     def peer_here(self, work: UnitOfWork, peer: Did) -> None:

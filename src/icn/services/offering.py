@@ -130,7 +130,7 @@ class OfferingService:
         if self.strain is not None:
             return BidOutcome.STRAINED, f"this node takes no jobs at present: it is short of {_LACKS[self.strain]}"
         owed = self.unsettled.overdue(home, work.wall, self.terms.unsettled_after)
-        if 0 < self.terms.unsettled_max < owed:
+        if self.terms.refuses(owed):
             return BidOutcome.UNPAID, f"{owed} receipts of this node are overdue at that home"
         price, memory = self.price(spec), spec.limits.memory_bytes
         if price > spec.max_price:

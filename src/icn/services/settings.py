@@ -23,6 +23,10 @@ class ExecutorTerms:
     unsettled_after: Duration = Duration(3_600_000)
     """A receipt that its home has not recorded is overdue so long after its attempt's deadline."""
 
+    def refuses(self, overdue: int) -> bool:
+        """Whether a home with so many overdue receipts gets no bids."""
+        return 0 < self.unsettled_max < overdue
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicationTerms:

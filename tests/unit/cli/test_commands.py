@@ -101,6 +101,13 @@ RECORD = {
     "confirmed": True,
     "cancellation": None,
 }
+DEBT = {
+    "home": DID,
+    "receipts": 12,
+    "overdue": 11,
+    "oldest_issued_at": "2024-01-01T00:00:00.000Z",
+    "refused": True,
+}
 EXECUTOR = {
     "did": DID,
     "here": False,
@@ -230,6 +237,13 @@ READS = {
         {"items": [BANNED], "next_cursor": None},
         {"limit": "2", "cursor": "ab"},
         [DID, "banned", "599", "worker_lost: killed"],
+    ),
+    "mesh unsettled": (
+        "mesh unsettled",
+        "/mesh/unsettled",
+        {"items": [DEBT], "unsettled_receipts_max": 10, "unsettled_after_secs": 3600},
+        {},
+        [DID, "12", "11"],
     ),
     "mana balance": (f"mana balance {DID}", f"/account/{DID}/mana", BALANCE, {}, [DID, "rate per hour"]),
     "mana supply": ("mana supply", "/mana/supply", SUPPLY, {}, ["in transit", "balanced"]),

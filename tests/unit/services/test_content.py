@@ -114,6 +114,133 @@ def test_a_large_block_travels_in_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(_asked(world)) == 18
 
 
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_BYTES_MAX", 100)
+    monkeypatch.setattr(content, "CHUNK_BYTES_SHORT", 100)
+
+
+def _offsets(world: World) -> list[tuple[str, int]]:
+    sent = [(n, e) for n, e in world.trace if isinstance(e, Send) and isinstance(e.message, Fetch)]
+    return [(world.name_of(e.peer), e.message.offset) for n, e in sent if n == "a"]
+
+
+def _breaks_off_at(world: World, name: str, offset: int) -> None:
+    """From there on this node's chunks are lost."""
+    world.drop = lambda sender, _to, message: sender == name and isinstance(message, Chunk) and message.offset >= offset
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_next_source_goes_on_where_the_one_before_stopped() -> None:
+    world = federation("a", "b", "c")
+    _put(world, "b")
+    _put(world, "c")
+    _breaks_off_at(world, "b", 500)
+    token = world.ask("a", FetchContent(NAME))
+    world.pass_time(6_000, step=500)
+    assert isinstance(world["a"].answers[token], Done)
+    assert blocks.get_bytes(world["a"].store, NAME) == DATA
+    assert ("c", 500) in _offsets(world)
+    assert ("c", 0) not in _offsets(world)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_later_fetch_goes_on_where_the_earlier_one_stopped() -> None:
+    world = federation("a", "b")
+    _put(world, "b")
+    _breaks_off_at(world, "b", 500)
+    token = world.ask("a", FetchContent(NAME))
+    world.pass_time(6_000, step=500)
+    assert isinstance(world["a"].answers[token], Refused)
+    world.drop = None
+    world.trace.clear()
+    assert isinstance(world.do("a", FetchContent(NAME)), Done)
+    assert _offsets(world)[0] == ("b", 500)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_parts_that_do_not_fit_together_are_thrown_away_and_each_source_is_asked_alone() -> None:
+    world = federation("a", "b", "c")
+    _put(world, "c")
+    world.drop = lambda sender, _to, message: sender == "b" and isinstance(message, NotHere)
+    token = world.ask("a", FetchContent(NAME))
+    world.settle()
+    world.handle("a", Received(world["b"].did, Chunk(NAME, 0, len(DATA), b"?" * 100)))
+    world.pass_time(12_000, step=500)
+    assert isinstance(world["a"].answers[token], Done)
+    assert blocks.get_bytes(world["a"].store, NAME) == DATA
+    assert world["a"].disconnects == []  # nobody knows yet who lied
+    assert ("c", 100) in _offsets(world)
+    assert ("c", 0) in _offsets(world)
+
+
+def test_a_beginning_that_is_too_long_keeps_nobody_from_the_block() -> None:
+    world = federation("a", "b", "c")
+    _put(world, "c")
+    world.drop = lambda sender, _to, message: sender == "b" and isinstance(message, NotHere)
+    token = world.ask("a", FetchContent(NAME))
+    world.settle()
+    lie = bytes(content.CHUNK_BYTES_SHORT)
+    world.handle("a", Received(world["b"].did, Chunk(NAME, 0, len(lie) + 1, lie)))
+    world.pass_time(6_000, step=500)
+    assert isinstance(world["a"].answers[token], Done)
+    assert [offset for peer, offset in _offsets(world) if peer == "c"] == [len(lie), 0]
+
+
+def test_who_lies_when_it_is_asked_alone_is_let_go() -> None:
+    world = federation("a", "b", "c")
+    _put(world, "c")
+    world.drop = lambda sender, _to, message: isinstance(message, NotHere) or sender == "c"
+    world.ask("a", FetchContent(NAME))
+    world.settle()
+    lie = bytes(content.CHUNK_BYTES_SHORT)
+    world.handle("a", Received(world["b"].did, Chunk(NAME, 0, 2 * len(lie), lie)))
+    world.pass_time(5_000, step=500)
+    world.handle("a", Received(world["c"].did, Chunk(NAME, len(lie), 2 * len(lie), lie)))
+    assert world["a"].disconnects == []
+    world.handle("a", Received(world["b"].did, Chunk(NAME, 0, 3, b"???")))
+    assert [peer for peer, _ in world["a"].disconnects] == [world["b"].did]
+
+
+def test_no_more_is_in_memory_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_BYTES_MAX", 100)
+    monkeypatch.setattr(content, "CHUNK_BYTES_SHORT", 100)
+    monkeypatch.setattr(limits, "FETCHES_BYTES_MAX", 2_000)
+    world = federation("a", "b")
+    names = [Cid.of(data, RAW) for data in (DATA, DATA[1:], DATA[2:])]
+    for shift in range(3):
+        _put(world, "b", DATA[shift:])
+    tokens = [world.ask("a", FetchContent(name)) for name in names]
+    most = 0
+    fetches = world["a"].engine.content._fetches
+    for _ in range(200):
+        for name in ("a", "b"):
+            inputs = list(world[name].inbox)
+            world[name].inbox.clear()
+            if inputs:
+                world.handle(name, *inputs)
+        most = max(most, sum(len(fetching.part.data) for fetching in fetches.values()))
+    assert all(isinstance(world["a"].answers[token], Done) for token in tokens)
+    assert most <= 2_000 + 2 * 100
+
+
+def test_what_is_paused_is_not_taken_for_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_BYTES_MAX", 100)
+    monkeypatch.setattr(content, "CHUNK_BYTES_SHORT", 100)
+    monkeypatch.setattr(limits, "FETCHES_BYTES_MAX", 2_000)
+    world = federation("a", "b")
+    _put(world, "b")
+    _put(world, "b", DATA[1:])
+    first, second = NAME, Cid.of(DATA[1:], RAW)
+    world.drop = lambda _from, _to, message: isinstance(message, Chunk) and message.cid == first and message.offset > 0
+    tokens = [world.ask("a", FetchContent(name)) for name in (first, second)]
+    world.pass_time(4_500, step=500)
+    assert [token in world["a"].answers for token in tokens] == [False, False]
+    world.pass_time(1_000, step=500)
+    assert isinstance(world["a"].answers[tokens[0]], Refused)
+    assert isinstance(world["a"].answers[tokens[1]], Done)
+
+
 def test_everybody_who_waits_for_the_same_is_told_once() -> None:
     world = federation("a", "b")
     _put(world, "b")
