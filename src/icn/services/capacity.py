@@ -11,7 +11,7 @@ the same place or memory, and an assignment that comes within its reservation al
 Not here: who is offered a place (offering), running anything (executing).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import require
@@ -101,6 +101,14 @@ class Capacity:
         """Promise a place. There must be one."""
         require(self.fits(reservation.memory_bytes, now), "only what is free is promised")
         self.reserved[key] = reservation
+
+    def renew(self, key: BidKey, until: Instant, now: Instant) -> bool:
+        """Let a promise hold until then, also where there is less to promise by now; False where there is none."""
+        promise = self.reserved.get(key)
+        if promise is None or promise.until <= now:
+            return False
+        self.reserved[key] = replace(promise, until=until)
+        return True
 
     def take_up(self, key: BidKey, now: Instant) -> Reservation | None:
         """The promise is called in; None where there is none, or it has expired."""

@@ -68,9 +68,8 @@ class OfferingService:
         key = (home, message.job, message.attempt)
         for earlier in [k for k in self.capacity.reserved if k[:2] == key[:2] and k[2] < message.attempt]:
             self.capacity.release(earlier)
-        promised = self.capacity.take_up(key, work.wall)
-        if promised is not None:  # announced again, as to who may not have heard: the same offer, good for as long
-            self._offer(work, home, message)
+        if self.capacity.renew(key, _good_until(work, message), work.wall):
+            self._bid(work, home, message)  # announced again, as to who may not have heard: the same offer
             return
         outcome, reason = self._refusal(work, home, message.spec)
         if outcome is None:
@@ -149,10 +148,11 @@ class OfferingService:
         return True
 
     def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
-        window = min(max(0, message.window_ms), RESERVED_WINDOW_MAX)
-        until = later(work.wall, Duration(window + RESERVATION_GRACE))
-        memory = message.spec.limits.memory_bytes
-        self.capacity.reserve((home, message.job, message.attempt), Reservation(until, memory), work.wall)
+        promise = Reservation(_good_until(work, message), message.spec.limits.memory_bytes)
+        self.capacity.reserve((home, message.job, message.attempt), promise, work.wall)
+        self._bid(work, home, message)
+
+    def _bid(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
         bid = Bid(
             job=message.job,
             attempt=message.attempt,
@@ -163,6 +163,11 @@ class OfferingService:
         )
         work.effects.append(BidAnswered(BidOutcome.OFFERED))
         work.send(home, BidOffered(seal_bid(bid, work.signer)))
+
+
+def _good_until(work: UnitOfWork, message: JobAnnounced) -> Instant:
+    window = min(max(0, message.window_ms), RESERVED_WINDOW_MAX)
+    return later(work.wall, Duration(window + RESERVATION_GRACE))
 
 
 def was_given_away(work: UnitOfWork, job_id: JobId, attempt: int) -> bool:

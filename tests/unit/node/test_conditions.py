@@ -73,8 +73,12 @@ def test_the_engine_is_told_what_changes_and_not_what_stays() -> None:
 def test_what_is_short_stays_short_until_there_is_clearly_more(
     name: str, strain: Strain, edge: int, short: int, still: int, enough: int
 ) -> None:
-    told = Machine().run((name, edge), (name, short), (name, still), (name, enough))
-    assert told == [FINE, short_of(strain), FINE]
+    machine = Machine()
+    seen = []
+    for amount in (edge, short, still, enough, still):
+        setattr(machine, name, amount)
+        seen.append(machine.watch.look())
+    assert seen == [FINE, short_of(strain), short_of(strain), FINE, FINE]
 
 
 def test_what_cannot_be_known_is_not_short() -> None:

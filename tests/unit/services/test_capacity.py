@@ -57,6 +57,22 @@ def test_a_promise_is_called_in_once() -> None:
     assert capacity.take_up(key(), NOW) is None
 
 
+def test_a_promise_is_renewed_while_it_holds_and_whatever_is_left() -> None:
+    capacity = Capacity(places=1, memory_bytes=100)
+    capacity.reserve(key(), promise(span=100), NOW)
+    capacity.places = 0
+    until = later(NOW, Duration(500))
+    assert capacity.renew(key(), until, later(NOW, Duration(99)))
+    assert capacity.take_up(key(), later(NOW, Duration(499))) is not None
+    assert not capacity.renew(key(), until, NOW)
+
+
+def test_a_promise_that_has_expired_is_not_renewed() -> None:
+    capacity = Capacity(places=1, memory_bytes=100)
+    capacity.reserve(key(), promise(span=100), NOW)
+    assert not capacity.renew(key(), later(NOW, Duration(500)), later(NOW, Duration(100)))
+
+
 def test_nobody_takes_up_the_promise_made_to_another_home() -> None:
     capacity = Capacity(places=1, memory_bytes=100)
     capacity.reserve(key(), promise(), NOW)

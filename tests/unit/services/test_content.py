@@ -228,15 +228,16 @@ def test_what_is_paused_is_not_taken_for_silent(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(limits, "CHUNK_BYTES_MAX", 100)
     monkeypatch.setattr(content, "CHUNK_BYTES_SHORT", 100)
     monkeypatch.setattr(limits, "FETCHES_BYTES_MAX", 2_000)
-    world = federation("a", "b")
-    _put(world, "b")
-    _put(world, "b", DATA[1:])
+    world = federation("a", "b", "c")
     first, second = NAME, Cid.of(DATA[1:], RAW)
+    for name in ("b", "c"):
+        _put(world, name)
+        _put(world, name, DATA[1:])
     world.drop = lambda _from, _to, message: isinstance(message, Chunk) and message.cid == first and message.offset > 0
     tokens = [world.ask("a", FetchContent(name)) for name in (first, second)]
-    world.pass_time(4_500, step=500)
+    world.pass_time(9_000, step=500)  # the first waits for two silent sources, one after the other
     assert [token in world["a"].answers for token in tokens] == [False, False]
-    world.pass_time(1_000, step=500)
+    world.pass_time(2_000, step=500)
     assert isinstance(world["a"].answers[tokens[0]], Refused)
     assert isinstance(world["a"].answers[tokens[1]], Done)
 

@@ -8,7 +8,7 @@ from icn.domain.mesh.papers import open_receipt
 from icn.kernel.instant import Instant
 from icn.protocol.messages import Acknowledged, ExecutionCancelled, JobAnnounced
 from icn.services.commands import Cancel
-from icn.services.effects import Send, StopJob
+from icn.services.effects import ExecutionPhase, PhaseEnded, Send, StopJob
 from icn.services.inputs import Executed, Received, Tick
 from icn.stores.kv import StoreUnavailable
 from support import builders
@@ -276,3 +276,16 @@ def test_a_fault_of_the_store_starts_no_second_copy() -> None:
     tell(world, Tick())
     assert len(running(world)) == 1
     assert stopped(world)[:1] == [StopJob(message.job, 1)]
+
+
+def test_how_long_fetching_and_running_took_is_told() -> None:
+    world = executor("a")
+    assign(world, "a", announce(world, "a", "one"))
+    wait(world, 250)
+    end(world, ExitKind.COMPLETED)
+    told = [effect for _, effect in world.trace if isinstance(effect, PhaseEnded)]
+    assert [(effect.phase, effect.took) for effect in told] == [
+        (ExecutionPhase.WAIT, 0),
+        (ExecutionPhase.FETCH, 0),
+        (ExecutionPhase.RUN, 250),
+    ]

@@ -129,6 +129,18 @@ def test_an_announcement_that_comes_again_gets_the_same_offer_and_no_second_plac
     assert len(world[EXECUTOR].engine.executor.capacity.reserved) == 1
 
 
+def test_an_offer_is_made_again_though_there_is_less_to_offer_now() -> None:
+    world = executor("a", capacity=2)
+    message = announce(world, "a", "one")
+    tell(world, Conditions(places=0, strain=Strain.MEMORY))
+    wait(world, WINDOW)
+    tell(world, Received(world["a"].did, message))
+    assert heard(world) == [("a", "offers for 1")] * 2
+    wait(world, WINDOW + RESERVATION_GRACE - 1)
+    assign(world, "a", message)
+    assert heard(world) == [("a", "begins")]
+
+
 def test_a_later_attempt_frees_what_the_earlier_one_kept() -> None:
     world = executor("a")
     announce(world, "a", "one")
