@@ -20,7 +20,7 @@ from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.mana import Mana
 from icn.protocol.breaker import BreakerState
-from icn.services.capacity import ExecutorLoad, Usage
+from icn.services.capacity import NO_LOAD, ExecutorLoad, Usage
 from icn.services.commands import OpenAccountFor, Submit
 from icn.services.effects import BidAnswered, BidOutcome, Committed, ExecutionPhase, PhaseEnded
 from icn.services.inputs import Strain, Tick
@@ -127,6 +127,7 @@ def test_bans_are_counted_once_those_under_way_are_shown_and_refusals_have_their
             started_at=node.now(),
             peers_connected=0,
             queue_depth=0,
+            executor=NO_LOAD,
             is_author=True,
             is_held=False,
             backups_scheduled=False,
