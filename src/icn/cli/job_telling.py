@@ -11,6 +11,13 @@ from icn.cli.session import Session
 
 BAR_COLUMNS = 16
 SPINNER = "|/-\\"
+_WAITS = {
+    "retry": "pausing before the next attempt",
+    "bids": "waiting for offers",
+    "executor": "waiting for its executor",
+    "fetch": "fetching what is needed",
+    "run": "running",
+}
 _PASSING = ("phase_left_ms", "job_left_ms")
 
 
@@ -84,4 +91,4 @@ def _words(found: Document) -> str:
     if bids is not None:
         answered = bids.value("offered") + bids.value("declined")
         return f"{words}: {bids.value('offered')} offers, {answered} of {bids.value('expected')} answered"
-    return words if waits_for is None else f"{words}: waits for {cell(waits_for)}"
+    return words if waits_for is None else f"{words}: {_WAITS.get(waits_for, cell(waits_for))}"

@@ -85,10 +85,10 @@ def test_each_change_is_told_once_with_the_cause_of_every_failure(node, cli):
         "bidding; 100 mana held",
         "bidding, attempt 1: 0 offers, 1 of 3 answered",
         "bidding, attempt 1: 1 offers, 2 of 3 answered",
-        "executing, attempt 1: waits for run",
+        "executing, attempt 1: running",
         f"attempt 1 failed at {DID}: worker lost",
-        "submitted, attempt 1: waits for retry",
-        "executing, attempt 2: waits for run",
+        "submitted, attempt 1: pausing before the next attempt",
+        "executing, attempt 2: running",
         "completed, attempt 2",
     ]
     assert len(ran.pauses) == 7
@@ -133,9 +133,9 @@ def test_on_a_terminal_one_line_moves_and_is_gone_at_the_end(node, cli, monkeypa
     ran = cli("mesh", "submit", "echo", "--wait")
     drawn = [part.strip() for part in ran.err.split("\r") if "left" in part]
     assert drawn == [
-        "| executing, attempt 1: waits for run [                ] 4 s left",
-        "/ executing, attempt 1: waits for run [########        ] 2 s left",
-        "- executing, attempt 1: waits for run [############    ] 1 s left",
+        "| executing, attempt 1: running [                ] 4 s left",
+        "/ executing, attempt 1: running [########        ] 2 s left",
+        "- executing, attempt 1: running [############    ] 1 s left",
     ]
     assert ran.err.endswith(" \r")
     assert max(ran.pauses) <= 0.25

@@ -2,6 +2,7 @@
 
 import pytest
 
+from icn.domain.mesh.execution import ExitKind
 from icn.kernel.errors import Invalid
 from icn.services.queries import executors
 from icn.services.queries.executors import ExecutorView, Present
@@ -62,6 +63,36 @@ def test_an_executor_that_is_away_is_known_by_its_past(world: World) -> None:
     world.pass_time(2_000)
     gone = known(world, "a", away=("b",))["b"]
     assert (gone.connected, gone.executes, gone.running, gone.last_price) == (False, None, 1, 2)
+
+
+def test_the_newest_job_tells_the_price() -> None:
+    world = World()
+    world.add("a", terms(capacity=0))
+    world.add("b", terms(price=2))
+    world.found("a", founders=("b",))
+    world.link_all()
+    world.pass_time(2_000)
+    world.submit("a")
+    world.pass_time(2_000)
+    newest = world.submit("a")
+    world.pass_time(2_000)
+    found = known(world, "a")["b"]
+    assert (found.last_job, found.completed) == (newest, 2)
+
+
+def test_a_banned_executor_is_shown_with_its_time() -> None:
+    world = World()
+    world.add("a", terms(capacity=0))
+    world.add("b").run = lambda request: builders.outcome(request, ExitKind.WORKER_LOST)
+    world.found("a", founders=("b",))
+    world.link_all()
+    world.pass_time(2_000)
+    world.submit("a")
+    world.pass_time(20_000)
+    found = known(world, "a")["b"]
+    assert found.failed_in_row == 3
+    assert (found.banned_until or 0) > world.clock.time
+    assert known(world, "b")["b"].banned_until is None, "a home's bans are its own"
 
 
 def test_pages_of_any_size(world: World) -> None:

@@ -20,8 +20,9 @@ from icn.domain.records import Event
 from icn.kernel.ids import RAW, Cid, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
+from icn.protocol.messages import OUTPUT_INLINE_BYTES_MAX
 from icn.services.commands import Cancel, LookAtJob
-from icn.services.queries import job_progress
+from icn.services.queries import job_progress, jobs
 from icn.services.queries.events import EventView
 from icn.services.queries.job_progress import BidsView, JobMoment, JobProgress, RunOutcome, WaitsFor, _History
 from support import builders
@@ -86,14 +87,14 @@ def test_an_assignment_that_does_not_arrive_waits_for_the_executor() -> None:
 
 
 def test_an_execution_under_way_and_its_end() -> None:
-    world = mesh("b", run=never)
+    world = mesh("b", "c", run=never)
+    world.drop = lambda _from, _to, message: _from == "c" and type(message).__name__ == "BidOffered"
     job = world.submit("home")
-    world.pass_time(1_000)
-    began = world.clock.time
-    world.pass_time(500)
+    submitted = world.clock.time
+    world.pass_time(1_500)
     found = told(world, job)
     assert (found.phase, found.waits_for) == (Status.EXECUTING, WaitsFor.RUN)
-    assert began - 1_000 <= found.since <= began
+    assert found.since == submitted + 1_000, "bids were awaited for so long"
     assert found.attempts[0].runs[0].started_at == found.since
     world.done("home", Cancel(job))
     ended = told(world, job)
@@ -106,6 +107,27 @@ def test_an_execution_under_way_and_its_end() -> None:
     assert ended.attempts[0].runs[0].outcome is RunOutcome.STOPPED
     assert ended.since == world.clock.time
     assert ended.reason
+    shown = jobs.job(world["c"].store, job)
+    assert (shown.cancelled_by, shown.correlation_id) == (world["home"].did, "test")
+    assert shown.attempts == ended.attempts
+
+
+def test_who_did_not_cancel_did_not() -> None:
+    world = mesh()
+    job = world.submit("home", world.spec(within=1_000))
+    world.pass_time(2_000)
+    assert jobs.job(world["home"].store, job).status is Status.FAILED
+    assert jobs.job(world["home"].store, job).cancelled_by is None
+
+
+def test_an_output_on_its_way_to_the_home_is_being_fetched() -> None:
+    long = b"x" * (OUTPUT_INLINE_BYTES_MAX + 1)
+    world = mesh("b", run=lambda request: replace(builders.outcome(request), output=long))
+    world.drop = lambda _from, _to, message: type(message).__name__ == "Chunk"
+    job = world.submit("home", world.spec(limits=builders.limits(output_bytes=len(long))))
+    world.pass_time(1_000)
+    assert (told(world, job).phase, told(world, job).waits_for) == (Status.EXECUTING, WaitsFor.FETCH)
+    assert told(world, job, "b").waits_for is WaitsFor.RUN, "the executor has it"
 
 
 def test_what_the_executor_lacks_is_being_fetched_and_the_executor_says_so() -> None:
