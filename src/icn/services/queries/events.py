@@ -113,7 +113,7 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
         if len(scanned) == BLOCKS_SCANNED_MAX:
             return Page(tuple(found), str(_behind(scanned[-1])))
         scanned.append(arrival)
-        for event in _events_of(reader, arrival, cid):
+        for event in _events_of(reader, arrival, cid, wanted.job):
             if position(event.id) <= after or not wanted.takes(event):
                 continue
             if len(found) == limit:
@@ -128,7 +128,9 @@ def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
     for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted)):
         if len(found) >= count or scanned == BLOCKS_SCANNED_MAX:
             break
-        found += [event for event in reversed(list(_events_of(reader, arrival, cid))) if wanted.takes(event)]
+        found += [
+            event for event in reversed(list(_events_of(reader, arrival, cid, wanted.job))) if wanted.takes(event)
+        ]
     newest = found[:count]
     return Page(tuple(reversed(newest)), str(end(reader)) if newest else None)
 
@@ -194,11 +196,14 @@ def _named(reader: Reader, arrivals: Iterator[int]) -> Iterator[tuple[int, Cid]]
             yield arrival, Cid(cid)
 
 
-def _events_of(reader: Reader, arrival: int, cid: Cid) -> Iterator[EventView]:
+def _events_of(reader: Reader, arrival: int, cid: Cid, job: JobId | None = None) -> Iterator[EventView]:
+    """The events of a block; with `job`, those of it alone: others are not read, and a block may have thousands."""
     data = blocks.get_bytes(reader, cid)
     require(data is not None, "the journal's blocks are stored")
     block = parse_block(data or b"")
     for index, data_of_record in enumerate(block.records):
+        if job is not None and data_of_record["event"].get("job") != job.data:
+            continue
         record = read_record(data_of_record)
         envelope = record.envelope
         yield EventView(
