@@ -140,8 +140,7 @@ async def listed(call: Call) -> Response:
 async def one(call: Call) -> Response:
     """Everything about a job."""
     job_id = _job(call)
-    with call.committed() as reader:
-        return shown(jobs.job(reader, job_id))
+    return shown(await call.read_aside(lambda reader: jobs.job(reader, job_id)))
 
 
 async def progress(call: Call) -> Response:
