@@ -71,7 +71,7 @@ class Attendant:
         except _LOSSES as error:
             self.failure = error
         else:
-            self._guest_bytes = 0
+            self.failure, self._guest_bytes = None, 0
 
     def discard(self) -> None:
         """End the worker, if there is one."""

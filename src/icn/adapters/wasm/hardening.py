@@ -19,7 +19,7 @@ ALL_PARTS = (
     *(LIMITS, NO_NEW_PRIVILEGES, SECCOMP),
     *(namespaces.NO_NETWORK, namespaces.EMPTY_ROOT, namespaces.UNPRIVILEGED),
 )
-"""What a worker can be sealed with, the strongest first behind what every Linux has."""
+"""What a worker can be sealed with, in the order in which `settings.Isolation` asks for more."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SIGKILL = 9

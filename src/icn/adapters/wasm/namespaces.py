@@ -10,6 +10,7 @@ afterwards there is no file left.
 import ctypes
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 EMPTY_ROOT, NO_NETWORK, UNPRIVILEGED = "empty_root", "no_network", "unprivileged"
@@ -61,17 +62,13 @@ def _leave_the_root(libc: ctypes.CDLL) -> bool:
 
 def _give_up_rights(libc: ctypes.CDLL) -> bool:
     """Nobody's identity where it may be changed, and no capability in any case."""
-    try:
+    with suppress(OSError):  # who is not root keeps its identity, and loses what a user namespace gave
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    except OSError:
-        # Not root: the identity stays, and what the user namespace gave goes. Root without the right to become
-        # somebody else is still root, and says so.
-        if os.geteuid() == 0:
-            return False
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION_3, 0), (ctypes.c_uint32 * 6)()
-    return _can(libc.capset, header, none)
+    # Root that may not become somebody else is still root to every file, whatever else it has given up.
+    return _can(libc.capset, header, none) and os.geteuid() != 0
 
 
 def _can(call: "ctypes._NamedFuncPointer", *arguments: object) -> bool:
