@@ -27,7 +27,7 @@ from support.wasm_pool import WAIT_S, Driver, pool, request
 pytestmark = pytest.mark.slow
 
 NODE_GROWTH_BYTES_MAX = 32 * MIB
-"""A module of 8 MiB is held, sent and hashed by the node."""
+"""A module of 8 MiB is held, sent and hashed by the node; what it compiles to may be larger, and passes through too."""
 ADMISSION_S_MAX = 1.0
 """The node itself reads the declarations of what a stranger sends, on a busy machine too."""
 COMPILING_S_MAX = 60
@@ -132,9 +132,9 @@ def refusal_of(attack: bytes) -> str:
     return ""
 
 
-def assert_next_is_served(driver: Driver, grown_from: int) -> None:
+def assert_next_is_served(driver: Driver, grown_from: int, most: int = NODE_GROWTH_BYTES_MAX) -> None:
     assert driver.outcome(HELLO).output == b"hello\n"
-    assert resident_bytes() - grown_from < NODE_GROWTH_BYTES_MAX
+    assert resident_bytes() - grown_from < most
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -168,7 +168,7 @@ def test_what_is_most_is_compiled_within_its_time(driver: Driver, name: str) -> 
     outcome = driver.outcome(COMPILED_IN_LONG[name])
     print(f"\n{name}: {outcome.exit.value} after {time.perf_counter() - began:.1f} s", end=" ")
     assert outcome.exit is ExitKind.COMPLETED
-    assert_next_is_served(driver, before)
+    assert_next_is_served(driver, before, NODE_GROWTH_BYTES_MAX + 2 * bounds.NATIVE_BYTES_MAX)
 
 
 def test_a_module_that_takes_too_long_to_compile_is_nobodys_failure(tmp_path_factory: pytest.TempPathFactory) -> None:
