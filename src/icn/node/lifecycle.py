@@ -95,6 +95,8 @@ class _Node:
         self._stop = asyncio.Event()
         self._failure: Exception | None = None
         self._author = asyncio.Event()
+        self._connected = asyncio.Event()
+        """The network has started, and who is remembered is dialled."""
         self._writer_ended = asyncio.Event()
         self._store: KeyValueStore | None = None
         self._ledger_file: LedgerFile | None = None
@@ -301,6 +303,7 @@ class _Node:
                 log.info("listening", p2p=address)
             if self._remembered is not None:
                 self._remembered.dial()
+            self._connected.set()
         await drivers.begun.wait()
         if drivers.view.held:
             node.is_up = True  # it serves, and is not ready for a reason of its own
@@ -335,7 +338,7 @@ class _Node:
             await self._ledger_file.keep()
 
     async def _remember_peers(self) -> None:
-        await self._drivers.begun.wait()
+        await self._connected.wait()
         if self._remembered is not None:
             await self._remembered.keep()
 
@@ -354,7 +357,8 @@ class _Node:
         node.is_up = False
         drivers.end_followers()
         await asyncio.gather(*(listener.stop() for listener in listeners))
-        if self._remembered is not None and drivers.begun.is_set():
+        # Before that there is nobody to look at, and what is on disk was not read: writing would forget it.
+        if self._remembered is not None and self._connected.is_set():
             self._remembered.look()
             await self._remembered.write()
         if network is not None:
