@@ -1,7 +1,8 @@
 """Whether this node may author: not while its own feed may be longer elsewhere than here (semantics §2).
 
 ```
- start ── a mark ahead of the store, all marks gone, or a restored store ──────┐
+ start ── a mark ahead of the store, all marks gone, a restored store, ────────┐
+          or one whose engine has it from a dump or lost its last commits      │
  a genuine block of ours that is not here, from anybody ───────────────────────┴─> held ──> caught up, and heard of by
  a member says that it has more of ours than we do ──> held until it shows it,               enough members; or the
                                                        not longer than CLAIM_PATIENCE        operator's word ──> author
@@ -98,6 +99,8 @@ class Authorship:
     """Other machines author from the same store, each with marks of its own: those here may be old, or missing."""
     was_restored: bool = False
     """The store was filled from a backup: marks may be from when the node last lived on this machine."""
+    incarnation: str | None = None
+    """Of the engine's data, where it can tell: the node last wrote in this one, or goes on in it once it is released."""
     why: str = ""
     """Why the node is held until it has caught up; empty where it is not."""
     floor: int = 0
@@ -138,6 +141,7 @@ class Authorship:
         made = cls(did, peers, reach_within, keeps_marks=marker is not None, shares_store=shared)
         made.marks = tuple(mark for mark in marker.read() if mark.author == did) if marker is not None else ()
         made.was_restored = restored.is_by_tool(store)
+        made.incarnation = store.properties.incarnation
         made._judge(store, state)
         first = Batch()
         if made.why:
@@ -152,6 +156,8 @@ class Authorship:
             marker.write(made.mark(state))
             if not restored.was_marked(store):
                 restored.mark_marked(first)
+        if not made.why and made.incarnation is not None and restored.incarnation_of(store) is None:
+            restored.note_incarnation(first, made.incarnation)
         if first.operations:
             store.commit(first, fence)
         return made
@@ -171,6 +177,10 @@ class Authorship:
         elif restored.is_restored(store):
             # No mark frees it: on a machine that the node left and came back to, it is as old as that.
             self.why = "it was restored from a backup"
+        elif self.incarnation is not None and restored.incarnation_of(store) not in {None, self.incarnation}:
+            self.why = (
+                "its database is not the one that its node last wrote to: a dump was put back, or a failover made"
+            )
         elif self.keeps_marks and not relevant and restored.was_marked(store) and not self.shares_store:
             self.why = "the head marks that were kept beside it are gone"
 
@@ -368,6 +378,8 @@ class Authorship:
         restored.clear_restored(work.batch)
         if self.keeps_marks:
             restored.mark_marked(work.batch)
+        if self.incarnation is not None:
+            restored.note_incarnation(work.batch, self.incarnation)
         self._releasing = True
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from icn.kernel.errors import Fault
 from icn.kernel.limits import MIB
-from icn.stores import moving
+from icn.stores import moving, restored
 from icn.stores.kv import Batch, Reader
 
 BYTES_PER_BATCH = 4 * MIB
@@ -24,7 +24,7 @@ ROWS_PER_BATCH = 4000
 ROWS_PER_STEP = 4000
 """Rows read after which a step ends though nothing had to be written, so that progress can be told."""
 
-_NOT_COPIED = (moving.MIGRATION, moving.MOVED_TO)
+_NOT_COPIED = (moving.MIGRATION, moving.MOVED_TO, restored.INCARNATION)
 _LENGTH_BYTES = 4
 
 Pair = tuple[bytes, bytes]

@@ -1,6 +1,6 @@
-"""Whether this store was put back from an older copy, and whether its node has ever kept a head mark beside it.
+"""Whether this store was put back from an older copy, and what its node has kept to find that out.
 
-Two rows about the store itself. Not here: what follows from them (`services.authorship`).
+Three rows about the store itself. Not here: what follows from them (`services.authorship`).
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from icn.stores.kv import Batch, Reader
 
 _RESTORED = keyspace.about("restored")
 _MARKED = keyspace.about("marked")
+INCARNATION = keyspace.about("incarnation")
+"""Not copied with a store that is moved to another place on purpose."""
 _BY_TOOL = b"by the restore"
 _HELD = b"held at "
 _HELD_BY_TOOL = b"restored, held at "
@@ -60,3 +62,14 @@ def mark_marked(batch: Batch) -> None:
 def was_marked(reader: Reader) -> bool:
     """Whether a head mark has ever been kept beside this store."""
     return reader.get(_MARKED) is not None
+
+
+def note_incarnation(batch: Batch, incarnation: str) -> None:
+    """Say in which incarnation of the engine's data (`kv.Properties`) the node writes to the store from now on."""
+    batch.put(INCARNATION, incarnation.encode())
+
+
+def incarnation_of(reader: Reader) -> str | None:
+    """In which one it last wrote; None before the first."""
+    row = reader.get(INCARNATION)
+    return None if row is None else row.decode(errors="replace")

@@ -18,7 +18,7 @@ from icn.stores import keyspace, restored, schema
 from icn.stores.archive import ArchiveKind, Position
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
 from icn.stores.backups import FinishedBackup, finished_backups
-from icn.stores.kv import Batch, Properties, StoreUnavailable
+from icn.stores.kv import Batch, KeyValueStore, Properties, StoreUnavailable
 from support import builders
 from support.world import FaultyStore, Marks, World, federation, terms
 
@@ -417,3 +417,52 @@ def test_a_store_that_was_put_back_is_another_one_and_its_next_backup_is_full() 
     world.pass_time(1_000)
     assert not is_held(world)
     assert schema.store_id(world["a"].store) == put_back_as
+
+
+class Placed(FaultyStore):
+    """A store whose engine tells which incarnation of its data this is, and that machines share."""
+
+    def __init__(self, inner: KeyValueStore, incarnation: str) -> None:
+        super().__init__(inner)
+        self.incarnation = incarnation
+
+    @property
+    def properties(self) -> Properties:
+        return replace(self.inner.properties, shared=True, incarnation=self.incarnation)
+
+
+@pytest.mark.parametrize("mark", ["none", "as old as the dump"])
+def test_a_dump_put_back_is_noticed_where_no_mark_tells(mark: str) -> None:
+    """By a process on another machine, that starts first and hears nobody."""
+    world = marked("a", "b", "c")
+    world["a"].store = Placed(world["a"].store.inner, "one")
+    world.restart("a")
+    assert isinstance(pay(world, key="1"), Done)
+    world.restart("a")
+    assert not is_held(world), "it goes on in its own place"
+    store, marks = copy_of(world, "a")
+    assert isinstance(pay(world, key="2"), Done)
+    world.pass_time(1_000)
+    world.isolate("a")
+    put_back(world, "a", (Placed(store.inner, "two"), marks), inner=mark != "none", outer=False)
+    assert is_held(world)
+    assert "dump" in world["a"].engine.authorship.why
+    assert isinstance(pay(world, key="3"), Refused)
+    world.restart("a")
+    assert is_held(world), "another start is no reason"
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert restored.incarnation_of(world["a"].store) == "two"
+    assert isinstance(pay(world, key="4"), Done)
+    world.restart("a")
+    assert not is_held(world)
+    assert peaceful(world)
+
+
+def test_a_store_that_never_knew_its_place_is_believed_and_knows_it_from_then_on() -> None:
+    world = marked("a", "b")
+    world["a"].store = Placed(world["a"].store.inner, "one")
+    world.restart("a")
+    assert not is_held(world)
+    assert restored.incarnation_of(world["a"].store) == "one"

@@ -36,8 +36,6 @@ STATEMENT_BYTES_MAX = 16 * 1024 * 1024
 ATTEMPTS_MAX = 5
 """Of a transaction that an engine aborted for another one's sake, and for a connection found dead."""
 
-_PROPERTIES = Properties(name="postgresql", durable=True, shared=True)
-
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _FENCE = b"UPDATE icn_author SET commits = commits + 1 WHERE epoch = %s RETURNING commits"
 _EPOCH = b"SELECT epoch FROM icn_author"
@@ -61,7 +59,10 @@ class PostgresStore:
         with Edge(address, opening=True):
             self._writer = Lasting(partial(connect_writer, address))
             try:
-                postgres_format.prepare(self._writer.get()[0], address.shown)
+                connection, _ = self._writer.get()
+                postgres_format.prepare(connection, address.shown)
+                incarnation = postgres_format.incarnation(connection)
+                self._properties = Properties("postgresql", durable=True, shared=True, incarnation=incarnation)
                 self._pool = Pool(
                     make_reader,
                     size=connections_max - (CONNECTIONS_MIN - 1),
@@ -109,7 +110,7 @@ class PostgresStore:
     @property
     def properties(self) -> Properties:
         """What may differ between engines."""
-        return _PROPERTIES
+        return self._properties
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""

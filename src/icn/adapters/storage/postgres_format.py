@@ -43,6 +43,10 @@ _LOOK = (
     "WHERE table_schema = current_schema() AND table_name IN ('icn_kv', 'icn_author', 'icn_lease')"
 )
 _SERVER = "SELECT current_setting('fsync', true), current_setting('transaction_read_only', true)"
+_INCARNATION = (
+    "SELECT (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), "
+    "(SELECT oid FROM pg_database WHERE datname = current_database()), 'icn_kv'::regclass::oid"
+)
 _LOST_THE_RACE = (
     psycopg.errors.DuplicateTable,
     psycopg.errors.UniqueViolation,
@@ -79,6 +83,21 @@ def prepare(connection: Connection, shown: str) -> None:
                 raise
         return
     raise InvariantBroken(f"{shown}: the tables can neither be made nor found: is the search path's schema writable?")
+
+
+def incarnation(connection: Connection) -> str | None:
+    """Which cluster, line of time, database and table this is. None where the server cannot tell.
+
+    A dump that is put back makes the table anew, under another number; so does copying it to another server. A recovery
+    to a point in time, and a standby server that is promoted, begin a new line of time.
+    """
+    try:
+        row = connection.execute(_INCARNATION).fetchone()
+    except psycopg.Error:  # an engine that only speaks the protocol, or a role that may not look
+        if connection.closed:
+            raise
+        return None
+    return None if row is None or None in row else "/".join(map(str, row))
 
 
 def _require_durable(connection: Connection, shown: str) -> None:
