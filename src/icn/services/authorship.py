@@ -100,7 +100,7 @@ class Authorship:
     was_restored: bool = False
     """The store was filled from a backup: marks may be from when the node last lived on this machine."""
     incarnation: str | None = None
-    """Of the engine's data, where it can tell: the node last wrote in this one, or goes on in it once it is released."""
+    """Of the engine's data, where it can tell: the node last wrote in it, or goes on in it once it is released."""
     why: str = ""
     """Why the node is held until it has caught up; empty where it is not."""
     floor: int = 0
@@ -179,7 +179,7 @@ class Authorship:
             self.why = "it was restored from a backup"
         elif self.incarnation is not None and restored.incarnation_of(store) not in {None, self.incarnation}:
             self.why = (
-                "its database is not the one that its node last wrote to: a dump was put back, or a failover made"
+                "its database is another one than its node last wrote to: from a dump, or after a failover"
             )
         elif self.keeps_marks and not relevant and restored.was_marked(store) and not self.shares_store:
             self.why = "the head marks that were kept beside it are gone"

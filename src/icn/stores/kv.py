@@ -146,8 +146,8 @@ class Properties:
     shared: bool
     """Whether several processes may have the store open (they still write one at a time, by fence)."""
     incarnation: str | None = None
-    """Names the place and the course of time of the data: what was put back from a copy, or lost its newest commits to a
-    failover, has another one. None where the engine cannot tell."""
+    """Names the place and the course of time of the data: what was put back from a copy, or may have lost its newest
+    commits to a failover, has another one. None where the engine cannot tell."""
 
 
 class KeyValueStore(Reader, Protocol):
