@@ -178,9 +178,7 @@ class Authorship:
             # No mark frees it: on a machine that the node left and came back to, it is as old as that.
             self.why = "it was restored from a backup"
         elif self.incarnation is not None and restored.incarnation_of(store) not in {None, self.incarnation}:
-            self.why = (
-                "its database is another one than its node last wrote to: from a dump, or after a failover"
-            )
+            self.why = "its database is another one than its node last wrote to: from a dump, or after a failover"
         elif self.keeps_marks and not relevant and restored.was_marked(store) and not self.shares_store:
             self.why = "the head marks that were kept beside it are gone"
 

@@ -35,8 +35,7 @@ LOAD_BYTES = 16 * 1024 * 1024
 """After so many a batch is handed on."""
 FILTER_BITS = 1 << 26
 """Eight MiB: of a million keys one in a thousand is asked for in vain."""
-_FILTER_HASHES = 3
-_HASH_BYTES = 4
+_HALF = (1 << 32) - 1
 _ASKED = frozenset((keyspace.CONTENT_META, keyspace.BLOCK_META, keyspace.FEED, keyspace.EVIDENCE))
 """Prefixes of the keys that are asked for one by one, and mostly in vain."""
 
@@ -133,8 +132,8 @@ class _Beginning:
             if prefix == keyspace.ABOUT:
                 self._about[key] = value
             elif prefix in _ASKED:
-                for at, bit in _places(key):
-                    self._seen[at] |= bit
+                for number in _places(key):
+                    self._seen[number >> 3] |= 1 << (number & 7)
         self._loading.load(batch)
 
     def get(self, key: bytes) -> bytes | None:
@@ -142,8 +141,10 @@ class _Beginning:
         prefix = key[:1]
         if prefix == keyspace.ABOUT:
             return self._about.get(key)
-        if prefix in _ASKED and not all(self._seen[at] & bit for at, bit in _places(key)):
-            return None
+        if prefix in _ASKED:
+            for number in _places(key):
+                if not self._seen[number >> 3] >> (number & 7) & 1:
+                    return None
         return self._loading.get(key)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -155,9 +156,8 @@ class _Beginning:
         raise NotImplementedError
 
 
-def _places(key: bytes) -> Iterator[tuple[int, int]]:
-    """Byte and bit of a key in the filter, for each hash."""
-    hashed = hashlib.blake2b(key, digest_size=_FILTER_HASHES * _HASH_BYTES).digest()
-    for begin in range(0, len(hashed), _HASH_BYTES):
-        number = int.from_bytes(hashed[begin : begin + _HASH_BYTES], "big") % FILTER_BITS
-        yield number >> 3, 1 << (number & 7)
+def _places(key: bytes) -> tuple[int, int, int]:
+    """Three bits of the filter: of a hash, and of it with another one added once and twice."""
+    hashed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+    first, step = hashed & _HALF, hashed >> 32
+    return first % FILTER_BITS, (first + step) % FILTER_BITS, (first + 2 * step) % FILTER_BITS

@@ -1,4 +1,5 @@
-"""A new SQLite store taken full: no log, no sync before the end, so that every page is written once.
+"""A new SQLite store taken full: no log, so that every page is written once, and its own promise of being synced at the
+end alone, which begins early, so that the disk writes while the next batches are made.
 
 Until `close` a crash may leave anything. Afterwards it is a store like any other.
 """
@@ -16,12 +17,17 @@ CACHE_KIB = 4 * 1024
 """Pages are written as they fill; a larger cache only writes them later."""
 
 
+SYNC_BYTES = 64 * 1024 * 1024
+"""After so many loaded the disk is made to have them."""
+
+
 class SqliteBulk:
     """Satisfies `filling.Bulk`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._edge = Edge(path)
+        self._unsynced = 0
         with self._edge:
             self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
@@ -43,6 +49,9 @@ class SqliteBulk:
             if deletes:
                 self._connection.executemany(DELETE, deletes)
             self._connection.execute("COMMIT")
+            self._unsynced += sum(len(value) for _, value in puts)
+            if self._unsynced >= SYNC_BYTES:
+                self._sync()
 
     def get(self, key: bytes) -> bytes | None:
         """See `filling.Bulk`."""
@@ -58,8 +67,13 @@ class SqliteBulk:
                     self._connection.pragma("journal_mode", "wal")
             finally:
                 self._connection.close()
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._sync()
+
+    def _sync(self) -> None:
+        # SQLite's locks are per process and die with any descriptor of the file that is closed: nobody else has it open.
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._unsynced = 0

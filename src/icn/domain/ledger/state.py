@@ -178,16 +178,15 @@ def _put(ledger: Ledger, account: Account) -> None:
 def _credit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
     if not amount:
         return
-    account = ledger.accounts[owner, home]
-    _put(ledger, replace(account, balance=Mana(account.balance + amount)))
-    ledger.supply = replace(ledger.supply, available=ledger.supply.available + amount)
+    _put(ledger, ledger.accounts[owner, home].with_more(amount))
+    ledger.supply = ledger.supply.with_more(amount)
 
 
 def _debit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
     account = ledger.accounts[owner, home]
     require(account.balance >= amount, "a debit is covered")
-    _put(ledger, replace(account, balance=Mana(account.balance - amount)))
-    ledger.supply = replace(ledger.supply, available=ledger.supply.available - amount)
+    _put(ledger, account.with_more(-amount))
+    ledger.supply = ledger.supply.with_more(-amount)
 
 
 def _mint(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
@@ -204,7 +203,7 @@ def _endow(ledger: Ledger, owner: Did, home: Did, granted: Mana, *, endowed: boo
 
 
 def _count_transfer(ledger: Ledger, home: Did, number: TransferNumber) -> None:
-    ledger.counts[home] = replace(ledger.counts_of(home), next_transfer=TransferNumber(number + 1))
+    ledger.counts[home] = HomeCounts(TransferNumber(number + 1), ledger.counts_of(home).endowed_accounts)
     ledger.touched.homes[home] = None
 
 
