@@ -1,6 +1,7 @@
 """An answer of a storage engine survives SIGKILL at any system call, and the loss of everything that was not synced.
 
-For PostgreSQL it is SIGKILL of the client at any system call, and of the server with all of its processes.
+For PostgreSQL it is SIGKILL of the client at any system call, of the server with all of its processes, and the loss of
+power below the server's data directory.
 
 The client's log of answers is the judge (`support.crash_rounds`). `make crash-long` repeats it hundreds of times;
 `ICN_CRASH_SEED` and `ICN_CRASHES` choose other moments, and how many.
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.crash_postgres import kill_clients, kill_servers, killable
+from support.crash_postgres_disk import lose_power, powered
 from support.crash_rounds import Crashing, Lost
 from support.postgres import Cluster
 from support.stores import BACKENDS
@@ -24,6 +26,7 @@ CRASHES_LONG = int(os.environ.get("ICN_CRASHES", "250"))
 """Of each kind, on each backend."""
 CRASHES_SHORT = 8
 POSTGRESQL_CRASHES_SHORT = 3
+POSTGRESQL_LOSSES_SHORT = 2
 LOSSES_UNTIL_SEEN_MAX = 40
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -120,3 +123,27 @@ def test_postgresql_keeps_answers_when_it_is_killed_hundreds_of_times(
 def test_postgresql_that_does_not_wait_for_its_log_is_found_out(server: Cluster, tmp_path: Path) -> None:
     with pytest.raises(Lost, match=r"was answered|was given after"):
         kill_servers(server, tmp_path, LOSSES_UNTIL_SEEN_MAX, SEED, weak=True)
+
+
+@needs_fuse
+@pytest.mark.slow
+def test_answers_of_postgresql_survive_the_loss_of_what_its_server_did_not_sync(tmp_path: Path) -> None:
+    with powered() as machine:
+        assert lose_power(machine, tmp_path, POSTGRESQL_LOSSES_SHORT, SEED).answered > 0
+
+
+@needs_fuse
+@pytest.mark.slow
+def test_a_server_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
+    """The harness would not be worth much otherwise. A store itself refuses such a server."""
+    with powered(synced=False) as machine, pytest.raises(Lost):
+        lose_power(machine, tmp_path, LOSSES_UNTIL_SEEN_MAX, SEED, synced=False)
+
+
+@needs_fuse
+@pytest.mark.long
+def test_answers_of_postgresql_survive_many_losses_of_power(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with powered() as machine:
+        totals = lose_power(machine, tmp_path, CRASHES_LONG, SEED)
+    with capsys.disabled():
+        print(f"\npostgresql, loss of power below the server, seed {SEED}: {totals}", file=sys.stderr)

@@ -20,7 +20,7 @@ from pathlib import Path
 from icn.kernel.errors import Fault
 from icn.stores.kv import Batch, Fence, FenceLost, KeyValueStore
 from support.crash_content import Expected, batch_of, head_of
-from support.crash_stores import STRONG, WEAK
+from support.crash_stores import STRONG, WEAK, on_unsynced_server
 
 BATCHES_PER_FENCE = 20
 SAW_A_FAULT = 3
@@ -67,9 +67,11 @@ def main() -> None:
     parser.add_argument("seed")
     parser.add_argument("--batches-max", type=int, default=10_000)
     parser.add_argument("--weak", action="store_true", help="with the setting that does not wait for the disk")
+    parser.add_argument("--unsynced-server", action="store_true", help="take a server that a store refuses")
     given = parser.parse_args()
     try:
-        store = (WEAK if given.weak else STRONG)[given.backend](given.folder)
+        opening = (WEAK if given.weak else STRONG)[given.backend]
+        store = (on_unsynced_server if given.unsynced_server else opening)(given.folder)
         say("opened")
         write(store, given.seed, given.batches_max)
         store.close()

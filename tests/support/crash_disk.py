@@ -1,6 +1,6 @@
 """A disk that forgets: a file system in memory that loses, at a drawn moment, what was not synced.
 
-    python -m support.crash_disk folder mountpoint --lose-at 120 --kept-share 0.5 --seed 7
+    python -m support.crash_disk folder mountpoint --lose-at 120 --kept-share 0.5 --seed 7 [--account postgres]
 
 It begins with the files of `folder`, all of them durable, and says `mounted`. At the operation that changes something
 and has the number of `--lose-at` the power fails: that operation and all later ones fail, what survives is put into
@@ -14,6 +14,9 @@ What survives:
   the earlier ones first, as file systems with a journal keep them. A sync of the file alone does not keep its name:
   stricter than Linux is, and what POSIX promises.
 
+With `--account` everything is that account's, and others than whoever mounted it may enter: a server that refuses to
+run as root.
+
 The system's page cache stands above, so memory maps and what is read through them are as on any disk.
 """
 
@@ -21,6 +24,7 @@ import argparse
 import errno
 import itertools
 import os
+import pwd
 import random
 import shutil
 import stat
@@ -141,8 +145,12 @@ class Disk(Operations):  # type: ignore[misc] # the package has no types for it
 
     use_ns = True
 
-    def __init__(self, image: Path, lose_at: int, kept_share: float, seed: int) -> None:
+    def __init__(
+        self, image: Path, lose_at: int, kept_share: float, seed: int, owner: tuple[int, int] | None = None
+    ) -> None:
+        """`owner`: user and group of everything; without, whoever mounts it."""
         self._image = image
+        self._owner = owner or (os.getuid(), os.getgid())
         self._lose_at = lose_at
         self._kept_share = kept_share
         self._rng = random.Random(seed)
@@ -253,7 +261,7 @@ class Disk(Operations):  # type: ignore[misc] # the package has no types for it
         self._node(path).mode = mode & 0o7777
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Everything is the user's who mounted it."""
+        """Everything has one owner."""
 
     def utimens(self, path: str, times: Any = None) -> None:
         """Nobody here asks when a file was changed."""
@@ -285,8 +293,8 @@ class Disk(Operations):  # type: ignore[misc] # the package has no types for it
             "st_nlink": 1,
             "st_size": size,
             "st_blocks": -(-size // BLOCK_BYTES),
-            "st_uid": os.getuid(),
-            "st_gid": os.getgid(),
+            "st_uid": self._owner[0],
+            "st_gid": self._owner[1],
         }
 
     def _node(self, path: str) -> File | Folder:
@@ -366,10 +374,15 @@ def main() -> None:
     parser.add_argument("--lose-at", type=int, required=True)
     parser.add_argument("--kept-share", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--account")
     given = parser.parse_args()
-    disk = Disk(given.folder.resolve(), given.lose_at, given.kept_share, given.seed)
+    account = None if given.account is None else pwd.getpwnam(given.account)
+    owner = None if account is None else (account.pw_uid, account.pw_gid)
+    disk = Disk(given.folder.resolve(), given.lose_at, given.kept_share, given.seed, owner)
     # No time in which names or lengths are believed without asking; an unlinked file that is open has no other name.
     options = {"attr_timeout": 0, "entry_timeout": 0, "hard_remove": True, "default_permissions": True}
+    if owner is not None:
+        options["allow_other"] = True
     FUSE(disk, str(given.mountpoint), foreground=True, nothreads=True, fsname="icn-crash-disk", **options)
 
 

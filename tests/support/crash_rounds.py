@@ -178,13 +178,23 @@ class Crashing:
     """Whether a client also makes them to check what is there, more often the more there is."""
     prepare: Callable[[Path], object] = Path.exists
     """What a store's new folder needs before a client can open it."""
+    flags: tuple[str, ...] = ()
+    """More of a client's command line."""
     refusals_hold: bool = False
     """Whether a batch refused by `StoreUnavailable` must not be there. Pages of a disk that failed may be."""
 
     def client(self, folder: Path, store: int, batches_max: int) -> list[str]:
         """The command line of a client."""
         weak = ["--weak"] if self.weak else []
-        given = [self.backend, str(folder), f"{self.seed}/{store}", "--batches-max", str(batches_max), *weak]
+        given = [
+            self.backend,
+            str(folder),
+            f"{self.seed}/{store}",
+            "--batches-max",
+            str(batches_max),
+            *weak,
+            *self.flags,
+        ]
         return [sys.executable, "-m", "support.crash_client", *given]
 
     # SIGKILL at a system call

@@ -87,6 +87,17 @@ def _postgresql_weak(folder: Path) -> KeyValueStore:
     return weak
 
 
+def on_unsynced_server(folder: Path) -> KeyValueStore:
+    """On a server without fsync, which a store refuses."""
+    from icn.adapters.storage import postgres_format
+
+    def believe(_connection: Any, _shown: str) -> None:
+        """What it says of itself."""
+
+    postgres_format._require_durable = believe
+    return _postgresql(folder)
+
+
 Open = Callable[[Path], KeyValueStore]
 
 STRONG: dict[str, Open] = {"rocksdb": _rocksdb, "sled": _sled, "sqlite": _sqlite, "postgresql": _postgresql}

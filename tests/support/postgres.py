@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,11 @@ class Cluster:
             raise
 
     @property
+    def account(self) -> str | None:
+        """Who runs it and owns its data, where that is not who runs the tests."""
+        return None if self._account is None else self._account.pw_name
+
+    @property
     def data(self) -> Path:
         return self.folder / "data"
 
@@ -131,6 +136,21 @@ class Cluster:
                 time.sleep(0.02)
             if time.monotonic() > until:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+
+    def start_while(self, goes_on: Callable[[], bool]) -> bool:
+        """Start once, on the port it has. Whether it answers; not, if it ends or `goes_on` says no before."""
+        self._process = process = self._launch(self.port)
+        until = time.monotonic() + START_SECS_MAX
+        while process.poll() is None and goes_on() and time.monotonic() < until:
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self._url("postgres", self.port), connect_timeout=2).close()
+                return True
+            time.sleep(0.02)
+        return False
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
 
     def start_and_kill(self, after_secs: float) -> None:
         """Start, and kill so long after, while it recovers or just has."""

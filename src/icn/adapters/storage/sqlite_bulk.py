@@ -70,7 +70,7 @@ class SqliteBulk:
             self._sync()
 
     def _sync(self) -> None:
-        # SQLite's locks are per process and die with any descriptor of the file that is closed: nobody else has it open.
+        # Closing a descriptor of the file ends SQLite's locks on it: between two transactions it holds none.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
