@@ -91,7 +91,7 @@ def on_unsynced_server(folder: Path) -> KeyValueStore:
     """On a server without fsync, which a store refuses."""
     from icn.adapters.storage import postgres_format
 
-    def believe(_connection: Any, _shown: str) -> None:
+    def believe(connection: Any, shown: str) -> None:
         """What it says of itself."""
 
     postgres_format._require_durable = believe
