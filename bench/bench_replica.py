@@ -12,13 +12,14 @@ import json
 import time
 from pathlib import Path
 
+from node_history import forget_signatures
+
 from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.retries import MeshTerms
-from icn.kernel import signing
 from icn.kernel.ids import DAG_CBOR, Cid
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
@@ -64,7 +65,7 @@ def main() -> None:
             if Cid.of(data, DAG_CBOR) != block.cid or not block.is_genuine():
                 raise SystemExit("a block of ours is not genuine")
         parsed = time.perf_counter() - begun
-        signing._GOOD.clear()  # the floor has just verified the same signatures in this process; a replica has not
+        forget_signatures()
         replica = engine(REPLICA, joins=True)
         greeting = home.handle([PeerUp(REPLICA.did)]).effects[0]
         hello = greeting.message if isinstance(greeting, Send) else None

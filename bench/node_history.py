@@ -8,8 +8,10 @@ from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.retries import MeshTerms
+from icn.kernel import signing
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
+from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
 from icn.services.answers import Refused
 from icn.services.commands import Found, NodeCommand, OpenAccountFor, Pay, PutContent
@@ -33,6 +35,11 @@ def engine_over(store: KeyValueStore, marker: HeadMarker | None = None) -> Engin
     return Engine.open(
         store=store, clock=SystemClock(), entropy=SystemEntropy(), signer=SIGNER, terms=TERMS, marker=marker
     )
+
+
+def forget_signatures() -> None:
+    """As in a process that has not verified any yet."""
+    signing._GOOD = Memo(signing.GOOD_REMEMBERED_MAX)
 
 
 class Author:

@@ -18,7 +18,7 @@ import apsw
 import lmdb
 import psycopg
 import rocksdict
-from node_history import SIGNER
+from node_history import SIGNER, forget_signatures
 
 from icn.adapters.storage.lmdb_store import MAP_BYTES_FIRST
 from icn.adapters.storage.opening import StorageSettings, open_store
@@ -26,7 +26,6 @@ from icn.adapters.storage.rocksdb_engine import open_engine
 from icn.adapters.storage.sqlite_format import CACHE_KIB, PAGE_BYTES
 from icn.adapters.storage.sqlite_log import CHECKPOINT_FRAMES
 from icn.domain.dag.block import parse_block
-from icn.kernel import signing
 from icn.services import rows
 from icn.services.verify import verify
 from icn.stores import blocks, keyspace
@@ -133,7 +132,7 @@ def ours(settings: StorageSettings, reopened: StorageSettings, replayed: Storage
         return 1
 
     def replay() -> int:
-        signing._GOOD.clear()  # a process that verifies has not verified before
+        forget_signatures()
         view = past.snapshot()
         report = verify(view, SIGNER.did, deep=True)
         view.close()
@@ -384,7 +383,7 @@ def floor(path: Path, history: History) -> Steps:
 
 def _proven(signed: Iterable[bytes]) -> int:
     """Hash and signature of each; their count."""
-    signing._GOOD.clear()  # as above
+    forget_signatures()
     count = 0
     for data in signed:
         hashlib.sha256(data).digest()

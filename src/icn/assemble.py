@@ -17,7 +17,6 @@ from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
 from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
-from icn.adapters.storage.opening import StorageSettings
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.profile import profile
@@ -127,19 +126,6 @@ def founding(settings: Settings, signer: Signer) -> Found:
     )
     founders = tuple(sorted(dict.fromkeys((signer.did, *federation.founders))))
     return Found(federation.name, founders, policy)
-
-
-def storage(settings: Settings) -> StorageSettings:
-    """Where the node keeps its data, as the adapters understand it."""
-    chosen = settings.storage
-    url = chosen.connection_string
-    return StorageSettings(
-        chosen.backend,
-        path=chosen.path,
-        url=url.reveal() if url is not None and chosen.backend == "postgresql" else None,
-        connections_max=chosen.max_connections,
-        connection_timeout_ms=chosen.connection_timeout_ms,
-    )
 
 
 def head_marker(settings: Settings) -> HeadMarkFiles | None:

@@ -138,7 +138,7 @@ def open_offline(session: "Session", given: argparse.Namespace, *, must_exist: b
         ConfigurationRefused: the store's sections are wrong.
         Fault: the engine's; `StoreNewer`, `StoreOlder`.
     """
-    from icn.assemble import storage
+    from icn.config.storage import storage
     from icn.stores.schema import require_current
 
     loaded = load_for_store(session, given)
@@ -161,7 +161,7 @@ def holds_nothing(loaded: "LoadedConfig") -> bool:
 
     Raises as `open_offline` does.
     """
-    from icn.assemble import storage
+    from icn.config.storage import storage
     from icn.stores.moving import is_filling
 
     settings = storage(require_lasting(loaded))

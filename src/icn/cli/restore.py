@@ -16,7 +16,6 @@ from pathlib import Path
 from icn.adapters.files import create_atomically, make_private_folders
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
-from icn.assemble import storage
 from icn.cli.archives import PATIENCE_SECONDS, archives_given, examined
 from icn.cli.arguments import ARCHIVE_KEYS, Action, argument
 from icn.cli.byte_progress import byte_progress
@@ -36,6 +35,7 @@ from icn.cli.offline import (
 from icn.cli.restoring import restore_online
 from icn.cli.session import Session
 from icn.config.loaded import LoadedConfig
+from icn.config.storage import storage
 from icn.kernel.errors import Fault
 from icn.services import restore
 from icn.services.archive_check import Archive, Examined, claimed, known_parts

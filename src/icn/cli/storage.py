@@ -34,7 +34,7 @@ def info(session: Session, given: argparse.Namespace) -> Exit:
     if goes_through_node(session, given):
         session.show(session.client.get("/info"), _node_view)
         return Exit.DONE
-    from icn.assemble import storage
+    from icn.config.storage import storage
     from icn.stores import keyspace, moving
     from icn.stores.schema import owner_of, store_id, version_of
 
@@ -61,7 +61,7 @@ def info(session: Session, given: argparse.Namespace) -> Exit:
 
 def migrate(session: Session, given: argparse.Namespace) -> Exit:
     """See the module's docstring."""
-    from icn.assemble import storage
+    from icn.config.storage import storage
     from icn.kernel.errors import require
     from icn.services.verify import verify
     from icn.stores import copying, moving
@@ -132,7 +132,7 @@ def migrate(session: Session, given: argparse.Namespace) -> Exit:
 
 def reopen(session: Session, given: argparse.Namespace) -> Exit:
     """Take back a move whose copy was never used."""
-    from icn.assemble import storage
+    from icn.config.storage import storage
     from icn.stores import moving
     from icn.stores.kv import Batch
 

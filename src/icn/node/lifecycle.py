@@ -32,6 +32,7 @@ from icn.adapters.storage.opening import open_store
 from icn.adapters.wasm.pool import WorkerPool
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
+from icn.config.storage import storage as storage_settings
 from icn.http.app import create_app, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.kernel.errors import Fault, IcnError
@@ -239,7 +240,7 @@ class _Node:
 
     def _make_writer(self, loop: asyncio.AbstractEventLoop) -> Writer:
         settings, signer = self._settings, self._signer
-        storage = assemble.storage(settings)
+        storage = storage_settings(settings)
         marker = assemble.head_marker(settings)
 
         def store_of(stopping: threading.Event) -> KeyValueStore | None:
