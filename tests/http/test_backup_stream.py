@@ -4,10 +4,15 @@ import asyncio
 import io
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
 from icn.adapters.archive.tar_gz import TarGzFile
 from icn.adapters.archive.writing import write_archive
 from icn.adapters.storage.memory import MemoryStore
 from icn.http import backup
+from icn.http.operations import Streams
+from icn.http.problems import Disconnected, answering
 from icn.stores import backups, tar
 from icn.stores.archive import MANIFEST, Entry, read_manifest, size_max
 from support.archives import held, nothing, restore_into
@@ -76,13 +81,41 @@ def test_only_the_operator_has_it_and_wrong_queries_are_refused() -> None:
 
 def test_as_many_as_may_are_read_at_a_time() -> None:
     async def talk(world: World) -> None:
-        backup._STREAMS.count = backup.STREAMS_MAX
-        try:
-            assert (await world.client.get("/dag/backup")).status == 429
-        finally:
-            backup._STREAMS.count = 0
-        answers = await asyncio.gather(*(world.client.get("/dag/backup") for _ in range(backup.STREAMS_MAX)))
-        assert [answer.status for answer in answers] == [200] * backup.STREAMS_MAX
-        assert backup._STREAMS.count == 0
+        together = [world.client.get("/dag/backup") for _ in range(backup.STREAMS_MAX + 1)]
+        statuses = sorted(answer.status for answer in await asyncio.gather(*together))
+        assert statuses == [200] * backup.STREAMS_MAX + [429]
+        assert (await world.client.get("/dag/backup")).status == 200, "each gives its place back"
 
     run(talk)
+
+
+def test_a_reader_that_takes_nothing_is_let_go_and_that_is_no_error_of_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backup, "STALL_SECONDS", 0.01)
+
+    async def never(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def gone() -> dict[str, object]:
+        await asyncio.Event().wait()
+        raise AssertionError("it stays connected")
+
+    class Closing:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    snapshot, streams = Closing(), Streams(1)
+    response = backup._BackupResponse(streams, snapshot, (piece for piece in (b"one", b"two")))  # type: ignore[arg-type]
+
+    async def talk() -> None:
+        with capture_logs() as logs, pytest.raises(Disconnected):
+            await answering(response, {"type": "http"}, gone, never, correlation="c")  # type: ignore[arg-type]
+        assert [(line["event"], line["log_level"]) for line in logs] == [("backup reader let go", "warning")]
+
+    asyncio.run(talk())
+    assert snapshot.closed
+    assert streams.count == 0

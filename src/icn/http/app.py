@@ -25,7 +25,7 @@ from icn.http import (
 )
 from icn.http.edge import Edge
 from icn.http.openapi import document
-from icn.http.operations import Call, Operation
+from icn.http.operations import Call, Operation, Streams
 from icn.http.ports import NodeApi, Telemetry
 from icn.http.problems import response_to
 from icn.http.settings import HttpSettings
@@ -50,9 +50,10 @@ OPERATIONS: tuple[Operation, ...] = (
 def create_app(node: NodeApi, settings: HttpSettings) -> FastAPI:
     """The API over a node."""
     app = _bare(node.facts.version)
+    streams = Streams()
     for operation in OPERATIONS:
         # Plain routes: reading and checking are `operations`', so FastAPI's own would only be paid for twice.
-        app.add_route(operation.path, _endpoint(operation, node, settings), methods=[operation.method])
+        app.add_route(operation.path, _endpoint(operation, node, settings, streams), methods=[operation.method])
     described = json.dumps(document(OPERATIONS, node.facts.version)).encode()
 
     async def openapi(_request: Request) -> Response:
@@ -93,10 +94,12 @@ async def _refused_by_router(request: Request, error: Exception) -> Response:
     return response_to(error, correlation)
 
 
-def _endpoint(operation: Operation, node: NodeApi, settings: HttpSettings) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    operation: Operation, node: NodeApi, settings: HttpSettings, streams: Streams
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         request.scope["state"]["route"] = operation.path
         body = b"" if operation.streams else await request.body()
-        return await operation.run(Call(node, settings, request, body))
+        return await operation.run(Call(node, settings, request, body, streams))
 
     return endpoint

@@ -10,13 +10,15 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import structlog
 from pydantic import Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from icn.http.bodies import Body, Query
 from icn.http.moments import instant_of, iso_of
-from icn.http.operations import Call, Operation
+from icn.http.operations import Call, Operation, Streams
+from icn.http.problems import Disconnected
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.limits import MIB
 from icn.services.backup import BackupOrder, Reached, draft, entries
@@ -25,6 +27,8 @@ from icn.stores import tar
 from icn.stores.archive import MANIFEST, PARTS_MAX, ArchiveKind, Entry, Manifest, Position, write_manifest
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Snapshot
+
+log = structlog.get_logger()
 
 STREAMS_MAX = 2
 """Backups that are read at a time: each holds a snapshot."""
@@ -79,13 +83,6 @@ class Recorded:
     manifest: str
 
 
-@dataclass(slots=True)
-class _Streams:
-    """Those that are being read."""
-
-    count: int = 0
-
-
 async def stream(call: Call) -> Response:
     """The draft of the manifest, and the parts."""
     query = call.query(BackupQuery)
@@ -97,19 +94,20 @@ async def stream(call: Call) -> Response:
         f"icn/{call.node.facts.version}",
         call.node.facts.storage_backend,
     )
-    if _STREAMS.count >= STREAMS_MAX:
+    streams = call.streams
+    if streams.count >= STREAMS_MAX:
         raise TooManyBackups
-    _STREAMS.count += 1
+    streams.count += 1
     try:
         snapshot, manifest = await asyncio.to_thread(_begun, call, order)
     except BaseException:
-        _STREAMS.count -= 1
+        streams.count -= 1
         raise
     reached = Reached(manifest.since)
     if query.next_arrival is not None:
         position = Position(query.next_arrival, query.next_change)
         reached = Reached(position, query.block_parts, query.content_parts)
-    return _BackupResponse(snapshot, _pieces(snapshot, manifest, reached, call.node.now() // 1000))
+    return _BackupResponse(streams, snapshot, _pieces(snapshot, manifest, reached, call.node.now() // 1000))
 
 
 async def record(call: Call) -> Response:
@@ -150,9 +148,10 @@ class _BackupResponse(Response):
 
     media_type = tar.MEDIA_TYPE
 
-    def __init__(self, snapshot: Snapshot, pieces: Generator[bytes, None, None]) -> None:
+    def __init__(self, streams: Streams, snapshot: Snapshot, pieces: Generator[bytes, None, None]) -> None:
         super().__init__()
         del self.headers["content-length"]
+        self._streams = streams
         self._snapshot = snapshot
         self._pieces = pieces
 
@@ -162,14 +161,13 @@ class _BackupResponse(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while not left.done() and (piece := await self._next()) is not None:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await _give(send, piece)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             left.cancel()
             self._pieces.close()  # the scans of the snapshot end before it does
             self._snapshot.close()
-            _STREAMS.count -= 1
+            self._streams.count -= 1
 
     async def _next(self) -> bytes | None:
         """The next piece. The thread that reads it has ended when this ends, for the snapshot is closed next."""
@@ -181,13 +179,21 @@ class _BackupResponse(Response):
             raise
 
 
+async def _give(send: Send, piece: bytes) -> None:
+    """Raises `Disconnected` for a reader that does not take it: that is its own affair, and no fault of the node."""
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError as error:
+        log.warning("backup reader let go", seconds=STALL_SECONDS)
+        raise Disconnected from error
+
+
 async def _left(receive: Receive) -> None:
     """Ends when the reader has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
-
-_STREAMS = _Streams()
 
 OPERATIONS = (
     Operation(

@@ -19,7 +19,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from icn.http.ports import NodeApi
-from icn.http.problems import BodyOverdue, BodyTooLarge, KeyNeeded, Unparsable, answering
+from icn.http.problems import BodyOverdue, BodyTooLarge, Disconnected, KeyNeeded, Unparsable, answering
 from icn.http.settings import HttpSettings
 
 log = structlog.get_logger("icn.http")
@@ -37,10 +37,6 @@ NO_ROUTE = "(none)"
 """The route of requests that met none, in logs and metrics."""
 SINGLE_HEADERS = (b"x-api-key", b"authorization", b"idempotency-key", b"content-type", b"content-length")
 """Headers that mean nothing when they are given twice."""
-
-
-class Disconnected(Exception):
-    """The client left before its request was there. Nobody is to be answered."""
 
 
 @dataclass(slots=True)

@@ -35,6 +35,13 @@ Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class Streams:
+    """Answers that are read for long, each from a snapshot: how many there are now."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, as a handler has it."""
@@ -44,6 +51,8 @@ class Call:
     request: Request
     raw: bytes
     """The body."""
+    streams: Streams
+    """Those of this application."""
 
     @property
     def principal(self) -> Did:

@@ -232,6 +232,10 @@ def response_to(error: Exception, correlation: str) -> Response:
             return of_unforeseen(error, correlation)
 
 
+class Disconnected(Exception):
+    """The client has left, or takes nothing more. Nobody is to be answered."""
+
+
 async def answering(
     run: Callable[[Scope, Receive, Send], Awaitable[None]],
     scope: Scope,
@@ -240,7 +244,10 @@ async def answering(
     *,
     correlation: str,
 ) -> None:
-    """Run an application so that whatever it raises becomes an answer: the outermost layer of the surface."""
+    """Run an application so that whatever it raises becomes an answer: the outermost layer of the surface.
+
+    Raises `Disconnected`, which is nobody's error.
+    """
     started = False
 
     async def noting(message: Message) -> None:
@@ -250,6 +257,8 @@ async def answering(
 
     try:
         await run(scope, receive, noting)
+    except Disconnected:
+        raise
     except Exception as error:
         if started:  # too late for another answer: the connection breaks, which the client can see
             log.critical("bug", correlation_id=correlation, error=f"{type(error).__name__}: {error}", exc_info=error)
