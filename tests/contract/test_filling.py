@@ -14,6 +14,7 @@ from icn.stores.copying import TargetInUse
 from icn.stores.kv import StoreInUse
 from icn.stores.moving import StoreIncomplete
 from support.archives import assert_whole, back_up, fill_from, held, history
+from support.processes import CLI, run
 from support.stores import BACKENDS, Backend, batch, child_environment, fill, settings_in
 
 PERSISTENT = [backend for backend in BACKENDS if backend.durable]
@@ -166,3 +167,17 @@ def test_a_killed_restore_leaves_nothing_or_everything(backend: Backend, killed_
     assert_whole(store, world["a"].did)
     store.close()
     assert not [name for name in names_in(folder) if ".filling" in name]
+
+
+def test_what_a_broken_restore_has_left_in_a_database_is_not_moved_elsewhere(tmp_path: Path) -> None:
+    postgresql = next(backend for backend in BACKENDS if backend.shared)
+    filling = loaded(postgresql, tmp_path)
+    filling.get(b"b002")
+    filling.close()
+    url = str(settings_in(postgresql, tmp_path).url)
+    moved = run(
+        *(CLI, "storage", "migrate", "--storage-backend", "postgresql", "--db-url", url, "--to", "sqlite"),
+        *("--to-path", str(tmp_path / "to.sqlite"), "--data-dir", str(tmp_path / "data")),
+    )
+    assert moved.code != 0
+    assert "dag restore" in moved.err

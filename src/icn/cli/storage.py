@@ -185,7 +185,8 @@ def _require_movable(source: "Reader", here: str, there: str) -> None:
     from icn.stores import moving
     from icn.stores.schema import FORMAT_VERSION, StoreOlder, version_of
 
-    if moving.migration_of(source) is not None or moving.moved_to(source) not in {None, there}:
+    is_whole = moving.migration_of(source) is None and not moving.is_filling(source)
+    if not is_whole or moving.moved_to(source) not in {None, there}:
         moving.require_here(source)
     version = version_of(source)
     if version is None:

@@ -5,8 +5,8 @@
  others               the store itself, which says that nothing in it counts ─> filled ─> read back ─> says so no more
 ```
 
-Killed at any moment, there is the empty store that was there before, or the whole one; or one that no node opens
-(`stores.moving`). The store's lock is held all the while. What an attempt leaves behind is thrown away by the next.
+Killed at any moment, there is no store, an empty one, or the whole one; or one that no node opens (`stores.moving`).
+The store's lock is held all the while. What an attempt leaves behind is thrown away by the next.
 
 Batches are written on a thread of their own, while the caller makes the next one.
 """
@@ -26,6 +26,8 @@ from icn.stores.kv import Batch, KeyValueStore, Reader
 
 SUFFIX = ".filling"
 """Behind the name of a store that is filled beside its place."""
+FILE_SUFFIXES = ("", "-wal", "-shm", "-journal", ".witness")
+"""Of the files that make up a store which is no folder."""
 DELETES_PER_BATCH = 20_000
 
 
@@ -139,8 +141,7 @@ class FillingBeside:
 
     def take_place(self) -> None:
         """See `Filling`."""
-        if self._staged.is_dir():
-            self._remove(self._path)  # it holds nothing
+        self._remove(self._path)  # it holds nothing; a log left beside it would be taken for that of the new one
         self._staged.rename(self._path)
         sync_folder(self._path.parent)
 
@@ -169,10 +170,8 @@ class FillingBeside:
         if path.is_dir():
             shutil.rmtree(path)
             return
-        kept = self._lock_of(path)
-        for file in (path, *path.parent.glob(f"{path.name}[-.]*")):
-            if file != kept:
-                file.unlink(missing_ok=True)
+        for suffix in FILE_SUFFIXES:
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     @staticmethod
     def _lock_of(path: Path) -> Path:
