@@ -109,11 +109,11 @@ def test_a_reader_that_takes_nothing_is_let_go_and_that_is_no_error_of_the_node(
             self.closed = True
 
     snapshot, streams = Closing(), Streams(1)
-    response = backup._BackupResponse(streams, snapshot, (piece for piece in (b"one", b"two")))  # type: ignore[arg-type]
+    response = backup._BackupResponse(streams, snapshot, (piece for piece in (b"one", b"two")))
 
     async def talk() -> None:
         with capture_logs() as logs, pytest.raises(Disconnected):
-            await answering(response, {"type": "http"}, gone, never, correlation="c")  # type: ignore[arg-type]
+            await answering(response, {"type": "http"}, gone, never, correlation="c")
         assert [(line["event"], line["log_level"]) for line in logs] == [("backup reader let go", "warning")]
 
     asyncio.run(talk())
