@@ -13,6 +13,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SEEDS ?= 200
 NODES ?= 5
 SIM_LONG_SEEDS ?= 600
+# How long the largest exploration may take.
+EXPLORE_SECONDS ?= 1200
 # Processes that simulate side by side.
 SIM_JOBS ?= 2
 # Crash tests: other moments with another seed; so many SIGKILLs and so many losses of power on each storage backend.
@@ -23,7 +25,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
-	sim sim-long crash-long bench docs examples lock clean
+	sim sim-long sim-explore crash-long bench docs examples lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
@@ -31,6 +33,7 @@ help:
 	@echo "make check       formatting, lint, types, import contract, house rules"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
 	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
+	@echo "make sim-explore every order of events of a few nodes, as far as $(EXPLORE_SECONDS) seconds go"
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
@@ -90,6 +93,12 @@ sim: $(VENV)/.runtime-ready
 
 sim-long: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) --seeds $(SIM_LONG_SEEDS)
+
+sim-explore: $(VENV)/.runtime-ready
+	$(BIN)/icn-sim explore calm
+	$(BIN)/icn-sim explore cut
+	$(BIN)/icn-sim explore crash
+	$(BIN)/icn-sim explore two-jobs --order calm --seconds-max $(EXPLORE_SECONDS)
 
 crash-long: $(VENV)/.dev-ready
 	ICN_CRASH_SEED=$(CRASH_SEED) ICN_CRASHES=$(CRASHES) $(BIN)/python -m pytest -n 2 -m long tests/crash $(ARGS)

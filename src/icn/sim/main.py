@@ -1,4 +1,7 @@
-"""`icn-sim`: many runs, or one again. Exit 0: nothing found; 5: something was; 2: misuse."""
+"""`icn-sim`: many runs, or one again; `icn-sim explore`: all states of a few nodes (sim.explore).
+
+Exit 0: nothing found; 5: something was; 2: misuse.
+"""
 
 import argparse
 import sys
@@ -8,6 +11,7 @@ from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
+from icn.sim.explore.main import main as explore
 from icn.sim.plants import Plant
 from icn.sim.report import print_finding, print_summary
 from icn.sim.world import Plan, Run, World
@@ -26,7 +30,10 @@ def run_plan(plan: Plan) -> tuple[Run, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["explore"]:
+        return explore(given[1:])
+    options = _parser().parse_args(given)
     plant = None if options.plant is None else Plant(options.plant)
     first = options.first if options.seed is None else options.seed
     count = options.seeds if options.seed is None else 1
@@ -61,7 +68,8 @@ def _results(plans: list[Plan], processes: int, trace: Path | None) -> Iterator[
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="icn-sim",
-        description="Simulated federations: the shipped core under virtual time, faults and checkers.",
+        description="Simulated federations: the shipped core under virtual time, faults and checkers. "
+        "`icn-sim explore --help`: all states of a few nodes instead.",
     )
     parser.add_argument("--seeds", type=int, default=SEEDS_DEFAULT, help="how many runs (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default %(default)s)")

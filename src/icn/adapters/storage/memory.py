@@ -201,6 +201,14 @@ class MemoryStore:
             if batch.operations:
                 self._newest = newest.after(batch.operations)
 
+    def fork(self) -> "MemoryStore":
+        """Another store with the newest commit in it. What either commits from here on, the other does not see."""
+        with self._writing:
+            other = MemoryStore()
+            other._newest = self._open()
+            other._epoch = self._epoch
+            return other
+
     def close(self) -> None:
         """Forget everything."""
         self._open()

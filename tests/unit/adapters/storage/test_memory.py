@@ -54,3 +54,14 @@ def test_a_commit_copies_only_the_chunks_it_touches():
     after = store._newest.keys
     untouched = {id(chunk) for chunk in before} & {id(chunk) for chunk in after}
     assert len(before) - len(untouched) == 2
+
+
+def test_a_fork_has_what_was_committed_and_goes_its_own_way():
+    store = MemoryStore()
+    fence = store.claim()
+    store.commit(batch({b"both": b"1"}), fence)
+    other = store.fork()
+    store.commit(batch({b"ours": b"2"}), fence)
+    other.commit(batch({b"theirs": b"3", b"both": None}), fence)
+    assert dict(store.scan(b"")) == {b"both": b"1", b"ours": b"2"}
+    assert dict(other.scan(b"")) == {b"theirs": b"3"}

@@ -1,0 +1,185 @@
+"""What the explorer promises: small federations hold in every order of events; planted defects have short paths."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from icn.domain.ledger.commands import ReleaseHold
+from icn.domain.ledger.events import HoldReleased
+from icn.domain.ledger.model import HoldId
+from icn.domain.ledger.rules import decide as decide_ledger
+from icn.domain.mesh.events import AttemptFailed
+from icn.services import rows
+from icn.services import state as services_state
+from icn.services.mesh import HomeService
+from icn.sim.explore.case import CASES, Case
+from icn.sim.explore.dialogue import read, told, written
+from icn.sim.explore.form import Form
+from icn.sim.explore.looking import look_at
+from icn.sim.explore.moves import DEATHS, Federation
+from icn.sim.explore.search import Exploration, Order, Search
+from icn.sim.main import EXIT_FINDING, main
+from icn.sim.plants import keep_what_ended
+from icn.stores.outbox import Outbox
+
+
+def bounded(name: str, **bounds) -> Case:
+    case = CASES[name]
+    return replace(case, bounds=replace(case.bounds, **bounds))
+
+
+def found_in(case: Case, **options) -> Exploration:
+    return Search(case, **options).run()
+
+
+@pytest.mark.slow
+def test_two_nodes_and_a_job_hold_in_every_order_of_messages():
+    found = found_in(CASES["calm"])
+    assert str(found.finding) == "None"
+    assert found.is_complete
+    assert found.ended >= 1
+    assert ("completed", "settled", "answered") in found.coverage.situations
+
+
+@pytest.mark.slow
+def test_states_that_are_taken_for_one_lead_to_the_same():
+    # What a form leaves out must not matter: with all of it kept there are more states, and the same situations.
+    case = bounded("calm", overtaking=1)
+    alike, exact = found_in(case), found_in(case, form=Form.EXACT)
+    assert alike.is_complete
+    assert exact.is_complete
+    assert alike.states < exact.states
+    assert alike.coverage.situations.keys() == exact.coverage.situations.keys()
+
+
+@pytest.mark.slow
+def test_both_orders_see_the_same_states():
+    case = bounded("calm", overtaking=1)
+    breadth, calm = found_in(case), found_in(case, order=Order.CALM)
+    assert (breadth.states, breadth.transitions) == (calm.states, calm.transitions)
+    assert breadth.depth <= calm.depth
+
+
+@pytest.mark.slow
+def test_a_step_leaves_the_state_it_is_taken_from_as_it_was():
+    search = Search(bounded("crash", states_max=400))
+    search.run()
+    processes = search.federation.processes
+    again = [processes._keep(local) for local in processes.locals]
+    assert again == list(range(len(again)))
+
+
+@pytest.mark.slow
+def test_a_lost_connection_loses_no_job():
+    found = found_in(bounded("cut", states_max=3_000))
+    assert str(found.finding) == "None"
+    assert {"part", "down", "meet"} <= found.kinds.keys()
+
+
+@pytest.mark.slow
+def test_a_crash_at_any_step_loses_no_job():
+    found = found_in(bounded("crash", states_max=5_000))
+    assert str(found.finding) == "None"
+    assert {how for _, _, how in found.coverage.crashes} == {"between batches", *DEATHS}
+    assert {who for _, who, _ in found.coverage.crashes} == {"home", "executor"}
+
+
+# Defects, planted. Each is found, by whom it says, on a path of at most so many moves.
+
+
+def release_too_early(money, work, event):
+    if isinstance(event, AttemptFailed):
+        return [*decide_ledger(work.state.ledger, ReleaseHold(HoldId(event.job.data), "early"), work.context())]
+    return money(work, event)
+
+
+def allow_early_releases(check_pair, event, pairing):
+    if not isinstance(event, HoldReleased) or event.hold in pairing.released:
+        check_pair(event, pairing)
+
+
+def plant_forgotten_receipts(patch):
+    settle = HomeService._settle
+
+    def settle_and_forget(self, work, peer, message, receipt):
+        settle(self, work, peer, message, receipt)
+        work.batch.operations.pop(rows.receipt_taken_key(receipt.job, receipt.attempt, receipt.executor), None)
+
+    patch.setattr(HomeService, "_settle", settle_and_forget)
+
+
+def plant_early_release(patch):
+    patch.setattr(HomeService, "_money", staticmethod(partial(release_too_early, HomeService._money)))
+    patch.setattr(services_state, "_check_pair", partial(allow_early_releases, services_state._check_pair))
+
+
+def plant_lost_outbox(patch):
+    def add_nothing(self, batch, peer, number, message):
+        """Neither in memory nor in the batch."""
+
+    patch.setattr(Outbox, "add", add_nothing)
+
+
+def plant_a_job_that_nobody_watches(patch):
+    def watch_nothing(self, job):
+        """No time limit of any job is noticed."""
+
+    patch.setattr(HomeService, "_watch", watch_nothing)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plant", "case", "checker", "moves"),
+    [
+        (plant_forgotten_receipts, bounded("cut"), "a receipt is taken once", 20),
+        (plant_early_release, bounded("calm", workers_lost=1, overtaking=0), "a hold lives as long as its job", 14),
+        (plant_lost_outbox, bounded("cut"), "receipts are answered", 36),
+        (plant_a_job_that_nobody_watches, bounded("calm", workers_lost=1, overtaking=0), "every job ends", 9),
+    ],
+)
+def test_a_planted_defect_is_found_on_a_short_path(plant, case, checker, moves, monkeypatch):
+    plant(monkeypatch)
+    found = found_in(case)
+    assert (found.finding and found.finding.checker) == checker
+    assert 1 < len(found.path) <= moves
+    story = list(told(Federation(case, look_at), [read(written(move)) for move in found.path]))
+    assert story[0].strip() == "1. a is asked to Submit"
+    assert any(line.startswith(f"{len(found.path):>3}. ") for line in story)
+
+
+@pytest.mark.slow
+def test_a_job_that_ends_twice_is_found():
+    found = found_in(CASES["calm"], plant=lambda engine: keep_what_ended(engine.state))
+    assert (found.finding and found.finding.checker) == "supply recount"
+    assert len(found.path) < 12
+
+
+@pytest.mark.slow
+def test_what_is_sent_before_its_commit_is_found():
+    found = found_in(CASES["crash"], sends_first=True)
+    assert (found.finding and found.finding.checker) == "no honest equivocation"
+    assert len(found.path) < 8
+
+
+@pytest.mark.slow
+def test_the_program_shows_the_way_to_a_finding_and_walks_it_again(capsys, monkeypatch):
+    plant_forgotten_receipts(monkeypatch)
+    assert main(["explore", "cut"]) == EXIT_FINDING
+    printed = capsys.readouterr().out
+    assert "FINDING  a receipt is taken once" in printed
+    path = printed.split("--replay '")[1].split("'")[0]
+    assert main(["explore", "cut", "--replay", path]) == 0
+    assert "a receipt is taken once" in capsys.readouterr().out
+
+
+def test_the_program_refuses_a_path_that_cannot_be_walked(capsys):
+    assert main(["explore", "calm", "--replay", "kill:a:0:::0"]) == 2
+    assert "is not possible there" in capsys.readouterr().err
+
+
+def test_the_program_says_how_much_it_has_seen(capsys):
+    assert main(["explore", "crash", "--states-max", "60"]) == 0
+    printed = capsys.readouterr().out
+    assert "cut, " in printed
+    assert "crash points in them" in printed
