@@ -71,10 +71,12 @@ def test_a_step_leaves_the_state_it_is_taken_from_as_it_was():
 
 
 @pytest.mark.slow
-def test_a_lost_connection_loses_no_job():
-    found = found_in(bounded("cut", states_max=3_000))
+def test_a_connection_may_be_lost_at_any_step():
+    found = found_in(CASES["cut"])
     assert str(found.finding) == "None"
+    assert found.is_complete
     assert {"part", "down", "meet"} <= found.kinds.keys()
+    assert {"completed", "failed"} <= {job for job, _, _ in found.coverage.situations}
 
 
 @pytest.mark.slow
@@ -83,6 +85,34 @@ def test_a_crash_at_any_step_loses_no_job():
     assert str(found.finding) == "None"
     assert {how for _, _, how in found.coverage.crashes} == {"between batches", *DEATHS}
     assert {who for _, who, _ in found.coverage.crashes} == {"home", "executor"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["crash", "cancel"])
+def test_a_process_may_die_at_any_step_of_every_order(name):
+    found = found_in(CASES[name])
+    assert str(found.finding) == "None"
+    assert found.is_complete
+    assert {how for _, _, how in found.coverage.crashes} == {"between batches", *DEATHS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two-jobs", "redundant"])
+def test_larger_federations_hold_as_far_as_they_are_gone_through(name):
+    found = found_in(bounded(name, states_max=3_000), order=Order.CALM)
+    assert str(found.finding) == "None"
+    assert ("completed", "settled", "answered") in found.coverage.situations
+
+
+@pytest.mark.slow
+def test_idle_nodes_come_to_an_end_while_another_one_is_down():
+    # Their anti-entropy goes on for ever, and states that differ by what clocks show only are one.
+    def asks_nothing(now):
+        return ()
+
+    found = found_in(replace(bounded("two-jobs", crashes=1), asks=asks_nothing))
+    assert str(found.finding) == "None"
+    assert found.is_complete
 
 
 # Defects, planted. Each is found, by whom it says, on a path of at most so many moves.

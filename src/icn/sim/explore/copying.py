@@ -79,7 +79,8 @@ def _dataclass_way(cls: type) -> Copying:
         made: Any = new(cls)
         seen[id(value)] = made
         for name in names:
-            put(made, name, _copied(getattr(value, name), seen))
+            item = getattr(value, name)
+            put(made, name, item if _WAYS.get(item.__class__) is _shared else _copied(item, seen))
         return made
 
     return copy
@@ -98,7 +99,7 @@ def _dict(value: dict[Any, Any], seen: Seen) -> Any:
         return known
     made = seen[id(value)] = value.__class__()
     for key, item in value.items():
-        made[key] = _copied(item, seen)
+        made[key] = item if _WAYS.get(item.__class__) is _shared else _copied(item, seen)
     return made
 
 

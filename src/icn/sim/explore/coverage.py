@@ -28,15 +28,19 @@ class Coverage:
 
     def note_crash(self, federation: Federation, state: State, move: Move) -> None:
         """A node crashed in `state`."""
-        home = federation.asks[0].node
+        home = _home_of(federation)
         who = "home" if move.node == home else "executor"
         self.crashes[situation_of(federation, state), who, move.dies or "between batches"] += 1
+
+
+def _home_of(federation: Federation) -> int:
+    return federation.asks[0].node if federation.asks else 0
 
 
 def situation_of(federation: Federation, state: State) -> Situation:
     """Of the first job."""
     locals_ = federation.locals_of(state)
-    home = locals_[federation.asks[0].node]
+    home = locals_[_home_of(federation)]
     did = federation.processes.dids[home.node]
     name = next((key for key in home.history.jobs if key[0] == did), None)
     if name is None:
@@ -50,10 +54,10 @@ def situation_of(federation: Federation, state: State) -> Situation:
             executions.append("running")
         elif local.engine is None and local.node != home.node:
             executions.append("executor down")
-        elif local.engine is not None and any(
-            key[0] == local.engine.did and key[1].data == name[1] for key in local.engine.state.mesh.executions
+        elif local.engine is not None and (
+            own := [k for k in local.engine.state.mesh.executions if (k[0], k[1].data) == (local.engine.did, name[1])]
         ):
-            executions.append("accepted")
+            executions.append("pledged" if own[0] in local.engine.state.mesh.pledges else "accepted")
         elif any(receipt for receipt in local.history.issued):
             executions.append("answered")
-    return job, home.history.holds[name], "+".join(dict.fromkeys(executions)) or NONE
+    return job, home.history.holds[name], "+".join(sorted(dict.fromkeys(executions))) or NONE

@@ -72,6 +72,7 @@ _CANCELLED_ROWS = keyspace.projection("cancelled")
 """The rows say when; that is asked for after hours only."""
 _ENDED = frozenset(("completed", "failed", "cancelled"))
 REMEMBERED_MAX = 500_000
+_AS_THEY_ARE = frozenset((bool, str, type(None)))
 
 
 class Form(Enum):
@@ -217,7 +218,7 @@ def _cid(value: Cid, writing: _Writing) -> Any:
 def _way_of(cls: type) -> Callable[[Any, _Writing], Any]:
     if cls is int:
         return _number
-    if cls in {bool, str, type(None)}:
+    if cls in _AS_THEY_ARE:
         return _plain
     if cls is bytes:
         return _bytes
@@ -253,7 +254,11 @@ def _mutable(value: Any, names: tuple[str, ...], writing: _Writing) -> Any:
     if known is not None:
         return "again", known
     writing.seen[id(value)] = len(writing.seen)
-    return [writing.form(getattr(value, name)) for name in names]
+    made: list[Any] = []
+    for name in names:
+        item = getattr(value, name)
+        made.append(item if item.__class__ in _AS_THEY_ARE else writing.form(item))
+    return made
 
 
 def _frozen(value: Any, names: tuple[str, ...], writing: _Writing) -> Any:
@@ -272,6 +277,8 @@ def _frozen(value: Any, names: tuple[str, ...], writing: _Writing) -> Any:
 
 
 def _dict(value: dict[Any, Any], writing: _Writing) -> Any:
+    if not value:
+        return None
     pairs = [
         (writing.form(key), writing.form(item))
         for key, item in value.items()

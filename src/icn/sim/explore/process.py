@@ -104,17 +104,19 @@ class Local:
     disk: Disk
     clock: Instant
     entropy: CountingEntropy
-    engine: Engine | None
+    engine: Engine | None = None
     """None: no process is there."""
-    wake_at: Instant | None
-    running: tuple[Running, ...]
-    history: History
-    heads: tuple[bytes, ...]
+    wake_at: Instant | None = None
+    running: tuple[Running, ...] = ()
+    history: History = field(default_factory=History)
+    heads: tuple[bytes, ...] = ()
     """Names of all feeds' newest blocks: with them, of everything behind."""
-    alike: int
+    alike: int = -1
     """The number of the first state that has the same form."""
-    idle: int | None
-    """The same for those that differ by their clock only, where nothing lies ahead in time."""
+    latest: int = 0
+    """The latest instant that stands in what the engine knows, or knew when its process ended."""
+    idle: int | None = None
+    """The same as `alike` for those that differ by their clock only, where nothing lies ahead in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ class Processes:
         self._starts: dict[tuple[int, Instant], Step] = {}
         self._failing: dict[tuple[int, int, tuple[object, ...]], int] = {}
         self.begin = [
-            self._keep(_dead(index, Disk(self.forms), epoch, CountingEntropy(f"node {index}"), History(), ()))
+            self._keep(Local(-1, index, Disk(self.forms), epoch, CountingEntropy(f"node {index}")))
             for index in range(len(terms))
         ]
         """Each node before its first start."""
@@ -269,25 +271,19 @@ class Processes:
             pass
         except STUMBLES as error:
             raise Finding("the core stumbles", f"{type(error).__name__}: {error}") from error
-        engine.store.dies = False
-        return self.dead(was, engine.store, clock, engine.dispatch.entropy, was.history, was.heads)
-
-    def dead(
-        self,
-        was: Local,
-        disk: Disk,
-        clock: Instant,
-        entropy: CountingEntropy,
-        history: History,
-        heads: tuple[bytes, ...],
-    ) -> int:
-        """The node without a process."""
-        return self._keep(_dead(was.node, disk.fork(), clock, replace(entropy), history, heads))
+        return self._dead(replace(was, clock=clock, entropy=engine.dispatch.entropy), was.disk)
 
     def killed(self, local: int) -> int:
         """The node when its process was ended between two batches."""
         was = self.locals[local]
-        return self.dead(was, was.disk, was.clock, was.entropy, was.history, was.heads)
+        return self._dead(was, was.disk)
+
+    def _dead(self, was: Local, disk: Disk) -> int:
+        """The node without its process, and this on its disk."""
+        without = replace(
+            was, disk=disk.fork(), entropy=replace(was.entropy), engine=None, wake_at=None, running=(), number=-1
+        )
+        return self._keep(without)
 
     def outcome_input(self, run: Running, kind: ExitKind) -> Input:
         """How an execution ends."""
@@ -314,31 +310,29 @@ class Processes:
             raise Finding("the core stumbles", f"{type(error).__name__}: {error}") from error
         history = was.history.after([each for each in outcome.effects if isinstance(each, Committed)])
         heads = tuple(sorted(head.cid.data for head in engine.state.feeds.heads.values()))
-        stored = marked = self.dead(was, disk, clock.time, entropy, history, heads) if self._may_crash else -1
+        unmarked = disk.fork()
         if outcome.mark is not None:
             disk.write(outcome.mark)
-            marked = self.dead(was, disk, clock.time, entropy, history, heads) if self._may_crash else -1
         after = Local(
-            -1,
-            was.node,
-            disk,
-            clock.time,
-            entropy,
-            engine,
-            outcome.wake_at,
-            _running(running, outcome.effects),
-            history,
-            heads,
-            -1,
-            None,
+            number=-1,
+            node=was.node,
+            disk=disk,
+            clock=clock.time,
+            entropy=entropy,
+            engine=engine,
+            wake_at=outcome.wake_at,
+            running=_running(running, outcome.effects),
+            history=history,
+            heads=heads,
         )
+        number = self._keep(after)
         return Step(
-            self._keep(after),
+            number,
             tuple(self._sent(each, clock.time) for each in outcome.effects if isinstance(each, Send)),
             tuple((reply.token, self._answer(reply.answer)) for reply in outcome.replies),
             tuple(each.reason for each in outcome.effects if isinstance(each, Disconnect)),
-            stored,
-            marked,
+            self._dead(self.locals[number], unmarked) if self._may_crash else -1,
+            self._dead(self.locals[number], disk) if self._may_crash else -1,
             tuple(self._told(was.node, outcome)),
         )
 
@@ -364,11 +358,11 @@ class Processes:
     def _keep(self, local: Local) -> int:
         """Give a state its number."""
         engine = local.engine
-        soft, state, latest = b"", b"", 0
+        soft, state = b"", b""
         if engine is not None:
             soft, soon = self.forms.of_engine(engine, local.disk, local.clock)
             state, late = self.forms.of_state(engine.state, local.disk, local.clock)
-            latest = max(soon, late)
+            local.latest = max(soon, late)
         running = tuple((run.request.job.data, run.request.attempt, run.is_stopping) for run in local.running)
         head = local.disk.head
         if self.forms.kind is Form.ALIKE and head is not None:
@@ -386,7 +380,8 @@ class Processes:
             return known
         self._numbers[own] = local.number = len(self.locals)
         local.alike = self._alike.setdefault((name, local.clock), local.number)
-        if engine is not None and latest <= local.clock:
+        local.idle = None
+        if local.latest <= local.clock:
             local.idle = self._idle.setdefault(name, local.number)
         self.locals.append(local)
         return local.number
@@ -409,12 +404,6 @@ class Processes:
                 case _:
                     assert_never(effect)
         return told
-
-
-def _dead(
-    node: int, disk: Disk, clock: Instant, entropy: CountingEntropy, history: History, heads: tuple[bytes, ...]
-) -> Local:
-    return Local(-1, node, disk, clock, entropy, None, None, (), history, heads, -1, None)
 
 
 def _running(running: tuple[Running, ...], effects: Sequence[Effect]) -> tuple[Running, ...]:
