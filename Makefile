@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 SEEDS ?= 200
 NODES ?= 5
 SIM_LONG_SEEDS ?= 600
-# How long the largest exploration may take.
+# How long each exploration that is not gone through whole may take.
 EXPLORE_SECONDS ?= 1200
 # Processes that simulate side by side.
 SIM_JOBS ?= 2
@@ -33,7 +33,7 @@ help:
 	@echo "make check       formatting, lint, types, import contract, house rules"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
 	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
-	@echo "make sim-explore every order of events of a few nodes, as far as $(EXPLORE_SECONDS) seconds go"
+	@echo "make sim-explore every order of events of a few nodes; the larger cases for $(EXPLORE_SECONDS) s each"
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
@@ -97,8 +97,11 @@ sim-long: $(VENV)/.runtime-ready
 sim-explore: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim explore calm
 	$(BIN)/icn-sim explore cut
+	$(BIN)/icn-sim explore cancel
 	$(BIN)/icn-sim explore crash
+	$(BIN)/icn-sim explore cancel-crash --order calm --seconds-max $(EXPLORE_SECONDS)
 	$(BIN)/icn-sim explore two-jobs --order calm --seconds-max $(EXPLORE_SECONDS)
+	$(BIN)/icn-sim explore redundant --order calm --seconds-max $(EXPLORE_SECONDS)
 
 crash-long: $(VENV)/.dev-ready
 	ICN_CRASH_SEED=$(CRASH_SEED) ICN_CRASHES=$(CRASHES) $(BIN)/python -m pytest -n 2 -m long tests/crash $(ARGS)

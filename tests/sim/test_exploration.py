@@ -80,17 +80,25 @@ def test_a_connection_may_be_lost_at_any_step():
 
 
 @pytest.mark.slow
-def test_a_crash_at_any_step_loses_no_job():
-    found = found_in(bounded("crash", states_max=5_000))
+@pytest.mark.parametrize("name", ["crash", "cancel-crash"])
+def test_a_crash_at_any_step_loses_no_job(name):
+    found = found_in(bounded(name, states_max=3_000))
     assert str(found.finding) == "None"
     assert {how for _, _, how in found.coverage.crashes} == {"between batches", *DEATHS}
     assert {who for _, who, _ in found.coverage.crashes} == {"home", "executor"}
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["crash", "cancel"])
-def test_a_process_may_die_at_any_step_of_every_order(name):
-    found = found_in(CASES[name])
+def test_a_job_may_be_cancelled_at_any_step():
+    found = found_in(CASES["cancel"])
+    assert str(found.finding) == "None"
+    assert found.is_complete
+    assert {"completed", "cancelled"} <= {job for job, _, _ in found.coverage.situations}
+
+
+@pytest.mark.long
+def test_a_process_may_die_at_any_step_of_every_order():
+    found = found_in(CASES["crash"])
     assert str(found.finding) == "None"
     assert found.is_complete
     assert {how for _, _, how in found.coverage.crashes} == {"between batches", *DEATHS}

@@ -139,7 +139,14 @@ CASES = {
     for case in (
         Case("calm", "2 nodes, 1 job, nothing breaks", nodes(0, 1), _one_job, Bounds(crashes=0, overtaking=None)),
         Case("crash", "2 nodes, 1 job, one crash at any step", nodes(0, 1), _one_job, Bounds()),
-        Case("cancel", "the same, and its submitter may cancel", nodes(0, 1), _one_job_cancelled, Bounds()),
+        Case(
+            "cancel",
+            "2 nodes, 1 job, cancelled at any step or never",
+            nodes(0, 1),
+            _one_job_cancelled,
+            Bounds(crashes=0, overtaking=None),
+        ),
+        Case("cancel-crash", "the same, and one crash at any step", nodes(0, 1), _one_job_cancelled, Bounds()),
         Case("cut", "2 nodes, 1 job, one lost connection", nodes(0, 1), _one_job, Bounds(crashes=0, cuts=1)),
         Case("two-jobs", "3 nodes, 2 jobs, one crash", nodes(1, 1, 1), _two_jobs, Bounds()),
         Case("redundant", "4 nodes, 1 job run by three, one crash", nodes(0, 1, 1, 1), _three_times, Bounds()),
