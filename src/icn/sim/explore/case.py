@@ -36,7 +36,7 @@ class Bounds:
     answers_lost: int = 0
     """A caller does not hear an answer and asks again."""
     early: int = 0
-    """A timer fires though something else would come first: a message under way, or another node's timer."""
+    """A timer fires though something else would come first: a message under way, a guest's end, an earlier timer."""
     overtaking: int | None = 0
     """A message comes before an older one of another protocol on the same connection; None: at any time."""
     gathers: bool = False

@@ -11,10 +11,10 @@ told of a new connection at once: what a node does before it is told, it may as 
 
 **Time.** A node's clock moves when its timer fires, to the moment it had asked to be woken at, and when a message comes
 that was sent later than its clock shows. So the clock of a node never contradicts what it has heard. Sorted by these
-times, the events of any path are one that exact clocks give in which messages take as long as they like; nothing that
-perfectly synchronised clocks allow is left out by it. A timer that fires although something else would come first (a
-message, a notice, a timer that is due before) counts as early, and `Bounds.early` says how often that may happen.
-An execution takes as long as it likes.
+times, the events of any path are what exact clocks and slow messages give as well; moving clocks this way leaves out
+nothing that perfectly synchronised ones allow. What does leave something out is a bound: a timer that fires although
+something else would come first (a message, a notice, the end of a guest, a timer that is due before) counts as early, and
+`Bounds.early` says how often that may happen on one path.
 
 **Crashes.** A process ends between two batches; in a commit, of which nothing is there; after the commit, with nothing
 out, with the answer given, with the head mark kept, or with some of the messages sent, in their order. What lives only
