@@ -13,8 +13,8 @@ told of a new connection at once: what a node does before it is told, it may as 
 that was sent later than its clock shows. So the clock of a node never contradicts what it has heard. Sorted by these
 times, the events of any path are what exact clocks and slow messages give as well; moving clocks this way leaves out
 nothing that perfectly synchronised ones allow. What does leave something out is a bound: a timer that fires although
-something else would come first (a message, a notice, the end of a guest, a timer that is due before) counts as early, and
-`Bounds.early` says how often that may happen on one path.
+something else would come first (a message, a notice, the end of a guest, a timer that is due before) counts as early,
+and `Bounds.early` says how often that may happen on one path.
 
 **Crashes.** A process ends between two batches; in a commit, of which nothing is there; after the commit, with nothing
 out, with the answer given, with the head mark kept, or with some of the messages sent, in their order. What lives only
