@@ -1,6 +1,7 @@
 """What the explorer promises: small federations hold in every order of events; planted defects have short paths."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -10,10 +11,12 @@ from icn.domain.ledger.events import HoldReleased
 from icn.domain.ledger.model import HoldId
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.mesh.events import AttemptFailed
+from icn.kernel.errors import InvariantBroken
 from icn.services import rows
 from icn.services import state as services_state
 from icn.services.mesh import HomeService
 from icn.sim.explore.case import CASES, Case
+from icn.sim.explore.copying import copied
 from icn.sim.explore.dialogue import read, told, written
 from icn.sim.explore.form import Form
 from icn.sim.explore.looking import look_at
@@ -121,6 +124,33 @@ def test_idle_nodes_come_to_an_end_while_another_one_is_down():
     found = found_in(replace(bounded("two-jobs", crashes=1), asks=asks_nothing))
     assert str(found.finding) == "None"
     assert found.is_complete
+
+
+@dataclass
+class Waiting:
+    """Something that holds a function which changes it, as the content service holds its waiters."""
+
+    heard: list[str] = field(default_factory=list)
+    waiters: list[Callable[[str], None]] = field(default_factory=list)
+
+    def wait(self) -> None:
+        def hear(what: str) -> None:
+            self.heard.append(what)
+
+        self.waiters.append(hear)
+
+
+def test_a_function_that_holds_what_is_copied_holds_the_copy():
+    original = Waiting()
+    original.wait()
+    copy = copied(original)
+    copy.waiters[0]("for the copy")
+    assert (original.heard, copy.heard) == ([], ["for the copy"])
+
+
+def test_what_nobody_knows_how_to_copy_is_not_shared_silently():
+    with pytest.raises(InvariantBroken, match="how to copy"):
+        copied(Waiting([iter("abc")]))
 
 
 # Defects, planted. Each is found, by whom it says, on a path of at most so many moves.
