@@ -240,21 +240,27 @@ class ExecutorService:
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:
         """Have module and input here, then run; unless nobody waits for it any more, as after a long absence."""
-        home, job, attempt = execution.home, execution.job, execution.attempt
-        ended = None if job in work.state.mesh.jobs else rows.JOBS.get(work.store, job.data)
-        if self._cancelled.has(home, job, attempt):
-            work.effects.append(StopJob(job, attempt))  # after a fault of the store its guest may live still
-            self._answer(work, execution, ExitKind.CANCELLED, "cancelled by its home")
-            return
-        if (ended is not None and ended.status.has_ended) or was_given_away(work, job, attempt):
-            self._answer(work, execution, ExitKind.CANCELLED, "its home has given up the attempt")
-            return
-        if work.wall >= execution.deadline:
-            self._answer(work, execution, ExitKind.UNAVAILABLE, "the attempt's deadline passed before it ran")
+        over = self._over(work, execution)
+        if over is not None:
+            # After a fault of the store its guest may live still; otherwise there is nothing to stop.
+            work.effects.append(StopJob(execution.job, execution.attempt))
+            self._answer(work, execution, *over)
             return
         assignment = open_assignment(execution.assignment)
         needed = [cid for cid in (assignment.spec.module, assignment.spec.input_cid) if cid is not None]
         self._gather(work, execution, assignment, needed)
+
+    def _over(self, work: UnitOfWork, execution: Execution) -> tuple[ExitKind, str] | None:
+        """Why nobody waits for it any more; None where somebody does."""
+        home, job, attempt = execution.home, execution.job, execution.attempt
+        if self._cancelled.has(home, job, attempt):
+            return ExitKind.CANCELLED, "cancelled by its home"
+        ended = None if job in work.state.mesh.jobs else rows.JOBS.get(work.store, job.data)
+        if (ended is not None and ended.status.has_ended) or was_given_away(work, job, attempt):
+            return ExitKind.CANCELLED, "its home has given up the attempt"
+        if work.wall >= execution.deadline:
+            return ExitKind.UNAVAILABLE, "the attempt's deadline passed before it ran"
+        return None
 
     def _gather(self, work: UnitOfWork, execution: Execution, assignment: Assignment, needed: list[Cid]) -> None:
         lacking = [cid for cid in needed if self.content.read(work, cid) is None]

@@ -92,6 +92,8 @@ class Node:
         self._work_planned = False
         self._wake_us: int | None = None
         self._running: dict[tuple[bytes, int], tuple[int, ExecutionRequest]] = {}
+        self._stopping: dict[tuple[bytes, int], None] = {}
+        """Guests that were told to end. The sandbox counts them until they have: whoever comes next waits there."""
         self._runs = 0
         self._ticks: tuple[int, int] = (0, 0)
 
@@ -139,6 +141,7 @@ class Node:
         self.crashes += 1
         self._inbox.clear()
         self._running.clear()
+        self._stopping.clear()
         self._wake_us = None
         self.disk.lose_power()
         if self._chance.happens(self.faults.put_back) and self.disk.put_back():
@@ -212,7 +215,7 @@ class Node:
             self._keep_mark(outcome)
             self._carry_out(outcome.effects)
             if not (engine.authorship.is_held or outcome.is_released):  # else it takes up its own with the next batch
-                within_capacity(self.name, engine, self._running)
+                within_capacity(self.name, engine, [key for key in self._running if key not in self._stopping])
             self._plan_wake(outcome.wake_at)
         if self._inbox:
             self._plan_work()
@@ -267,6 +270,7 @@ class Node:
                     self._run(request, module)
                 case StopJob(job, attempt):
                     if (job.data, attempt) in self._running:
+                        self._stopping[job.data, attempt] = None
                         self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
                 case Committed():
                     self._around.committed(self.index, effect)
@@ -292,11 +296,13 @@ class Node:
         key = (request.job.data, request.attempt)
         if life == self.life and self._running.get(key) == (run, request):
             del self._running[key]
+            self._stopping.pop(key, None)
             self.push(Executed(request, outcome))
 
     def _stopped(self, life: int, key: tuple[bytes, int]) -> None:
         if life == self.life and key in self._running:
             _, request = self._running.pop(key)
+            self._stopping.pop(key, None)
             self.push(Executed(request, outcome_of(ExitKind.CANCELLED, detail="stopped")))
 
 

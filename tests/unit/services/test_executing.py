@@ -278,6 +278,19 @@ def test_a_fault_of_the_store_starts_no_second_copy() -> None:
     assert stopped(world)[:1] == [StopJob(message.job, 1)]
 
 
+def test_a_guest_whose_deadline_passed_during_a_fault_of_the_store_is_stopped() -> None:
+    """It was answered and its place was given away while it went on."""
+    world = executor("a")
+    message = announce(world, "a", "one")
+    assign(world, "a", message)
+    world[EXECUTOR].store.fail_next = 1
+    with pytest.raises(StoreUnavailable):
+        cancel(world, JobAnnounced(builders.job_id(world["a"].did, "another"), 1, 0, message.spec))
+    wait(world, 20_000)
+    assert stopped(world) == [StopJob(message.job, 1)]
+    assert places_in_use(world) == 0
+
+
 def test_how_long_fetching_and_running_took_is_told() -> None:
     world = executor("a")
     assign(world, "a", announce(world, "a", "one"))
