@@ -39,6 +39,7 @@ TRIVIAL = '(module (func (export "run") (result i64) (i64.const 42)))'
 LINKS = ("loopback", "tcp", "processes")
 EXECUTORS = 2
 JOB_MS = 600_000
+START_SECS_MAX = 60
 TRANSFERS_ALONE = 200
 
 
@@ -64,7 +65,7 @@ class Federation:
         self.given = 0
 
     async def start(self) -> None:
-        options = self.options
+        options, begun = self.options, time.perf_counter()
         self.home = home = Node(
             1,
             self.folder,
@@ -100,6 +101,7 @@ class Federation:
                 self.others.append(node)
                 await node.network.start(node.drivers)
         while home.drivers.view.peers < EXECUTORS:
+            self.check(begun, START_SECS_MAX)
             await asyncio.sleep(0.05)
         self.spec = await self._spec()
         await self.run(1, 1)  # the first job waits for the executors' accounts
@@ -136,10 +138,20 @@ class Federation:
                 submitted += room
                 self.given += room
             if len(watch.completed) < jobs:
+                self.check(begun, JOB_MS / 1000)
                 watch.more.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(watch.more.wait(), 5)
         return time.perf_counter() - begun
+
+    def check(self, begun: float, seconds_max: float) -> None:
+        """Fail rather than wait for what cannot come."""
+        for node in (self.home, *self.others):
+            node.check()
+        if any(child.poll() is not None for child in self.children):
+            raise SystemExit("an executor's process ended")
+        if time.perf_counter() - begun > seconds_max:
+            raise SystemExit(f"not done within {seconds_max:.0f} s")
 
     async def transfers(self, count: int, callers: int) -> float:
         """Transfers per second."""

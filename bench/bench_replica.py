@@ -19,6 +19,7 @@ from icn.adapters.entropy import SystemEntropy
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block
 from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.ids import DAG_CBOR, Cid
 from icn.kernel.instant import Duration
@@ -37,7 +38,7 @@ PER_MESSAGE = 100
 
 
 def engine(signer: SeedSigner, *, joins: bool) -> Engine:
-    terms = NodeTerms("bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, 1, 1), ReplicationTerms(), joins)
+    terms = NodeTerms("bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins)
     return Engine.open(store=MemoryStore(), clock=SystemClock(), entropy=SystemEntropy(), signer=signer, terms=terms)
 
 

@@ -16,6 +16,7 @@ import uvloop
 from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
+from icn.adapters.metrics import Metrics
 from icn.adapters.network.loopback import Loopback, LoopbackNetwork
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
@@ -26,6 +27,7 @@ from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.events import JobCompleted, JobSubmitted
 from icn.domain.mesh.papers import open_bid
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Duration
@@ -39,7 +41,7 @@ from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.messages import BidOffered
 from icn.services.answers import Done
 from icn.services.commands import NodeCommand
-from icn.services.effects import Committed, Send, StoreNotice
+from icn.services.effects import Committed, Send
 from icn.services.engine import Engine
 from icn.services.inputs import Input, Received
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
@@ -49,10 +51,11 @@ SWITCH_SECS = 0.0005
 BID_WINDOW = Duration(1000)
 
 
-class Watch:
-    """Remembers when jobs of this node were submitted, first bid for, and completed; and counts batches and records."""
+class Watch(Metrics):
+    """A node's own metrics, and beside them when its jobs were submitted, first bid for and completed."""
 
-    def __init__(self) -> None:
+    def __init__(self, did: str) -> None:
+        super().__init__(version="bench", did=did)
         self.submitted: dict[JobId, float] = {}
         self.bid: dict[JobId, float] = {}
         self.completed: dict[JobId, float] = {}
@@ -68,17 +71,12 @@ class Watch:
         self.batches = self.inputs = self.records = 0
 
     def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
-        del seconds, depth
+        super().observe_batch(inputs=inputs, seconds=seconds, depth=depth)
         self.batches += 1
         self.inputs += inputs
 
-    def observe_dropped_peer(self) -> None:
-        print("a peer was dropped", file=sys.stderr)
-
-    def observe_notice(self, effect: StoreNotice) -> None:
-        print(f"of the store: {effect}", file=sys.stderr)
-
     def observe_committed(self, effect: Committed) -> None:
+        super().observe_committed(effect)
         self.records += 1
         event = effect.record.event
         if isinstance(event, JobSubmitted):
@@ -122,14 +120,14 @@ class Node:
         """`links`: none for libp2p over TCP."""
         loop = asyncio.get_running_loop()
         self.signer = SeedSigner(bytes([number]) * 32)
-        self.watch = Watch()
+        self.watch = Watch(self.signer.did.text)
         self.messages = 0
         self.sent_bytes = 0
         clock, entropy = SystemClock(), SystemEntropy()
         terms = NodeTerms(
             agent="bench/1",
             mesh=MeshTerms(BID_WINDOW, 5),
-            executor=ExecutorTerms(CAPACITY if executes else 0, 1, 1),
+            executor=ExecutorTerms(CAPACITY if executes else 0, Rates(1, 1)),
             replication=ReplicationTerms(),
             joins=bool(bootstrap),
         )
@@ -189,7 +187,13 @@ class Node:
             raise SystemExit(f"refused: {answer}")
         return answer.body
 
+    def check(self) -> None:
+        """Raise what ended the writer."""
+        for error in self.ended:
+            raise SystemExit(f"the writer ended: {error!r}")
+
     async def stop(self) -> None:
+        self.check()
         await self.network.stop()
         self.drivers.end_executions()
         await asyncio.to_thread(self.pool.close)
@@ -197,9 +201,6 @@ class Node:
         await asyncio.to_thread(self.thread.join)
         if self.marker is not None:
             self.marker.close()
-        failed = [error for error in self.ended if error is not None]
-        if failed:
-            raise failed[0]
 
 
 async def live(number: int, folder: Path, bootstrap: str, workers: int, backend: str) -> None:

@@ -7,6 +7,7 @@ from itertools import count
 from icn.adapters.clock import SystemClock
 from icn.adapters.entropy import SystemEntropy
 from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel import signing
 from icn.kernel.instant import Duration
@@ -23,7 +24,9 @@ from icn.stores.kv import KeyValueStore
 
 SIGNER = SeedSigner(b"\x11" * 32)
 PAYEE = SeedSigner(b"\x22" * 32).did
-TERMS = NodeTerms("bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, 1, 1), ReplicationTerms(), joins=False)
+TERMS = NodeTerms(
+    "bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins=False
+)
 FOUNDING = Found("bench", (SIGNER.did,), Policy(JoinPolicy.OPEN, Mana(10**12), Mana(10**12), 10, 100))
 RAW = 0x55
 """The codec of content that is bytes and no more."""
