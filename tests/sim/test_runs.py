@@ -7,6 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from icn.domain.dag import feeds
+from icn.domain.mesh import papers
+from icn.kernel import signing
+from icn.services import state
 from icn.sim.faults import CALM, CERTAIN
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
@@ -37,6 +41,17 @@ def test_one_seed_is_one_trace_whatever_the_order_of_hashes():
         digests.append(done.stdout.strip())
     assert len(digests[0]) == 64
     assert digests == digests[:1] * 3
+
+
+@pytest.mark.slow
+def test_what_nodes_remember_changes_nothing_but_their_speed(monkeypatch):
+    usual = World(Plan(3, nodes=4, seconds=6)).run().digest
+    monkeypatch.setattr(feeds, "RECENT_BLOCKS_MAX", 1)
+    monkeypatch.setattr(state, "JOBS_REMEMBERED_MAX", 1)
+    for memo in (papers._BID, papers._ASSIGNMENT, papers._RECEIPT):
+        monkeypatch.setattr(memo.known, "_entries_max", 1)
+    monkeypatch.setattr(signing._GOOD, "_entries_max", 1)
+    assert World(Plan(3, nodes=4, seconds=6)).run().digest == usual
 
 
 @pytest.mark.slow

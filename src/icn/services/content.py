@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, Kind, PeerViolation, Refusal
-from icn.kernel.ids import Cid, Did
+from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import Chunk, ContentMessage, Fetch, NotHere
 from icn.services.damage import Damage
@@ -285,7 +285,9 @@ class ContentService:
     @staticmethod
     def _is_known(work: UnitOfWork, cid: Cid) -> bool:
         """Whether something here says that the block is, whatever the disk has under its name."""
-        keys = (keyspace.content_meta(cid), keyspace.block_meta(cid), keyspace.block(cid))
+        keys = [keyspace.content_meta(cid), keyspace.block(cid)]
+        if cid.codec == DAG_CBOR:  # as signed blocks have it
+            keys.append(keyspace.block_meta(cid))
         return any(work.get(key) is not None for key in keys)
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:

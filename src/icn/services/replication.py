@@ -367,7 +367,7 @@ class ReplicationService:
         before = work.state.feeds.block_count
         for data in encoded:
             cid = Cid.of(data, DAG_CBOR)
-            if cid in self.quarantine.waiting or work.get(keyspace.block_meta(cid)) is not None:
+            if cid in self.quarantine.waiting or work.has_block(cid):
                 continue  # known: not worth parsing
             try:
                 block = parse_block(data)
@@ -410,7 +410,8 @@ class ReplicationService:
     def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether the block is new and in. Raises `PeerViolation` when it can never be."""
         header, feeds = block.header, work.state.feeds
-        if work.get(keyspace.block_meta(block.cid)) is not None:
+        expected = feeds.next_sequence(header.author)
+        if header.sequence < expected and work.has_block(block.cid):
             return False
         if block.cid in self.refused:
             raise PeerViolation(f"block {block.cid} was refused before")
@@ -418,7 +419,6 @@ class ReplicationService:
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        expected = feeds.next_sequence(header.author)
         if header.sequence < expected:
             self._note_equivocation(work, block)
             return False
@@ -456,7 +456,7 @@ class ReplicationService:
 
     def _take_imported(self, work: UnitOfWork, file: PeerView, data: bytes) -> str:
         cid = Cid.of(data, DAG_CBOR)
-        if work.get(keyspace.block_meta(cid)) is not None:
+        if work.has_block(cid):
             return "known"
         try:
             block = parse_block(data)
@@ -473,7 +473,7 @@ class ReplicationService:
     @staticmethod
     def _first_missing(work: UnitOfWork, block: Block) -> Cid | None:
         links = acceptance.links(block.header)
-        return next((cid for cid in links if work.get(keyspace.block_meta(cid)) is None), None)
+        return next((cid for cid in links if not work.has_block(cid)), None)
 
     def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock) -> None:
         header, state = block.header, work.state
@@ -538,9 +538,8 @@ def _parts(fresh: list[Block]) -> list[list[Block]]:
 
 
 def _place_of(work: UnitOfWork, cid: Cid) -> Place:
-    """Where a block that is here stands. Nearly always it is one of the heads, which are at hand."""
-    feeds = work.state.feeds
-    author = feeds.frontier.get(cid)
-    if author is not None:
-        return Place(author, feeds.heads[author].sequence, feeds.heads[author].time)
+    """Where a block that is here stands."""
+    recent = work.state.feeds.recent.get(cid)
+    if recent is not None:
+        return recent
     return blocks.read_meta(work.get(keyspace.block_meta(cid)) or b"").place

@@ -193,8 +193,12 @@ def _save_mesh(state: State, batch: Batch) -> None:
     mesh, touched = state.mesh, state.mesh.touched
     for job_id, job in touched.jobs.items():
         JOBS.put(batch, job_id.data, job)
-        JOBS_BY_TIME.put(batch, job_time_key(job), _MARK)
-        OPEN_JOBS.put(batch, job_id.data, None if job.status.has_ended else _MARK)
+        if job_id in touched.opened:
+            JOBS_BY_TIME.put(batch, job_time_key(job), _MARK)
+        if job.status.has_ended:
+            OPEN_JOBS.put(batch, job_id.data, None)
+        elif job_id in touched.opened:
+            OPEN_JOBS.put(batch, job_id.data, _MARK)
     for key in touched.executions:
         executor, job_id, attempt = key
         row_key = execution_key(executor, job_id.data, attempt)
@@ -219,6 +223,7 @@ def _save_mesh(state: State, batch: Batch) -> None:
         ANSWERED.put(batch, answered_key(home, job_id, attempt, executor), _MARK)
     touched.answered.clear()
     touched.jobs.clear()
+    touched.opened.clear()
     touched.executions.clear()
     touched.standings.clear()
     touched.polls.clear()

@@ -16,7 +16,16 @@ from icn.domain.federation.state import FederationState
 from icn.domain.ledger import rules as ledger_rules
 from icn.domain.ledger import state as ledger_state
 from icn.domain.ledger.commands import Endowment
-from icn.domain.ledger.events import HoldReleased, HoldSettled, HoldShared, LedgerEvent, ManaHeld, Share
+from icn.domain.ledger.events import (
+    AccountEndowed,
+    AccountOpened,
+    HoldReleased,
+    HoldSettled,
+    HoldShared,
+    LedgerEvent,
+    ManaHeld,
+    Share,
+)
 from icn.domain.ledger.state import Ledger
 from icn.domain.mesh import rules as mesh_rules
 from icn.domain.mesh import state as mesh_state
@@ -24,8 +33,12 @@ from icn.domain.mesh.events import JobAgreed, JobCompleted, JobRolledBack, JobSu
 from icn.domain.mesh.model import Assignee
 from icn.domain.mesh.state import Mesh
 from icn.domain.records import Event
-from icn.kernel.ids import Did
+from icn.kernel.ids import Did, JobId
 from icn.kernel.mana import Mana
+from icn.kernel.memo import Memo
+
+JOBS_REMEMBERED_MAX = 4096
+"""Jobs whose correlation id is at hand without the store."""
 
 
 @dataclass(slots=True)
@@ -38,6 +51,8 @@ class State:
     feeds: Feeds = field(default_factory=Feeds)
     last_arrival: int = -1
     """Number of the newest block in this store's journal."""
+    correlations: Memo[JobId, str] = field(default_factory=lambda: Memo(JOBS_REMEMBERED_MAX), compare=False, repr=False)
+    """Of the requests that opened jobs of late, as the store has them."""
 
     def endowment(self, context: Context) -> Endowment | None:
         """What may be minted for an account that `context.author` opens; None where it is not admitted."""
@@ -74,7 +89,8 @@ def check_event(state: State, event: Event, context: Context, pairing: Pairing) 
         federation_rules.check(state.federation, event, context)
     elif isinstance(event, LedgerEvent):
         _check_pair(event, pairing)
-        ledger_rules.check(state.ledger, event, context, state.endowment(context))
+        mints = isinstance(event, AccountOpened | AccountEndowed)
+        ledger_rules.check(state.ledger, event, context, state.endowment(context) if mints else None)
     else:
         mesh_rules.check(state.mesh, event, context)
         _note_debt(state, event, pairing)

@@ -31,7 +31,7 @@ from icn.services.answers import Answer, Done, Refused, Reply
 from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
-from icn.stores import blocks
+from icn.stores import blocks, keyspace
 from icn.stores.job_index import correlation_of, job_of
 from icn.stores.kv import Batch, Reader
 from icn.stores.outbox import Outbox
@@ -102,11 +102,13 @@ class UnitOfWork:
 
     def clock_of(self, author: Did, sequence: int) -> Clock:
         """The clock of a block that is stored or comes with this batch."""
-        head = self.state.feeds.heads.get(author)
-        if head is not None and head.sequence == sequence:
-            return head.clock
-        pending = self._clocks.get((author, sequence))
+        place = (author, sequence)
+        pending = self.state.feeds.recent_clocks.get(place) or self._clocks.get(place)
         return pending if pending is not None else blocks.clock_at(self.store, author, sequence)
+
+    def has_block(self, cid: Cid) -> bool:
+        """Whether a signed block is in its feed here, or comes with this batch."""
+        return cid in self.state.feeds.recent or self.get(keyspace.block_meta(cid)) is not None
 
     def context(self) -> Context:
         """The context of this node's next record: everything known is in its ancestry."""
@@ -154,8 +156,14 @@ class UnitOfWork:
         job = next((job for event in events if (job := job_of(event)) is not None), None)
         if job is None:
             return NODE_ITSELF
-        correlation = self._opened.get(job) or correlation_of(self.get, job)
+        correlation = self._opened.get(job) or self._correlation_of(job)
         return replace(NODE_ITSELF, correlation=correlation) if correlation else NODE_ITSELF
+
+    def _correlation_of(self, job: JobId) -> str:
+        known = self.state.correlations.get(job) or ""
+        if not known and (known := correlation_of(self.get, job)):
+            self.state.correlations.put(job, known)  # it never changes
+        return known
 
     def apply(self, event: Event, context: Context, pairing: Pairing) -> None:
         """Check one of our own records as others will, and apply it."""

@@ -56,8 +56,11 @@ class _Wire:
 
     other: "LoopbackNetwork"
     shown: ConnectedPeer
+    """As it came up: without what was sent since."""
     in_flight: int = 0
     """Sent, and not yet delivered."""
+    bytes_in: int = 0
+    bytes_out: int = 0
 
 
 class LoopbackNetwork:
@@ -133,7 +136,7 @@ class LoopbackNetwork:
         if wire.in_flight + len(payload) > self._settings.peer_queue_bytes_max:
             return False
         wire.in_flight += len(payload)
-        wire.shown = replace(wire.shown, bytes_out=wire.shown.bytes_out + len(payload))
+        wire.bytes_out += len(payload)
         asyncio.get_running_loop().call_soon(self._deliver, wire, protocol, payload)
         return True
 
@@ -150,7 +153,8 @@ class LoopbackNetwork:
 
     def peers(self) -> list[ConnectedPeer]:
         """Connected peers, in the order of their ids."""
-        return [self._wires[peer].shown for peer in sorted(self._wires)]
+        wires = [self._wires[peer] for peer in sorted(self._wires)]
+        return [replace(wire.shown, bytes_in=wire.bytes_in, bytes_out=wire.bytes_out) for wire in wires]
 
     def dial_states(self) -> list[DialState]:
         """The bootstrap addresses, in the order given."""
@@ -211,5 +215,5 @@ class LoopbackNetwork:
     def _receive(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         wire = self._wires.get(peer)
         if wire is not None and self._listener is not None:
-            wire.shown = replace(wire.shown, bytes_in=wire.shown.bytes_in + len(payload))
+            wire.bytes_in += len(payload)
             self._listener.message(peer, protocol, payload)

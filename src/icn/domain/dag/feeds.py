@@ -11,11 +11,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from icn.domain.dag.block import Block
+from icn.domain.dag.block import Block, Place
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import PARENTS_MAX
+
+RECENT_BLOCKS_MAX = 1024
+"""Blocks that are known without asking the store: what new ones name and confirm is hardly ever older."""
 
 Clock = Mapping[Did, int]
 """Author to the number of that author's blocks in the ancestry (the highest sequence plus one)."""
@@ -44,6 +47,10 @@ class Feeds:
     frontier: dict[Cid, Did] = field(default_factory=dict)
     """Blocks nobody has built on, with their authors."""
     block_count: int = 0
+    recent: dict[Cid, Place] = field(default_factory=dict, compare=False, repr=False)
+    """Where the newest blocks stand, by name; of older ones the store knows."""
+    recent_clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict, compare=False, repr=False)
+    """Clocks of the same blocks, by author and sequence."""
 
     def next_sequence(self, author: Did) -> int:
         """The sequence of the next block of `author`."""
@@ -87,6 +94,14 @@ class Feeds:
             news_count = 0 if known is None else known.news_count
         self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, news_count)
         self.block_count += 1
+        self._remember(block, clock)
+
+    def _remember(self, block: Block, clock: Clock) -> None:
+        if len(self.recent) >= RECENT_BLOCKS_MAX:
+            oldest = self.recent.pop(next(iter(self.recent)))
+            del self.recent_clocks[oldest.author, oldest.sequence]
+        self.recent[block.cid] = block.place
+        self.recent_clocks[block.header.author, block.header.sequence] = clock
 
 
 def merged_clock(author: Did, sequence: int, ancestors: Iterable[Clock]) -> dict[Did, int]:

@@ -100,9 +100,15 @@ class Supply:
     held: int = 0
     in_transit: int = 0
 
-    def with_more(self, amount: int) -> "Supply":
-        """With so much more, or less, of it available."""
-        return Supply(self.minted, self.burned, self.available + amount, self.held, self.in_transit)
+    def changed(self, *, minted: int = 0, available: int = 0, held: int = 0, in_transit: int = 0) -> "Supply":
+        """With these amounts added."""
+        return Supply(
+            self.minted + minted,
+            self.burned,
+            self.available + available,
+            self.held + held,
+            self.in_transit + in_transit,
+        )
 
     @property
     def is_balanced(self) -> bool:

@@ -144,7 +144,7 @@ def apply(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
             _debit(ledger, payer, home, amount)
             ledger.holds[home, hold_id] = Hold(hold_id, payer, home, amount)
             ledger.touched.holds[home, hold_id] = None
-            ledger.supply = replace(ledger.supply, held=ledger.supply.held + amount)
+            ledger.supply = ledger.supply.changed(held=amount)
         case HoldSettled(hold_id, number, payee, payee_home, paid):
             _share(ledger, context, hold_id, number, (Share(payee, payee_home, paid),))
         case HoldShared(hold_id, number, shares):
@@ -179,19 +179,19 @@ def _credit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
     if not amount:
         return
     _put(ledger, ledger.accounts[owner, home].with_more(amount))
-    ledger.supply = ledger.supply.with_more(amount)
+    ledger.supply = ledger.supply.changed(available=amount)
 
 
 def _debit(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
     account = ledger.accounts[owner, home]
     require(account.balance >= amount, "a debit is covered")
     _put(ledger, account.with_more(-amount))
-    ledger.supply = ledger.supply.with_more(-amount)
+    ledger.supply = ledger.supply.changed(available=-amount)
 
 
 def _mint(ledger: Ledger, owner: Did, home: Did, amount: Mana) -> None:
     _credit(ledger, owner, home, amount)
-    ledger.supply = replace(ledger.supply, minted=ledger.supply.minted + amount)
+    ledger.supply = ledger.supply.changed(minted=amount)
 
 
 def _endow(ledger: Ledger, owner: Did, home: Did, granted: Mana, *, endowed: bool) -> None:
@@ -219,18 +219,18 @@ def _send(
         home, number, payer, payee, payee_home, amount, context.sequence, declined_at_sequence=None
     )
     ledger.touched.transits[key] = None
-    ledger.supply = replace(ledger.supply, in_transit=ledger.supply.in_transit + amount)
+    ledger.supply = ledger.supply.changed(in_transit=amount)
 
 
 def _drop_transit(ledger: Ledger, home: Did, number: TransferNumber) -> Transit:
     transit = ledger.transits.pop((home, number))
     ledger.touched.transits[home, number] = None
-    ledger.supply = replace(ledger.supply, in_transit=ledger.supply.in_transit - transit.amount)
+    ledger.supply = ledger.supply.changed(in_transit=-transit.amount)
     return transit
 
 
 def _drop_hold(ledger: Ledger, home: Did, hold: HoldId) -> Hold:
     dropped = ledger.holds.pop((home, hold))
     ledger.touched.holds[home, hold] = None
-    ledger.supply = replace(ledger.supply, held=ledger.supply.held - dropped.amount)
+    ledger.supply = ledger.supply.changed(held=-dropped.amount)
     return dropped

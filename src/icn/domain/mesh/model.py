@@ -36,7 +36,10 @@ class Status(Enum):
     @property
     def has_ended(self) -> bool:
         """Nothing further can happen to the job."""
-        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+        return self in _ENDINGS
+
+
+_ENDINGS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class Touched:
     """What changed since the last commit, in the order of change. Jobs that ended are only here any more."""
 
     jobs: dict[JobId, Job] = field(default_factory=dict)
+    opened: dict[JobId, None] = field(default_factory=dict)
+    """Which of them are new."""
     executions: dict[ExecutionKey, None] = field(default_factory=dict)
     standings: dict[StandingKey, None] = field(default_factory=dict)
     polls: dict[JobId, Poll] = field(default_factory=dict)
@@ -136,6 +138,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 receipt=b"",
             )
             _put(mesh, job)
+            mesh.touched.opened[job_id] = None
         case BiddingOpened(job_id, attempt, closes_at):
             _put(mesh, replace(mesh.jobs[job_id], status=Status.BIDDING, attempt=attempt, due_at=closes_at))
         case JobAssigned(job_id, _, deadline, assignees):

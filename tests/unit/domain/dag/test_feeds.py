@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icn.domain.dag import feeds as dag_feeds
 from icn.domain.dag.block import Block
 from icn.domain.dag.feeds import Clock, Feeds, confirmed_count, is_confirmed_at, merged_clock, quorum
 from icn.kernel.errors import InvariantBroken
@@ -173,3 +174,17 @@ def test_a_block_names_as_many_parents_as_it_has_room_for_and_never_its_own_head
 def test_an_empty_dag_has_a_root_too() -> None:
     assert Feeds().root() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert Feeds().latest_time() == 0
+
+
+def test_the_newest_blocks_are_at_hand_and_no_more_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dag_feeds, "RECENT_BLOCKS_MAX", 3)
+    dag = Dag(2)
+    for _ in range(4):
+        dag.author(1)
+        dag.tell(2, of=1)
+        dag.author(2)
+        dag.tell(1, of=2)
+    feeds = dag.knows[1]
+    newest = dag.blocks[-3:]
+    assert feeds.recent == {block.cid: block.place for block, _ in newest}
+    assert feeds.recent_clocks == {(block.header.author, block.header.sequence): clock for block, clock in newest}
