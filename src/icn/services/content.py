@@ -142,7 +142,7 @@ class ContentService:
         if meta is not None and not meta.pinned and work.wall >= kept_until(meta):
             contents.remove_content(work.get, work.batch, cid)
             meta = None
-        if meta is not None or self._is_known(work, cid):
+        if meta is not None or self._has_bytes_or_place(work, cid):
             self._mend(work, cid, data)
         else:
             contents.put_content(
@@ -285,10 +285,12 @@ class ContentService:
     @staticmethod
     def _is_known(work: UnitOfWork, cid: Cid) -> bool:
         """Whether something here says that the block is, whatever the disk has under its name."""
-        keys = [keyspace.content_meta(cid), keyspace.block(cid)]
-        if cid.codec == DAG_CBOR:  # as signed blocks have it
-            keys.append(keyspace.block_meta(cid))
-        return any(work.get(key) is not None for key in keys)
+        return work.get(keyspace.content_meta(cid)) is not None or ContentService._has_bytes_or_place(work, cid)
+
+    @staticmethod
+    def _has_bytes_or_place(work: UnitOfWork, cid: Cid) -> bool:
+        """Whether there are bytes under this name, or a signed block of it: `_is_known` for what has no meta."""
+        return work.get(keyspace.block(cid)) is not None or (cid.codec == DAG_CBOR and work.has_block(cid))
 
     def _ask_next(self, work: UnitOfWork, cid: Cid) -> None:
         fetching = self._fetches[cid]

@@ -208,6 +208,8 @@ class UnitOfWork:
         self._clocks[header.author, header.sequence] = clock
         self.accepted.append((block, source))
         for index, record in enumerate(records):
+            if isinstance(record.event, JobSubmitted) and record.envelope.correlation:
+                state.correlations.put(record.event.job, record.envelope.correlation)
             self.effects.append(Committed(state.last_arrival, index, block.cid, header.author, header.time, record))
 
     def send(self, peer: Did, message: Message) -> None:
