@@ -1,9 +1,12 @@
 """Job lifecycles per second in a federation of three: submitted, bid for, assigned, run, receipted, settled, durable.
 
-    python bench/bench_federation.py [--links loopback|tcp|processes] [--wasm] [--jobs 2000] [--open 64]
+    python bench/bench_federation.py [--links loopback tcp processes] [--wasm] [--apart] [--jobs 2000] [--open 64]
 
 `loopback`: three nodes in one process, each with its own writer thread and store, over links in memory. `tcp`: the same
 over libp2p on loopback TCP. `processes`: the two executors in processes of their own, over TCP. All of it on two cores.
+In one process the nodes share what it remembers of papers and signatures found good; with `--apart` each node's thread
+remembers for itself, as in a process of its own.
+
 Jobs are the built-in echo, so that the figure is the mesh's and not the guest's; `--wasm` runs a trivial module in
 sandbox workers instead. After the rate, jobs one at a time: how long from the first bid, and from submission, to the
 receipt settled and durable at the home. Baselines of the same run: the floor (`federation_floor`), and as many plain
@@ -22,7 +25,7 @@ from pathlib import Path
 
 import federation_floor
 import uvloop
-from federation_node import SWITCH_SECS, Node
+from federation_node import SWITCH_SECS, Node, remember_apart
 
 from icn.adapters.clock import SystemClock
 from icn.adapters.network.loopback import Loopback
@@ -199,9 +202,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
     rate = options.jobs / took
     alone = max(1, options.alone)
     await federation.run(alone, 1)
-    watch = home.watch
+    watch, bids = home.watch, home.watch.first_bids()
     low = {
-        **percentiles("alone_bid_to_receipt", [watch.completed[job] - watch.bid[job] for job in watch.completed]),
+        **percentiles("alone_bid_to_receipt", [watch.completed[job] - bids[job] for job in watch.completed]),
         **percentiles(
             "alone_submission_to_receipt", [watch.completed[j] - watch.submitted[j] for j in watch.completed]
         ),
@@ -213,6 +216,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
     return {
         "links": options.links,
         "backend": options.backend,
+        "signatures_remembered": "apart" if options.apart or options.links == "processes" else "together",
         "module": "trivial wasm" if options.wasm else "echo",
         "jobs": options.jobs,
         "open": options.open,
@@ -234,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--links", choices=LINKS, nargs="+", default=list(LINKS))
     parser.add_argument("--wasm", action="store_true")
+    parser.add_argument("--apart", action="store_true", help="nodes of one process share no memory of signatures")
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--open", type=int, default=64, help="jobs that are open at once")
     parser.add_argument("--alone", type=int, default=200, help="jobs one at a time, for latency")
@@ -241,6 +246,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="on which disk")
     parser.add_argument("--output", type=Path, default=None)
     options = parser.parse_args()
+    if options.apart:
+        remember_apart()
     results = []
     for links in options.links:
         options.links = links

@@ -9,9 +9,10 @@ Of a lifecycle in a federation of one home and two executors, which all keep eve
 | receipt: by the home, and by the third node in the executor's record | 1 | 2 |
 | blocks, which many lifecycles share: each by the two others | b | 2 b |
 
-A node does not verify what it signed itself. Every byte that is stored is hashed once by each node that gets it. Each
-block is a commit at three nodes, and each commit a sync; a disk does one at a time, while the cores do the rest. The
-floor is the slower of the two: processor time over both cores, or syncs.
+A node does not verify what it signed itself. The floor is that of nodes that share nothing, also where those of one
+process do (`bench_federation --apart` says what that saves). Every byte that is stored is hashed once by each node that
+gets it. Each block is a commit at three nodes, and each commit a sync; a disk does one at a time, while the cores do
+the rest. The floor is the slower of the two: processor time over both cores, or syncs.
 """
 
 import contextlib

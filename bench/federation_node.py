@@ -8,6 +8,7 @@ As a program it is an executor in a process of its own, which ends when its stan
 import asyncio
 import hashlib
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from icn.adapters.wasm.cache import ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.settings import SandboxSettings
+from icn.domain.mesh import papers
 from icn.domain.mesh.events import JobCompleted, JobSubmitted
-from icn.domain.mesh.papers import open_bid
 from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
+from icn.kernel import signing
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Duration
+from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
 from icn.node.departures import MayLeave
 from icn.node.drivers import Drivers, run_guarded
@@ -51,13 +54,42 @@ SWITCH_SECS = 0.0005
 BID_WINDOW = Duration(1000)
 
 
+class ApartMemo:
+    """A memo of each thread's own: a node's papers and signatures are opened by its writer thread.
+
+    The event loop's thread, which is of all nodes, finds what any of them has.
+    """
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._of: dict[int, Memo[bytes, object]] = {}
+
+    def _own(self) -> Memo[bytes, object]:
+        return self._of.setdefault(threading.get_ident(), Memo(self._entries_max))
+
+    def get(self, key: bytes) -> object | None:
+        if threading.current_thread() is threading.main_thread():
+            return next((found for memo in list(self._of.values()) if (found := memo.get(key)) is not None), None)
+        return self._own().get(key)
+
+    def put(self, key: bytes, value: object) -> None:
+        self._own().put(key, value)
+
+
+def remember_apart() -> None:
+    """From now on nodes of this process tell each other nothing of what they have verified."""
+    for kind in (papers._BID, papers._ASSIGNMENT, papers._RECEIPT):
+        object.__setattr__(kind, "known", ApartMemo(papers.PAPERS_REMEMBERED_MAX))
+    signing._GOOD = ApartMemo(signing.GOOD_REMEMBERED_MAX)
+
+
 class Watch(Metrics):
     """A node's own metrics, and beside them when its jobs were submitted, first bid for and completed."""
 
     def __init__(self, did: str) -> None:
         super().__init__(version="bench", did=did)
         self.submitted: dict[JobId, float] = {}
-        self.bid: dict[JobId, float] = {}
+        self.bids: list[tuple[bytes, float]] = []
         self.completed: dict[JobId, float] = {}
         self.more = asyncio.Event()
         self.batches = 0
@@ -66,7 +98,7 @@ class Watch(Metrics):
 
     def begin(self) -> None:
         """Forget what was seen."""
-        for seen in (self.submitted, self.bid, self.completed):
+        for seen in (self.submitted, self.bids, self.completed):
             seen.clear()
         self.batches = self.inputs = self.records = 0
 
@@ -88,7 +120,11 @@ class Watch(Metrics):
     def observe_input(self, input_: Input) -> None:
         """On its way to the engine."""
         if isinstance(input_, Received) and isinstance(input_.message, BidOffered):
-            self.bid.setdefault(open_bid(input_.message.bid).job, time.perf_counter())
+            self.bids.append((input_.message.bid, time.perf_counter()))
+
+    def first_bids(self) -> dict[JobId, float]:
+        """When the first bid for each job came. Bids are opened here, and not where the time is taken."""
+        return {papers.open_bid(data).job: at for data, at in reversed(self.bids)}
 
 
 class WatchedWriter(Writer):
