@@ -36,6 +36,7 @@ from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
+from icn.node.collecting import collect_seldom
 from icn.services.commands import Found, Pay, PutContent, Submit
 
 TRIVIAL = '(module (func (export "run") (result i64) (i64.const 42)))'
@@ -235,6 +236,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
 
 def main() -> None:
     sys.setswitchinterval(SWITCH_SECS)
+    collect_seldom()  # as the node does
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--links", choices=LINKS, nargs="+", default=list(LINKS))
     parser.add_argument("--wasm", action="store_true")

@@ -35,6 +35,7 @@ from icn.kernel.ids import JobId
 from icn.kernel.instant import Duration
 from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
+from icn.node.collecting import collect_seldom
 from icn.node.departures import MayLeave
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
@@ -249,4 +250,5 @@ async def live(number: int, folder: Path, bootstrap: str, workers: int, backend:
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_SECS)
+    collect_seldom()
     uvloop.run(live(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]))

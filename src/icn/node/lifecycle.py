@@ -41,6 +41,7 @@ from icn.kernel.limits import MIB, QUEUE_INPUTS_MAX
 from icn.kernel.signing import Signer
 from icn.node.backup_jobs import BackupJobs, BackupTerms
 from icn.node.backups import Backups, Intervals
+from icn.node.collecting import collect_seldom
 from icn.node.conditions import ConditionsWatch, SheddingLimits
 from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded
@@ -82,6 +83,7 @@ def run(loaded: LoadedConfig) -> int:
     for warning in loaded.warnings:
         log.warning("configuration", detail=warning)
     signer = assemble.open_signer(loaded)
+    collect_seldom()
     return uvloop.run(_Node(settings, signer).live())
 
 

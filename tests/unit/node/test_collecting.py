@@ -1,0 +1,32 @@
+import gc
+import weakref
+
+from icn.node.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_seldom
+
+
+class Knot:
+    """Refers to itself, so that counting references never frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_refers_to_itself_is_freed_in_the_end_although_seldom() -> None:
+    usual = gc.get_threshold()
+    freed: list[int] = []
+    try:
+        gc.collect()
+        collect_seldom()
+        knot = Knot()
+        weakref.finalize(knot, freed.append, 1)
+        del knot
+        kept: list[list[int]] = []
+        for rounds in range(YOUNG_ROUNDS):
+            kept += [[] for _ in range(ALLOCATIONS + 1)]
+            if freed:
+                break
+            assert rounds < 2
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+    assert freed
