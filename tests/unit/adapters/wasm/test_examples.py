@@ -16,8 +16,14 @@ import pytest
 
 from icn.adapters.wasm.messages import Ended
 from icn.adapters.wasm.text import compile_text
+from icn.assemble import rates
+from icn.config.load import load
 from icn.domain.mesh.execution import ExitKind, Limits
+from icn.domain.mesh.model import JobSpec
+from icn.domain.mesh.pricing import price_of
 from icn.kernel.ids import RAW, Cid
+from icn.kernel.instant import Instant
+from icn.kernel.mana import Mana
 from support.wasm_inside import run_inside
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -72,6 +78,25 @@ def test_an_example_gives_the_output_and_burns_the_fuel_that_is_written_down(nam
     ended = run_example(name, *wanted["args"], given=(EXAMPLES / wanted["input"]).read_bytes())
     assert (ended.exit, ended.exit_code, ended.detail) == (ExitKind.COMPLETED, 0, "")
     assert (str(Cid.of(ended.output, RAW)), ended.fuel_used) == (wanted["output"], wanted["fuel_used"])
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_price_is_what_a_node_asks_that_nobody_configured(name: str) -> None:
+    module = Cid.of((EXAMPLES / name / f"{name}.wasm").read_bytes(), RAW)
+    given = Cid.of((EXAMPLES / EXPECTED[name]["input"]).read_bytes(), RAW)
+    spec = JobSpec(
+        module=module,
+        arguments=tuple(EXPECTED[name]["args"]),
+        input=b"",
+        input_cid=given,
+        limits=limits_of(name),
+        max_price=Mana(EXPECTED[name]["price"]),
+        capabilities=(),
+        deadline=Instant(0),
+        redundancy=1,
+    )
+    default = rates(load(flags={}, config_path=None, environ={}).settings)
+    assert price_of(spec, default) == EXPECTED[name]["price"]
 
 
 @pytest.mark.slow
@@ -238,8 +263,8 @@ def simulated(years: int, seed: int, size: int) -> str:
     for number in range(years * 365):
         sky = 60 if number % 365 == 0 else sky
         sky = (sky + 2 * (10 + draw(91))) // 3
-        for _, load, sun in day:
-            used = load * (75 + draw(51)) // 100
+        for _, usual, sun in day:
+            used = usual * (75 + draw(51)) // 100
             missing = used - sun * SEASON[number % 365 * 12 // 365] // 100 * sky // 100
             for grid in (False, True):
                 if missing <= 0:
