@@ -93,6 +93,7 @@ def state_fields(state: State) -> dict[str, object]:
         "jobs": state.mesh.jobs,
         "executions": state.mesh.executions,
         "standings": state.mesh.standings,
+        "open_by_payer": state.mesh.open_by_payer,
         "open_by_home": {home: count for home, count in state.mesh.open_by_home.items() if count},
         "heads": state.feeds.heads,
         "frontier": state.feeds.frontier,

@@ -57,6 +57,8 @@ class Faults:
     worker_lost: int
     worker_hangs: int
     run_for: int
+    shaky: int = 0
+    """Chance that a node loses most of its workers, so that its homes ban it."""
     liar: int = -1
     """The one node whose results are wrong, each in another way; -1: none. It stays what it is when all else heals."""
 
@@ -93,10 +95,10 @@ CALM = Faults(
 """Nothing goes wrong. Scenarios take this and add the one trouble they are about."""
 
 
-def draw_faults(rng: Random, restorations: Random, liars: Random) -> Faults:
+def draw_faults(rng: Random, restorations: Random, liars: Random, shaky: Random) -> Faults:
     """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed.
 
-    `restorations` and `liars` draw what came later, so that the older draws of a seed stay what they were.
+    `restorations`, `liars` and `shaky` draw what came later, so that the older draws of a seed stay what they were.
     """
 
     def sometimes(*values: int) -> int:
@@ -126,6 +128,7 @@ def draw_faults(rng: Random, restorations: Random, liars: Random) -> Faults:
         worker_lost=sometimes(0, 500, 2_000),
         worker_hangs=sometimes(0, 0, 500),
         run_for=rng.choice((5, 200, 1_500)),
+        shaky=shaky.choice((0, 3_000, 8_000)),
         liar=liars.choice((-1, -1, 0, 1, 2)),
     )
 

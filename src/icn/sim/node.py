@@ -41,13 +41,15 @@ from icn.sim.executor import accident, lie, outcome_of, scripted_outcome
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import Finding
 from icn.sim.network import Network
-from icn.sim.plants import HastyPledging, Plant, keep_what_ended
+from icn.sim.plants import HastyPledging, Plant, forgive, keep_what_ended
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.stores.kv import CommitUncertain, StoreUnavailable
 
 WORK_DELAY_US = 2 * MS
 STOP_DELAY_US = 20 * MS
+SHAKY_LOSES = 8_000
+"""How often the worker of a shaky node is lost, per ten thousand."""
 IDLE_TICKS_MAX = 400
 """Ticks within a second, with no other input, above which a node is said to spin."""
 
@@ -64,6 +66,8 @@ class Surroundings:
     committed: Callable[[int, Committed], None]
     put_back: Callable[[int], None]
     """An older copy of a node's store stands in its place."""
+    began: Callable[[int, ExecutionRequest], None]
+    """A guest begins to run."""
 
 
 class Node:
@@ -95,6 +99,9 @@ class Node:
         self._stopping: dict[tuple[bytes, int], None] = {}
         """Guests that were told to end. The sandbox counts them until they have: whoever comes next waits there."""
         self._runs = 0
+        shakes = Random(f"{seed}/{self.name}/shaky")  # apart, so that the older draws of a seed stay what they were
+        self._shakes = Chance(shakes)
+        self._is_shaky = self._shakes.happens(faults.shaky)
         self._ticks: tuple[int, int] = (0, 0)
 
     @property
@@ -187,6 +194,8 @@ class Node:
         self._watch_for_spinning(batch)
         if self._around.plant is Plant.DOUBLE_SETTLEMENT:
             keep_what_ended(engine.state)
+        if self._around.plant is Plant.BAN_IGNORED:
+            forgive(engine.state)
         try:
             outcome = engine.handle(batch)
         except ProcessDied:
@@ -283,7 +292,10 @@ class Node:
         self._runs += 1
         key = (request.job.data, request.attempt)
         self._running[key] = (self._runs, request)
+        self._around.began(self.index, request)
         mishap = accident(self._chance, self.faults)
+        if self._is_shaky and self.faults.shaky and self._shakes.happens(SHAKY_LOSES):
+            mishap = ExitKind.WORKER_LOST
         duration = self._chance.around(self.faults.run_for)
         if mishap is ExitKind.DEADLINE:
             duration = request.limits.wall_ms

@@ -6,9 +6,12 @@ that keeps no head mark, in a world where stores are put back; and executors tha
 have pledged it, when others can still copy.
 """
 
+from dataclasses import replace
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from icn.domain.mesh.model import Standing
+from icn.domain.mesh.state import StandingKey
 from icn.services.pledging import PledgingService
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -25,6 +28,7 @@ class Plant(Enum):
     MISSING_FSYNC = "missing-fsync"
     NO_HEAD_MARK = "no-head-mark"
     EARLY_REVEAL = "early-reveal"
+    BAN_IGNORED = "ban-ignored"
 
 
 class _Sticky(dict[Key, Value]):
@@ -44,9 +48,24 @@ def keep_what_ended(state: State) -> None:
     if not isinstance(mesh.jobs, _Sticky):
         mesh.jobs = _Sticky(mesh.jobs)
         state.ledger.holds = _Sticky(state.ledger.holds)
-    mesh.open_by_home = {}
+    mesh.open_by_home, mesh.open_by_payer = {}, {}
     for job in mesh.jobs.values():
-        mesh.open_by_home[job.home] = mesh.open_by_home.get(job.home, 0) + 1
+        mesh.count_open(job.home, job.payer)
+
+
+class _Forgiving(dict[StandingKey, Standing]):
+    """Standings whose reader sees no ban."""
+
+    def get(self, key: StandingKey, default: Any = None) -> Any:
+        """Without it."""
+        standing = super().get(key)
+        return default if standing is None else replace(standing, ban=None)
+
+
+def forgive(state: State) -> None:
+    """Plant the ignored ban: it is recorded, and whoever decides does not see it."""
+    if not isinstance(state.mesh.standings, _Forgiving):
+        state.mesh.standings = _Forgiving(state.mesh.standings)
 
 
 class HastyPledging(PledgingService):

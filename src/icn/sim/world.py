@@ -16,6 +16,7 @@ from random import Random
 from typing import TextIO
 
 from icn.domain.federation.model import JoinPolicy, Policy
+from icn.domain.mesh.execution import ExecutionRequest
 from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.errors import IcnError
@@ -27,9 +28,12 @@ from icn.services.answers import Answer
 from icn.services.commands import ResumeAuthoring
 from icn.services.effects import Committed
 from icn.services.inputs import Conditions, Request, Strain
+from icn.services.queries import jobs
+from icn.services.queries.jobs import Cancellation
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim import checkers
 from icn.sim.agreement import what_was_agreed_is_right
+from icn.sim.bans import bans_are_kept
 from icn.sim.capacity import nothing_is_owed
 from icn.sim.disk import Disk
 from icn.sim.faults import Chance, Faults, draw_faults, healed
@@ -85,6 +89,8 @@ class Run:
     transfers: int = 0
     crashes: int = 0
     put_back: int = 0
+    bans: int = 0
+    """Executors that homes put on their blacklists."""
     held: int = 0
     """Requests that a held node refused."""
 
@@ -95,7 +101,7 @@ class World:
     def __init__(self, plan: Plan, *, faults: Faults | None = None, sink: TextIO | None = None) -> None:
         rng = Random(f"{plan.seed}/world")
         self.plan = plan
-        others = (Random(f"{plan.seed}/restorations"), Random(f"{plan.seed}/liars"))
+        others = (Random(f"{plan.seed}/{what}") for what in ("restorations", "liars", "shaky"))
         self.faults = draw_faults(rng, *others) if faults is None else faults
         self.timeline = Timeline()
         self.trace = Trace(sink)
@@ -105,18 +111,27 @@ class World:
         self.strains = Chance(Random(f"{plan.seed}/strains"))
         self.is_healed = False
         self.restorations = 0
+        self.bans = 0
         self.network = Network(self.timeline, Random(f"{plan.seed}/network"), self.faults, self._note)
         around = Surroundings(
-            self.timeline, self.network, self.trace, plan.plant, self._answered, self._committed, self._put_back
+            self.timeline,
+            self.network,
+            self.trace,
+            plan.plant,
+            self._answered,
+            self._committed,
+            self._put_back,
+            self._began,
         )
         openly = rng.random() < 0.3
         memory = Random(f"{plan.seed}/memory")  # apart, so that the older draws of a seed stay what they were
+        bans = Random(f"{plan.seed}/bans")
         self.nodes = [
             Node(
                 index,
                 around,
                 Disk(Random(f"{plan.seed}/disk{index}"), self.faults, plan.plant, partial(self._stored, index)),
-                _draw_terms(rng, memory, joins=index > 0),
+                _draw_terms(rng, memory, bans, joins=index > 0),
                 self.faults,
                 str(plan.seed),
             )
@@ -164,6 +179,7 @@ class World:
         result.blocks = len(self.watch.signed)
         result.crashes = sum(node.crashes for node in self.nodes)
         result.put_back, result.held = self.restorations, self.model.held
+        result.bans = self.bans
         return result
 
     def _safety_phase(self) -> None:
@@ -248,6 +264,7 @@ class World:
         entries = checkers.history(chosen.disk.platter)
         checkers.money_by_hand(entries, loaded.ledger)
         checkers.jobs_end_once(entries)
+        self.bans = bans_are_kept(entries, {node.did: node.terms.mesh.ban_after for node in self.nodes})
         checkers.receipts_are_answered(entries, self.model.put_back)
         what_was_agreed_is_right(entries, [node.disk.platter for node in self.nodes])
         checkers.promises_are_kept(self.model, self.nodes, entries)
@@ -334,6 +351,17 @@ class World:
     def _committed(self, index: int, effect: Committed) -> None:
         self.watch.committed(effect)
 
+    def _began(self, index: int, request: ExecutionRequest) -> None:
+        """A guest is about to run. Who was put back has forgotten what it had said, be it executor or home."""
+        runner = self.nodes[index].did
+        for node in self.nodes:
+            row = rows.JOBS.get(node.disk.platter, request.job.data)
+            if row is None or row.home != node.did or {runner, node.did} & self.model.put_back.keys():
+                continue
+            over = jobs.cancellation(node.disk.platter, row) is Cancellation.CONFIRMED
+            what = f"{self.nodes[index].name} runs {request.job} attempt {request.attempt}, cancelled and confirmed"
+            expect(not over, "nothing runs after its cancellation was confirmed", what)
+
     def _stored(self, index: int, batch: Batch) -> None:
         self.watch.stored(batch, self.nodes[index].did)
         digest = hashlib.sha256()
@@ -343,13 +371,15 @@ class World:
         self._note(f"commit of {len(batch)} {digest.hexdigest()[:16]}")
 
 
-def _draw_terms(rng: Random, memory: Random, *, joins: bool) -> NodeTerms:
+def _draw_terms(rng: Random, memory: Random, bans: Random, *, joins: bool) -> NodeTerms:
     return NodeTerms(
         agent="sim/1",
         mesh=MeshTerms(
             bid_window=Duration(rng.choice((200, 1_000))),
             attempts_max=rng.choice((2, 5)),
             bid_renewal=Duration(rng.choice((1_000, 5_000))),
+            ban_after=bans.choice((1, 2, 3)),
+            ban_for=Duration(bans.choice((1_000, 4_000, 600_000))),
         ),
         executor=ExecutorTerms(
             capacity=rng.choice((0, 1, 2, 8)),

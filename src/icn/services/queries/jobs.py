@@ -194,7 +194,7 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         deadline=stored.spec.deadline,
         due_at=stored.due_at,
         confirmed=_is_confirmed(reader, stored),
-        cancellation=_cancellation(reader, stored),
+        cancellation=cancellation(reader, stored),
     )
 
 
@@ -263,8 +263,8 @@ def _receipt(job: Job) -> Receipt | None:
         return None
 
 
-def _cancellation(reader: Reader, job: Job) -> Cancellation | None:
-    """By the records of the job's home: receipts that came too late, and refusals (`rows.ANSWERED`)."""
+def cancellation(reader: Reader, job: Job) -> Cancellation | None:
+    """How far it has come, by records of the home: receipts that came too late, and refusals (`rows.ANSWERED`)."""
     if job.status is not Status.CANCELLED:
         return None
     given = [(job.attempt, assignee.executor) for assignee in job.assignees]
