@@ -80,6 +80,14 @@ def test_retries(guide: str, tmp_path: Path) -> None:
     name, _, value = block_with(guide, "bash", "ICN_MESH_JOB_RETRY_COUNT").strip().partition("=")
     shown = node_program("config", "show", "--origin", cwd=tmp_path, env={name: value})
     assert f"job_retry_count = 5  # environment {name}" in shown.out
+    (tmp_path / "node.toml").write_text(block_with(guide, "toml", "blacklist_after_failures"))
+    shown = node_program("config", "show", "--config", "node.toml", "--origin", cwd=tmp_path)
+    for line in ("blacklist_after_failures = 3  # node.toml:2", "blacklist_cooldown_secs = 600  # node.toml:3"):
+        assert line in shown.out
+    asked = lines_with(block_with(guide, "bash", "icn-cli mesh blacklist"), "icn-cli")
+    assert asked == ["icn-cli mesh blacklist"]
+    with default_ports():
+        assert "no executor is on the blacklist" in run_page(["icn-node --test-mode", *asked], tmp_path)
 
 
 def test_breaker_and_retry(guide: str, tmp_path: Path) -> None:
