@@ -1,7 +1,10 @@
 """Jobs that go wrong on a real node: they end with a reason, what was held comes back, and the node goes on."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +186,50 @@ def test_rollbacks_are_told_as_the_guide_asks(node: NodeProcess, tmp_path: Path)
     assert len(found) <= 20
     assert all(event["type"].endswith(".rollback") for event in found)
     assert node.ask("GET", "/events?type=rollback")["items"]
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes that a process has begun, and those begun by them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                child = int(stat.parent.name)
+                found += [child, *_descendants(child)]
+    return found
+
+
+def test_an_executor_that_loses_its_workers_is_banned_and_rollbacks_tell_of_it(module_nodes: Nodes) -> None:
+    wanted = ("mesh.bid_window_ms=20", "mesh.job_retry_count=1", "mesh.blacklist_after_failures=1")
+    node = module_nodes.start("shaky", "--no-p2p", *(flag for each in wanted for flag in ("--set", each)))
+    before = available(node)
+    job = submit(node, stored(node, compile_text(LOOP)), fuel=900_000_000, max_price=900)
+    wait_until("the guest to run", lambda: node.ask("GET", "/status")["executor"]["running"] == 1)
+    assert node.process is not None
+    for pid in _descendants(node.process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    done = ended_job(node, job)
+    assert done["reason"].startswith("the only attempt failed: worker_lost")
+    assert [failure["blame"] for failure in done["failures"]] == ["at_once"]
+    assert available(node) == before
+
+    (rollback,) = cli(node, "events", "--type", "rollback", "--tail", "20", "--output", "json").json()["items"]
+    assert (rollback["type"], rollback["event"]["job"], rollback["event"]["attempts"]) == ("mesh.rollback", job, 1)
+    assert rollback["event"]["restored"] == 900
+    assert node.ask("GET", "/events?type=rollback")["items"] == [rollback]
+
+    listed = cli(node, "mesh", "blacklist")
+    did = node.ask("GET", "/info")["did"]
+    assert did in listed.out
+    assert "worker_lost" in listed.out
+    waiting = submit(node, None, input_base64=base64_of(b"waits"), fuel=1000)
+    wait_until("it to wait", lambda: node.ask("GET", f"/mesh/jobs/{waiting}")["status"] == "bidding")
+    node.kill()
+    node.start()
+    assert did in cli(node, "mesh", "blacklist").out, "a ban survives a kill"
+    assert cli(node, "mesh", "blacklist", "--clear", did).code == 0
+    assert ended_job(node, waiting)["status"] == "completed"
+    assert "no executor is on the blacklist" in cli(node, "mesh", "blacklist").out
+    assert cli(node, "mesh", "blacklist", "--clear", did).code == 5

@@ -23,6 +23,8 @@ def rolled_back(job: Job, outcome: Status, reason: str) -> JobRolledBack:
 
 def used_up(job: Job, reason: str) -> JobRolledBack:
     """The end of a job whose last attempt failed for `reason`."""
+    if job.attempt == 1:
+        return rolled_back(job, Status.FAILED, f"the only attempt failed: {reason}")
     last = [(job.attempt, reason)]
     return rolled_back(job, Status.FAILED, f"{job.attempt} attempts failed: {_causes(job.failures, last)}")
 

@@ -38,4 +38,5 @@ def test_time_that_ran_out_says_for_what_and_what_was_before() -> None:
 
 def test_what_goes_back_is_all_that_was_held() -> None:
     end = used_up(JOB, "gone")
+    assert end.reason == "the only attempt failed: gone"
     assert (end.attempts, end.restored) == (JOB.attempt, JOB.spec.price_held)
