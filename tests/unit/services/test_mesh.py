@@ -16,7 +16,7 @@ from icn.domain.mesh.events import (
     ReceiptKept,
 )
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.domain.mesh.model import Status
+from icn.domain.mesh.model import Blame, Standing, Status
 from icn.domain.mesh.papers import open_receipt, seal_bid
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Instant
@@ -36,11 +36,11 @@ from icn.protocol.messages import (
 )
 from icn.services import rows
 from icn.services.answers import Done, Refused
-from icn.services.commands import Cancel, OpenAccountFor, Submit
+from icn.services.commands import Cancel, ClearBan, OpenAccountFor, Submit
 from icn.services.effects import Send
 from icn.services.inputs import Executed, Received
 from support import builders
-from support.world import Node, Run, World, federation, terms
+from support.world import Node, Run, World, echo, federation, terms
 
 HOME = "a"
 
@@ -723,3 +723,47 @@ def test_the_correlation_id_of_a_job_outlives_a_restart() -> None:
     world.pass_time(30_000)
     ended = [record.envelope for _, record in world[HOME].events if isinstance(record.event, JobRolledBack)]
     assert [envelope.correlation for envelope in ended] == ["test"]
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_silence_counts_when_another_completes_the_job_unless_the_link_was_down_meanwhile(cut_off: bool) -> None:
+    world = _mesh("b", run=never)
+    world.add("c", terms(price=3))  # dearer, so that b gets the first attempt
+    world.link_all()
+    world.pass_time(2_000)
+    job = world.submit(HOME)
+    world.pass_time(1_500)
+    if cut_off:
+        world.cut(HOME, "b")
+        world.pass_time(500)
+        world.link(HOME, "b")
+    world.pass_time(9_000)
+    assert _status(world, job) is Status.COMPLETED
+    (failure,) = rows.JOBS.get(world[HOME].store, job.data).failures  # type: ignore[union-attr]  # it is there
+    assert failure.executor == world["b"].did
+    assert failure.blame is (Blame.NONE if cut_off else Blame.IF_ANOTHER_COMPLETES)
+    seen = world[HOME].engine.state.mesh.standings.get((world[HOME].did, world["b"].did), Standing())
+    assert seen.failed_in_row == (0 if cut_off else 1)
+
+
+def test_a_banned_executor_is_neither_asked_for_bids_nor_waited_for() -> None:
+    world = _mesh("b", "c", run=fails)
+    for _ in range(6):
+        world.submit(HOME, world.spec(within=1_500))
+        world.pass_time(1_600)
+    barred = [
+        name
+        for name in ("b", "c")
+        if world[HOME].engine.state.mesh.is_barred(world[HOME].did, world[name].did, world.clock.time)
+    ]
+    assert barred == ["b", "c"]
+    before = len(_sent(world, JobAnnounced))
+    world.done(HOME, ClearBan(world["c"].did))
+    world["c"].run = world["b"].run = echo
+    job = world.submit(HOME)
+    world.pass_time(200)  # the window is longer: it closed early, though b said nothing
+    assert _status(world, job) is Status.COMPLETED
+    asked = [
+        world.name_of(e.peer) for _, e in world.trace if isinstance(e, Send) and isinstance(e.message, JobAnnounced)
+    ]
+    assert asked[before:] == ["c"]
