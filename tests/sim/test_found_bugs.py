@@ -115,7 +115,7 @@ def test_a_federation_founded_when_everybody_is_connected_takes_everybody_in():
 def test_stores_that_are_put_back_fork_no_feed(others):
     # A copy that was put back a second time, while its node waited for its own blocks, was not noticed.
     faults = replace(CALM, crash_every=1_500, down_for=300, partition_for=1_000, put_back=CERTAIN, **others)
-    runs = [World(Plan(seed, 4, 8), faults=faults).run() for seed in range(4)]
+    runs = [World(Plan(seed, 4, 8), faults=faults).run() for seed in range(8)]
     assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
     assert sum(run.put_back for run in runs) > 8
     assert sum(run.held for run in runs) > 0
