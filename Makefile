@@ -31,6 +31,7 @@ help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
 	@echo "make test        set up, then all tests but the minutes-long ones"
 	@echo "make check       formatting, lint, types, import contract, house rules"
+	@echo "make liars       how often a wrong result is accepted when executors lie; some minutes"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
 	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
 	@echo "make sim-explore every order of events of a few nodes; the larger cases for $(EXPLORE_SECONDS) s each"
@@ -87,6 +88,11 @@ check-house: $(VENV)/.dev-ready
 format: $(VENV)/.dev-ready
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# Ten thousand jobs with executors that lie: some minutes.
+.PHONY: liars
+liars: $(VENV)/.runtime-ready
+	$(BIN)/python -m icn.sim.trials
 
 sim: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

@@ -111,6 +111,7 @@ def node_terms(settings: Settings) -> NodeTerms:
         joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),
         prune_every=seconds(settings.performance.gc_interval) if settings.performance.gc_interval else None,
         home_absence=seconds(mesh.home_absence_secs),
+        recheck_percent={"never": 0, "sample": mesh.recheck_percent, "always": 100}[mesh.recheck],
     )
 
 

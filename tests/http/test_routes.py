@@ -180,6 +180,18 @@ def test_a_job_from_submission_to_verified_receipt() -> None:
     run(test)
 
 
+def test_running_again_shows_a_receipt_that_does_not_match_and_nobody_disputes_its_own() -> None:
+    async def test(world: World) -> None:
+        job_id = await world.job(b"flour and water", module="echo")
+        world.node.runs_wrongly = b"flour"
+        verified = (await world.client.post("/mesh/verify", {"job_id": job_id})).json
+        assert (verified["signature_ok"], verified["matches"], verified["disputed"]) == (True, False, False)
+        job = (await world.client.get(f"/mesh/jobs/{job_id}")).json
+        assert (job["parties"], job["disputes"]) == ([], [])
+
+    run(test)
+
+
 def test_an_open_job_has_no_output_and_can_be_cancelled() -> None:
     async def test(world: World) -> None:
         job_id = await world.job()

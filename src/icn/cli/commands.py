@@ -52,6 +52,7 @@ COMMANDS = (
     Command("mesh unsettled", "icn.cli.mesh", "which homes have not recorded receipts of this node"),
     Command("mesh cancel", "icn.cli.mesh", "give up a job; its mana is released"),
     Command("mesh blacklist", "icn.cli.mesh", "executors that get no jobs here, why and for how long; --clear one"),
+    Command("mesh receipt", "icn.cli.receipts", "the receipt of a completed job, to show or to keep"),
     Command("mesh verify", "icn.cli.mesh", "check a receipt's signature, run the job again, compare"),
     Command("mana balance", "icn.cli.mana", "what an account has; by default the node's own"),
     Command("mana transfer", "icn.cli.mana", "send mana to an account"),

@@ -73,6 +73,24 @@ def job_view(answer: Document) -> Sequence[Block]:
             *(Column("RECEIPT", Show.PIPED_ONLY), Column("REASON", Show.REST)),
         ]
         blocks.append(Table(columns, attempts, when_empty="", title="attempts"))
+    return [*blocks, *_agreement(answer)]
+
+
+def _agreement(answer: Document) -> list[Block]:
+    """Where each of several executors stands, and the disputes; nothing where there is none of either."""
+    blocks: list[Block] = []
+    parties = [[party.value(name) for name in ("executor", "part", "receipt_cid")] for party in answer.parts("parties")]
+    if parties:
+        columns = [Column("EXECUTOR", Show.SHORT), Column("PART"), Column("RECEIPT", Show.SHORT)]
+        blocks.append(Table(columns, parties, when_empty="", title="executors that must agree"))
+    fields = ("accused", "raised_by", "raised_at", "receipt_cid", "counter_cid")
+    disputes = [[dispute.value(name) for name in fields] for dispute in answer.parts("disputes")]
+    if disputes:
+        columns = [
+            *(Column("ACCUSED", Show.SHORT), Column("RAISED BY", Show.SHORT), Column("WHEN", Show.TIME)),
+            *(Column("RECEIPT", Show.SHORT), Column("AGAINST IT", Show.SHORT)),
+        ]
+        blocks.append(Table(columns, disputes, when_empty="", title="disputes"))
     return blocks
 
 
@@ -113,6 +131,7 @@ def verification_view(answer: Document) -> Sequence[Block]:
                 ("signature", "valid" if answer.truth("signature_ok") else "NOT VALID"),
                 ("run again", "matches" if answer.truth("matches") else "DOES NOT MATCH"),
                 ("same execution profile", answer.value_or_none("comparable")),
+                ("dispute recorded", answer.value_or_none("disputed")),
             ]
         ),
         Table([Column(""), Column("RECEIPT", Show.SHORT), Column("RUN AGAIN", Show.SHORT)], rows, when_empty=""),

@@ -170,7 +170,18 @@ def cancel(session: Session, given: argparse.Namespace) -> Exit:
 
 
 def verify(session: Session, given: argparse.Namespace) -> Exit:
-    """POST /mesh/verify: the node checks the receipt's signature and runs the job again."""
+    """POST /mesh/verify: the node checks the receipt's signature and runs the job again.
+
+    With --receipt the file is verified here, without a node.
+    """
+    if hasattr(given, "receipt"):
+        from icn.cli.receipts import verify_file
+
+        if getattr(given, "job", None) is not None:
+            raise Ended(Exit.USAGE, "a job and --receipt are both given", next_step="Leave one out.")
+        return verify_file(session, given)
+    if getattr(given, "job", None) is None:
+        raise Ended(Exit.USAGE, "nothing to verify", next_step="Give a job's id, or --receipt FILE.")
     answer = session.client.ask("/mesh/verify", {"job_id": str(given.job)})
     verdict = answer.document()
     holds = verdict.truth("signature_ok") and verdict.truth("matches")
@@ -290,5 +301,16 @@ ACTIONS = {
         ),
         writes=True,
     ),
-    "verify": Action(verify, (_JOB,), patience=RERUN_SECONDS),
+    "verify": Action(
+        verify,
+        (
+            argument("job", metavar="JOB", type=job_id, nargs="?", default=None, help="its id: the node runs it again"),
+            argument(
+                "--receipt", metavar="FILE", help="instead, a file of mesh receipt: verified here, without a node"
+            ),
+            argument("--module", metavar="FILE", help="with --receipt: the job's module, to run it again here"),
+            argument("--input", metavar="FILE", help="with --receipt: its input, where the job names it by CID"),
+        ),
+        patience=RERUN_SECONDS,
+    ),
 }

@@ -448,6 +448,17 @@ class MeshSettings(Section):
         Field(ge=10, le=TIMEOUT_MS_MAX),
         Setting("How long bids are awaited.", unit="ms", default_in={"development": 1000, "production": 5000}),
     ]
+    recheck: Annotated[
+        Literal["never", "sample", "always"],
+        Setting(
+            "Which of its own jobs this node runs itself before it pays for them. A result that it does not confirm is "
+            "not paid, is disputed with both receipts, and the job is tried again. `sample` takes `recheck_percent` of "
+            "them, drawn so that nobody else can tell which."
+        ),
+    ] = "never"
+    recheck_percent: Annotated[
+        int, Field(ge=1, le=99), Setting('The share that `recheck = "sample"` takes.', unit="percent")
+    ] = 10
     home_absence_secs: Annotated[
         int,
         Field(ge=10, le=YEAR_SECS),

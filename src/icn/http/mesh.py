@@ -17,7 +17,7 @@ from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import later, seconds
 from icn.kernel.mana import mana
 from icn.services.answers import Refused
-from icn.services.commands import Cancel, LookAtJob, Submit
+from icn.services.commands import Cancel, LookAtJob, NoteMismatch, Submit
 from icn.services.job_times import JobFigures
 from icn.services.queries import events, job_progress, jobs, receipts
 from icn.services.queries import executors as executor_queries
@@ -27,6 +27,7 @@ from icn.services.queries.job_progress import JobMoment, JobProgress
 from icn.services.queries.jobs import JobFilter, JobLine, JobView, OpenJobs
 from icn.services.queries.receipts import ReceiptView
 from icn.services.queries.unsettled import Debts, debts
+from icn.services.rechecking import output_of
 from icn.stores.kv import Reader
 
 BUILT_IN = "echo"
@@ -77,6 +78,8 @@ class Verified:
     """Output, exit and fuel are the same."""
     comparable: bool
     """Both ran under one execution profile; otherwise fuel may differ between honest nodes."""
+    disputed: bool
+    """This node has recorded a dispute about the receipt, now or before, with its own signed receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +230,13 @@ async def figures(call: Call) -> Response:
 
 
 async def verify(call: Call) -> Response:
-    """Check a receipt's signature and run its job again here."""
+    """Check a receipt's signature and run its job again here. What does not match is disputed, with both receipts."""
     job_id = JobId.parse(call.body(JobIdBody).job_id)
     with call.committed() as reader:
-        said = jobs.receipt(reader, job_id).receipt  # opening it verified the signature
+        sealed = jobs.receipt(reader, job_id)  # opening it verified the signature
+    said = sealed.receipt
     again = await call.node.reexecute(job_id)
-    ours = Run(again.output_cid, again.fuel_used, again.exit, again.exit_code, again.profile)
+    ours = Run(output_of(again), again.fuel_used, again.exit, again.exit_code, again.profile)
     theirs = Run(said.output, said.fuel_used, said.exit, said.exit_code, said.profile)
     same = (ours.output_cid, ours.fuel_used, ours.exit, ours.exit_code) == (
         theirs.output_cid,
@@ -240,6 +244,15 @@ async def verify(call: Call) -> Response:
         theirs.exit,
         theirs.exit_code,
     )
+    disputed = False
+    if not same:
+        note = NoteMismatch(job_id, sealed.receipt_base64, again)
+        answer = await call.node.submit(
+            note, principal=call.principal, key="", digest=b"", correlation=call.correlation
+        )
+        if isinstance(answer, Refused):
+            return call.refuse(answer)
+        disputed = bool(answer.body["disputed"])
     return shown(
         Verified(
             job_id,
@@ -248,6 +261,7 @@ async def verify(call: Call) -> Response:
             receipt=theirs,
             matches=same,
             comparable=ours.profile == theirs.profile,
+            disputed=disputed,
         )
     )
 

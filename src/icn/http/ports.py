@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from icn.domain.mesh.execution import ExitKind
-from icn.kernel.ids import Cid, Did, JobId, PeerId
+from icn.domain.mesh.execution import ExecutionOutcome
+from icn.kernel.ids import Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
@@ -101,17 +101,6 @@ class PeersInfo:
     items: tuple[PeerInfo, ...]
     dialing: tuple[DialInfo, ...]
     services: tuple[ServiceInfo, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reexecution:
-    """What running a job again on this node gave."""
-
-    output_cid: Cid | None
-    fuel_used: int
-    exit: ExitKind
-    exit_code: int
-    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,5 +232,5 @@ class NodeApi(Protocol):
     def follow(self) -> AbstractAsyncContextManager["asyncio.Queue[Committed | None]"]:
         """Records as they are committed, None at the end. Raises a `Refusal` when too many follow."""
 
-    async def reexecute(self, job: JobId) -> Reexecution:
+    async def reexecute(self, job: JobId) -> ExecutionOutcome:
         """Run the job here, outside the mesh. Raises a `Refusal` where that cannot be done, or a `Fault`."""

@@ -37,6 +37,8 @@ BID = b"icn/bid/1"
 RECEIPT = b"icn/receipt/1"
 ASSIGNMENT = b"icn/assignment/1"
 COMMITMENT = b"icn/commitment/1"
+RECHECK = b"icn/recheck/1"
+"""Never sent or stored: a home draws by it which of its jobs it runs itself."""
 
 
 class Signer(Protocol):

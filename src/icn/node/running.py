@@ -12,11 +12,11 @@ from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.pool import WorkerPool
 from icn.adapters.wasm.refusals import SandboxClosed
 from icn.config.schema import Settings
-from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
+from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.domain.mesh.refusals import JobNotFound
-from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, Reexecution, ServiceInfo
+from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, ServiceInfo
 from icn.kernel.errors import Kind, Refusal
-from icn.kernel.ids import RAW, Cid, Did, JobId, PeerId
+from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.kernel.signing import Signer
@@ -254,12 +254,10 @@ class RunningNode:
         """Records as they are committed."""
         return self._drivers.follow()
 
-    async def reexecute(self, job: JobId) -> Reexecution:
+    async def reexecute(self, job: JobId) -> ExecutionOutcome:
         """Run the job again in a sandbox of this node, outside the mesh."""
         request, module = await self._request_for(job)
-        outcome = await self._run(request, module)
-        output = Cid.of(outcome.output, RAW) if outcome.exit is ExitKind.COMPLETED else None
-        return Reexecution(output, outcome.fuel_used, outcome.exit, outcome.exit_code, outcome.profile)
+        return await self._run(request, module)
 
     async def _request_for(self, job_id: JobId) -> tuple[ExecutionRequest, bytes]:
         snapshot = self.snapshot()

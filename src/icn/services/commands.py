@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from icn.domain.federation.model import Policy
+from icn.domain.mesh.execution import ExecutionOutcome
 from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.mana import Mana
@@ -146,6 +147,16 @@ class ClearBan:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteMismatch:
+    """This node ran a job again, and what it got is to stand beside the receipt that completed the job."""
+
+    job: JobId
+    receipt: bytes
+    """Sealed."""
+    outcome: ExecutionOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeAuthoring:
     """The operator's word that no block of this node exists that is not here: a held node authors again."""
 
@@ -183,6 +194,7 @@ NodeCommand = (
     | Cancel
     | ClearBan
     | LookAtJob
+    | NoteMismatch
     | ResumeAuthoring
     | BackupCommand
 )

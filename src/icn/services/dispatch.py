@@ -14,11 +14,14 @@ from icn.domain.ledger.commands import Endowment, OpenAccount, Transfer
 from icn.domain.ledger.events import Transferred, TransferSent
 from icn.domain.ledger.rules import account_at, available
 from icn.domain.ledger.rules import decide as decide_ledger
+from icn.domain.mesh.execution import ExecutionOutcome
+from icn.domain.mesh.refusals import JobNotFound
 from icn.domain.records import Envelope
 from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
 from icn.kernel.ids import Cid, JobId
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
+from icn.services import rows
 from icn.services.answers import Answer, Done, refused
 from icn.services.authorship import Authorship
 from icn.services.commands import (
@@ -34,6 +37,7 @@ from icn.services.commands import (
     NodeCommand,
     NoteBackup,
     NoteDrill,
+    NoteMismatch,
     NoteScan,
     OpenAccountFor,
     Pay,
@@ -46,6 +50,7 @@ from icn.services.commands import (
     Submit,
 )
 from icn.services.content import ContentDamaged, ContentNotFound, ContentService, kept_until
+from icn.services.disputes import note_mismatch
 from icn.services.executing import ExecutorService
 from icn.services.federation import open_own_account
 from icn.services.inputs import Request
@@ -136,6 +141,9 @@ class Dispatch:
                 self._only_operator(work, request)
                 self.home.pardon(work, executor, envelope)
                 return {"executor": str(executor), "cleared": True}
+            case NoteMismatch(job, receipt, outcome):
+                _in_federation(work)
+                return {"disputed": _note_mismatch(work, job, receipt, outcome)}
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}
@@ -261,6 +269,14 @@ def _in_federation(work: UnitOfWork) -> None:
     member = work.state.federation.members.get(work.did)
     if member is None or not member.joined:
         raise NotInFederation
+
+
+def _note_mismatch(work: UnitOfWork, job_id: JobId, receipt: bytes, outcome: ExecutionOutcome) -> bool:
+    mesh = work.state.mesh
+    job = mesh.jobs.get(job_id) or mesh.touched.jobs.get(job_id) or rows.JOBS.get(work.store, job_id.data)
+    if job is None:
+        raise JobNotFound(job_id)
+    return note_mismatch(work, job, receipt, outcome)
 
 
 def _note_backup(work: UnitOfWork, finished: FinishedBackup) -> None:

@@ -74,6 +74,7 @@ from icn.services.peers import Peers
 from icn.services.pledging import PledgingService
 from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.pruning import PruningService
+from icn.services.rechecking import RecheckService, is_recheck
 from icn.services.replay import rebuild
 from icn.services.replication import RecordsRefused, ReplicationService
 from icn.services.settings import NodeTerms
@@ -186,7 +187,9 @@ class Engine:
         content = ContentService(terms.replication.answer_patience, replication.damage)
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
-        home = HomeService(terms, peers, content, Admission(terms.mesh.submissions_per_minute))
+        admission = Admission(terms.mesh.submissions_per_minute)
+        recheck = RecheckService(content, terms.recheck_percent)
+        home = HomeService(terms, peers, content, admission, recheck)
         offering = OfferingService(terms.executor, Capacity(terms.executor.capacity, terms.executor.memory_bytes))
         offering.unsettled.load(store)
         pledging = PledgingService(content, entropy, offering.unsettled)
@@ -216,6 +219,11 @@ class Engine:
     def did(self) -> Did:
         """This node."""
         return self.signer.did
+
+    @property
+    def has_resumed(self) -> bool:
+        """Whether what is under way of our own goes on: not before the first batch, nor while the node is held."""
+        return self._resumed
 
     def handle(self, inputs: Sequence[Input]) -> Outcome:
         """Take a batch. All of it is durable when this returns; nothing of it is when this raises a `Fault`.
@@ -356,7 +364,9 @@ class Engine:
             case Received(peer, message):
                 self._receive(work, peer, message)
             case Executed(request, outcome):
-                if work.may_author:  # otherwise it runs again when the node is held no more
+                if work.may_author and is_recheck(request):
+                    self.home.recheck.take_outcome(work, request, outcome)
+                elif work.may_author:  # otherwise it runs again when the node is held no more
                     self.executor.take_outcome(work, request, outcome)
             case Conditions():
                 self.executor.offering.note(input_)

@@ -27,6 +27,7 @@ from icn.domain.mesh.commands import (
     NoteStart,
     Offer,
     PardonExecutor,
+    RejectResult,
     ReopenBidding,
     SubmitJob,
     TakePledge,
@@ -48,7 +49,7 @@ from icn.domain.mesh.events import (
     MeshEvent,
     OutputRevealed,
 )
-from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import ATTEMPT_MAX, open_bid, open_receipt, seal_assignment
@@ -58,7 +59,7 @@ from icn.domain.records import Envelope, Event
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
-from icn.kernel.instant import Instant, later
+from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.mana import MANA_MAX, Mana
 from icn.protocol.messages import (
     Acknowledged,
@@ -75,6 +76,7 @@ from icn.protocol.messages import (
 from icn.services import rows
 from icn.services.content import ContentService
 from icn.services.peers import Peers
+from icn.services.rechecking import RecheckService, confirms, counter_to, own_receipt
 from icn.services.settings import NodeTerms
 from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
@@ -83,6 +85,8 @@ NONCE_BYTES = 16
 REASONS_TOLD_MAX = 4
 REASON_TOLD_CHARS_MAX = 120
 """Of why executors decline: for a person, and part of a record."""
+RECHECK_PATIENCE = Duration(1_000)
+"""How often it is seen after a job whose result is being confirmed here."""
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class HomeService:
     peers: Peers
     content: ContentService
     admission: Admission
+    recheck: RecheckService
     _biddings: dict[JobId, _Bidding] = field(default_factory=dict)
     _due: list[tuple[Instant, JobId]] = field(default_factory=list)
     """A heap; entries that no longer hold are dropped when they come up."""
@@ -126,6 +131,7 @@ class HomeService:
         self._due.clear()
         self._absent.clear()
         self._cut_off.clear()
+        self.recheck.clear()
         for job in list(work.state.mesh.jobs.values()):
             if job.home == work.did:
                 self._watch(job)
@@ -253,12 +259,12 @@ class HomeService:
             def settle(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
                 self._settling.pop(key, None)
                 if found and later_work.may_author:
-                    self._settle(later_work, peer, message, receipt)
+                    self._settle_confirmed(later_work, peer, message, receipt)
                 # Otherwise the receipt stays in the executor's outbox and comes again with it.
 
             self.content.fetch(work, receipt.output, [peer], settle)
         else:
-            self._settle(work, peer, message, receipt)
+            self._settle_confirmed(work, peer, message, receipt)
 
     def peer_here(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
         """A peer of the federation is connected: it may bid for what is open, and have an output we lack."""
@@ -419,6 +425,8 @@ class HomeService:
         if work.wall >= job.spec.deadline:
             bidding = self._biddings.get(job.id)
             self._decide(work, ExpireJob(job.id, () if bidding is None else bidding.reasons))
+        elif self.recheck.is_under_way(job.id):  # the result is here, and its executor has done its part
+            heapq.heappush(self._due, (min(later(work.wall, RECHECK_PATIENCE), job.spec.deadline), job.id))
         elif job.status is Status.SUBMITTED:
             self._decide(work, ReopenBidding(job.id))
         elif job.status is Status.BIDDING:
@@ -458,14 +466,38 @@ class HomeService:
                 del self._fetching[job_id]
             now = later_work.state.mesh.polls.get(job_id)
             if is_here and later_work.may_author and now is not None and agreed_output(now) == output:
-                self._decide(later_work, AcceptAgreed(job_id))
+                self._accept_confirmed(later_work, job_id)
             # Otherwise it is fetched again when one of the majority is here again, or its time is over.
 
         self.content.fetch(work, output, [ballot.executor for ballot in found[1]], accept)
 
+    def _accept_confirmed(self, work: UnitOfWork, job_id: JobId) -> None:
+        """Accept what the majority agreed on, after running the job here where that is due."""
+        job, poll = work.state.mesh.jobs[job_id], work.state.mesh.polls[job_id]
+        found = agreed(poll)
+        executors = [] if found is None else [ballot.executor for ballot in found[1]]
+        if found is None or work.did in executors or not self.recheck.is_due(work.signer, job_id):
+            self._decide(work, AcceptAgreed(job_id))
+            return
+        said, attempt = open_receipt(found[1][0].receipt), job.attempt
+
+        def answer(later_work: UnitOfWork, outcome: ExecutionOutcome | None) -> None:
+            now = later_work.state.mesh.polls.get(job_id)
+            if now is None or now.attempt != attempt:
+                return
+            ours = None if outcome is None else own_receipt(later_work, job_id, job.spec, said, outcome)
+            if ours is not None and confirms(said, ours):
+                self._decide(later_work, AcceptAgreed(job_id))
+                return
+            counter = b"" if ours is None else counter_to(later_work, said, ours)
+            self._decide(later_work, RejectResult(job_id, _why_rejected(counter), b"", counter))
+
+        self.recheck.ask(work, job, executors, answer)
+
     def _give_up_on(self, work: UnitOfWork, executor: Did) -> None:
         for job in list(work.state.mesh.jobs.values()):
-            if job.home == work.did and job.assignee(executor) is not None:
+            is_here = job.assignee(executor) is not None and not self.recheck.is_under_way(job.id)
+            if job.home == work.did and is_here:
                 self._decide(work, GiveUpAttempt(job.id, executor, Silence.LINK_LOST))
 
     def _announce(self, work: UnitOfWork, job: Job, to: list[Did]) -> None:
@@ -540,6 +572,32 @@ class HomeService:
         failed = any((f.attempt, f.executor) == (attempt, executor) for f in job.failures)
         return failed or (job.attempt == attempt and job.assignee(executor) is not None)
 
+    def _settle_confirmed(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
+        """Settle, after running the job here where that is due: whoever ends a job by its result is asked for proof."""
+        job = work.state.mesh.jobs.get(receipt.job)
+        ends_it = receipt.exit is ExitKind.COMPLETED or receipt.exit.guest_fault
+        is_right = job is not None and self._is_current(work, receipt) and receipt.spec == job.spec.cid
+        if job is None or not (is_right and ends_it) or job.id in work.state.mesh.polls:
+            self._settle(work, peer, message, receipt)
+            return
+        if peer == work.did or not self.recheck.is_due(work.signer, job.id):
+            self._settle(work, peer, message, receipt)
+            return
+        spec = job.spec
+
+        def answer(later_work: UnitOfWork, outcome: ExecutionOutcome | None) -> None:
+            ours = None if outcome is None else own_receipt(later_work, receipt.job, spec, receipt, outcome)
+            if (ours is not None and confirms(receipt, ours)) or not self._is_current(later_work, receipt):
+                self._settle(later_work, peer, message, receipt)
+                return
+            counter = b"" if ours is None else counter_to(later_work, receipt, ours)
+            later_work.batch.put(_receipt_key(receipt), b"")
+            rejection = RejectResult(receipt.job, _why_rejected(counter), message.receipt, counter)
+            self._decide(later_work, rejection)
+            later_work.send(peer, Acknowledged(message.number))
+
+        self.recheck.ask(work, job, [peer], answer)
+
     def _settle(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
         """Decide what the receipt means, once per receipt; then the executor may forget it."""
         key = _receipt_key(receipt)
@@ -553,3 +611,9 @@ class HomeService:
 def _receipt_key(receipt: Receipt) -> bytes:
     """Marks a receipt as taken, so that one that comes again changes nothing."""
     return rows.receipt_taken_key(receipt.job, receipt.attempt, receipt.executor)
+
+
+def _why_rejected(counter: bytes) -> str:
+    if counter:
+        return "this home ran the job itself, and got another result"
+    return "this home ran the job itself, and could not confirm the result"

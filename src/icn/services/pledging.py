@@ -97,14 +97,17 @@ class PledgingService:
     def tick(self, work: UnitOfWork) -> None:
         """Show what has been asked for, and give up what nobody will ask for."""
         for key, until in list(self._waiting.items()):
-            execution = work.state.mesh.executions[key]
-            part, is_open = _part_of(work, execution)
-            if is_open and part is Part.PLEDGED:
-                self._reveal(work, execution)
-            elif _is_over(work, execution, part):
-                self.withdraw(work, execution, "the attempt was over before anything was to be shown")
-            elif work.wall >= until:
-                self.withdraw(work, execution, "the home did not open revealing")
+            self._look_at(work, key, until)
+
+    def _look_at(self, work: UnitOfWork, key: ExecutionKey, until: Instant) -> None:
+        execution = work.state.mesh.executions[key]
+        part, is_open = _part_of(work, execution)
+        if is_open and part is Part.PLEDGED:
+            self._reveal(work, execution)
+        elif _is_over(work, execution, part):
+            self.withdraw(work, execution, "the attempt was over before anything was to be shown")
+        elif work.wall >= until:
+            self.withdraw(work, execution, "the home did not open revealing")
 
     def wake_at(self) -> Instant | None:
         """When `tick` has something to do, if no block comes before."""

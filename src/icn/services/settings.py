@@ -60,3 +60,5 @@ class NodeTerms:
     """An executor that is gone for this long has its attempt given up."""
     home_absence: Duration = Duration(300_000)
     """A home that is gone for this long has what runs for it stopped."""
+    recheck_percent: int = 0
+    """Share of this home's jobs that it runs itself before it pays; 100: all."""

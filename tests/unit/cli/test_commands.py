@@ -96,6 +96,17 @@ RECORD = {
     "exit_code": 0,
     "receipt_cid": CID,
     "receipt": {"detail": "usage: primes N"},
+    "parties": [{"executor": DID, "part": "dissented", "commitment_base64": "", "receipt_cid": CID}],
+    "disputes": [
+        {
+            "attempt": 1,
+            "accused": DID,
+            "raised_by": DID,
+            "raised_at": "2026-11-23T20:50:00.123Z",
+            "receipt_cid": CID,
+            "counter_cid": CID,
+        }
+    ],
     "deadline": "2026-11-23T20:50:00.123Z",
     "due_at": "2026-11-23T20:50:00.123Z",
     "confirmed": True,
@@ -222,7 +233,10 @@ READS = {
         f"/mesh/jobs/{JOB}",
         RECORD,
         {},
-        [JOB, "worker lost", "asked fuel", "usage: primes N", "attempts:", "harvest-7", CID],
+        [
+            *(JOB, "worker lost", "asked fuel", "usage: primes N", "attempts:", "harvest-7", CID),
+            *("executors that must agree:", "dissented", "disputes:"),
+        ],
     ),
     "mesh executors": (
         "mesh executors --limit 3",
@@ -635,6 +649,7 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
+    tested |= {"mesh receipt"}  # test_receipts
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     tested |= {f"dag {verb}" for verb in ("pin", "unpin", "prune", "meta", "blocks", "status", "export", "import")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}

@@ -37,6 +37,8 @@ RECORD = {
     "receipt": None,
     "spec": {},
     "attempts": [],
+    "parties": [],
+    "disputes": [],
 }
 
 

@@ -129,6 +129,8 @@ SAMPLES = {
     "mesh.open_jobs_per_principal": (12, 12),
     "mesh.unsettled_receipts_max": (0, 0),
     "mesh.unsettled_after_secs": (60, 60),
+    "mesh.recheck": ("sample", "sample"),
+    "mesh.recheck_percent": (25, 25),
     "mesh.price_per_million_fuel": (2, 2),
     "mesh.price_per_gib_memory": (16, 16),
     "mesh.price_per_gib_transferred": (1024, 1024),

@@ -15,14 +15,13 @@ from icn.domain.mesh.agreement import (
     Ballot,
     Part,
     Poll,
-    Verdict,
     agreed,
     dissenting,
     fits,
     is_withdrawal,
     why_no_contradiction,
 )
-from icn.domain.mesh.commands import AbandonAttempt, AcceptAgreed, CloseRound, PollCommand, TakePledge
+from icn.domain.mesh.commands import AbandonAttempt, AcceptAgreed, CloseRound, PollCommand, RejectResult, TakePledge
 from icn.domain.mesh.endings import REASON_CHARS_MAX, rolled_back, used_up
 from icn.domain.mesh.events import (
     AssigneeFailed,
@@ -224,6 +223,28 @@ def _abandon(job: Job, poll: Poll, now: Instant, terms: MeshTerms, reason: str) 
     return [*disputes(poll), abandoned, used_up(job, reason)]
 
 
+def reject(job: Job, poll: Poll, command: RejectResult, now: Instant, terms: MeshTerms) -> list[MeshEvent]:
+    """Give up an attempt whose majority agrees on what the home's own execution does not confirm."""
+    found = agreed(poll)
+    if found is None:
+        return []
+    events: list[MeshEvent] = []
+    if command.counter:
+        for ballot in found[1]:
+            events.append(dispute_about(ballot.receipt, command.counter))
+            events.append(
+                AssigneeFailed(job.id, job.attempt, ballot.executor, command.reason[:REASON_CHARS_MAX], True, b"")
+            )
+            poll = poll.with_part(ballot.executor, Part.FAILED)
+    return [*events, *_abandon(job, poll, now, terms, command.reason)]
+
+
+def dispute_about(data: bytes, counter: bytes) -> DisputeRaised:
+    """The dispute of two sealed receipts that contradict each other."""
+    receipt = open_receipt(data)
+    return DisputeRaised(receipt.job, receipt.attempt, receipt.home, receipt.executor, data, counter)
+
+
 def disputes(poll: Poll) -> list[MeshEvent]:
     """A dispute for everybody who contradicts the majority; where there is none, the one who showed first."""
     shown = [(open_receipt(b.receipt), b.receipt) for b in poll.of(Part.REVEALED)]
@@ -231,11 +252,7 @@ def disputes(poll: Poll) -> list[MeshEvent]:
         return []
     found = agreed(poll)
     reference, sealed = shown[0] if found is None else (open_receipt(found[1][0].receipt), found[1][0].receipt)
-    return [
-        DisputeRaised(poll.job, poll.attempt, receipt.home, receipt.executor, data, sealed)
-        for receipt, data in shown
-        if not why_no_contradiction(receipt, reference)
-    ]
+    return [dispute_about(data, sealed) for receipt, data in shown if not why_no_contradiction(receipt, reference)]
 
 
 def _pay_of(job: Job, majority: tuple[Ballot, ...]) -> Mana:
@@ -330,8 +347,3 @@ def genuine(data: bytes) -> Receipt:
     except Invalid as error:
         entitled(condition=False, rule=f"a receipt is genuine: {error}")
         raise
-
-
-def verdict_of(data: bytes) -> Verdict:
-    """The verdict of a sealed receipt that was verified when it was recorded."""
-    return Verdict.of(open_receipt(data))

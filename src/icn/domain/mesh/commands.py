@@ -133,6 +133,18 @@ class PardonExecutor:
     executor: Did
 
 
+@dataclass(frozen=True, slots=True)
+class RejectResult:
+    """The home ran the job itself, and a result that was to be accepted is not confirmed."""
+
+    job: JobId
+    reason: str
+    receipt: bytes
+    """The sealed receipt that was to be paid; empty where several executors agreed on it."""
+    counter: bytes
+    """The home's own, which contradicts it; empty where nothing is proven."""
+
+
 PollCommand = TakePledge | CloseRound | AcceptAgreed | AbandonAttempt
 MeshCommand = (
     SubmitJob
@@ -143,6 +155,7 @@ MeshCommand = (
     | GiveUpAttempt
     | TakeRefusal
     | PollCommand
+    | RejectResult
     | CancelJob
     | ExpireJob
     | PardonExecutor

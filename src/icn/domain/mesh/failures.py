@@ -7,6 +7,8 @@ Only failures of an executor or of the network are tried again. What the module 
 | receipt: the module trapped, used up its fuel, wrote too much, or is no module that may run | no | never |
 | receipt: the worker was lost | yes | at once |
 | receipt: the executor stopped it of its own accord | yes | at once |
+| receipt: refuted by the home's own execution | yes | at once |
+| receipt: the home's own execution could not confirm it, and proves nothing | yes | never |
 | receipt: for another specification than was assigned, or one that contradicts itself | yes | at once |
 | receipt: the wall time was up, or the stack overflowed | yes | once another executor completes the job |
 | receipt: module or input could not be had in time | yes | never |
@@ -60,6 +62,7 @@ OF_SILENCE = {
 OF_PROMPT_REFUSAL = Judgement(may_retry=True, blame=Blame.AT_ONCE)
 OF_LATE_REFUSAL = Judgement(may_retry=True, blame=Blame.NONE)
 OF_WRONG_RECEIPT = Judgement(may_retry=True, blame=Blame.AT_ONCE)
+OF_UNCONFIRMED = Judgement(may_retry=True, blame=Blame.NONE)
 OF_RECEIPT = {
     ExitKind.COMPLETED: OF_WRONG_RECEIPT,  # it is asked only where the output is missing
     ExitKind.TRAPPED: Judgement(may_retry=False, blame=Blame.NONE),

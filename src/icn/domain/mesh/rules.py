@@ -19,6 +19,7 @@ from icn.domain.mesh.commands import (
     MeshCommand,
     NoteStart,
     PardonExecutor,
+    RejectResult,
     ReopenBidding,
     SubmitJob,
     TakePledge,
@@ -54,7 +55,7 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Judgement
 from icn.domain.mesh.model import Assignee, Blame, Job, Receipt, Standing, Status
-from icn.domain.mesh.papers import ATTEMPT_MAX, open_assignment
+from icn.domain.mesh.papers import ATTEMPT_MAX, open_assignment, open_receipt
 from icn.domain.mesh.refusals import (
     DeadlinePassed,
     JobNotOpen,
@@ -146,6 +147,8 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             return _without(mesh, job, executor, silence.value, failures.OF_SILENCE[silence], now, terms)
         case TakePledge() | CloseRound() | AcceptAgreed() | AbandonAttempt():
             return agreement_rules.decide(mesh, command, context, terms)
+        case RejectResult():
+            return _decide_rejection(mesh, command, context, terms)
         case TakeRefusal():
             return _decide_refusal(mesh, command, now, terms)
         case CancelJob(job_id, principal):
@@ -193,6 +196,24 @@ def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context,
     judgement = judgement or failures.OF_WRONG_RECEIPT
     reason = f"{receipt.exit.value}: {receipt.detail}"
     return _attempt_failed(job, receipt.executor, reason, judgement, context.time, terms, receipt=data)
+
+
+def _decide_rejection(mesh: Mesh, command: RejectResult, context: Context, terms: MeshTerms) -> list[MeshEvent]:
+    """A result that the home's own execution does not confirm is not paid. What proves that it is wrong counts."""
+    job = open_job(mesh, command.job, context)
+    poll = mesh.polls.get(job.id)
+    if poll is not None:
+        return agreement_rules.reject(job, poll, command, context.time, terms)
+    receipt = open_receipt(command.receipt)
+    if job.status not in _RUNNING or job.attempt != receipt.attempt or job.assignee(receipt.executor) is None:
+        return []
+    judgement = failures.OF_WRONG_RECEIPT if command.counter else failures.OF_UNCONFIRMED
+    failed = _attempt_failed(
+        job, receipt.executor, command.reason, judgement, context.time, terms, receipt=command.receipt
+    )
+    if not command.counter:
+        return failed
+    return [agreement_rules.dispute_about(command.receipt, command.counter), *failed]
 
 
 def _decide_refusal(mesh: Mesh, command: TakeRefusal, now: Instant, terms: MeshTerms) -> list[MeshEvent]:

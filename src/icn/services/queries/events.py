@@ -81,12 +81,14 @@ BEGINNING = Position(-1, 0)
 
 
 def types_named(name: str) -> tuple[str, ...]:
-    """The events called so, by full name, its last part or its first: `mesh.rollback`, `rollback`, `mesh`.
+    """The events called so, by full name, its last part or its first, or the first word of the last: `mesh.rollback`,
+    `rollback`, `mesh`, `dispute` for `mesh.dispute_raised`.
 
     Raises `Invalid`.
     """
     known = sorted(EVENT_NAMES.values())
     found = tuple(full for full in known if name in {full, full.partition(".")[0], full.partition(".")[2]})
+    found = found or tuple(full for full in known if name == full.partition(".")[2].partition("_")[0])
     if not found:
         raise Invalid("type", f"{name[:80]!r} is no event's name: {', '.join(known)}")
     return found

@@ -12,7 +12,8 @@ from icn.kernel.errors import Invalid, Kind, Refusal
 from icn.kernel.ids import JOB_ID_BYTES, RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.services import rows
-from icn.services.queries import job_progress
+from icn.services.queries import agreements, job_progress
+from icn.services.queries.agreements import DisputeView, PartyView
 from icn.services.queries.job_progress import AttemptView
 from icn.services.queries.membership import confirmations
 from icn.services.queries.paging import Page, cursor_bytes
@@ -103,6 +104,10 @@ class JobView:
     receipt_cid: Cid | None
     """Names the sealed receipt's bytes."""
     receipt: Receipt | None
+    parties: tuple[PartyView, ...]
+    """Where each executor of the last attempt stands; empty where one executor runs the job."""
+    disputes: tuple[DisputeView, ...]
+    """About receipts of the job, by whoever found them wrong."""
     deadline: Instant
     due_at: Instant
     confirmed: bool
@@ -191,6 +196,8 @@ def job(reader: Reader, job_id: JobId) -> JobView:
         exit_code=None if receipt is None else receipt.exit_code,
         receipt_cid=Cid.of(stored.receipt, RAW) if stored.receipt else None,
         receipt=receipt,
+        parties=agreements.parties(reader, job_id),
+        disputes=agreements.disputes(reader, job_id),
         deadline=stored.spec.deadline,
         due_at=stored.due_at,
         confirmed=_is_confirmed(reader, stored),

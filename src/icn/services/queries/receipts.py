@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
 
-from icn.domain.mesh.model import Receipt
+from icn.domain.mesh.model import JobSpec, Receipt
 from icn.domain.mesh.papers import open_receipt
+from icn.kernel.encoding import encode
 from icn.kernel.errors import Kind, Refusal
+from icn.kernel.fields import shape_of
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant
+from icn.services import rows
 from icn.services.queries import events, jobs
 from icn.stores.kv import Reader
 
@@ -50,6 +53,8 @@ class ReceiptView:
     receipt_base64: bytes
     """The bytes that were signed with their signature; a surface writes them as base64."""
     receipt: Receipt
+    spec_base64: bytes | None
+    """The specification whose CID the receipt names, canonically encoded; None where the job is not known here."""
     records: tuple[ReceiptRecord, ...]
 
 
@@ -63,7 +68,13 @@ def receipt(reader: Reader, cid: Cid) -> ReceiptView:
     if not records:
         raise ReceiptNotFound(cid)
     opened = open_receipt(sealed)
-    return ReceiptView(cid, opened.job, sealed, opened, tuple(records))
+    return ReceiptView(cid, opened.job, sealed, opened, _spec_of(reader, opened), tuple(records))
+
+
+def _spec_of(reader: Reader, receipt: Receipt) -> bytes | None:
+    job = rows.JOBS.get(reader, receipt.job.data)
+    encoded = None if job is None else encode(shape_of(JobSpec).to_map(job.spec))
+    return encoded if encoded is not None and receipt.spec.names(encoded) else None
 
 
 def receipt_of_job(reader: Reader, job_id: JobId) -> ReceiptView:
