@@ -13,12 +13,14 @@ Not here: stores, which know themselves how to be copied (`disk`), and what two 
 
 from collections import deque
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, NoneType
 from typing import Any
 
 from icn.kernel.errors import InvariantBroken
+from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
 from icn.sim.explore.disk import Disk
 
@@ -51,6 +53,8 @@ def _way_of(cls: type) -> Copying:
         return _shared
     if issubclass(cls, Disk):
         return _disk
+    if issubclass(cls, Memo):
+        return deepcopy  # its keys and values are frozen
     if issubclass(cls, dict):
         return _dict
     if issubclass(cls, list | deque):

@@ -13,10 +13,11 @@ States whose forms are equal are explored once. What a form leaves out, and why 
 - **The order of the state's maps** (accounts, jobs, holds). A node that starts anew has them in order of key, one that
   ran has them in order of events, and both must do the same. Soft state keeps its order: who waited first comes first.
 - **Order of arrival** of blocks, and the rows that find blocks again: they follow from which blocks are there.
+- **Fields that do not count** when two values are compared (`compare=False`): what is remembered to save work.
 - **Roots** that peers have told: compared for show only.
 
-What it cannot see, therefore: a defect that hangs on one of these. `Form.EXACT` leaves nothing out but the rows of
-order of arrival, and a test compares what both find.
+What it cannot see, therefore: a defect that hangs on one of these. `Form.EXACT` leaves nothing out but such
+fields and the rows of order of arrival, and a test compares what both find.
 
 Instants of soft state are told by their size (`is_instant`).
 """
@@ -240,7 +241,7 @@ def _way_of(cls: type) -> Callable[[Any, _Writing], Any]:
     if cls is MethodType:
         return lambda value, writing: (value.__func__.__qualname__, writing.form(value.__self__))
     if is_dataclass(cls):
-        names = tuple(each.name for each in fields(cls))
+        names = tuple(each.name for each in fields(cls) if each.compare)
         if cls.__dataclass_params__.frozen:  # type: ignore[attr-defined] # typeshed keeps the parameters to itself
             return lambda value, writing: _frozen(value, names, writing)
         return lambda value, writing: _mutable(value, names, writing)
