@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from icn.domain.mesh.events import AssignmentAccepted, ReceiptIssued
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.domain.mesh.model import Assignment, Execution, Receipt
-from icn.domain.mesh.papers import open_assignment, seal_receipt
+from icn.domain.mesh.papers import is_attempt, open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
@@ -123,6 +123,8 @@ class ExecutorService:
         """A home wants it no more: what runs is stopped, what does not yet run is answered, what is to come refused."""
         work.send(peer, Acknowledged(message.number))
         home, job, attempt = peer, message.job, message.attempt
+        if not is_attempt(attempt):
+            return  # nothing of ours can have that number
         self.offering.withdraw(home, job, attempt)
         key = (work.did, job, attempt)
         mesh = work.state.mesh

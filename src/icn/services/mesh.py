@@ -52,7 +52,7 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
-from icn.domain.mesh.papers import ATTEMPT_MAX, open_bid, open_receipt, seal_assignment
+from icn.domain.mesh.papers import is_attempt, open_bid, open_receipt, seal_assignment
 from icn.domain.mesh.pricing import price_of
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
@@ -215,15 +215,16 @@ class HomeService:
     def take_refusal(self, work: UnitOfWork, peer: Did, message: AssignmentRefused) -> None:
         """An executor cannot do what it offered."""
         answer = (work.did, message.job, message.attempt, peer)
-        told = answer in work.state.mesh.touched.answered or rows.was_answered(work.get, *answer)
-        if not told and self._was_assigned(work, message.job, message.attempt, peer):
-            self._decide(work, TakeRefusal(message.job, message.attempt, peer, message.reason))
+        if is_attempt(message.attempt) and self._was_assigned(work, message.job, message.attempt, peer):
+            told = answer in work.state.mesh.touched.answered or rows.was_answered(work.get, *answer)
+            if not told:
+                self._decide(work, TakeRefusal(message.job, message.attempt, peer, message.reason))
         work.send(peer, Acknowledged(message.number))
 
     def take_pledge(self, work: UnitOfWork, peer: Did, message: OutputPledged) -> None:
         """One of several executors binds itself to a result."""
         job_id, attempt = message.job, message.attempt
-        if len(message.commitment) != COMMITMENT_BYTES or not 1 <= attempt <= ATTEMPT_MAX:
+        if len(message.commitment) != COMMITMENT_BYTES or not is_attempt(attempt):
             raise PeerViolation("a pledge is a SHA-256 for an attempt")
         job, poll = work.state.mesh.jobs.get(job_id), work.state.mesh.polls.get(job_id)
         ballot = None if poll is None or poll.attempt != attempt else poll.ballot(peer)

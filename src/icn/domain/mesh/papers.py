@@ -48,6 +48,11 @@ _RECEIPT = _kind(Receipt, signing.RECEIPT, RECEIPT_BYTES_MAX)
 _ASSIGNMENT = _kind(Assignment, signing.ASSIGNMENT, ASSIGNMENT_BYTES_MAX)
 
 
+def is_attempt(number: int) -> bool:
+    """Whether an attempt can have this number. A message may carry any other."""
+    return 1 <= number <= ATTEMPT_MAX
+
+
 def seal_bid(bid: Bid, signer: Signer) -> bytes:
     """Signed by the executor."""
     return _seal(bid, _BID, signer)
@@ -85,7 +90,7 @@ def reopen_receipt(data: bytes) -> Receipt:
 
 def _seal(paper: Paper, kind: _Kind[Paper], signer: Signer) -> bytes:
     data = sealed.seal_encoded(signer, kind.tag, kind.shape.encode(paper))
-    if _signatory(paper) == signer.did and len(data) <= REMEMBERED_BYTES_MAX and 1 <= paper.attempt <= ATTEMPT_MAX:
+    if _signatory(paper) == signer.did and len(data) <= REMEMBERED_BYTES_MAX and is_attempt(paper.attempt):
         kind.known.put(data, paper)
     return data
 
@@ -98,7 +103,7 @@ def _open(data: bytes, kind: _Kind[Paper]) -> Paper:
     if len(data) > kind.bytes_max:
         raise Invalid(name, f"{len(data)} bytes; at most {kind.bytes_max} are accepted")
     paper = kind.shape.decode(sealed.encoded_body(data))
-    if not 1 <= paper.attempt <= ATTEMPT_MAX:
+    if not is_attempt(paper.attempt):
         raise Invalid(name, f"attempts are counted from 1 to {ATTEMPT_MAX}")
     if not sealed.is_signed_by(data, _signatory(paper), kind.tag):
         raise Invalid(name, "the signature is not its author's")
