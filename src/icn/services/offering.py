@@ -36,6 +36,10 @@ RESERVED_WINDOW_MAX = Duration(60_000)
 _LACKS = {Strain.QUEUE: "time to write", Strain.DISK: "disk space", Strain.MEMORY: "memory"}
 
 
+LOOK_AGAIN_AFTER = Duration(1_000)
+"""A home that fills its part of the list has it searched for what is over no more often: each search asks the store."""
+
+
 @dataclass(slots=True)
 class OfferingService:
     """Owns what was promised and who waits. Soft state: after a start homes announce again."""
@@ -43,6 +47,8 @@ class OfferingService:
     terms: ExecutorTerms
     capacity: Capacity
     waiting: WaitingList = field(default_factory=WaitingList)
+    _looked_at: dict[Did, Instant] = field(default_factory=dict)
+    """When each connected home's part of a full list was searched last."""
     unsettled: Unsettled = field(default_factory=Unsettled)
     strain: Strain | None = None
 
@@ -114,11 +120,13 @@ class OfferingService:
         """Its announcements will be made again when it is back; until then it can give us nothing to do."""
         self.capacity.release_home(home)
         self.waiting.remove_home(home)
+        self._looked_at.pop(home, None)
 
     def clear(self) -> None:
         """As at a start: every conversation begins anew."""
         self.capacity.clear()
         self.waiting.clear()
+        self._looked_at.clear()
 
     def price(self, spec: JobSpec) -> Mana:
         """What this node asks for the job."""
@@ -142,10 +150,14 @@ class OfferingService:
         return None, ""
 
     def _wait(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> bool:
-        if not self.waiting.add(home, message, work.wall):
-            self.waiting.remove(home, lambda waits: _is_over(work, waits))
-            return self.waiting.add(home, message, work.wall)
-        return True
+        if self.waiting.add(home, message, work.wall):
+            return True
+        looked_at = self._looked_at.get(home)
+        if looked_at is not None and work.wall < later(looked_at, LOOK_AGAIN_AFTER):
+            return False
+        self._looked_at[home] = work.wall
+        self.waiting.remove(home, lambda waits: _is_over(work, waits))
+        return self.waiting.add(home, message, work.wall)
 
     def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
         promise = Reservation(_good_until(work, message), message.spec.limits.memory_bytes)
