@@ -96,6 +96,7 @@ def test_every_answer_is_what_the_document_says() -> None:
         by_job = await check("get", "/mesh/receipts/{cid}", f"/mesh/receipts/{job}")
         await check("get", "/mesh/receipts/{cid}", f"/mesh/receipts/{by_job.json['cid']}")
         await check("get", "/mesh/jobs", "/mesh/jobs")
+        await check("get", "/mesh/blacklist", "/mesh/blacklist")
         await check("post", "/mesh/verify", "/mesh/verify", {"job_id": job})
         head = (await world.client.get("/dag/root")).json["heads"][0]["cid"]
         await check("get", "/dag/blocks/{cid}", f"/dag/blocks/{head}")
@@ -133,5 +134,6 @@ def test_every_answer_is_what_the_document_says() -> None:
     assert everything - seen == {
         ("post", "/mesh/jobs/{job_id}/cancel"),
         ("post", "/federation/admit"),
+        ("post", "/mesh/blacklist/clear"),  # tests/http/test_blacklist.py: it needs somebody who is banned
         *of_backups,  # tests/http/test_backups.py: they need a target
     }

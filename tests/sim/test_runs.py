@@ -76,8 +76,8 @@ def test_a_planted_early_reveal_is_found_by_who_shows_before_all_have_pledged():
 
 @pytest.mark.slow
 def test_a_planted_lost_outbox_is_found_by_receipts_that_nobody_answered():
-    found = found_by(Plant.LOST_OUTBOX, range(4))
-    assert [finding.checker for finding in found.values()] == ["receipts are answered"]
+    found = found_by(Plant.LOST_OUTBOX, range(16))  # it needs a death between a commit and the delivery
+    assert [finding.checker in {"receipts are answered", "nothing is owed"} for finding in found.values()] == [True]
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ test that does not see them lose writes would not see ours lose them.
 An engine is imported when it is opened, for a client is started a thousand times.
 """
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,11 @@ def _sled_weak(folder: Path) -> KeyValueStore:
     if not any(folder.iterdir()):
         _sled(folder).close()  # a whole empty store, so that what is lost is answers and not everything
     strict = lmdb.open
-    lmdb.open = functools.partial(strict, sync=False)  # type: ignore[assignment] # the client is a program of its own
+
+    def careless(*places: Any, **options: Any) -> lmdb.Environment:
+        return strict(*places, **{**options, "sync": False})  # whatever was asked for
+
+    lmdb.open = careless  # type: ignore[assignment] # the client is a program of its own
     return _sled(folder)
 
 

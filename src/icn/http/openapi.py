@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from icn.http.bodies import PageQuery
 from icn.http.operations import Operation
 from icn.http.rendering import schema_of
 
@@ -23,7 +24,6 @@ _PROBLEM = {
     },
     "required": ["type", "title", "status", "detail", "code", "correlation_id", "error"],
 }
-_PAGED = frozenset(("/mesh/jobs", "/mesh/executors", "/events", "/dag/blocks"))
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(operation: Operation) -> dict[str, Any]:
     schema = operation.answer if isinstance(operation.answer, dict) else schema_of(operation.answer)
-    if operation.path in _PAGED:
+    if operation.query is not None and issubclass(operation.query, PageQuery):
         schema = {
             "type": "object",
             "properties": {
