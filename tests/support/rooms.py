@@ -25,6 +25,7 @@ _UP = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct
 """SIOCSIFFLAGS with IFF_UP and IFF_RUNNING: a new loopback is down."""
 _FURNISH = """
 set -eu
+PATH=$PATH:/usr/sbin:/sbin  # chroot stands there, and not everybody's path does
 root=$1 folder=$2
 shift 2
 "$PYTHON" -c "$UP"
