@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from icn.kernel.errors import Invalid, require
+from icn.kernel.errors import Invalid, InvariantBroken, require
 from icn.services.archive_check import Examination, ReplayRefused, federation_of, require_reached
 from icn.services.intake import Intake
 from icn.services.restore_plan import Link, Plan
@@ -148,12 +148,12 @@ class _Beginning:
         return self._loading.get(key)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Nobody walks through a store that is being filled."""
-        raise NotImplementedError
+        """Nobody walks through a store that is being filled: it would miss what is still to come."""
+        raise InvariantBroken("a store that is being filled is not walked through")
 
     def scan_down(self, prefix: bytes, *, before: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """As `scan`."""
-        raise NotImplementedError
+        raise InvariantBroken("a store that is being filled is not walked through")
 
 
 def _places(key: bytes) -> tuple[int, int, int]:
