@@ -107,7 +107,7 @@ def replay(world: World, made: list[Block], chance: Random) -> State:
         some = [waiting.pop() for _ in range(min(len(waiting), chance.randint(1, 9)))]
         fresh.handle("z", Received(sender, Announce(tuple(block.data for block in some))))
     assert not node.disconnects
-    assert not node.engine.replication.quarantine.waiting
+    assert not node.engine.replication.arrivals.quarantine.waiting
     assert rows.load(node.store) == node.engine.state
     return node.engine.state
 

@@ -34,7 +34,7 @@ class Context:
 class EventRefused(Exception):
     """A record its author was not entitled to. The block that carries it is refused whole.
 
-    Not a `Refusal`: nobody asked us for anything; `services.replication` turns it into a `PeerViolation`.
+    Not a `Refusal`: nobody asked us for anything; `services.arrivals` turns it into a `PeerViolation`.
     """
 
 

@@ -197,7 +197,7 @@ class Dispatch:
                 return {"results": [self.content.put_back(work, line, data) for line, data in lines]}
             case ImportBlocks(encoded, federation):
                 self._only_operator(work, request)
-                return {"results": self.replication.take_imported(work, encoded, federation)}
+                return {"results": self.replication.arrivals.take_imported(work, encoded, federation)}
             case NoteScan(position, damaged):
                 self._only_operator(work, request)
                 work.batch.put(SCAN_ROW, position)

@@ -50,6 +50,7 @@ from icn.protocol.messages import (
 )
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
+from icn.services.arrivals import RecordsRefused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
 from icn.services.capacity import Capacity
 from icn.services.commands import (
@@ -76,7 +77,7 @@ from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
 from icn.services.pruning import PruningService
 from icn.services.rechecking import RecheckService, is_recheck
 from icn.services.replay import rebuild
-from icn.services.replication import RecordsRefused, ReplicationService
+from icn.services.replication import ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -181,9 +182,9 @@ class Engine:
             marker=marker,
             now=clock.now(),
         )
-        replication = ReplicationService(terms, peers, authorship)
+        replication = ReplicationService.of(terms, peers, authorship)
         if (sought := authorship.target) is not None and state.federation.federation is None:
-            replication.target, replication.is_pinned = sought.federation, True
+            replication.arrivals.target, replication.arrivals.is_pinned = sought.federation, True
         content = ContentService(terms.replication.answer_patience, replication.damage)
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
@@ -254,7 +255,7 @@ class Engine:
         is_released = self.authorship.is_released
         remarked = self.authorship.committed()
         if is_released:
-            self.replication.is_pinned = False
+            self.replication.arrivals.is_pinned = False
         self.pruning.committed()
         self._stale, self._resumed = False, work.may_author
         mark = self.authorship.mark(self.state) if remarked or any(s is None for _, s in work.accepted) else None
@@ -285,7 +286,8 @@ class Engine:
 
         Nothing else has been touched when a block must be taken back.
         """
-        mark = self.replication.mark()
+        arrivals = self.replication.arrivals
+        mark = arrivals.quarantine.mark(self.peers)
         while True:
             if self._stale:
                 self.state = rows.load(self.store)
@@ -297,7 +299,7 @@ class Engine:
             now = max(wall, self.state.feeds.latest_time())
             work = UnitOfWork(self.state, self.store, self.signer, self.outbox, self.replies, now, wall)
             try:
-                self.replication.release(work)
+                arrivals.release(work)
                 for input_ in arriving:
                     # Once is enough: each block against the rules costs a turn, and a peer may have sent a thousand.
                     sender = input_.peer if isinstance(input_, Received) else None
@@ -307,7 +309,7 @@ class Engine:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
                 # remembered as refused; each turn refuses one more, so this ends. What waited for an ancestor waits
                 # again, and nobody is blamed, or let go, before the turn that counts.
-                self.replication.rewind(mark)
+                arrivals.quarantine.rewind(mark, self.peers)
                 continue
             self.authorship.notice(work, inputs)
             work.may_author = not self.authorship.is_held
@@ -328,15 +330,16 @@ class Engine:
         self.mending.tick(work)
         self.content.tick(work)
         self._drain_local(work)
-        if self.replication.tick(work) and work.may_author:
+        self.replication.tick(work)
+        if self.replication.announcing.tick(work) and work.may_author:
             for view in self.peers.greeted():
                 self._send_again(work, self.outbox.overdue(view.did), view.did)
         work.seal()
         if work.may_author:
-            self.replication.acknowledge(work)
+            self.replication.acknowledging.acknowledge(work)
         self.authorship.settle(work)
         self.replication.answer_wants(work)
-        self.replication.announce(work)
+        self.replication.announcing.announce(work)
         self.pruning.tick(work)  # last: it asks what this batch refers to
 
     def _take(self, work: UnitOfWork, input_: Input) -> Did | None:

@@ -71,7 +71,7 @@ def height(world: World, of: str = "a", at: str = "a") -> int:
 def peaceful(world: World) -> bool:
     """Equal roots, no accusation, no evidence."""
     return len(set(world.roots())) == 1 and not any(
-        node.disconnects or node.engine.replication.equivocations for node in world.nodes.values()
+        node.disconnects or node.engine.replication.arrivals.equivocations for node in world.nodes.values()
     )
 
 

@@ -49,7 +49,7 @@ def test_what_lacks_its_ancestor_is_refused_and_does_not_wait() -> None:
     *_, last = journal(world, "a")
     (result,) = take(world, "b", [last])
     assert "ancestor" in result
-    assert not world["b"].engine.replication.quarantine.waiting
+    assert not world["b"].engine.replication.arrivals.quarantine.waiting
 
 
 def test_a_forged_block_is_refused_and_what_is_genuine_is_taken() -> None:

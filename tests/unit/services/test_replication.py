@@ -260,7 +260,7 @@ def test_two_blocks_with_one_sequence_are_evidence() -> None:
     evil.say(one)
     evil.send(other.data)
     assert evil.is_let_go
-    assert evil.node.engine.replication.equivocations == {(evil.did, 1): (one.cid, other.cid)}
+    assert evil.node.engine.replication.arrivals.equivocations == {(evil.did, 1): (one.cid, other.cid)}
     assert evil.node.store.get(keyspace.block(other.cid)) == other.data
     assert evil.node.engine.state.feeds.heads[evil.did].cid == one.cid
     _unharmed(evil.node)
@@ -271,7 +271,7 @@ def test_two_blocks_with_one_sequence_are_evidence_in_one_message_too() -> None:
     one = evil.block(AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0)))
     other = evil.block(AccountOpened(builders.did(9), evil.did, 0, Mana(0), 0, Mana(0)))
     evil.send(one.data, other.data)
-    assert evil.node.engine.replication.equivocations == {(evil.did, 1): (one.cid, other.cid)}
+    assert evil.node.engine.replication.arrivals.equivocations == {(evil.did, 1): (one.cid, other.cid)}
     assert evil.is_let_go
 
 
@@ -294,14 +294,14 @@ def test_a_block_whose_ancestor_is_missing_waits_and_is_asked_for() -> None:
     assert [e for _, e in evil.world.trace if isinstance(e, Send) and isinstance(e.message, Want)]
     evil.send(first.data)
     assert evil.is_in(second)
-    assert not evil.node.engine.replication.quarantine.waiting
-    assert evil.node.engine.replication.quarantine.size == 0
+    assert not evil.node.engine.replication.arrivals.quarantine.waiting
+    assert evil.node.engine.replication.arrivals.quarantine.size == 0
 
 
 @pytest.mark.slow
 def test_the_quarantine_is_bounded_per_peer_and_forgets_who_leaves() -> None:
     evil = Hostile()
-    quarantine = evil.node.engine.replication.quarantine
+    quarantine = evil.node.engine.replication.arrivals.quarantine
     for number in range(limits.QUARANTINE_PER_PEER_MAX // 512 + 1):
         evil.send(*(evil.block(parents=(builders.cid(f"{number}/{index}"),), sequence=3).data for index in range(512)))
     assert len(quarantine.waiting) == limits.QUARANTINE_PER_PEER_MAX

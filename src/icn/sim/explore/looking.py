@@ -42,7 +42,7 @@ def look_at(local: Local) -> None:
     wanted = {(job.home, job.id.data): job.spec.price_held for job in state.mesh.jobs.values()}
     expect(held == wanted, "a hold lives as long as its job", f"{name}: holds {held}, open jobs {wanted}")
     within_capacity(name, engine, [(run.request.job.data, run.request.attempt) for run in local.running])
-    expect(not engine.replication.refused, "honest blocks are accepted", name)
+    expect(not engine.replication.arrivals.refused, "honest blocks are accepted", name)
 
 
 class Looking:

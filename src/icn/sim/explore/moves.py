@@ -187,7 +187,10 @@ class Federation:
         for engine in engines:
             if engine is None or len(engine.state.ledger.accounts) < self.size:
                 return False
-            if engine.replication.news_since is not None or engine.replication.relay_at is not None:
+            if (
+                engine.replication.acknowledging.news_since is not None
+                or engine.replication.announcing.relay_at is not None
+            ):
                 return False
             roots.append(engine.state.feeds.root())
         return len(dict.fromkeys(roots)) == 1
