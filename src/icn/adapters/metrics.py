@@ -38,6 +38,7 @@ from icn.services.effects import (
     ContentPruned,
     ExecutionPhase,
     ExecutorNotice,
+    Finding,
     PhaseEnded,
     StoreNotice,
 )
@@ -227,6 +228,14 @@ class Metrics:
         self._banned = Gauge(
             "icn_executors_banned", "Executors that get no job of this node at present.", registry=registry
         )
+        self._rechecks = Counter(
+            "icn_rechecks_total",
+            "Jobs of this node that it ran again before paying for them, by what that said of the result.",
+            ("finding",),
+            registry=registry,
+        )
+        for finding in Finding:
+            self._rechecks.labels(finding.value)
         self._refusals = Counter(
             "icn_refusals_total",
             "Callers' commands that were refused, by code.",
@@ -409,6 +418,10 @@ class Metrics:
                 self._bids.labels(outcome.value).inc()
             case PhaseEnded(phase, took):
                 self._phase_seconds.labels(phase.value).observe(took / 1000)
+
+    def observe_recheck(self, finding: Finding) -> None:
+        """A job was run again before it was paid for."""
+        self._rechecks.labels(finding.value).inc()
 
     def observe_backup_failure(self, task: str) -> None:
         """A `backup`, a `retention` or a `drill` failed."""

@@ -32,7 +32,9 @@ from icn.services.effects import (
     Disconnect,
     Effect,
     ExecutorNotice,
+    Finding,
     PhaseEnded,
+    Rechecked,
     RunJob,
     Send,
     StopJob,
@@ -89,6 +91,9 @@ class Observer(Protocol):
 
     def observe_notice(self, effect: StoreNotice) -> None:
         """Something about the store: pruned, damaged, mended."""
+
+    def observe_recheck(self, finding: Finding) -> None:
+        """A job was run again before it was paid for."""
 
     def observe_executor(self, effect: ExecutorNotice) -> None:
         """Something about this node as an executor."""
@@ -283,6 +288,8 @@ class Drivers:
                 self._observer.observe_notice(effect)
             case BidAnswered() | PhaseEnded():
                 self._observer.observe_executor(effect)
+            case Rechecked(finding):
+                self._observer.observe_recheck(finding)
             case _:
                 assert_never(effect)
 

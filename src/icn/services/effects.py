@@ -133,4 +133,22 @@ class PhaseEnded:
 ExecutorNotice = BidAnswered | PhaseEnded
 """For metrics; nothing else follows from it."""
 
-Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice
+
+class Finding(Enum):
+    """What running a job again said of its result. The values are labels of a metric."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    """Another result, and proof of it: a dispute was raised."""
+    UNCONFIRMED = "unconfirmed"
+    """It could not be run here, or what came proves nothing: not paid, and nobody accused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """This home ran a job again before paying for it. For metrics; nothing else follows from it."""
+
+    finding: Finding
+
+
+Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice | Rechecked

@@ -75,8 +75,9 @@ from icn.protocol.messages import (
 )
 from icn.services import rows
 from icn.services.content import ContentService
+from icn.services.effects import Finding
 from icn.services.peers import Peers
-from icn.services.rechecking import RecheckService, confirms, counter_to, own_receipt
+from icn.services.rechecking import RecheckService, judge
 from icn.services.settings import NodeTerms
 from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
@@ -486,11 +487,10 @@ class HomeService:
             now = later_work.state.mesh.polls.get(job_id)
             if now is None or now.attempt != attempt:
                 return
-            ours = None if outcome is None else own_receipt(later_work, job_id, job.spec, said, outcome)
-            if ours is not None and confirms(said, ours):
+            finding, counter = judge(later_work, said, job.spec, outcome)
+            if finding is Finding.CONFIRMED:
                 self._decide(later_work, AcceptAgreed(job_id))
                 return
-            counter = b"" if ours is None else counter_to(later_work, said, ours)
             self._decide(later_work, RejectResult(job_id, _why_rejected(counter), b"", counter))
 
         self.recheck.ask(work, job, executors, answer)
@@ -587,11 +587,10 @@ class HomeService:
         spec = job.spec
 
         def answer(later_work: UnitOfWork, outcome: ExecutionOutcome | None) -> None:
-            ours = None if outcome is None else own_receipt(later_work, receipt.job, spec, receipt, outcome)
-            if (ours is not None and confirms(receipt, ours)) or not self._is_current(later_work, receipt):
+            finding, counter = judge(later_work, receipt, spec, outcome)
+            if finding is Finding.CONFIRMED or not self._is_current(later_work, receipt):
                 self._settle(later_work, peer, message, receipt)
                 return
-            counter = b"" if ours is None else counter_to(later_work, receipt, ours)
             later_work.batch.put(_receipt_key(receipt), b"")
             rejection = RejectResult(receipt.job, _why_rejected(counter), message.receipt, counter)
             self._decide(later_work, rejection)

@@ -22,7 +22,7 @@ from icn.kernel import signing
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.signing import Signer
 from icn.services.content import ContentService
-from icn.services.effects import RunJob
+from icn.services.effects import Finding, Rechecked, RunJob
 from icn.services.work import UnitOfWork
 
 RUNS_MAX = 3
@@ -150,6 +150,22 @@ def own_receipt(work: UnitOfWork, job: JobId, spec: JobSpec, said: Receipt, outc
 def output_of(outcome: ExecutionOutcome) -> Cid | None:
     """The name of what an execution gave, where it counts."""
     return Cid.of(outcome.output, RAW) if outcome.exit is ExitKind.COMPLETED else None
+
+
+def judge(work: UnitOfWork, said: Receipt, spec: JobSpec, outcome: ExecutionOutcome | None) -> tuple[Finding, bytes]:
+    """What our execution says of a receipt, and our own receipt, sealed, where it refutes that one; else empty.
+
+    `outcome`: None where the job could not be run here.
+    """
+    finding, counter = Finding.UNCONFIRMED, b""
+    if outcome is not None:
+        ours = own_receipt(work, said.job, spec, said, outcome)
+        if confirms(said, ours):
+            finding = Finding.CONFIRMED
+        elif counter := counter_to(work, said, ours):
+            finding = Finding.REFUTED
+    work.effects.append(Rechecked(finding))
+    return finding, counter
 
 
 def confirms(said: Receipt, ours: Receipt) -> bool:

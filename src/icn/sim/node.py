@@ -27,6 +27,7 @@ from icn.services.effects import (
     Disconnect,
     Effect,
     PhaseEnded,
+    Rechecked,
     RunJob,
     Send,
     StopJob,
@@ -283,7 +284,7 @@ class Node:
                         self._around.timeline.plan(STOP_DELAY_US, self._stopped, self.life, (job.data, attempt))
                 case Committed():
                     self._around.committed(self.index, effect)
-                case ContentPruned() | BlockDamaged() | BlockMended() | BidAnswered() | PhaseEnded():
+                case ContentPruned() | BlockDamaged() | BlockMended() | BidAnswered() | PhaseEnded() | Rechecked():
                     pass  # notes for an operator
                 case _:
                     assert_never(effect)

@@ -21,7 +21,7 @@ from icn.kernel.limits import JOB_WALL_MS_MAX
 from icn.protocol.messages import ReceiptSent
 from icn.services import rows
 from icn.services.commands import Cancel, NoteMismatch, PutContent
-from icn.services.effects import Send
+from icn.services.effects import Finding, Rechecked, Send
 from icn.services.inputs import Executed, Received
 from icn.services.queries import jobs
 from icn.services.rechecking import RUNS_MAX, RecheckService
@@ -79,6 +79,10 @@ def earned(world: World, *names: str) -> list[int]:
     return [ledger.accounts[world[name].did, world[name].did].balance - 1000 for name in names]
 
 
+def findings(world: World) -> list[Finding]:
+    return [effect.finding for _, effect in world.trace if isinstance(effect, Rechecked)]
+
+
 def test_a_result_that_is_confirmed_is_paid() -> None:
     world = mesh(gives(RIGHT))
     job = world.submit(HOME)
@@ -88,6 +92,7 @@ def test_a_result_that_is_confirmed_is_paid() -> None:
     assert not world[HOME].happened(DisputeRaised)
     sound(world)
     assert earned(world, "b") == [1]
+    assert findings(world) == [Finding.CONFIRMED]
 
 
 def test_a_result_that_is_refuted_is_disputed_and_not_paid_and_another_executor_does_the_job() -> None:
@@ -110,6 +115,7 @@ def test_a_result_that_is_refuted_is_disputed_and_not_paid_and_another_executor_
     assert [(d.accused, d.raised_by) for d in view.disputes] == [(world["b"].did, world[HOME].did)]
     sound(world)
     assert earned(world, "b") == [0]
+    assert findings(world).count(Finding.REFUTED) == 1
 
 
 def test_a_refuted_receipt_that_comes_again_changes_nothing() -> None:
