@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from icn.kernel.ids import PeerId
-from icn.kernel.signing import SeedSigner
+from icn.kernel.signing import SeedSigner, Signer
 from icn.protocol.libp2p.connection import Connection
 from icn.protocol.libp2p.events import ConnectionEvent
-from icn.protocol.libp2p.identify import Identification
+from icn.protocol.libp2p.identify import PUSH, Identification
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.noise import Role
 from icn.protocol.libp2p.secure_channel import Keys
@@ -46,11 +46,18 @@ class Pair:
         early_one: bool = True,
         early_two: bool = True,
         expected: PeerId | None = None,
+        pushes: bool = True,
     ) -> None:
+        """`pushes`: whether both say that they take identify's pushes."""
         limits = limits or ConnectionLimits()
+        self._said = (ECHO, PUSH) if pushes else (ECHO,)
         self.now = 1000
         self.one = Side(self._machine(Role.INITIATOR, 1, limits, early_one, expected or self.peer_of(2)))
         self.two = Side(self._machine(Role.RESPONDER, 2, limits, early_two, None))
+
+    @staticmethod
+    def signer_of(number: int) -> Signer:
+        return keys(number).signer
 
     @staticmethod
     def peer_of(number: int) -> PeerId:
@@ -65,7 +72,7 @@ class Pair:
             limits,
             now=self.now,
             owners={ECHO},
-            about=about(f"side-{number}", ECHO),
+            about=about(f"side-{number}", *self._said),
             ping_secret=bytes([number]),
             expected=expected,
             early_muxer=early,

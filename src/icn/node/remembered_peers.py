@@ -91,9 +91,12 @@ class RememberedPeers:
         for connected in self._network.peers():
             addresses = addresses_of(connected)
             if connected.peer.did in members and addresses:
-                before = self._known.get(connected.peer)
-                news = news or before is None or before.addresses != addresses
-                self._known[connected.peer] = KnownPeer(connected.peer, addresses, now)
+                before, record = self._known.get(connected.peer), connected.record
+                if before is not None and (record is None or not record.supersedes(before.record)):
+                    record = before.record
+                known = KnownPeer(connected.peer, addresses, now, record)
+                news = news or before is None or (before.addresses, before.record) != (addresses, record)
+                self._known[connected.peer] = known
         return news
 
     async def write(self) -> None:

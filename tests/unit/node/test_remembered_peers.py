@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icn.adapters.network.peer_book import PEERS_MAX, KnownPeer, read_book, write_book
-from icn.adapters.network.ports import Direction
+from icn.adapters.network.ports import ConnectedPeer, Direction
 from icn.kernel.ids import Did, PeerId
 from icn.kernel.instant import Instant
 from icn.node.remembered_peers import FORGOTTEN_AFTER, RememberedPeers, addresses_of
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from support.libp2p_network import World, eventually, peer_of, signer
+from icn.protocol.libp2p.routing_record import make
+from support.libp2p_network import AnyNetwork, World, eventually, peer_of, signer
 
 NOW = Instant(1_000_000_000_000)
 
@@ -56,6 +57,44 @@ def test_members_are_remembered_by_where_they_can_be_dialled_and_strangers_are_n
         assert [str(one) for one in read_book(tmp_path / "of-c.json")[0].addresses] == a.listen_addresses
 
     play(scene)
+
+
+def test_the_newest_record_of_a_peer_is_kept_whatever_it_says_later(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        a, told = await world.start("a")
+        b, _ = await world.start("b", *a.listen_addresses)
+        await told.until(lambda: told.ups)
+        shown = a.peers()[0]
+        memory = remembered(tmp_path / "peers.json", _Shows(a, shown), "b")
+        old, new = (make(signer("b"), number, shown.listen_addresses) for number in (1, 2))
+        memory._network = _Shows(a, replace(shown, record=new))
+        assert memory.look()
+        for record in (old, None):
+            memory._network = _Shows(a, replace(shown, record=record))
+            assert not memory.look()
+        await memory.write()
+        [known] = read_book(tmp_path / "peers.json")
+        assert (known.peer, known.record) == (b.peer_id, new)
+
+    play(scene)
+
+
+@dataclass
+class _Shows:
+    """A network on which one peer is connected, as it is given."""
+
+    network: AnyNetwork
+    peer: ConnectedPeer
+
+    @property
+    def peer_id(self) -> PeerId:
+        return self.network.peer_id
+
+    def peers(self) -> list[ConnectedPeer]:
+        return [self.peer]
+
+    def dial(self, address: Multiaddr) -> None:
+        self.network.dial(address)
 
 
 def test_who_was_remembered_is_dialled_and_who_was_not_seen_for_long_is_not(tmp_path: Path) -> None:

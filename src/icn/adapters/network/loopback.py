@@ -184,6 +184,7 @@ class LoopbackNetwork:
             agent=other._settings.agent,  # noqa: SLF001 - another object of this class
             protocols=tuple(sorted(other._protocols)),  # noqa: SLF001 - as above
             listen_addresses=tuple(other._addresses),  # noqa: SLF001 - as above
+            record=None,
             rtt_ms=0,
             bytes_in=0,
             bytes_out=0,

@@ -1,10 +1,14 @@
 """Where known nodes were last reached, in a file: what a node dials that was told no address, or only old ones.
 
-JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970}, …]`, replaced as a whole. It is an aid: one
-that cannot be read is as good as none, and never keeps a node from starting. Not here: whose addresses are worth
-remembering (`node.remembered_peers`), dialling them.
+JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970, "record": base64}, …]`, replaced as a whole;
+`record` is the peer's signed record, where it sent one. The file is an aid: one that cannot be read is as good as none,
+and never keeps a node from starting.
+
+Not here: whose addresses are worth remembering (`node.remembered_peers`), dialling them.
 """
 
+import base64
+import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from icn.adapters.files import make_private_folders, write_atomically
-from icn.kernel.errors import Invalid
+from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import PeerId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
+from icn.protocol.libp2p import routing_record
 from icn.protocol.libp2p.multiaddr import Multiaddr
+from icn.protocol.libp2p.routing_record import RoutingRecord
 
 PEERS_MAX = 64
 """Remembered, those seen last."""
@@ -33,6 +39,8 @@ class KnownPeer:
     peer: PeerId
     addresses: tuple[Multiaddr, ...]
     seen_at: Instant
+    record: RoutingRecord | None = None
+    """What it last signed about its addresses: an older one is not taken again."""
 
 
 class PeerBookUnreadable(Exception):
@@ -49,7 +57,7 @@ def read_book(path: Path) -> list[KnownPeer]:
         return [_known(item) for item in json.loads(data)[:PEERS_MAX]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, LookupError, RecursionError, Invalid) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, Invalid, PeerViolation) as error:
         raise PeerBookUnreadable(str(error)) from error
 
 
@@ -61,6 +69,7 @@ def write_book(path: Path, peers: Sequence[KnownPeer]) -> None:
             "peer": str(known.peer),
             "addresses": [str(address) for address in known.addresses[:ADDRESSES_MAX]],
             "seen_at": known.seen_at,
+            **({"record": base64.b64encode(known.record.envelope).decode()} if known.record else {}),
         }
         for known in newest
     ]
@@ -71,4 +80,16 @@ def write_book(path: Path, peers: Sequence[KnownPeer]) -> None:
 def _known(item: Any) -> KnownPeer:
     peer = PeerId.parse(item["peer"])
     addresses = tuple(Multiaddr.parse(text).with_peer(peer) for text in item["addresses"][:ADDRESSES_MAX])
-    return KnownPeer(peer, addresses, Instant(int(item["seen_at"])))
+    return KnownPeer(peer, addresses, Instant(int(item["seen_at"])), _record(item.get("record"), peer))
+
+
+def _record(encoded: str | None, peer: PeerId) -> RoutingRecord | None:
+    if encoded is None:
+        return None
+    try:
+        record = routing_record.verify(base64.b64decode(encoded, validate=True))
+    except binascii.Error as error:
+        raise Invalid("peer record", "is not base64") from error
+    if record.peer != peer:
+        raise Invalid("peer record", f"is not {peer}'s")
+    return record

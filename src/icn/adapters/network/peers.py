@@ -162,6 +162,7 @@ class PeerRecord:
             agent=current.said.agent if current.said else "",
             protocols=current.said.protocols if current.said else (),
             listen_addresses=current.said.listen_addresses if current.said else (),
+            record=current.said.record if current.said else None,
             rtt_ms=current.rtt_ms,
             bytes_in=sum(record.link.bytes_in for record in self.records),
             bytes_out=sum(record.link.bytes_out for record in self.records),

@@ -36,6 +36,7 @@ from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
 from icn.protocol.breaker import BreakerState
 from icn.protocol.libp2p.multiaddr import Multiaddr
+from icn.protocol.libp2p.routing_record import RoutingRecord
 
 
 class ListenFailed(Fault):
@@ -72,6 +73,8 @@ class ConnectedPeer:
     """What it says it speaks; empty until it said so."""
     listen_addresses: tuple[Multiaddr, ...]
     """Where it says it can be dialled; empty until it said so."""
+    record: RoutingRecord | None
+    """The same with its signature, to keep and pass on; None where it sends none."""
     rtt_ms: int | None
     bytes_in: int
     bytes_out: int

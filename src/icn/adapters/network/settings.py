@@ -61,6 +61,8 @@ class NetworkSettings:
     """How long the connection that lost against a duplicate may finish what was on it."""
     closing_ms_max: int = 2_000
     """How long a peer may take to read our goodbye."""
+    addresses_every_ms: int = 30_000
+    """How often our own addresses are looked up again, where we listen on all of the machine's."""
     tick_ms: int = 250
     """How exactly deadlines are kept."""
 

@@ -19,11 +19,13 @@ from icn.adapters.network.switchboard import Switchboard
 from icn.kernel.errors import Invalid, InvariantBroken, require
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import Signer
+from icn.protocol.libp2p import routing_record
 from icn.protocol.libp2p.connection import Connection
-from icn.protocol.libp2p.identify import IDENTIFY, Identification
+from icn.protocol.libp2p.identify import IDENTIFY, PUSH, Identification
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 from icn.protocol.libp2p.noise import KEY_BYTES, Role
 from icn.protocol.libp2p.ping import PING
+from icn.protocol.libp2p.routing_record import RoutingRecord
 from icn.protocol.libp2p.secure_channel import Keys
 
 _FAMILY = {
@@ -57,7 +59,11 @@ class Libp2pNetwork:
         self._raw: dict[str, RawCallback] = {}
         self._spoken: set[str] = set(protocols)
         self._servers: list[asyncio.Server] = []
+        self._bound: list[tuple[str, int]] = []
         self._addresses: list[Multiaddr] = []
+        self._record: RoutingRecord | None = None
+        self._looked_at = 0
+        """When our addresses were last looked up."""
         self._switchboard: Switchboard | None = None
         self._dialling: Dialling | None = None
         self._dialling_task: asyncio.Task[None] | None = None
@@ -74,10 +80,11 @@ class Libp2pNetwork:
         return [str(address) for address in self._addresses]
 
     def handle(self, protocol: str, callback: RawCallback) -> None:
-        """Serve `protocol` with raw streams. Called before `start`."""
+        """Serve `protocol` with raw streams, from now on; connected peers are told."""
         require(protocol not in self._spoken, "a protocol is served in one way")
         self._raw[protocol] = callback
         self._spoken.add(protocol)
+        self._describe()
 
     async def start(self, listener: NetworkListener) -> None:
         """Listen, and begin to dial. Raises `ListenFailed`."""
@@ -92,10 +99,9 @@ class Libp2pNetwork:
         self._switchboard = Switchboard(self._settings, self._peer, self._protocols, self._clock, self._dialling.stir)
         self._switchboard.raw = self._raw
         self._switchboard.listener = listener
-        found: list[Multiaddr] = []
         for address in self._settings.listen:
-            found += await self._listen(address)
-        self._addresses = announced(found, self._settings.announce, self._peer)
+            await self._listen(address)
+        self._look_up_addresses()
         for address in self._settings.bootstrap:
             self._dialling.add(address)
         loop = asyncio.get_running_loop()
@@ -165,7 +171,7 @@ class Libp2pNetwork:
 
     # Sockets.
 
-    async def _listen(self, address: Multiaddr) -> list[Multiaddr]:
+    async def _listen(self, address: Multiaddr) -> None:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(
@@ -178,7 +184,7 @@ class Libp2pNetwork:
         except OSError as error:
             raise ListenFailed(str(address), error.strerror or str(error)) from error
         self._servers.append(server)
-        return [one for sock in server.sockets for one in reachable(*sock.getsockname()[:2])]
+        self._bound += [sock.getsockname()[:2] for sock in server.sockets]
 
     async def _connect(self, address: Multiaddr) -> PeerId:
         """Dial once. Raises `DialFailed`."""
@@ -228,10 +234,32 @@ class Libp2pNetwork:
         kind = Host.IP6 if ":" in link.host else Host.IP4
         return Identification(
             agent=self._settings.agent,
-            protocols=(IDENTIFY, PING, *sorted(self._spoken)),
+            protocols=(IDENTIFY, PUSH, PING, *sorted(self._spoken)),
             listen_addresses=tuple(self._addresses),
             observed=Multiaddr.make(kind, link.host.partition("%")[0], link.port) if link.host else None,
+            record=self._record,
         )
+
+    def _look_up_addresses(self) -> None:
+        """Where we can be dialled: of a socket on all addresses this changes with the machine's own."""
+        self._looked_at = self._clock()
+        found = [one for host, port in self._bound for one in reachable(host, port)]
+        addresses = announced(found, self._settings.announce, self._peer)
+        if addresses == self._addresses:
+            return
+        self._addresses = addresses
+        # The clock orders our records over restarts, as the specification proposes.
+        sequence = max(self._clock(), self._record.sequence + 1 if self._record else 0)
+        self._record = routing_record.make(self._signer, sequence, tuple(addresses))
+        self._describe()
+
+    def _describe(self) -> None:
+        """Tell every peer what has changed about us."""
+        if self._switchboard is not None:
+            for link in self._switchboard.sockets:
+                if link.open:
+                    link.machine.describe(self._about(link), self._clock())
+                    link.flush_soon()
 
     def _is_connected(self, peer: PeerId) -> bool:
         return peer in self._board.peers
@@ -239,7 +267,10 @@ class Libp2pNetwork:
     def _tick(self) -> None:
         # Armed first: a bug in one link must not stop the deadlines of the others.
         self._ticking = asyncio.get_running_loop().call_later(self._settings.tick_ms / 1000, self._tick)
-        self._board.tick(self._clock())
+        now = self._clock()
+        if now - self._looked_at >= self._settings.addresses_every_ms:
+            self._look_up_addresses()
+        self._board.tick(now)
 
 
 def _report(task: "asyncio.Task[None]") -> None:

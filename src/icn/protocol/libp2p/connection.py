@@ -1,4 +1,4 @@
-"""One libp2p connection from its first byte to its last: upgrade, streams, identify, ping.
+"""One libp2p connection from its first byte to its last: upgrade, streams, identify and its pushes, ping.
 
 Inputs are received bytes, ticks of the clock (milliseconds, from any steady origin) and what the owner asks; outputs
 are bytes to send (`output`) and events (`icn.protocol.libp2p.events`).
@@ -12,7 +12,7 @@ are bytes to send (`output`) and events (`icn.protocol.libp2p.events`).
 | a stream is | data | end | reset |
 |---|---|---|---|
 | NEGOTIATING | to its multistream machine | reset | gone |
-| IDENTIFYING (ours) | collected | decoded: `Identified` | gone |
+| IDENTIFYING (we asked, or they push) | each message: `Identified` | closed | gone |
 | LINGERING (done on our side) | discarded | gone | gone |
 | PINGING (ours) | compared: `Measured` | reset | a new one at the next ping |
 | ECHOING (theirs) | echoed | closed | gone |
@@ -21,7 +21,8 @@ are bytes to send (`output`) and events (`icn.protocol.libp2p.events`).
 **Whose fault costs what.** A broken rule of Noise, Yamux or the upgrade ends the connection: nothing behind it can be
 trusted. Bad data on one stream (a negotiation, an identify message, a ping) resets that stream, and the rest lives on.
 
-Identify is asked for once, at the beginning; pings go on as long as the connection and are its keep-alive.
+Identify is asked for once, at the beginning; afterwards both sides push what has changed (`identification`). Pings go
+on as long as the connection and are its keep-alive.
 
 Not here: sockets, the clock, who may connect, what happens with two connections to one peer (`adapters.network`).
 """
@@ -46,7 +47,8 @@ from icn.protocol.libp2p.events import (
     StreamReset,
 )
 from icn.protocol.libp2p.framing import MessageReader, framed
-from icn.protocol.libp2p.identify import IDENTIFY, Identification
+from icn.protocol.libp2p.identification import OwnDescription, PeerDescription
+from icn.protocol.libp2p.identify import IDENTIFY, PUSH, Identification
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multistream import Outcome, Proposer, Responder
 from icn.protocol.libp2p.noise import Role
@@ -78,6 +80,8 @@ class _Negotiating:
 @dataclass(slots=True)
 class _Identifying:
     reader: MessageReader
+    messages_left: int
+    deadline: int
 
 
 @dataclass(slots=True)
@@ -106,7 +110,7 @@ _Use = _Negotiating | _Identifying | _Pinging | _Echoing | _Lingering | _Owned
 
 
 class Spoken:
-    """The protocols answered on inbound streams: identify, ping, and the owner's."""
+    """The protocols answered on inbound streams: identify, its push, ping, and the owner's."""
 
     def __init__(self, owners: Container[str]) -> None:
         self._owners = owners
@@ -119,7 +123,7 @@ class Spoken:
             name = line.decode()
         except UnicodeDecodeError:
             return False
-        return name in {IDENTIFY, PING} or name in self._owners
+        return name in {IDENTIFY, PUSH, PING} or name in self._owners
 
 
 class Connection:
@@ -147,7 +151,8 @@ class Connection:
         self._keys = keys
         self._limits = limits
         self._spoken = Spoken(owners)
-        self._about = about
+        self._own = OwnDescription(about)
+        self._theirs = PeerDescription(limits)
         self._ping_secret = ping_secret
         self._upgrade = Upgrade(role, keys, limits, expected=expected, early_muxer=early_muxer)
         self._unsent = bytearray(self._upgrade.start())
@@ -243,6 +248,11 @@ class Connection:
         """Give the stream up in both directions. No event follows."""
         self._session.reset(stream)
         self._uses.pop(stream, None)
+
+    def describe(self, about: Identification, now: int) -> None:
+        """Tell the peer this about us from now on; a peer that was told something else gets a push."""
+        self._own.change(about)
+        self._push_if_owed(now)
 
     def depart(self, reason: str) -> list[ConnectionEvent]:
         """Say goodbye, when there is somebody to say it to; then CLOSED. `output` still gives the goodbye."""
@@ -349,7 +359,7 @@ class Connection:
                     self._refused(stream, use, now)
             case _Identifying(reader):
                 for message in reader.receive(data):
-                    self._identified(stream, message, now)
+                    self._identified(use, message, now)
             case _Pinging():
                 trip = self._pinger.receive(data, now)
                 if trip is not None:
@@ -366,12 +376,19 @@ class Connection:
         protocol = negotiated.machine.agreed
         inbound = isinstance(negotiated.machine, Responder)
         if inbound and protocol == IDENTIFY:
-            self._session.write(stream, framed(identify.encode(self._keys.signer.did, self._about)))
+            self._session.write(stream, framed(self._about_us()))
             self._end_own(stream, now)
+        elif inbound and protocol == PUSH:
+            if not self._theirs.admits_push(now):
+                raise PeerViolation("identify: too many pushes in a minute")
+            self._uses[stream] = self._identifying(now)
         elif inbound and protocol == PING:
             self._uses[stream] = _Echoing(Echo())
         elif negotiated.ours and protocol == IDENTIFY:
-            self._uses[stream] = _Identifying(MessageReader(self._limits.identify_bytes_max))
+            self._uses[stream] = self._identifying(now)
+        elif negotiated.ours and protocol == PUSH:
+            self._session.write(stream, framed(self._about_us()))
+            self._end_own(stream, now)
         elif negotiated.ours and protocol == PING:
             self._uses[stream] = _Pinging()
             self._session.write(stream, self._pinger.payload(now))
@@ -387,11 +404,26 @@ class Connection:
         elif not negotiated.ours:
             self._events.append(StreamRefused(stream, negotiated.protocol))
 
-    def _identified(self, stream: int, message: bytes, now: int) -> None:
+    def _about_us(self) -> bytes:
+        return identify.encode(self._keys.signer.did, self._own.about)
+
+    def _identifying(self, now: int) -> _Identifying:
+        limits = self._limits
+        reader = MessageReader(limits.identify_bytes_max)
+        return _Identifying(reader, limits.identify_messages_max, now + limits.negotiation_ms_max)
+
+    def _identified(self, use: _Identifying, message: bytes, now: int) -> None:
+        use.messages_left -= 1
+        if use.messages_left < 0:
+            raise PeerViolation("identify: too many messages on one stream")
         require(self.peer is not None, "identify runs on an open connection")
         if self.peer is not None:
-            self._events.append(Identified(identify.decode(message, self.peer, self._limits)))
-        self._end_own(stream, now)
+            self._events.append(Identified(self._theirs.take(message, self.peer)))
+        self._push_if_owed(now)
+
+    def _push_if_owed(self, now: int) -> None:
+        if self._own.owed_to(self._theirs.said) and self._propose(PUSH, now, ours=True) is not None:
+            self._own.settle()
 
     def _on_end(self, stream: int, now: int) -> None:
         match self._uses.get(stream):
@@ -433,7 +465,8 @@ class Connection:
     # Time.
 
     def _tick_streams(self, now: int) -> None:
-        late = [stream for stream, use in self._uses.items() if isinstance(use, _Negotiating) and now >= use.deadline]
+        timed = _Negotiating | _Identifying | _Lingering
+        late = [stream for stream, use in self._uses.items() if isinstance(use, timed) and now >= use.deadline]
         for stream in late:
             self._give_up(stream, "it took too long", now)
 

@@ -48,3 +48,7 @@ class ConnectionLimits:
     """One identify message; the specification has no bound, go and js use 8 KiB."""
     identify_entries_max: int = 256
     """Protocols, and addresses, kept from one identify message."""
+    identify_messages_max: int = 10
+    """On one identify stream: go sends a long description in parts."""
+    pushes_per_minute_max: int = 30
+    """Descriptions that the peer may push; each costs us the verification of a signature."""

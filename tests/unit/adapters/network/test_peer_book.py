@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from icn.adapters.network.peer_book import (
 from icn.kernel.ids import PeerId
 from icn.kernel.instant import Instant
 from icn.kernel.signing import SeedSigner
+from icn.protocol.libp2p import routing_record
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 
@@ -32,6 +34,18 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_a_peer_signed_is_kept_and_verified_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    signer = SeedSigner(hashlib.sha256(b"1").digest())
+    one = replace(known(1), record=routing_record.make(signer, 5, known(1).addresses))
+    write_book(path, [one])
+    assert read_book(path) == [one]
+    for other in (known(2), replace(known(1), record=replace(one.record, envelope=one.record.envelope[:-1] + b"x"))):
+        write_book(path, [replace(other, record=other.record or one.record)])
+        with pytest.raises(PeerBookUnreadable):
+            read_book(path)
+
+
 def test_no_file_is_no_peers(tmp_path: Path) -> None:
     assert read_book(tmp_path / "peers.json") == []
 
@@ -47,6 +61,7 @@ def test_those_seen_last_are_kept_and_few_addresses_of_each(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "content",
     [b"", b"{}", b"[1]", b"\xff", b"[" * 100_000, b'[{"peer": "x", "addresses": [], "seen_at": 0}]',
+     b'[{"peer": "%s", "addresses": [], "seen_at": 0, "record": "#"}]' % str(known(1).peer).encode(),
      b" " * (FILE_BYTES_MAX + 1)],
 )  # fmt: skip
 def test_what_is_no_book_is_said_and_never_believed(tmp_path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
+from icn.adapters.network import tcp
 from icn.adapters.network.ports import DialPhase
 from icn.adapters.network.stream import RawStream, StreamLost
 from icn.kernel.errors import InvariantBroken
@@ -208,6 +209,31 @@ def test_the_connection_that_lost_against_its_duplicate_is_closed_in_time():
         await b_told.until(lambda: b_told.messages)
         assert not a_told.downs
         assert not b_told.downs
+
+    play(scene)
+
+
+def test_a_protocol_served_later_is_told_to_who_is_connected():
+    async def scene(world):
+        a, b = await joined(world)
+        await eventually(lambda: bool(a.peers()[0].protocols))
+        b.handle("/icn/test/later/1", echo)
+        await eventually(lambda: "/icn/test/later/1" in a.peers()[0].protocols)
+        (await a.open_stream(b.peer_id, "/icn/test/later/1")).reset()
+
+    play(scene)
+
+
+def test_addresses_that_change_are_told_signed_and_numbered_on(monkeypatch):
+    async def scene(world):
+        a, b = await joined(world, addresses_every_ms=20, tick_ms=5)
+        await eventually(lambda: a.peers()[0].record is not None)
+        first = a.peers()[0].record
+        assert [str(address) for address in first.addresses] == b.listen_addresses
+        moved = Multiaddr.parse("/ip4/192.0.2.9/tcp/7000")
+        monkeypatch.setattr(tcp, "reachable", lambda _host, _port: [moved])
+        await eventually(lambda: a.peers()[0].listen_addresses == (moved.with_peer(b.peer_id),))
+        assert a.peers()[0].record.supersedes(first)
 
     play(scene)
 

@@ -17,11 +17,13 @@ from icn.protocol.libp2p.events import (
     StreamRefused,
     StreamReset,
 )
+from icn.protocol.libp2p.framing import framed
+from icn.protocol.libp2p.identify import IDENTIFY, PUSH, encode
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multistream import HEADER as MULTISTREAM
 from icn.protocol.libp2p.multistream import line
 from icn.protocol.libp2p.yamux import HEADER
-from support.libp2p_pair import ECHO, Pair
+from support.libp2p_pair import ECHO, Pair, about
 
 
 def opened(limits: ConnectionLimits | None = None) -> tuple[Pair, int]:
@@ -155,6 +157,68 @@ def test_a_bad_frame_costs_the_connection_and_what_came_before_it_counts():
     assert pair.two.machine.receive(b"more", pair.now) == []
 
 
+def test_a_change_is_pushed_to_the_peer_once():
+    pair, _ = opened()
+    pair.one.machine.describe(about("side-1, renamed", ECHO, PUSH), pair.now)
+    pair.settle()
+    pair.one.machine.describe(about("side-1, renamed", ECHO, PUSH), pair.now)
+    pair.settle()
+    assert [event.said.agent for event in pair.two.told(Identified)] == ["side-1", "side-1, renamed"]
+    assert not pair.one.machine._uses.keys() - {1, 3, 5}
+    assert not pair.one.told(Closed)
+
+
+def test_a_change_before_the_peer_is_known_waits_for_it():
+    pair = Pair()
+    pair.one.machine.describe(about("side-1, renamed", ECHO, PUSH), pair.now)
+    pair.settle()
+    assert pair.two.told(Identified)[-1].said.agent == "side-1, renamed"
+
+
+def test_nothing_is_pushed_to_a_peer_that_takes_no_pushes():
+    pair = Pair(pushes=False)
+    pair.settle()
+    pair.one.machine.describe(about("side-1, renamed", ECHO), pair.now)
+    pair.settle()
+    assert [event.said.agent for event in pair.two.told(Identified)] == ["side-1"]
+
+
+def push(pair: Pair, stream: int, *messages: bytes) -> None:
+    """Let `one` push to `two` whatever it wants."""
+    said = line(MULTISTREAM) + line(PUSH.encode()) + b"".join(framed(message) for message in messages)
+    inject(pair, HEADER.pack(0, 0, 1, stream, len(said)) + said)
+
+
+def test_pushes_of_a_flood_are_refused_and_the_connection_lives():
+    pair, _ = opened(ConnectionLimits(pushes_per_minute_max=3))
+    for number in range(10):
+        push(pair, 101 + 2 * number, encode(Pair.signer_of(1).did, about(f"name {number}")))
+    assert [event.said.agent for event in pair.two.told(Identified)] == ["side-1", "name 0", "name 1", "name 2"]
+    assert pair.two.machine.state is State.OPEN
+
+
+def test_a_push_of_too_many_or_bad_messages_costs_its_stream():
+    pair, _ = opened(ConnectionLimits(identify_messages_max=2))
+    push(pair, 101, b"", b"", b"")
+    assert len(pair.two.told(Identified)) == 3
+    push(pair, 103, b"\xff")
+    push(pair, 105, encode(Pair.signer_of(2).did, about("not who I am")))
+    assert len(pair.two.told(Identified)) == 3
+    assert not pair.two.machine._uses.keys() & {101, 103, 105}
+    assert pair.two.machine.state is State.OPEN
+
+
+def test_a_stream_that_its_peer_never_ends_is_given_up():
+    pair, _ = opened()
+    push(pair, 101, b"")
+    asked = line(MULTISTREAM) + line(IDENTIFY.encode())
+    inject(pair, HEADER.pack(0, 0, 1, 103, len(asked)) + asked)
+    assert {101, 103} <= pair.two.machine._uses.keys()
+    pair.tick(ConnectionLimits().negotiation_ms_max)
+    assert not pair.two.machine._uses.keys() & {101, 103}
+    assert pair.two.machine.state is State.OPEN
+
+
 def test_echoes_that_nobody_reads_cost_their_stream():
     pair, _ = opened()
     ping = line(MULTISTREAM) + line(b"/ipfs/ping/1.0.0")
@@ -207,7 +271,7 @@ def test_garbage_inside_the_session_closes_and_never_raises(chunks):
 
 @given(
     st.lists(st.binary(min_size=1, max_size=60), max_size=8),
-    st.sampled_from(["", "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", ECHO]),
+    st.sampled_from(["", "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", ECHO]),
 )
 def test_garbage_on_a_stream_leaves_the_connection_open(chunks, protocol):
     pair, _ = opened()

@@ -10,6 +10,7 @@ from icn.protocol.libp2p.identify import TEXT_CHARS_MAX, Identification, decode,
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.libp2p.protobuf import bytes_field
+from icn.protocol.libp2p.routing_record import make
 from support.libp2p_pair import keys
 
 DID = keys(1).signer.did
@@ -35,6 +36,25 @@ def test_the_key_of_somebody_else_is_a_violation():
     other = encode(keys(2).signer.did, Identification("", (), (), None))
     with pytest.raises(PeerViolation, match="not that of the session"):
         decode(other, PEER, LIMITS)
+
+
+def test_a_signed_record_counts_instead_of_the_addresses_beside_it():
+    record = make(keys(1).signer, 3, (Multiaddr.parse("/ip4/192.0.2.7/tcp/7000"),))
+    said = decode(
+        encode(DID, Identification("", (), (Multiaddr.parse("/ip4/192.0.2.1/tcp/1"),), None, record)), PEER, LIMITS
+    )
+    assert said.record == record
+    assert said.listen_addresses == record.addresses
+
+
+@pytest.mark.parametrize("whose", ["another peer's", "altered", "garbage"])
+def test_a_record_that_is_not_the_peers_is_discarded_and_the_rest_counts(whose):
+    address = Multiaddr.parse("/ip4/192.0.2.1/tcp/1")
+    envelope = make(keys(2 if whose == "another peer's" else 1).signer, 3, ()).envelope
+    envelope = {"altered": envelope[:-1] + b"\0", "garbage": b"\xff"}.get(whose, envelope)
+    plain = encode(DID, Identification("icn/1", (), (address,), None))
+    said = decode(plain + bytes_field(8, envelope), PEER, LIMITS)
+    assert said == Identification("icn/1", (), (address,), None)
 
 
 def test_addresses_of_other_transports_are_left_out():
