@@ -20,12 +20,15 @@ SIM_JOBS ?= 2
 # Crash tests: other moments with another seed; so many SIGKILLs and so many losses of power on each storage backend.
 CRASH_SEED ?= 1
 CRASHES ?= 250
+# Fuzzing: so long for each target; FUZZ_TARGET="yamux identify" for some of them.
+FUZZ_SECONDS ?= 300
+FUZZ_TARGET ?=
 # What pytest is given besides: make test ARGS="-k ledger -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
-	sim sim-long sim-explore crash-long bench docs examples lock clean
+	sim sim-long sim-explore crash-long fuzz bench docs examples lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
@@ -36,6 +39,7 @@ help:
 	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
 	@echo "make sim-explore every order of events of a few nodes; the larger cases for $(EXPLORE_SECONDS) s each"
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
+	@echo "make fuzz        coverage-guided fuzzing of every decoder, $(FUZZ_SECONDS) s each (FUZZ_SECONDS, FUZZ_TARGET)"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
 	@echo "make examples    the modules of the example jobs, from their sources (needs clang; see examples/build.py)"
@@ -112,6 +116,16 @@ sim-explore: $(VENV)/.runtime-ready
 crash-long: $(VENV)/.dev-ready
 	ICN_CRASH_SEED=$(CRASH_SEED) ICN_CRASHES=$(CRASHES) $(BIN)/python -m pytest -n 2 -m long tests/crash $(ARGS)
 
+# The fuzzer is in a folder of its own beside the packages, so that no other target installs it.
+$(VENV)/.fuzz-ready: $(VENV)/.dev-ready tests/fuzz/requirements.lock
+	@echo "Installing the fuzzer"
+	@rm -rf $(VENV)/fuzz
+	@$(PIP_INSTALL) --target $(VENV)/fuzz -r tests/fuzz/requirements.lock
+	@touch $@
+
+fuzz: $(VENV)/.fuzz-ready
+	PYTHONPATH=tests:$(VENV)/fuzz $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
 bench: $(VENV)/.runtime-ready
 	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
@@ -126,6 +140,7 @@ lock: $(VENV)/.dev-ready
 	$(LOCK) pyproject.toml --output-file requirements.lock $(ARGS)
 	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock $(ARGS)
 	$(LOCK) pyproject.toml --group dev --constraint requirements-build.lock --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
+	$(LOCK) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
