@@ -208,6 +208,7 @@ class Drivers:
 
     def conditions(self, conditions: Conditions) -> bool:
         """What the machine allows has changed. False when the queue is full: tell it again."""
+        self._executions.try_waiting()
         return self._writer.offer(conditions)
 
     # Effects out

@@ -50,6 +50,12 @@ class Executions:
                 detail = "cancelled before it ran"
                 self._ended(request, without_guest(ExitKind.CANCELLED, self._executor.profile, detail))
 
+    def try_waiting(self) -> None:
+        """There may be more places than before: a machine has joined."""
+        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
+        for request, module in waiting:
+            self.run(request, module)
+
     def end(self) -> None:
         """The node stops: what is cut off now is nobody's failure. The engine has it run again after the next start."""
         self._is_over = True
@@ -62,6 +68,4 @@ class Executions:
         if self._is_over:
             return
         self._ended(request, outcome)
-        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
-        for next_request, module in waiting:
-            self.run(next_request, module)
+        self.try_waiting()

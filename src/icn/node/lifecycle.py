@@ -29,7 +29,7 @@ from icn.adapters.metrics import Metrics
 from icn.adapters.network.peer_book import FILE_NAME
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.opening import open_store
-from icn.adapters.wasm.pool import WorkerPool
+from icn.adapters.wasm.ports import Executor
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.storage import storage as storage_settings
@@ -215,7 +215,7 @@ class _Node:
             observer=self._metrics,
         )
 
-    def _watch(self, node: RunningNode, sandbox: WorkerPool, writer: Writer) -> ConditionsWatch:
+    def _watch(self, node: RunningNode, sandbox: Executor, writer: Writer) -> ConditionsWatch:
         chosen = self._settings.performance
         return ConditionsWatch(
             tell=self._drivers.conditions,
@@ -350,7 +350,7 @@ class _Node:
         node: RunningNode,
         listeners: list[HttpListener],
         network: Libp2pNetwork | None,
-        sandbox: WorkerPool,
+        sandbox: Executor,
         writer: Writer,
         drivers: Drivers,
         thread: threading.Thread,

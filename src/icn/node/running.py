@@ -9,7 +9,7 @@ from icn import __version__, assemble
 from icn.adapters.clock import SystemClock, monotonic_ms
 from icn.adapters.metrics import BreakerReading, Metrics, Readings
 from icn.adapters.network.tcp import Libp2pNetwork
-from icn.adapters.wasm.pool import WorkerPool
+from icn.adapters.wasm.ports import Executor
 from icn.adapters.wasm.refusals import SandboxClosed
 from icn.config.schema import Settings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
@@ -61,7 +61,7 @@ class RunningNode:
         writer: Writer,
         drivers: Drivers,
         network: Libp2pNetwork | None,
-        sandbox: WorkerPool,
+        sandbox: Executor,
         metrics: Metrics,
         backups: Backups,
         store: Callable[[], KeyValueStore | None],
@@ -153,12 +153,16 @@ class RunningNode:
             writer=self._writer.phase.value,
             held=self._drivers.view.held or None,
             in_sync=self._drivers.view.in_sync,
-            executor_capacity=self._settings.performance.max_concurrent_jobs,
+            executor_capacity=self._places(),
             executor_running=self._drivers.view.running,
             executing_peers=self._drivers.view.executors,
             blocks_damaged=len(self._drivers.damaged),
             peers_connected=len(network.peers()) if (network := self._started_network()) is not None else 0,
         )
+
+    def _places(self) -> int:
+        """How many jobs are taken at once now: as many as was allowed, or as there are places for them."""
+        return min(self._settings.performance.max_concurrent_jobs, self._sandbox.capacity())
 
     def _started_network(self) -> Libp2pNetwork | None:
         """The network, once it has been started: a standby has one that is not."""

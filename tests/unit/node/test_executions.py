@@ -82,6 +82,17 @@ def test_what_finds_no_place_runs_when_one_is_free() -> None:
     assert ended == [(request(1).job, ExitKind.COMPLETED), (request(2).job, ExitKind.COMPLETED)]
 
 
+def test_what_finds_no_place_runs_when_there_is_one_more() -> None:
+    place, made, ended = executions()
+    made.run(request(1), b"")
+    made.run(request(2), b"")
+    gone, place.running = place.running, None  # as when another machine joins: nothing has ended
+    made.try_waiting()
+    assert place.running is not None
+    assert place.running[0] == request(2)
+    assert (gone and gone[0], ended) == (request(1), [])
+
+
 def test_what_is_stopped_while_it_waits_ends_as_cancelled_and_never_runs() -> None:
     place, made, ended = executions()
     made.run(request(1), b"")

@@ -42,7 +42,7 @@ class Executor(Protocol):
         ...
 
     def capacity(self) -> int:
-        """How many executions may be open at once."""
+        """How many executions may be open at once. May change while it runs; what is open is not ended by that."""
         ...
 
     def free(self) -> int:
