@@ -391,7 +391,17 @@ def _car_header_end(data: bytes) -> int:
 
 def write_content_line(line: ContentLine) -> bytes:
     """A line about a content block."""
-    return _line({**dataclasses.asdict(line), "cid": str(line.cid)})
+    return _line(
+        {
+            "cid": str(line.cid),
+            "size": line.size,
+            "stored_at": line.stored_at,
+            "pinned": line.pinned,
+            "expires_at": line.expires_at,
+            "changed": line.changed,
+            "has_bytes": line.has_bytes,
+        }
+    )
 
 
 def read_content_lines(data: bytes) -> Iterator[ContentLine]:

@@ -1,7 +1,7 @@
-"""Writes an archive, whatever its files are: parts are hashed and packed on threads and stored in order.
+"""Writes an archive, whatever its files are: parts are hashed and packed on threads and stored in order on another.
 
 ```
-entries ─> pack (hash, compress: threads) ─> store, in order ─> now and then: disk has it, noted ─> finish: manifest
+entries ─> pack (hash, compress: threads) ─> store (a thread), in order ─> now and then: disk has it, noted ─> finish
 ```
 
 Not here: how parts are stored (tar_gz, directory).
@@ -134,11 +134,11 @@ def write_archive(
         raise
     if notes is not None:
         notes.write(Unfinished(Subject.of(draft), kept))
-    run = _Run(files, notes, kept, draft)
     try:
-        with ThreadPoolExecutor(PACKERS) as pool:
+        with ThreadPoolExecutor(PACKERS) as packers, ThreadPoolExecutor(1) as storer:
+            run = _Run(files, notes, kept, draft, packers, storer)
             for entry in entries:
-                run.add(pool, entry)
+                run.add(entry)
                 on_bytes(len(entry.data))
             run.drain()
         manifest = run.manifest()
@@ -158,24 +158,39 @@ def write_archive(
 
 
 class _Run:
-    def __init__(self, files: Files, notes: PartsFile | None, kept: tuple[Written, ...], draft: Manifest) -> None:
+    def __init__(
+        self,
+        files: Files,
+        notes: PartsFile | None,
+        kept: tuple[Written, ...],
+        draft: Manifest,
+        packers: ThreadPoolExecutor,
+        storer: ThreadPoolExecutor,
+    ) -> None:
+        """`storer` has one thread: what is written and noted is only touched there until all is drained."""
         self._files = files
         self._notes = notes
         self._draft = draft
+        self._packers = packers
+        self._storer = storer
         self._written = list(kept)
         self._unsynced: list[Written] = []
         self._unsynced_bytes = 0
         self._next = Position(kept[-1].next_arrival, kept[-1].next_change) if kept else draft.since
-        self._pending: deque[tuple[Entry, Future[tuple[str, list[bytes]]]]] = deque()  # bounded: PENDING_MAX, in add()
+        self._is_broken = False
+        self._pending: deque[Future[None]] = deque()  # bounded: PENDING_MAX, in add()
 
-    def add(self, pool: ThreadPoolExecutor, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
+        """Take the next entry over. Raises what became of earlier ones."""
         while len(self._pending) >= PENDING_MAX:
-            self._store_oldest()
-        self._pending.append((entry, pool.submit(self._pack, entry)))
+            self._pending.popleft().result()
+        packing = self._packers.submit(self._pack, entry)
+        self._pending.append(self._storer.submit(self._store, entry, packing))
 
     def drain(self) -> None:
+        """All of them are stored."""
         while self._pending:
-            self._store_oldest()
+            self._pending.popleft().result()
 
     def manifest(self) -> Manifest:
         """The draft with what writing brought."""
@@ -190,8 +205,10 @@ class _Run:
     def _pack(self, entry: Entry) -> tuple[str, list[bytes]]:
         return hashlib.sha256(entry.data).hexdigest(), self._files.pack(entry.name, entry.data)
 
-    def _store_oldest(self) -> None:
-        entry, packing = self._pending.popleft()
+    def _store(self, entry: Entry, packing: Future[tuple[str, list[bytes]]]) -> None:
+        if self._is_broken:
+            return  # behind a part that is missing nothing is stored
+        self._is_broken = True
         sha256, pieces = packing.result()
         end = self._files.store(entry.name, pieces)
         lines = archive.count_lines(entry.data) if entry.name.endswith(".jsonl") else 0
@@ -205,6 +222,7 @@ class _Run:
             self._files.sync()
             self._notes.add(self._unsynced)
             self._unsynced, self._unsynced_bytes = [], 0
+        self._is_broken = False
 
 
 def _after(entry: Entry, position: Position) -> Position:

@@ -115,3 +115,27 @@ def test_what_fills_the_disk_or_cannot_be_gone_on_with_is_removed(tmp_path, form
     with contextlib.closing(files_at(path, form)) as files, pytest.raises(type(failure)):
         write_archive(files, notes, manifest, (), failing(), nothing)
     assert any(tmp_path.iterdir()) is stays
+
+
+class Stumbling(TarGzFile):
+    """A disk that fails once, at the second part."""
+
+    stored: list[str]
+
+    def store(self, name: str, pieces: list[bytes]) -> int:
+        self.stored = [*getattr(self, "stored", []), name]
+        if len(self.stored) == 2:
+            raise OSError(errno.EIO, "the disk is odd")
+        return super().store(name, pieces)
+
+
+def test_nothing_is_stored_behind_a_part_that_is_missing(tmp_path):
+    path, reader = tmp_path / "archive", history()["a"].store
+    notes = PartsFile(path.with_name(path.name + PARTS_SUFFIX))
+    manifest = draft(reader, order())
+    few = list(entries(reader, manifest, Reached(manifest.since)))
+    assert len(few) > 3, "or nothing would come behind it"
+    files = Stumbling(path, seconds=0, encryption=None, replace=True)
+    with contextlib.closing(files), pytest.raises(OSError, match="odd"):
+        write_archive(files, notes, manifest, (), few, nothing)
+    assert files.stored == [few[0].name, few[1].name]
