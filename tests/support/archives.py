@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.directory import FolderArchive, FolderFiles
 from icn.adapters.archive.settings import PARTS_SUFFIX, Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
@@ -130,7 +131,7 @@ def fill_from(
     with contextlib.closing(filling):
         try:
             planned = plan(known, MemoryStore(), configured=configured, as_new=as_new)
-            filled = fill(planned, filling, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing)
+            filled = fill(planned, filling, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing, ahead=ahead)
             with filling.seal() as reader:
                 report = verify(reader, planned.owner, deep=False)
                 assert report.ok, report.findings

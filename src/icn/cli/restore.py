@@ -13,6 +13,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
+from icn.adapters.archive.ahead import ahead
 from icn.adapters.files import create_atomically, make_private_folders
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
@@ -99,6 +100,7 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
                     session.world.random(STORE_ID_BYTES),
                     no_newer_blocks=getattr(given, "no_newer_blocks", False),
                     on_bytes=progress,
+                    ahead=ahead,
                 )
             with filling.seal() as reader:
                 report = _verified(reader, planned, given)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.writing import Finished, write_archive
@@ -299,7 +300,7 @@ class BackupJobs:
         self, name: str, examined: list[Examined], filling: Filling, on_bytes: Callable[[int], None]
     ) -> tuple[int, int]:
         planned = plan(examined, MemoryStore(), configured=None, as_new=False)
-        fill(planned, filling, os.urandom(STORE_ID_BYTES), no_newer_blocks=False, on_bytes=on_bytes)
+        fill(planned, filling, os.urandom(STORE_ID_BYTES), no_newer_blocks=False, on_bytes=on_bytes, ahead=ahead)
         with filling.seal() as restored:
             report = verify(restored, self.did, deep=True)
             for finding in report.findings:

@@ -16,19 +16,20 @@ A store that begins empty is not asked what it holds. A filter of fixed size kno
 what it lets pass, which is what was put in twice and a few others, the store is asked.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from icn.kernel.errors import Invalid, InvariantBroken, require
-from icn.services.archive_check import Examination, ReplayRefused, federation_of, require_reached
+from icn.services.archive_check import Examination, Items, ReplayRefused, federation_of, require_reached
 from icn.services.intake import Intake
 from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Restored, Writing
 from icn.services.state import State
 from icn.stores import keyspace
-from icn.stores.archive import ArchiveDamaged
+from icn.stores.archive import ArchiveDamaged, Part
 from icn.stores.kv import Batch
 
 LOAD_BYTES = 16 * 1024 * 1024
@@ -59,8 +60,19 @@ class Filled:
     """The key file of the newest archive, where it holds one."""
 
 
+Examined = tuple[Part, Items]
+Ahead = Callable[[Iterator[Examined]], Generator[Examined, None, None]]
+"""The same items, perhaps found while earlier ones are still in use."""
+
+
 def fill(
-    planned: Plan, loading: Loading, store_id: bytes, *, no_newer_blocks: bool, on_bytes: Callable[[int], None]
+    planned: Plan,
+    loading: Loading,
+    store_id: bytes,
+    *,
+    no_newer_blocks: bool,
+    on_bytes: Callable[[int], None],
+    ahead: Ahead,
 ) -> Filled:
     """Fill an empty store. `planned`: from what the archives claim. `store_id`: random.
 
@@ -75,7 +87,7 @@ def fill(
     writing.begin(store_id)
     identity = None
     for link in planned.chain:
-        identity = _take(link, writing, on_bytes)
+        identity = _take(link, writing, on_bytes, ahead)
         try:
             require_reached(intake.state, link.manifest, may_be_ahead=False)
         except ReplayRefused as refused:
@@ -84,27 +96,35 @@ def fill(
     return Filled(writing.done, identity)
 
 
-def _take(link: Link, writing: Writing, on_bytes: Callable[[int], None]) -> bytes | None:
+def _take(link: Link, writing: Writing, on_bytes: Callable[[int], None], ahead: Ahead) -> bytes | None:
     """All of an archive; gives the key file in it."""
-    examination = Examination()
     identity = None
     writing.begin_link(link)
+    try:
+        with contextlib.closing(ahead(_examined(link))) as examined:
+            for part, items in examined:
+                writing.take(items)
+                identity = items.identity or identity
+                on_bytes(part.size)
+    except ReplayRefused as refused:
+        raise _damaged(link, refused.where, refused.what) from refused
+    return identity
+
+
+def _examined(link: Link) -> Iterator[Examined]:
+    """Every entry of an archive and what it holds; the first thing that is wrong ends it."""
+    examination = Examination()
     try:
         for part, data in link.examined.archive.entries():
             items = examination.take(part, data)
             _require_clean(link, examination)
-            writing.take(items)
-            identity = items.identity or identity
-            on_bytes(part.size)
+            yield part, items
         examination.end()
-    except ReplayRefused as refused:
-        raise _damaged(link, refused.where, refused.what) from refused
     except Invalid as error:
         raise _damaged(link, error.what, error.why) from error
     _require_clean(link, examination)
     if examination.sha256 != link.examined.sha256:
         raise _damaged(link, "manifest.json", "is not what the archive seemed to be, or has changed since")
-    return identity
 
 
 def _require_clean(link: Link, examination: Examination) -> None:
@@ -158,6 +178,8 @@ class _Beginning:
 
 def _places(key: bytes) -> tuple[int, int, int]:
     """Three bits of the filter: of a hash, and of it with another one added once and twice."""
-    hashed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+    # All but a feed's keys end with a SHA-256 already, and nobody gains by choosing its end.
+    tail = hashlib.blake2b(key, digest_size=8).digest() if key[:1] == keyspace.FEED else key[-8:]
+    hashed = int.from_bytes(tail, "big")
     first, step = hashed & _HALF, hashed >> 32
     return first % FILTER_BITS, (first + step) % FILTER_BITS, (first + 2 * step) % FILTER_BITS

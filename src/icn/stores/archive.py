@@ -391,29 +391,36 @@ def _car_header_end(data: bytes) -> int:
 
 def write_content_line(line: ContentLine) -> bytes:
     """A line about a content block."""
-    return _line(
-        {
-            "cid": str(line.cid),
-            "size": line.size,
-            "stored_at": line.stored_at,
-            "pinned": line.pinned,
-            "expires_at": line.expires_at,
-            "changed": line.changed,
-            "has_bytes": line.has_bytes,
-        }
-    )
+    expires_at = "null" if line.expires_at is None else line.expires_at
+    pinned, has_bytes = _JSON_TRUTH[line.pinned], _JSON_TRUTH[line.has_bytes]
+    return (
+        f'{{"cid":"{line.cid}","size":{line.size},"stored_at":{line.stored_at},"pinned":{pinned},'
+        f'"expires_at":{expires_at},"changed":{line.changed},"has_bytes":{has_bytes}}}\n'
+    ).encode()
 
 
 def read_content_lines(data: bytes) -> Iterator[ContentLine]:
-    """The lines of a part. Raises `Invalid`."""
-    for fields in _lines(data):
-        cid = fields.get("cid")
-        if type(cid) is not str:
-            raise Invalid("line", "it names no content")
-        line = _CONTENT_LINE.from_map({**fields, "cid": Cid.parse(cid)})
-        times = [line.stored_at, *([] if line.expires_at is None else [line.expires_at])]
-        if not 0 <= line.size <= limits.CONTENT_BYTES_MAX or not all(0 <= t <= limits.INSTANT_MAX for t in times):
-            raise Invalid("line", f"a size or time of {cid} is out of bounds")
+    """The lines of a part, which stand as `write_content_line` writes them and in no other way. Raises `Invalid`."""
+    if not data.endswith(b"\n") or data.count(b"\n") > PART_ITEMS_MAX:
+        raise Invalid("lines", "a part does not end with a line, or has too many")
+    at = 0
+    while at < len(data):
+        found = _CONTENT_LINE.match(data, at)
+        if found is None:
+            raise Invalid("line", "it does not tell of content as a backup writes it")
+        at = found.end()
+        cid, size, stored_at, pinned, expires_at, changed, has_bytes = found.groups()
+        line = ContentLine(
+            Cid.parse(cid.decode()),
+            int(size),
+            Instant(int(stored_at)),
+            pinned == b"true",
+            None if expires_at == b"null" else Instant(int(expires_at)),
+            int(changed),
+            has_bytes == b"true",
+        )
+        if line.size > limits.CONTENT_BYTES_MAX or max(line.stored_at, line.expires_at or 0) > limits.INSTANT_MAX:
+            raise Invalid("line", f"a size or time of {line.cid} is out of bounds")
         yield line
 
 
@@ -507,5 +514,10 @@ class _LocalLine:
     value: str
 
 
-_CONTENT_LINE = shape_of(ContentLine)
+_JSON_TRUTH = {True: "true", False: "false"}
+_NUMBER = rb"(0|[1-9][0-9]{0,18})"
+_CONTENT_LINE = re.compile(
+    rb'\{"cid":"([a-z2-7]+)","size":' + _NUMBER + rb',"stored_at":' + _NUMBER + rb',"pinned":(true|false),'
+    rb'"expires_at":(null|0|[1-9][0-9]{0,18}),"changed":' + _NUMBER + rb',"has_bytes":(true|false)\}\n'
+)
 _LOCAL_LINE = shape_of(_LocalLine)

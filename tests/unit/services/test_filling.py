@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive
 from icn.adapters.storage.filling import FillingInPlace
@@ -25,6 +26,7 @@ from support.archives import (
     fill_into,
     held,
     history,
+    nothing,
     restore_into,
 )
 
@@ -143,7 +145,7 @@ def test_the_key_file_in_an_archive_is_handed_out(world, tmp_path: Path) -> None
     back_up(world["a"].store, path, extra=[Entry(IDENTITY, b"sealed")])
     planned = plan([claimed(TarGzArchive(path, None))], MemoryStore(), configured=None, as_new=False)
     filling = FillingInPlace(MemoryStore())
-    filled = fill(planned, filling, NEW_STORE, no_newer_blocks=False, on_bytes=lambda _size: None)
+    filled = fill(planned, filling, NEW_STORE, no_newer_blocks=False, on_bytes=nothing, ahead=ahead)
     assert filled.identity == b"sealed"
     filling.close()
 
@@ -195,7 +197,7 @@ def _fill(source: TarGzArchive) -> None:
     from icn.services.restore_plan import plan
 
     planned = plan([claimed(source)], MemoryStore(), configured=None, as_new=False)
-    fill(planned, FillingInPlace(MemoryStore()), NEW_STORE, no_newer_blocks=False, on_bytes=lambda _size: None)
+    fill(planned, FillingInPlace(MemoryStore()), NEW_STORE, no_newer_blocks=False, on_bytes=nothing, ahead=ahead)
 
 
 def test_a_disk_that_fails_ends_the_restore_and_nothing_counts(world, tmp_path: Path) -> None:

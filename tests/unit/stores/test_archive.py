@@ -161,6 +161,12 @@ def test_lines_are_read_as_written() -> None:
         data.replace(b'"size":3', b'"size":3.0'),
         data.replace(b'"pinned":true', b'"pinned":1'),
         data.replace(b'"size":3', b'"size":99999999'),
+        data.replace(b'"size":3', b'"size":03'),
+        data.replace(b'"size":3', b'"size": 3'),
+        data.replace(b'"size":3', b'"size":3,"size":3'),
+        b"\n" + data,
+        data.replace(b"}", b"}{"),
+        data * archive.PART_ITEMS_MAX,
     ):
         with pytest.raises(Invalid):
             list(archive.read_content_lines(bad))
