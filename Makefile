@@ -12,11 +12,15 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # Simulation: make sim SEEDS=300 NODES=5, or repeat one finding with make sim SEED=42.
 SEEDS ?= 200
 NODES ?= 5
-SIM_LONG_SEEDS ?= 600
+# The long simulation: 10,000 federations of 5 nodes and 200 of 20, a minute each. It goes on from SIM_STATE-*.jsonl.
+SIM_LONG_SEEDS ?= 10000
+SIM_LONG_LARGE_SEEDS ?= 200
+SIM_LONG_SECONDS ?= 60
+SIM_STATE ?= sim-long
 # How long each exploration that is not gone through whole may take.
 EXPLORE_SECONDS ?= 1200
 # Processes that simulate side by side.
-SIM_JOBS ?= 2
+SIM_PROCESSES ?= 2
 # Crash tests: other moments with another seed; so many SIGKILLs and so many losses of power on each storage backend.
 CRASH_SEED ?= 1
 CRASHES ?= 250
@@ -36,7 +40,7 @@ help:
 	@echo "make check       formatting, lint, types, import contract, house rules"
 	@echo "make liars       how often a wrong result is accepted when executors lie; some minutes"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
-	@echo "make sim-long    the same, $(SIM_LONG_SEEDS) seeds"
+	@echo "make sim-long    $(SIM_LONG_SEEDS) seeds of 5 nodes and $(SIM_LONG_LARGE_SEEDS) of 20; killed, it goes on where it was"
 	@echo "make sim-explore every order of events of a few nodes; the larger cases for $(EXPLORE_SECONDS) s each"
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make fuzz        coverage-guided fuzzing of every decoder, $(FUZZ_SECONDS) s each (FUZZ_SECONDS, FUZZ_TARGET)"
@@ -99,10 +103,13 @@ liars: $(VENV)/.runtime-ready
 	$(BIN)/python -m icn.sim.trials
 
 sim: $(VENV)/.runtime-ready
-	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/icn-sim --nodes $(NODES) --processes $(SIM_PROCESSES) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 sim-long: $(VENV)/.runtime-ready
-	$(BIN)/icn-sim --nodes $(NODES) --jobs $(SIM_JOBS) --seeds $(SIM_LONG_SEEDS)
+	$(BIN)/icn-sim --nodes 5 --seeds $(SIM_LONG_SEEDS) --seconds $(SIM_LONG_SECONDS) \
+		--processes $(SIM_PROCESSES) --state $(SIM_STATE)-5.jsonl
+	$(BIN)/icn-sim --nodes 20 --seeds $(SIM_LONG_LARGE_SEEDS) --seconds $(SIM_LONG_SECONDS) \
+		--processes $(SIM_PROCESSES) --state $(SIM_STATE)-20.jsonl
 
 sim-explore: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim explore calm

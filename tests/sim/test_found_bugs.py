@@ -5,6 +5,7 @@ Where a scenario needs many chances to meet the defect, it takes several seeds.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -14,12 +15,17 @@ from icn.kernel.ids import JobId
 from icn.protocol.messages import AssignmentSent
 from icn.services.inputs import Executed, Input, Received
 from icn.sim.faults import CALM, CERTAIN, Faults
+from icn.sim.plan import Plan
+from icn.sim.tempo import Tempo
 from icn.sim.timeline import SECOND
-from icn.sim.world import Plan, World
+from icn.sim.world import World
+
+dense = partial(Plan, tempo=Tempo.DENSE)
+"""Callers ask all the time, so that few seeds see much."""
 
 
 def findings(faults: Faults, *, seeds: int = 3, nodes: int = 4, seconds: int = 5) -> list[str]:
-    runs = [World(Plan(seed, nodes, seconds), faults=faults).run() for seed in range(seeds)]
+    runs = [World(dense(seed, nodes, seconds), faults=faults).run() for seed in range(seeds)]
     assert sum(run.answered for run in runs) > 20
     return [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None]
 
@@ -61,7 +67,7 @@ class RepeatingWorld(World):
 @pytest.mark.slow
 def test_an_assignment_that_comes_twice_is_run_once_even_in_the_batch_that_ends_it():
     # A second receipt was signed for the attempt, and its home never answered it.
-    runs = [RepeatingWorld(Plan(seed, 4, 6)).run() for seed in range(3)]
+    runs = [RepeatingWorld(dense(seed, 4, 6)).run() for seed in range(3)]
     assert sum(run.jobs for run in runs) > 5
     assert [str(run.finding) for run in runs if run.finding is not None] == []
 
@@ -70,7 +76,7 @@ def test_an_assignment_that_comes_twice_is_run_once_even_in_the_batch_that_ends_
 def test_news_is_confirmed_also_when_its_author_acknowledged_right_after():
     # Mana stayed in transit for ever, because those who got both blocks together saw nothing to acknowledge.
     run = World(
-        Plan(1, nodes=5, seconds=8), faults=replace(CALM, delay_spread=300, duplication=5_000, run_for=50)
+        dense(1, nodes=5, seconds=8), faults=replace(CALM, delay_spread=300, duplication=5_000, run_for=50)
     ).run()
     assert run.finding is None
 
@@ -91,7 +97,7 @@ def test_a_request_repeated_in_one_batch_gets_the_very_same_answer():
 def test_blocks_that_wait_for_their_time_are_not_asked_for_over_and_over():
     # With clocks further apart than blocks may run ahead, catch-up sent everything again at every announcement.
     trace = StringIO()
-    runs = [World(Plan(seed, 5, 8), faults=replace(CALM, skew=14_000), sink=trace).run() for seed in (6, 7)]
+    runs = [World(dense(seed, 5, 8), faults=replace(CALM, skew=14_000), sink=trace).run() for seed in (6, 7)]
     assert [str(run.finding) for run in runs if run.finding is not None] == []
     assert trace.getvalue().count(" Blocks") < sum(run.blocks for run in runs)
 
@@ -105,7 +111,7 @@ def test_a_federation_founded_when_everybody_is_connected_takes_everybody_in():
             self.timeline.plan(3 * SECOND, begin)
             super()._safety_phase()
 
-    run = LateFounding(Plan(1, 4, 6), faults=CALM).run()
+    run = LateFounding(dense(1, 4, 6), faults=CALM).run()
     assert run.finding is None
     assert run.jobs > 0
 
@@ -115,7 +121,7 @@ def test_a_federation_founded_when_everybody_is_connected_takes_everybody_in():
 def test_stores_that_are_put_back_fork_no_feed(others):
     # A copy that was put back a second time, while its node waited for its own blocks, was not noticed.
     faults = replace(CALM, crash_every=1_500, down_for=300, partition_for=1_000, put_back=CERTAIN, **others)
-    runs = [World(Plan(seed, 4, 8), faults=faults).run() for seed in range(8)]
+    runs = [World(dense(seed, 4, 8), faults=faults).run() for seed in range(8)]
     assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
     assert sum(run.put_back for run in runs) > 8
     assert sum(run.held for run in runs) > 0

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,17 +15,27 @@ from icn.services import state
 from icn.sim.faults import CALM, CERTAIN
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
+from icn.sim.plan import Plan
 from icn.sim.plants import Plant
-from icn.sim.world import Plan, World
+from icn.sim.tempo import Tempo
+from icn.sim.world import World
 
 SEEDS = 16
-DIGEST_OF_ONE = "from icn.sim.world import Plan, World; print(World(Plan(3, nodes=4, seconds=6)).run().digest)"
+DIGEST_OF_ONE = """
+from icn.sim.plan import Plan
+from icn.sim.tempo import Tempo
+from icn.sim.world import World
+print(World(Plan(3, nodes=4, seconds=6, tempo=Tempo.DENSE)).run().digest)
+"""
+
+dense = partial(Plan, tempo=Tempo.DENSE)
+"""Callers ask all the time, so that few seeds see much."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, 4))
 def test_fixed_seeds_find_nothing(first):
-    runs = [World(Plan(seed, nodes=5, seconds=10)).run() for seed in range(first, first + 4)]
+    runs = [World(dense(seed, nodes=5, seconds=10)).run() for seed in range(first, first + 4)]
     assert [(run.plan.seed, str(run.finding)) for run in runs if run.finding is not None] == []
     assert sum(run.transfers for run in runs) > 3
     assert sum(run.jobs for run in runs) > 3
@@ -45,24 +56,24 @@ def test_one_seed_is_one_trace_whatever_the_order_of_hashes():
 
 @pytest.mark.slow
 def test_what_nodes_remember_changes_nothing_but_their_speed(monkeypatch):
-    usual = World(Plan(3, nodes=4, seconds=6)).run().digest
+    usual = World(dense(3, nodes=4, seconds=6)).run().digest
     monkeypatch.setattr(feeds, "RECENT_BLOCKS_MAX", 1)
     monkeypatch.setattr(state, "JOBS_REMEMBERED_MAX", 1)
     for memo in (papers._BID, papers._ASSIGNMENT, papers._RECEIPT):
         monkeypatch.setattr(memo.known, "_entries_max", 1)
     monkeypatch.setattr(signing._GOOD, "_entries_max", 1)
-    assert World(Plan(3, nodes=4, seconds=6)).run().digest == usual
+    assert World(dense(3, nodes=4, seconds=6)).run().digest == usual
 
 
 @pytest.mark.slow
 def test_two_seeds_are_two_traces():
-    assert World(Plan(0, nodes=3, seconds=2)).run().digest != World(Plan(1, nodes=3, seconds=2)).run().digest
+    assert World(dense(0, nodes=3, seconds=2)).run().digest != World(dense(1, nodes=3, seconds=2)).run().digest
 
 
 def found_by(plant: Plant, seeds: range, world: type[World] = World) -> dict[int, Finding]:
     """Until the first finding, so that the test is short."""
     for seed in seeds:
-        run = world(Plan(seed, plant=plant)).run()
+        run = world(dense(seed, plant=plant)).run()
         if run.finding is not None:
             return {seed: run.finding}
     return {}
@@ -95,21 +106,21 @@ def test_a_planted_double_settlement_is_found_by_counting_the_supply_again():
 @pytest.mark.slow
 def test_a_planted_missing_head_mark_is_found_by_two_blocks_with_one_sequence():
     faults = replace(CALM, crash_every=1_000, down_for=200, put_back=CERTAIN)
-    found = [World(Plan(seed, 4, 10, Plant.NO_HEAD_MARK), faults=faults).run().finding for seed in range(4)]
+    found = [World(dense(seed, 4, 10, Plant.NO_HEAD_MARK), faults=faults).run().finding for seed in range(4)]
     assert "no honest equivocation" in {finding.checker for finding in found if finding is not None}
 
 
 @pytest.mark.slow
 def test_a_planted_ignored_ban_is_found_by_counting_failures_again():
     faults = replace(CALM, shaky=6_000)
-    found = [World(Plan(seed, 4, 12, Plant.BAN_IGNORED), faults=faults).run().finding for seed in range(4)]
+    found = [World(dense(seed, 4, 12, Plant.BAN_IGNORED), faults=faults).run().finding for seed in range(4)]
     assert {finding.checker for finding in found if finding is not None} <= {"bans are kept", "one trial at a time"}
     assert any(found)
 
 
 @pytest.mark.slow
 def test_shaky_executors_are_banned_and_nothing_is_found():
-    runs = [World(Plan(seed, 4, 12), faults=replace(CALM, shaky=6_000)).run() for seed in range(3)]
+    runs = [World(dense(seed, 4, 12), faults=replace(CALM, shaky=6_000)).run() for seed in range(3)]
     assert [(run.plan.seed, str(run.finding)) for run in runs if run.finding is not None] == []
     assert sum(run.bans for run in runs) > 3
 
@@ -121,22 +132,22 @@ class WithoutRecount(World):
 
 @pytest.mark.slow
 def test_a_planted_double_settlement_is_found_by_the_second_end_of_a_hold():
-    found = [WithoutRecount(Plan(seed, plant=Plant.DOUBLE_SETTLEMENT)).run().finding for seed in range(4)]
+    found = [WithoutRecount(dense(seed, plant=Plant.DOUBLE_SETTLEMENT)).run().finding for seed in range(4)]
     assert "exactly-once settlement" in {finding.checker for finding in found if finding is not None}
 
 
 @pytest.mark.slow
 def test_the_program_says_how_to_see_a_finding_again(capsys):
-    assert main(["--seed", "0", "--nodes", "5", "--plant", "double-settlement"]) == EXIT_FINDING
+    assert main(["--seed", "0", "--nodes", "5", "--plant", "double-settlement", "--tempo", "dense"]) == EXIT_FINDING
     printed = capsys.readouterr().out
     assert "FINDING  seed 0" in printed
-    assert "icn-sim --seed 0 --nodes 5 --seconds 20 --plant double-settlement" in printed
+    assert "icn-sim --seed 0 --nodes 5 --seconds 20 --plant double-settlement --tempo dense --trace" in printed
     assert "1 seeds, 1 findings" in printed
 
 
 @pytest.mark.slow
 def test_the_program_says_that_it_found_nothing(capsys, tmp_path):
     trace = tmp_path / "trace.txt"
-    assert main(["--seed", "0", "--nodes", "3", "--seconds", "2", "--trace", str(trace)]) == 0
+    assert main(["--seed", "0", "--nodes", "3", "--seconds", "4", "--trace", str(trace)]) == 0
     assert "1 seeds, 0 findings" in capsys.readouterr().out
     assert trace.read_text(encoding="utf-8").count("\n") > 30

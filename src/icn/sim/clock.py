@@ -11,19 +11,27 @@ _PPM = 1_000_000
 
 
 class SkewedClock:
-    """Off by an offset, running fast or slow, and never backwards within a process. Satisfies the services' `Clock`.
+    """Off by an offset, running fast or slow, set now and then. Satisfies the services' `Clock`.
 
-    Integers throughout, so that the same seed gives the same instants on every machine.
+    Never backwards within a process: set back, it stands until time has caught up, as the adapter's does. Integers
+    throughout, so that the same seed gives the same instants on every machine.
     """
 
     def __init__(self, now_us: Callable[[], int], *, offset_ms: int, drift_ppm: int) -> None:
         self._now_us = now_us
         self._zero_ms = EPOCH_MS + offset_ms
+        self._zero_set_ms = self._zero_ms
         self._rate = _PPM + drift_ppm
+        self._newest = 0
 
     def now(self) -> Instant:
         """The local time."""
-        return Instant(self._zero_ms + self._now_us() * self._rate // (_PPM * 1000))
+        self._newest = max(self._newest, self._zero_ms + self._now_us() * self._rate // (_PPM * 1000))
+        return Instant(self._newest)
+
+    def set_off(self, by_ms: int) -> None:
+        """Somebody sets it, so far from where it was when the process started."""
+        self._zero_ms = self._zero_set_ms + by_ms
 
     def reached_at_us(self, moment: Instant) -> int:
         """The virtual time at which this clock first shows `moment`."""

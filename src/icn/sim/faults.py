@@ -62,6 +62,25 @@ class Faults:
     liar: int = -1
     """The one node whose results are wrong, each in another way; -1: none. It stays what it is when all else heals."""
 
+    # What came later.
+    minority: int = 0
+    """How many nodes a partition cuts off; 0: any number up to half."""
+    one_way: int = 0
+    """Chance that a partition begins with connections over which one side still hears the other."""
+    leave_every: int = 0
+    """Milliseconds between long absences on average, over all nodes; 0: none."""
+    leave_for: int = 0
+    late: int = 0
+    """How many nodes start for the first time only when the others have been at work for `late_for`."""
+    late_for: int = 0
+    slow: int = 0
+    """How many nodes take up to `slow_for` until they look at what waits for them. They stay slow when all heals."""
+    slow_for: int = 0
+    jump_every: int = 0
+    """Milliseconds between settings of a running machine's clock on average, over all nodes; 0: none."""
+    jump: int = 0
+    """How far off, either way, it is set at most."""
+
     def describe(self) -> str:
         """For a report."""
         return ", ".join(f"{name}={getattr(self, name)}" for name in self.__slots__)
@@ -95,11 +114,13 @@ CALM = Faults(
 """Nothing goes wrong. Scenarios take this and add the one trouble they are about."""
 
 
-def draw_faults(rng: Random, restorations: Random, liars: Random, shaky: Random) -> Faults:
+def draw_faults(seed: int, rng: Random) -> Faults:
     """Rates for one run. Each kind of trouble is absent in some runs, so that the others show undisturbed.
 
-    `restorations`, `liars` and `shaky` draw what came later, so that the older draws of a seed stay what they were.
+    What came later has sources of its own, so that the older draws of a seed stay what they were.
     """
+    restorations, liars, shaky = (Random(f"{seed}/{what}") for what in ("restorations", "liars", "shaky"))
+    absences, clocks, cables = (Random(f"{seed}/faults/{what}") for what in ("absences", "clocks", "cables"))
 
     def sometimes(*values: int) -> int:
         return rng.choice(values)
@@ -130,6 +151,15 @@ def draw_faults(rng: Random, restorations: Random, liars: Random, shaky: Random)
         run_for=rng.choice((5, 200, 1_500)),
         shaky=shaky.choice((0, 3_000, 8_000)),
         liar=liars.choice((-1, -1, 0, 1, 2)),
+        one_way=cables.choice((0, 0, 5_000)),
+        leave_every=absences.choice((0, 0, 0, 15_000)),
+        leave_for=absences.choice((15_000, 25_000)),
+        late=absences.choice((0, 0, 0, 1)),
+        late_for=absences.choice((2_000, 6_000)),
+        slow=cables.choice((0, 0, 0, 1)),
+        slow_for=cables.choice((100, 800)),
+        jump_every=clocks.choice((0, 0, 3_000)),
+        jump=clocks.choice((500, 8_000)),
     )
 
 
@@ -143,6 +173,9 @@ def healed(faults: Faults) -> Faults:
         drift_ppm=faults.drift_ppm,
         run_for=faults.run_for,
         liar=faults.liar,
+        slow=faults.slow,
+        slow_for=faults.slow_for,
+        jump=faults.jump,
     )
 
 

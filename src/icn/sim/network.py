@@ -1,13 +1,14 @@
 """The simulated network, as the network port promises it (adapters.network.ports).
 
 Messages of one protocol arrive in order and at most once, those of different protocols in any order; a lost message
-means a broken connection, which each side learns of in its own time; a peer goes down before it comes up again. Raw
-duplication and reordering go beyond the promise on purpose: the outbox delivers at least once, so handlers must bear
-both.
+means a broken connection, which each side learns of in its own time; a peer goes down before it comes up again. Where
+a cable works one way only, one side goes on hearing the other until the connection is given up. Raw duplication and
+reordering go beyond the promise on purpose: the outbox delivers at least once, so handlers must bear both.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 from typing import Protocol
 
@@ -22,8 +23,18 @@ from icn.sim.timeline import MS, Timeline
 RECONNECT_MS = 200
 NOTICE_MS = 150
 PARTITION_NOTICE_MS = 700
+HALF_OPEN_MS = 5_000
+"""How long a connection lasts at most whose messages get through one way only."""
 CODEC_SAMPLE = 16
 """One message in so many is written and read again, to see that it is what the wire carries."""
+
+
+class Cut(Enum):
+    """How some nodes are cut off."""
+
+    WHOLE = "nothing gets through"
+    FEW_DEAF = "they are heard for a while"
+    FEW_MUTE = "they hear for a while"
 
 
 class Station(Protocol):
@@ -50,6 +61,8 @@ class _Connection:
     """By sending side and protocol."""
     opens_at: dict[int, int] = field(default_factory=dict)
     """When each side has its `PeerUp`: nothing arrives there before."""
+    mute: int = -1
+    """The side whose messages get lost until the connection breaks; -1: none."""
 
 
 Pair = tuple[int, int]
@@ -68,6 +81,9 @@ class Network:
         self._index: dict[Did, int] = {}
         self._connections: dict[Pair, _Connection] = {}
         self._partition: dict[Pair, None] = {}
+        self.messages = 0
+        """Sent over connections that were open."""
+        self.breaks = 0
         self.violations: list[str] = []
         self.tolerates_violations = False
 
@@ -84,6 +100,9 @@ class Network:
         a, b = self._index[source], self._index[target]
         connection = self._connections.get(_pair(a, b))
         if connection is None or not connection.is_open or not connection.told.get(a):
+            return
+        self.messages += 1
+        if connection.mute == a:
             return
         if self._chance.happens(self.faults.loss):
             self._break(_pair(a, b), "a message was lost")
@@ -124,13 +143,26 @@ class Network:
                 connection.told.pop(index, None)
                 self._break(pair, "its process died")
 
-    def partition(self, minority: list[int]) -> None:
+    def partition(self, minority: list[int], cut: Cut = Cut.WHOLE) -> None:
         """Cut off some nodes from the others until `mend`."""
         for a in range(len(self._stations)):
             for b in range(a + 1, len(self._stations)):
                 if (a in minority) != (b in minority):
                     self._partition[a, b] = None
-                    self._break((a, b), "a partition", PARTITION_NOTICE_MS)
+                    self._cut((a, b), cut, few=a if a in minority else b)
+
+    def _cut(self, pair: Pair, cut: Cut, *, few: int) -> None:
+        connection = self._connections.get(pair)
+        if cut is Cut.WHOLE or connection is None:
+            self._break(pair, "a partition", PARTITION_NOTICE_MS)
+            return
+        # What got lost comes no more, even if the cable is whole again before anybody notices: it breaks for certain.
+        connection.mute = few if cut is Cut.FEW_MUTE else sum(pair) - few
+        self._timeline.plan(self._rng.randrange(HALF_OPEN_MS * MS), self._give_up, pair, connection)
+
+    def _give_up(self, pair: Pair, connection: _Connection) -> None:
+        if connection.is_open:
+            self._break(pair, "half open")
 
     def mend(self) -> None:
         """The partition is over."""
@@ -158,6 +190,7 @@ class Network:
         if connection is None:
             return
         connection.is_open = False
+        self.breaks += 1
         self._note(f"n{pair[0]}-n{pair[1]} break: {why}")
         latest = 0
         for side, other in (pair, pair[::-1]):

@@ -91,6 +91,7 @@ class Node:
         self._rng = Random(f"{seed}/{self.name}")
         self._chance = Chance(self._rng)
         self._entropy = SeededEntropy(Random(f"{seed}/{self.name}/entropy"))
+        self._delay_us = faults.slow_for * MS if index < faults.slow else WORK_DELAY_US
         self._drift_ppm = self._rng.randint(-faults.drift_ppm, faults.drift_ppm)
         self._clock = self._set_clock()
         self._inbox: deque[Input] = deque()  # bounded: by the run, which ends
@@ -139,6 +140,12 @@ class Node:
         self._note("starts")
         self.push(Tick())
 
+    def set_clock(self, by_ms: int) -> None:
+        """Somebody sets the machine's clock. What the process waits for comes when it would have come."""
+        if self.engine is not None:
+            self._clock.set_off(by_ms)
+            self._note(f"its clock is set, off by {by_ms} ms")
+
     def crash(self, why: str, down_us: int) -> None:
         """The process dies; another one starts after a while."""
         if self.engine is None:
@@ -163,9 +170,7 @@ class Node:
         if self.engine is None:
             return
         self._inbox.append(input_)
-        if not self._work_planned:
-            self._work_planned = True
-            self._around.timeline.plan(self._rng.randrange(WORK_DELAY_US), self._work, self.life)
+        self._plan_work()
 
     def _set_clock(self) -> SkewedClock:
         # Anew at every start: between two processes a clock may be set, either way.
@@ -242,7 +247,7 @@ class Node:
     def _plan_work(self) -> None:
         if not self._work_planned:
             self._work_planned = True
-            self._around.timeline.plan(self._rng.randrange(WORK_DELAY_US), self._work, self.life)
+            self._around.timeline.plan(self._rng.randrange(self._delay_us), self._work, self.life)
 
     def _downtime(self) -> int:
         return self._chance.around(self.faults.down_for) * MS

@@ -36,6 +36,7 @@ from icn.services.inputs import Request
 from icn.sim.faults import Chance
 from icn.sim.model import Ask, Model, is_refused_by
 from icn.sim.node import Node
+from icn.sim.tempo import Rhythm
 from icn.sim.timeline import MS, SECOND, Timeline
 
 PATIENCE_MS = 1_500
@@ -58,16 +59,25 @@ class Callers:
     """All of them, and the requests under way."""
 
     def __init__(
-        self, timeline: Timeline, town: Town, model: Model, rng: Random, *, pause_ms: int, answer_lost: int
+        self,
+        timeline: Timeline,
+        town: Town,
+        model: Model,
+        rng: Random,
+        rhythm: Rhythm,
+        *,
+        answer_lost: int,
     ) -> None:
         self.model = model
+        self.rhythm = rhythm
+        pause_ms = rhythm.pause_ms
         self.timeline = timeline
         self.town = town
         self.answer_lost = answer_lost
         self.is_over = False
         self.chance = Chance(rng)
         self._tokens = 0
-        self._waiting: dict[int, Callable[[Answer], None]] = {}
+        self._waiting: dict[int, tuple[int, Callable[[Answer], None]]] = {}
         self.callers: list[Caller] = []
         for node in town.nodes:
             town.owners.append(node.did)
@@ -96,16 +106,21 @@ class Callers:
     def send(self, node: Node, ask: Ask, hear: Callable[[Answer], None], *, digest: bytes = b"") -> None:
         """Ask a node."""
         self._tokens += 1
-        self._waiting[self._tokens] = hear
+        self._waiting[self._tokens] = (node.index, hear)
         node.push(Request(self._tokens, ask.command, ask.principal, ask.key, digest or ask.digest, ask.key))
 
-    def answered(self, token: int, answer: Answer) -> None:
-        """A node answers; the answer may be lost on its way. Who hears that the node is held asks again."""
-        hear = self._waiting.pop(token)
+    def answered(self, token: int, answer: Answer) -> int | None:
+        """A node answers; the answer may be lost on its way. Who hears that the node is held asks again.
+
+        The node, if with this a caller was told for the first time that what it asked is done.
+        """
+        index, hear = self._waiting.pop(token)
+        before = self.model.answered
         if is_refused_by(answer, NodeHeld.code):
             self.model.held += 1
         elif not self.chance.happens(self.answer_lost):
             hear(answer)
+        return index if self.model.answered > before and isinstance(answer, Done) else None
 
 
 class Caller:
@@ -136,6 +151,10 @@ class Caller:
     def act(self) -> None:
         """Ask the next thing."""
         if self.ask is not None or self._callers.is_over:
+            return
+        still = self._callers.rhythm.opens_in(self._callers.timeline.now_us)
+        if still:
+            self._callers.timeline.plan(still + self._rng.randrange(2 * self._pause_ms) * MS, self.act)
             return
         if self._past and self._rng.random() < 0.1:
             past = self._rng.choice(self._past)

@@ -9,8 +9,8 @@ Not here: many runs, processes, printing (main, report).
 """
 
 import hashlib
+import time
 import traceback
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import TextIO
@@ -27,7 +27,7 @@ from icn.services import rows
 from icn.services.answers import Answer
 from icn.services.commands import ResumeAuthoring
 from icn.services.effects import Committed
-from icn.services.inputs import Conditions, Request, Strain
+from icn.services.inputs import Conditions, Request
 from icn.services.queries import jobs
 from icn.services.queries.jobs import Cancellation
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
@@ -36,15 +36,18 @@ from icn.sim.agreement import what_was_agreed_is_right
 from icn.sim.bans import bans_are_kept
 from icn.sim.capacity import nothing_is_owed
 from icn.sim.disk import Disk
-from icn.sim.faults import Chance, Faults, draw_faults, healed
+from icn.sim.faults import Faults, draw_faults, healed
 from icn.sim.findings import Finding, expect
 from icn.sim.model import Model
 from icn.sim.network import Network
 from icn.sim.node import Node, Surroundings
 from icn.sim.observing import Watch
-from icn.sim.plants import Plant
+from icn.sim.plan import Plan, Run
+from icn.sim.scenarios import TEMPO_OF, draw_scenario
+from icn.sim.tempo import DENSE_PAUSES_MS, Rhythm, draw_rhythm
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
+from icn.sim.trouble import Trouble
 from icn.sim.workload import LAST_DEADLINE_US, Callers, Town
 from icn.stores import blocks
 from icn.stores.kv import Batch
@@ -53,46 +56,10 @@ _STUMBLES = (IcnError, LookupError, TypeError, ValueError, AttributeError, Arith
 """What a defect of the core shows itself as, when no rule of ours sees it first."""
 LOOK_EVERY_US = SECOND
 QUIET_EVERY_US = 250 * MS
-COPY_EVERY_MS = 700
-"""Between copies of stores that may be put back, over all nodes, on average."""
 OPERATORS_TOKEN = 0
 """Of requests that no caller made."""
 SETTLING_US = 60 * SECOND
 """Beyond the last job's deadline and twice the clocks' difference: by then all must be quiet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run is made from. The same plan gives the same run."""
-
-    seed: int
-    nodes: int = 5
-    seconds: int = 20
-    plant: Plant | None = None
-
-
-@dataclass(slots=True)
-class Run:
-    """What came of it."""
-
-    plan: Plan
-    faults: Faults
-    digest: str = ""
-    lines: int = 0
-    steps: int = 0
-    finding: Finding | None = None
-    tail: list[str] = field(default_factory=list)
-    virtual_us: int = 0
-    blocks: int = 0
-    answered: int = 0
-    jobs: int = 0
-    transfers: int = 0
-    crashes: int = 0
-    put_back: int = 0
-    bans: int = 0
-    """Executors that homes put on their blacklists."""
-    held: int = 0
-    """Requests that a held node refused."""
 
 
 class World:
@@ -101,17 +68,16 @@ class World:
     def __init__(self, plan: Plan, *, faults: Faults | None = None, sink: TextIO | None = None) -> None:
         rng = Random(f"{plan.seed}/world")
         self.plan = plan
-        others = (Random(f"{plan.seed}/{what}") for what in ("restorations", "liars", "shaky"))
-        self.faults = draw_faults(rng, *others) if faults is None else faults
+        drawn = draw_faults(plan.seed, rng) if plan.scenario is None else draw_scenario(plan.scenario, plan.seed)
+        self.faults = drawn if faults is None else faults
         self.timeline = Timeline()
         self.trace = Trace(sink)
         self.watch = Watch()
         self.model = Model()
-        self.chance = Chance(Random(f"{plan.seed}/accidents"))
-        self.strains = Chance(Random(f"{plan.seed}/strains"))
-        self.is_healed = False
         self.restorations = 0
         self.bans = 0
+        self.cut_writes = [0, 0]
+        """Acknowledged while the federation was cut: in its smaller part, in its larger."""
         self.network = Network(self.timeline, Random(f"{plan.seed}/network"), self.faults, self._note)
         around = Surroundings(
             self.timeline,
@@ -137,6 +103,7 @@ class World:
             )
             for index in range(plan.nodes)
         ]
+        self.trouble = Trouble(plan.seed, self.timeline, self.network, self.nodes, self.faults, self._note)
         dids = sorted(node.did for node in self.nodes)
         founders = (self.nodes[0].did,) if openly else tuple(dids)
         policy = Policy(
@@ -151,13 +118,19 @@ class World:
             Town(self.nodes, founders, policy),
             self.model,
             Random(f"{plan.seed}/callers"),
-            pause_ms=rng.choice((500, 2_000, 5_000)),
+            self._draw_rhythm(dense_pause_ms=rng.choice(DENSE_PAUSES_MS)),
             answer_lost=self.faults.answer_lost,
         )
 
+    def _draw_rhythm(self, *, dense_pause_ms: int) -> Rhythm:
+        plan = self.plan
+        tempo = plan.tempo if plan.scenario is None else TEMPO_OF[plan.scenario]
+        return draw_rhythm(Random(f"{plan.seed}/tempo"), tempo, plan.seconds, dense_pause_ms=dense_pause_ms)
+
     def run(self) -> Run:
         """Faults, healing, checks. Raises nothing: what was found is in the result."""
-        result = Run(self.plan, self.faults)
+        began = time.process_time_ns()
+        result = Run(self.plan, self.faults, self.callers.rhythm.tempo)
         try:
             self._safety_phase()
             self._heal()
@@ -180,28 +153,29 @@ class World:
         result.crashes = sum(node.crashes for node in self.nodes)
         result.put_back, result.held = self.restorations, self.model.held
         result.bans = self.bans
+        result.messages, result.breaks, result.cuts = self.network.messages, self.network.breaks, self.trouble.cuts
+        result.cut_writes_few, result.cut_writes_many = self.cut_writes
+        result.cpu_us = (time.process_time_ns() - began) // 1000
         return result
 
     def _safety_phase(self) -> None:
-        for node in self.nodes:
+        for node in self.nodes[: len(self.nodes) - self.faults.late]:
             node.start()
+        for node in self.nodes[len(self.nodes) - self.faults.late :]:
+            self.timeline.plan(self.faults.late_for * MS, node.start)
         self.network.attach(self.nodes)
         # Sometimes everybody is connected before there is a federation.
-        self.timeline.plan(self.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
-        self._plan_partition()
-        self._plan_crash()
-        self._plan_copy()
-        self._plan_strain()
+        self.timeline.plan(self.trouble.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
+        self.trouble.begin()
         for second in range(1, self.plan.seconds + 1):
             self.timeline.run_until(second * LOOK_EVERY_US)
             self._look()
 
     def _heal(self) -> None:
         self._note("everything heals")
-        self.is_healed = True
+        self.trouble.end()
         calm = healed(self.faults)
         self.network.faults = calm
-        self.network.mend()
         for node in self.nodes:
             node.faults = calm
             node.disk.faults = calm
@@ -209,7 +183,7 @@ class World:
         self.callers.stop()
 
     def _settle(self) -> None:
-        bound = self.timeline.now_us + LAST_DEADLINE_US + SETTLING_US + 2 * self.faults.skew * MS
+        bound = self.timeline.now_us + LAST_DEADLINE_US + SETTLING_US + 2 * (self.faults.skew + self.faults.jump) * MS
         while True:
             self.timeline.run_until(self.timeline.now_us + QUIET_EVERY_US)
             self._operate()
@@ -259,7 +233,7 @@ class World:
             checkers.supply_adds_up(f"{node.name}'s rows", loaded.ledger)
             nothing_is_owed(node.name, engine, self.model.put_back)
             checkers.feeds_verify(node.name, node.disk.platter, loaded, signatures=node is first)
-        chosen = self.chance.rng.choice(self.nodes)
+        chosen = self.trouble.chance.rng.choice(self.nodes)
         loaded = rows.load(chosen.disk.platter)
         entries = checkers.history(chosen.disk.platter)
         checkers.money_by_hand(entries, loaded.ledger)
@@ -270,58 +244,6 @@ class World:
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)
         checkers.same_state("replay", chosen.name, loaded, checkers.replayed(chosen.disk.platter))
-
-    def _plan_partition(self) -> None:
-        every = self.faults.partition_every
-        if every:
-            self.timeline.plan(self.chance.around(every) * MS, self._partition)
-
-    def _partition(self) -> None:
-        if self.is_healed:
-            return
-        count = self.chance.rng.randint(1, max(1, len(self.nodes) // 2))
-        minority = sorted(self.chance.rng.sample(range(len(self.nodes)), count))
-        self._note(f"partition: {minority}")
-        self.network.partition(minority)
-        self.timeline.plan(self.chance.around(self.faults.partition_for) * MS, self._mend)
-
-    def _mend(self) -> None:
-        self._note("the partition ends")
-        self.network.mend()
-        self._plan_partition()
-
-    def _plan_crash(self) -> None:
-        every = self.faults.crash_every
-        if every:
-            self.timeline.plan(self.chance.around(every) * MS, self._crash)
-
-    def _crash(self) -> None:
-        if self.is_healed:
-            return
-        node = self.chance.rng.choice(self.nodes)
-        node.crash("killed", self.chance.around(self.faults.down_for) * MS)
-        self._plan_crash()
-
-    def _plan_copy(self) -> None:
-        if self.faults.put_back:
-            self.timeline.plan(self.chance.around(COPY_EVERY_MS) * MS, self._copy)
-
-    def _copy(self) -> None:
-        if not self.is_healed:
-            self.chance.rng.choice(self.nodes).disk.keep_copy()
-            self._plan_copy()
-
-    def _plan_strain(self) -> None:
-        if self.faults.strain_every:
-            self.timeline.plan(self.strains.around(self.faults.strain_every) * MS, self._strain)
-
-    def _strain(self) -> None:
-        """A machine has less left, or enough again; a backend has lost workers, or found some."""
-        if not self.is_healed:
-            short_of = self.strains.rng.choice((None, None, *Strain))
-            node = self.strains.rng.choice(self.nodes)
-            node.push(Conditions(self.strains.rng.choice((0, 1, 2, 8)), short_of))
-            self._plan_strain()
 
     def _put_back(self, index: int) -> None:
         self.restorations += 1
@@ -346,7 +268,9 @@ class World:
     def _answered(self, token: int, answer: Answer) -> None:
         if token == OPERATORS_TOKEN:
             return
-        self.callers.answered(token, answer)
+        index = self.callers.answered(token, answer)
+        if index is not None and self.trouble.minority:
+            self.cut_writes[index not in self.trouble.minority] += 1
 
     def _committed(self, index: int, effect: Committed) -> None:
         self.watch.committed(effect)
