@@ -1,10 +1,10 @@
 """Archives that a command is given: where they are, what opens them, and whether they are what they claim."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from icn.adapters.archive.age import identities_in
+from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.opening import archives_at
 from icn.adapters.archive.settings import Keys
 from icn.cli.byte_progress import byte_progress
@@ -12,10 +12,9 @@ from icn.cli.endings import Ended, Exit
 from icn.cli.session import Session
 from icn.config.secrets import read_secret_file
 from icn.config.sources import Unusable
-from icn.services import archive_check
+from icn.services import archive_check, archive_proof
 from icn.services.archive_check import Archive, Examined
 from icn.services.verify import FINDINGS_MAX, Checked, Finding, Report
-from icn.stores.archive import ArchiveDamaged
 
 PATIENCE_SECONDS = 3600.0
 """Between two pieces of a node's backup, and until a node has taken a part of one or verified itself."""
@@ -26,25 +25,18 @@ def verify_archive(session: Session, place: Path, given: argparse.Namespace, *, 
     findings: list[Finding] = []
     total = blocks = content = 0
     for source in archives_at(place, keys_given(given)):
-        examined = _examine(session, source)
-        found, count = list(examined.findings), examined.findings_total
-        if deep and not count:
-            with byte_progress(session.world, "replaying") as progress:
-                wrong = _replayed(examined, progress)
-            found, count = ([wrong], 1) if wrong is not None else ([], 0)
-        findings += found[: FINDINGS_MAX - len(findings)]
-        total += count
+        examined = _prove(session, source) if deep else _examine(session, source)
+        findings += examined.findings[: FINDINGS_MAX - len(findings)]
+        total += examined.findings_total
         if examined.manifest is not None:
             blocks += examined.manifest.counts.blocks
             content += examined.manifest.counts.content
     return Report(not total, deep, Checked(blocks, content), tuple(findings), total)
 
 
-def _replayed(examined: Examined, progress: Callable[[int], None]) -> Finding | None:
-    try:
-        return archive_check.replay_alone(examined, progress)
-    except ArchiveDamaged as damage:
-        return Finding("archive", damage.why)
+def _prove(session: Session, source: Archive) -> Examined:
+    with byte_progress(session.world, f"proving {Path(source.name).name}") as progress:
+        return archive_proof.prove(source, progress, ahead)
 
 
 def examined(session: Session, archives: list[Archive]) -> list[Examined]:

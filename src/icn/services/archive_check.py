@@ -1,26 +1,17 @@
 """Is an archive what it claims to be? Every finding is reported as far as reading can go on.
 
-| | |
-|---|---|
-| `Examination` | every part has the hash its manifest says; every block the name of its bytes; form, order, counts |
-| `Replay` | signatures, feeds, links, and every record against the rules, by replay; then heads, root and ledger |
-
-Reads an archive from its beginning to its end, a part at a time. Changes nothing. What a manifest says before the parts
-were read (`claimed`) is good for making plans, no more.
+Every part has the hash its manifest says, every block the name of its bytes; form, order and counts. What its signed
+blocks prove is `archive_proof`'s. Reads an archive from its beginning to its end, a part at a time. Changes nothing.
+What a manifest says before the parts were read (`claimed`) is good for making plans, no more.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from icn.domain.context import EventRefused
-from icn.domain.dag.block import parse_block
-from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
-from icn.kernel.ids import Cid, Did
-from icn.services import rows
-from icn.services.backup import digest_of
-from icn.services.intake import Intake
-from icn.services.state import State
+from icn.kernel.errors import Invalid
+from icn.kernel.ids import Cid
 from icn.services.verify import FINDINGS_MAX, Finding
 from icn.stores import archive
 from icn.stores.archive import (
@@ -36,8 +27,6 @@ from icn.stores.archive import (
     read_car,
     split_name,
 )
-from icn.stores.blocks import clock_of_entries
-from icn.stores.kv import Batch
 
 BLOCKS_PER_SAVE = 1000
 """After so many the replay lets go of the rows of what has ended."""
@@ -119,18 +108,10 @@ def claimed(source: Archive) -> Examined | None:
 def examine(source: Archive, on_bytes: Callable[[int], None]) -> Examined:
     """Read all of it once. Raises `ArchiveNewer`, and faults of the machine; everything else is a finding."""
     run = Examination()
-    try:
-        for part, data in source.entries():
-            run.take(part, data)
+    with run.noting():
+        for part, _ in run.follow(source):
             on_bytes(part.size)
-        run.end()
-    except ArchiveNewer:
-        raise
-    except ArchiveDamaged as error:
-        run.note("archive", error.why)
-    except Invalid as error:
-        run.note("archive", f"{error.what}: {error.why}")
-    return Examined(source, run.manifest, run.sha256, tuple(run.findings), run.total, run.size)
+    return run.examined(source)
 
 
 @dataclass(slots=True)
@@ -149,6 +130,28 @@ class Examination:
     """Content lines without bytes."""
     _awaited: list[ContentLine] = field(default_factory=list)
     """Lines whose bytes must come next."""
+
+    def follow(self, source: Archive) -> Iterator[tuple[Part, Items]]:
+        """Every entry and what it holds, as far as nothing is wrong; compared with the manifest at the end."""
+        for part, data in source.entries():
+            yield part, self.take(part, data)
+        self.end()
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """What keeps an archive from being read on is a finding; a newer format, and faults of the machine, are not."""
+        try:
+            yield
+        except ArchiveNewer:
+            raise
+        except ArchiveDamaged as error:
+            self.note("archive", error.why)
+        except Invalid as error:
+            self.note("archive", f"{error.what}: {error.why}")
+
+    def examined(self, source: Archive) -> Examined:
+        """What was found."""
+        return Examined(source, self.manifest, self.sha256, tuple(self.findings), self.total, self.size)
 
     def note(self, where: str, what: str) -> None:
         """Something is wrong."""
@@ -253,15 +256,6 @@ class Examination:
 _NOTHING = Items()
 
 
-class ReplayRefused(Exception):
-    """The replay of an archive met something that can never be accepted."""
-
-    def __init__(self, where: str, what: str) -> None:
-        self.where = where
-        self.what = what
-        super().__init__(f"{where}: {what}")
-
-
 def known_parts(source: Archive, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
     """All parts of an archive that was examined. Raises `ArchiveDamaged` when it changed since."""
     stated = iter(manifest.parts)
@@ -274,130 +268,6 @@ def known_parts(source: Archive, manifest: Manifest) -> Iterator[tuple[Part, byt
         raise ArchiveDamaged(source.name, "it has changed since it was read first")
 
 
-class Replay:
-    """A state that the blocks of a chain of archives lead to."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._count = 0
-        self.added = 0
-        """Blocks that were not known."""
-
-    def take(self, source: Archive, manifest: Manifest, on_bytes: Callable[[int], None]) -> None:
-        """All blocks of the next archive. Raises `ReplayRefused`, `ArchiveDamaged`."""
-        state = self._intake.state
-        number = manifest.since.arrival
-        for part, held in known_parts(source, manifest):
-            on_bytes(part.size)
-            if part.name.startswith("evidence/"):
-                self._check_evidence(part.name, held)
-            if not part.name.startswith("blocks/"):
-                continue
-            for cid, data in read_car(held):
-                if not self._intake.knows(cid):
-                    self._take_one(f"block {number} ({cid})", data)
-                number += 1
-        require_reached(state, manifest, may_be_ahead=self._intake.store is not None)
-
-    def _take_one(self, where: str, data: bytes) -> None:
-        state = self._intake.state
-        try:
-            block = parse_block(data)
-            clock, _ = self._intake.take(block)
-        except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
-            raise ReplayRefused(where, f"is against the rules: {error}") from error
-        state.feeds.advance(block, clock)
-        state.last_arrival += 1
-        self.added += 1
-        self._count += 1
-        if self._count % BLOCKS_PER_SAVE == 0:
-            rows.save(state, Batch())
-
-    def _check_evidence(self, name: str, part: bytes) -> None:
-        for cid, data in read_car(part):
-            try:
-                proves = self._intake.proves_fork(parse_block(data))
-            except Invalid:
-                proves = False
-            if not proves:
-                raise ReplayRefused(name, f"block {cid} proves no fork of any feed")
-
-
-def require_reached(state: State, manifest: Manifest, *, may_be_ahead: bool) -> None:
-    """Raise `ReplayRefused` unless the blocks taken lead to what the manifest says they do.
-
-    `may_be_ahead`: there were others before them.
-    """
-    clock, due = state.feeds.clock(), clock_of_entries(manifest.clock_to)
-    if clock == due:
-        _compare(state, manifest)
-    elif not (may_be_ahead and all(clock.get(author, 0) >= count for author, count in due.items())):
-        raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
-
-
-def _compare(state: State, manifest: Manifest) -> None:
-    heads = {head.author: (head.sequence, head.cid) for head in manifest.heads}
-    if heads != {author: (head.sequence, str(head.cid)) for author, head in state.feeds.heads.items()}:
-        raise ReplayRefused(MANIFEST, "its heads are not those that the blocks lead to")
-    if state.feeds.root() != manifest.root:
-        raise ReplayRefused(MANIFEST, f"its root is {manifest.root}, the blocks lead to {state.feeds.root()}")
-    federation = state.federation.federation
-    named = None if manifest.federation is None else (manifest.federation.id, manifest.federation.name)
-    if named != (None if federation is None else (str(federation.id), federation.name)):
-        raise ReplayRefused(MANIFEST, "its federation is not that of the blocks")
-    if not state.ledger.supply.is_balanced:
-        raise ReplayRefused("ledger", "mana was created or lost outside a named record")
-    accounts = Batch()
-    for (owner, home), account in state.ledger.accounts.items():
-        rows.ACCOUNTS.put(accounts, rows.account_key(owner, home), account)
-    pairs = ((key, value) for key, value in sorted(accounts.operations.items()) if value is not None)
-    if digest_of(state.ledger.supply, pairs) != manifest.ledger:
-        raise ReplayRefused(MANIFEST, "its ledger is not the one that the blocks lead to")
-
-
-def replay_alone(examined: Examined, on_bytes: Callable[[int], None]) -> Finding | None:
-    """What is wrong with the blocks of an archive, seen by itself; None when nothing is.
-
-    An incremental one cannot be replayed without those before it: signatures and the order of feeds are checked.
-    """
-    manifest = examined.whole()
-    try:
-        if manifest.kind is ArchiveKind.FULL:
-            Replay(Intake(State(), federation_of(manifest))).take(examined.archive, manifest, on_bytes)
-        else:
-            _check_feeds(examined.archive, manifest, on_bytes)
-    except ReplayRefused as refused:
-        return Finding(refused.where, refused.what)
-    return None
-
-
 def federation_of(manifest: Manifest) -> Cid | None:
     """Whose blocks the archive holds."""
     return None if manifest.federation is None else Cid.parse(manifest.federation.id)
-
-
-def _check_feeds(source: Archive, manifest: Manifest, on_bytes: Callable[[int], None]) -> None:
-    counts: dict[Did, int] = clock_of_entries(manifest.clock_since)
-    newest: dict[Did, Cid] = {}
-    for number, (cid, data) in enumerate(_blocks_of(source, manifest, on_bytes), start=manifest.since.arrival):
-        where = f"block {number} ({cid})"
-        try:
-            block = parse_block(data)
-        except Invalid as error:
-            raise ReplayRefused(where, str(error)) from error
-        header = block.header
-        if not block.is_genuine():
-            raise ReplayRefused(where, f"is not signed by its author {header.author}")
-        follows = newest.get(header.author)
-        if header.sequence != counts.get(header.author, 0) or follows not in {None, header.previous}:
-            raise ReplayRefused(where, f"is not the next block of {header.author}")
-        counts[header.author], newest[header.author] = header.sequence + 1, cid
-    if counts != clock_of_entries(manifest.clock_to):
-        raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
-
-
-def _blocks_of(source: Archive, manifest: Manifest, on_bytes: Callable[[int], None]) -> Iterator[tuple[Cid, bytes]]:
-    for part, data in known_parts(source, manifest):
-        on_bytes(part.size)
-        if part.name.startswith("blocks/"):
-            yield from read_car(data)

@@ -9,7 +9,7 @@ store when all of it was checked, or is thrown away. So the checks need not come
 store that holds something (`restore`); they are the same:
 
 - form, order, counts and hashes of every entry, and the name of every block (`archive_check.Examination`);
-- signatures, feeds, links and rules of every signed block, and where they lead (`restore_writing`, `require_reached`);
+- signatures, feeds, links and rules of every signed block, and where they lead (`restore_writing`, `archive_proof`);
 - that the archive is what it claimed when the plan was made.
 
 A store that begins empty is not asked what it holds. A filter of fixed size knows what may have been put into it; for
@@ -18,18 +18,19 @@ what it lets pass, which is what was put in twice and a few others, the store is
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from icn.kernel.errors import Invalid, InvariantBroken, require
-from icn.services.archive_check import Examination, Items, ReplayRefused, federation_of, require_reached
+from icn.services.archive_check import Examination, federation_of
+from icn.services.archive_proof import Ahead, Entries, ReplayRefused, require_reached
 from icn.services.intake import Intake
 from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Restored, Writing
 from icn.services.state import State
 from icn.stores import keyspace
-from icn.stores.archive import ArchiveDamaged, Part
+from icn.stores.archive import ArchiveDamaged
 from icn.stores.kv import Batch
 
 LOAD_BYTES = 16 * 1024 * 1024
@@ -58,11 +59,6 @@ class Filled:
     done: Restored
     identity: bytes | None
     """The key file of the newest archive, where it holds one."""
-
-
-Examined = tuple[Part, Items]
-Ahead = Callable[[Iterator[Examined]], Generator[Examined, None, None]]
-"""The same items, perhaps found while earlier ones are still in use."""
 
 
 def fill(
@@ -111,15 +107,13 @@ def _take(link: Link, writing: Writing, on_bytes: Callable[[int], None], ahead: 
     return identity
 
 
-def _examined(link: Link) -> Iterator[Examined]:
+def _examined(link: Link) -> Entries:
     """Every entry of an archive and what it holds; the first thing that is wrong ends it."""
     examination = Examination()
     try:
-        for part, data in link.examined.archive.entries():
-            items = examination.take(part, data)
+        for part, items in examination.follow(link.examined.archive):
             _require_clean(link, examination)
             yield part, items
-        examination.end()
     except Invalid as error:
         raise _damaged(link, error.what, error.why) from error
     _require_clean(link, examination)

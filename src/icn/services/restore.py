@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 
 from icn.kernel.errors import InvariantBroken
 from icn.services import rows
-from icn.services.archive_check import Examination, Replay, ReplayRefused, federation_of, known_parts
+from icn.services.archive_check import Examination, federation_of, known_parts
+from icn.services.archive_proof import Replay, ReplayRefused
 from icn.services.intake import Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
 from icn.services.restore_writing import Restored, Writing

@@ -12,7 +12,8 @@ from icn.domain.dag.block import parse_block
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import Cid
 from icn.services import acceptance, rows
-from icn.services.archive_check import Items, ReplayRefused
+from icn.services.archive_check import Items
+from icn.services.archive_proof import ReplayRefused
 from icn.services.intake import Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
 from icn.stores import archive, backups, blocks, contents, keyspace, restored, schema

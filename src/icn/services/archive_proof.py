@@ -1,0 +1,242 @@
+"""What the signed blocks of an archive prove: signatures, feeds, links and rules, by replay; then heads, root, ledger.
+
+```
+ one archive alone   ─> prove: read once, examined and replayed as it is read
+ a chain of archives ─> Replay.take, one archive after the other, each examined before
+```
+
+An incremental archive cannot be replayed without those before it: signatures and the order of its feeds are checked.
+"""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+from typing import Protocol
+
+from icn.domain.context import EventRefused
+from icn.domain.dag.block import parse_block
+from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
+from icn.kernel.ids import Cid, Did
+from icn.services import rows
+from icn.services.archive_check import (
+    Archive,
+    Examination,
+    Examined,
+    Items,
+    claimed,
+    examine,
+    federation_of,
+    known_parts,
+)
+from icn.services.backup import digest_of
+from icn.services.intake import Intake
+from icn.services.state import State
+from icn.services.verify import Finding
+from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part, read_car
+from icn.stores.blocks import clock_of_entries
+from icn.stores.kv import Batch
+
+BLOCKS_PER_SAVE = 1000
+"""After so many the replay lets go of the rows of what has ended."""
+
+Entries = Iterator[tuple[Part, Items]]
+Ahead = Callable[[Entries], Generator[tuple[Part, Items], None, None]]
+"""The same entries, perhaps examined while earlier ones are still in use."""
+
+
+class ReplayRefused(Exception):
+    """The replay of an archive met something that can never be accepted."""
+
+    def __init__(self, where: str, what: str) -> None:
+        self.where = where
+        self.what = what
+        super().__init__(f"{where}: {what}")
+
+
+class Proof(Protocol):
+    """What is proved of the blocks of one archive, entry by entry."""
+
+    def take(self, name: str, items: Items) -> None:
+        """The next entry, which was examined. Raises `ReplayRefused`."""
+
+    def end(self) -> None:
+        """There are no more, and nothing was wrong. Raises `ReplayRefused`."""
+
+
+def prove(source: Archive, on_bytes: Callable[[int], None], ahead: Ahead) -> Examined:
+    """Examine an archive and prove its blocks; what they do not prove is a finding where there is no other.
+
+    Reads once where the archive says beforehand what it claims to be, else twice. Raises `ArchiveNewer`, and faults of
+    the machine.
+    """
+    claim = claimed(source) or examine(source, on_bytes)
+    if claim.manifest is None or claim.findings_total:
+        return claim
+    run, proof = Examination(), _proof_of(claim.manifest)
+    wrong: Finding | None = None
+    with run.noting(), contextlib.closing(ahead(run.follow(source))) as entries:
+        for part, items in entries:
+            if wrong is None:
+                wrong = _wrong_with(partial(proof.take, part.name, items))
+            on_bytes(part.size)
+    if not run.total:
+        if run.sha256 != claim.sha256:
+            run.note(MANIFEST, "is not what the archive seemed to be, or has changed since")
+        elif wrong is None:
+            wrong = _wrong_with(proof.end)
+        if wrong is not None:
+            run.note(wrong.where, wrong.what)
+    return run.examined(source)
+
+
+def _wrong_with(step: Callable[[], None]) -> Finding | None:
+    try:
+        step()
+    except ReplayRefused as refused:
+        return Finding(refused.where, refused.what)
+    return None
+
+
+def _proof_of(manifest: Manifest) -> Proof:
+    if manifest.kind is ArchiveKind.FULL:
+        return _ReplayProof(manifest)
+    return _FeedsProof(manifest)
+
+
+class Replay:
+    """A state that the blocks of a chain of archives lead to."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._count = 0
+        self.added = 0
+        """Blocks that were not known."""
+
+    def take(self, source: Archive, manifest: Manifest, on_bytes: Callable[[int], None]) -> None:
+        """All blocks of the next archive. Raises `ReplayRefused`, `ArchiveDamaged`."""
+        number = manifest.since.arrival
+        for part, held in known_parts(source, manifest):
+            on_bytes(part.size)
+            folder = part.name.partition("/")[0]
+            if folder == "evidence":
+                self.take_evidence(part.name, read_car(held))
+            elif folder == "blocks":
+                number = self.take_blocks(number, read_car(held))
+        require_reached(self._intake.state, manifest, may_be_ahead=self._intake.store is not None)
+
+    def take_blocks(self, number: int, found: Iterable[tuple[Cid, bytes]]) -> int:
+        """Signed blocks, the first of which is the journal's `number`; gives the next. Raises `ReplayRefused`."""
+        for cid, data in found:
+            if not self._intake.knows(cid):
+                self._take_one(f"block {number} ({cid})", data)
+            number += 1
+        return number
+
+    def take_evidence(self, name: str, found: Iterable[tuple[Cid, bytes]]) -> None:
+        """Blocks beside the feeds. Raises `ReplayRefused`."""
+        for cid, data in found:
+            try:
+                proves = self._intake.proves_fork(parse_block(data))
+            except Invalid:
+                proves = False
+            if not proves:
+                raise ReplayRefused(name, f"block {cid} proves no fork of any feed")
+
+    def _take_one(self, where: str, data: bytes) -> None:
+        state = self._intake.state
+        try:
+            block = parse_block(data)
+            clock, _ = self._intake.take(block)
+        except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
+            raise ReplayRefused(where, f"is against the rules: {error}") from error
+        state.feeds.advance(block, clock)
+        state.last_arrival += 1
+        self.added += 1
+        self._count += 1
+        if self._count % BLOCKS_PER_SAVE == 0:
+            rows.save(state, Batch())
+
+
+class _ReplayProof:
+    """A full archive: all of it is replayed. Satisfies `Proof`."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._intake = Intake(State(), federation_of(manifest))
+        self._replay = Replay(self._intake)
+        self._number = manifest.since.arrival
+
+    def take(self, name: str, items: Items) -> None:
+        """See `Proof`."""
+        self._number = self._replay.take_blocks(self._number, items.signed)
+        self._replay.take_evidence(name, items.evidence)
+
+    def end(self) -> None:
+        """See `Proof`."""
+        require_reached(self._intake.state, self._manifest, may_be_ahead=False)
+
+
+class _FeedsProof:
+    """An incremental archive: what its blocks build on is not here. Satisfies `Proof`."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._due = clock_of_entries(manifest.clock_to)
+        self._counts = clock_of_entries(manifest.clock_since)
+        self._newest: dict[Did, Cid] = {}
+        self._number = manifest.since.arrival
+
+    def take(self, _name: str, items: Items) -> None:
+        """See `Proof`."""
+        for cid, data in items.signed:
+            self._take_one(f"block {self._number} ({cid})", cid, data)
+            self._number += 1
+
+    def end(self) -> None:
+        """See `Proof`."""
+        if self._counts != self._due:
+            raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
+
+    def _take_one(self, where: str, cid: Cid, data: bytes) -> None:
+        try:
+            block = parse_block(data)
+        except Invalid as error:
+            raise ReplayRefused(where, str(error)) from error
+        header = block.header
+        if not block.is_genuine():
+            raise ReplayRefused(where, f"is not signed by its author {header.author}")
+        follows = self._newest.get(header.author)
+        if header.sequence != self._counts.get(header.author, 0) or follows not in {None, header.previous}:
+            raise ReplayRefused(where, f"is not the next block of {header.author}")
+        self._counts[header.author], self._newest[header.author] = header.sequence + 1, cid
+
+
+def require_reached(state: State, manifest: Manifest, *, may_be_ahead: bool) -> None:
+    """Raise `ReplayRefused` unless the blocks taken lead to what the manifest says they do.
+
+    `may_be_ahead`: there were others before them.
+    """
+    clock, due = state.feeds.clock(), clock_of_entries(manifest.clock_to)
+    if clock == due:
+        _compare(state, manifest)
+    elif not (may_be_ahead and all(clock.get(author, 0) >= count for author, count in due.items())):
+        raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
+
+
+def _compare(state: State, manifest: Manifest) -> None:
+    heads = {head.author: (head.sequence, head.cid) for head in manifest.heads}
+    if heads != {author: (head.sequence, str(head.cid)) for author, head in state.feeds.heads.items()}:
+        raise ReplayRefused(MANIFEST, "its heads are not those that the blocks lead to")
+    if state.feeds.root() != manifest.root:
+        raise ReplayRefused(MANIFEST, f"its root is {manifest.root}, the blocks lead to {state.feeds.root()}")
+    federation = state.federation.federation
+    named = None if manifest.federation is None else (manifest.federation.id, manifest.federation.name)
+    if named != (None if federation is None else (str(federation.id), federation.name)):
+        raise ReplayRefused(MANIFEST, "its federation is not that of the blocks")
+    if not state.ledger.supply.is_balanced:
+        raise ReplayRefused("ledger", "mana was created or lost outside a named record")
+    accounts = Batch()
+    for (owner, home), account in state.ledger.accounts.items():
+        rows.ACCOUNTS.put(accounts, rows.account_key(owner, home), account)
+    pairs = ((key, value) for key, value in sorted(accounts.operations.items()) if value is not None)
+    if digest_of(state.ledger.supply, pairs) != manifest.ledger:
+        raise ReplayRefused(MANIFEST, "its ledger is not the one that the blocks lead to")

@@ -1,0 +1,52 @@
+"""An archive in memory, to be changed part by part."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from icn.services.archive_check import Archive
+from icn.stores.archive import MANIFEST, Part, manifest_hash
+
+
+@dataclass(frozen=True)
+class HeldArchive:
+    """An archive in memory."""
+
+    files: tuple[tuple[str, bytes], ...]
+    claim: bytes | None = None
+    """What it says of itself before it is read."""
+    name: str = "held"
+
+    @classmethod
+    def of(cls, source: Archive) -> "HeldArchive":
+        """A copy of it, which makes no claim."""
+        return cls(tuple((part.name, data) for part, data in source.entries()))
+
+    def telling(self) -> "HeldArchive":
+        """The same, and it says beforehand what its manifest is."""
+        return replace(self, claim=dict(self.files)[MANIFEST])
+
+    def manifest(self) -> bytes | None:
+        """See `Archive`."""
+        return self.claim
+
+    def entries(self) -> Iterator[tuple[Part, bytes]]:
+        """See `Archive`."""
+        for name, data in self.files:
+            yield Part(name, len(data), manifest_hash(data)), data
+
+    def but(self, changed: dict[str, bytes]) -> "HeldArchive":
+        """With these parts changed."""
+        return HeldArchive(tuple((name, changed.get(name, data)) for name, data in self.files))
+
+    def without(self, name: str) -> "HeldArchive":
+        """Without this part."""
+        return HeldArchive(tuple(file for file in self.files if file[0] != name))
+
+    def claiming(self, **claims: Any) -> "HeldArchive":
+        """The manifest fits the parts, and these claims are others."""
+        parts = [(name, data) for name, data in self.files if name != MANIFEST]
+        fields = json.loads(dict(self.files)[MANIFEST])
+        fields["parts"] = [{"name": n, "size": len(d), "sha256": manifest_hash(d)} for n, d in parts]
+        return HeldArchive((*parts, (MANIFEST, json.dumps({**fields, **claims}).encode())))
