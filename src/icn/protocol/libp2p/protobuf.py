@@ -29,9 +29,9 @@ def bytes_field(field: int, value: bytes) -> bytes:
 class Message:
     """The fields of one message, in the order they came."""
 
-    def __init__(self, data: bytes) -> None:
-        """Parse `data`. Raises `Invalid` for anything that is not a well-formed, bounded message."""
-        self._fields = _parse(data)
+    def __init__(self, data: bytes, *, fields_max: int = FIELDS_MAX) -> None:
+        """Parse `data`. Raises `Invalid` for anything that is not a well-formed message of at most `fields_max`."""
+        self._fields = _parse(data, fields_max)
 
     def byte_strings(self, field: int) -> list[bytes]:
         """Every value of a repeated byte field. Raises `Invalid` when one is not a byte string."""
@@ -59,12 +59,12 @@ class Message:
         return found
 
 
-def _parse(data: bytes) -> list[tuple[int, int | bytes]]:
+def _parse(data: bytes, fields_max: int) -> list[tuple[int, int | bytes]]:
     fields: list[tuple[int, int | bytes]] = []
     position, size = 0, len(data)
     while position < size:
-        if len(fields) >= FIELDS_MAX:
-            raise Invalid("protobuf", f"more than {FIELDS_MAX} fields")
+        if len(fields) >= fields_max:
+            raise Invalid("protobuf", f"more than {fields_max} fields")
         tag, position = _number(data, position)
         field, wire_type = tag >> 3, tag & 7
         if not 1 <= field <= _FIELD_NUMBER_MAX:
