@@ -14,6 +14,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from icn.cli.devnet.announcements import Announced
+from icn.cli.devnet.launching import loopback_flags
+
 NODE = Path(sys.executable).with_name("icn-node")
 START_SECS_MAX = 30.0
 LOG_LINES_KEPT = 2000
@@ -38,6 +41,7 @@ class NodeProcess:
         self.p2p = ""
         self.did = ""
         self.log: deque[str] = deque(maxlen=LOG_LINES_KEPT)
+        self._announced = Announced()
         self._ready = threading.Event()
         self._ended = threading.Event()
 
@@ -55,19 +59,14 @@ class NodeProcess:
         key_file = self.folder / "api-key"
         key_file.write_text(self.api_key)
         key_file.chmod(0o600)
-        return [
-            str(NODE),
-            *("--environment", "development", "--data-dir", str(self.folder), "--no-metrics"),
-            *("--storage-backend", "sqlite", "--storage-path", str(self.folder / "dag.sqlite")),
-            *("--http-listen-addr", self.http or "127.0.0.1:0", "--api-key-file", str(key_file)),
-            *("--p2p-listen-addr", self.p2p.partition("/p2p/")[0] or "/ip4/127.0.0.1/tcp/0"),
-            *self.flags,
-        ]
+        flags = loopback_flags(self.folder, key_file, backend="sqlite", http=self.http, p2p=self.p2p)
+        return [str(NODE), *flags, *self.flags]
 
     def launch(self, *more_flags: str) -> None:
         """Start, and wait for nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ICN_")}
+        self._announced = Announced()
         self._ready.clear()
         self._ended.clear()
         self.process = subprocess.Popen(  # noqa: S603 - our own program, our own flags
@@ -96,15 +95,10 @@ class NodeProcess:
 
     def _hear(self, line: str) -> None:
         self.log.append(line.rstrip("\n"))
-        try:
-            said = json.loads(line)
-        except ValueError:
-            return
-        if said.get("event") == "listening" and "http" in said:
-            self.http, self.did = said["http"], said["did"]
-        elif said.get("event") == "listening" and "p2p" in said:
-            self.p2p = said["p2p"]
-        elif said.get("event") == "ready":
+        said = self._announced
+        said.hear(line)
+        self.http, self.did, self.p2p = said.http or self.http, said.did or self.did, said.p2p or self.p2p
+        if said.is_ready:
             self._ready.set()
 
     def last_words(self) -> str:

@@ -73,6 +73,11 @@ COMMANDS = (
     Command("backup list", "icn.cli.backup_schedule", "the backups of this node at their target"),
     Command("backup run", "icn.cli.backup_schedule", "make a scheduled backup now"),
     Command("backup drill", "icn.cli.backup_schedule", "prove that the node can be restored from the newest backup"),
+    Command("devnet up", "icn.cli.devnet.up", "start a federation of real nodes on this machine"),
+    Command("devnet status", "icn.cli.devnet.status", "how they are: ready, equal roots, peers, CPU, memory"),
+    Command("devnet load", "icn.cli.devnet.load", "jobs and transfers on all of them; how many succeeded, how fast"),
+    Command("devnet chaos", "icn.cli.devnet.chaos", "kill, pause, restart them by chance; all must recover"),
+    Command("devnet down", "icn.cli.devnet.down", "stop them; --purge removes their data, too"),
     Command("account open", "icn.cli.account", "open an account for a DID on this node"),
 )
 

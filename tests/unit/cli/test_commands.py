@@ -654,7 +654,8 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested |= {f"dag {verb}" for verb in ("pin", "unpin", "prune", "meta", "blocks", "status", "export", "import")}
     storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}
     backups = {"dag backup", "dag restore", *(f"backup {verb}" for verb in ("status", "list", "run", "drill"))}
-    assert set(actions) == (tested | identity | storage | backups) - {"dag verify --deep"}
+    devnet = {f"devnet {verb}" for verb in ("up", "status", "load", "chaos", "down")}  # tests/e2e/test_devnet.py
+    assert set(actions) == (tested | identity | storage | backups | devnet) - {"dag verify --deep"}
 
 
 def test_info_says_which_engine_keeps_what_the_guide_calls_sled(node, cli):

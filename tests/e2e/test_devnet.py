@@ -1,0 +1,159 @@
+"""The devnet as a person has it: launched by the script, looked at, loaded, hurt, brought back, ended."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icn.cli.devnet.processes import await_end, lives, send
+from icn.cli.devnet.state import Devnet
+from support.pages import ROOT
+from support.processes import CLI, Ran, clean_environment, run
+
+SCRIPT_SECS_MAX = 300.0
+
+
+def devnet(folder: Path, *words: str) -> Ran:
+    return run(CLI, "devnet", *words, "--dir", str(folder), "--output", "json")
+
+
+def script(words: list[str], *, cwd: Path, **env: str) -> tuple[int, dict[str, Any], str]:
+    ended = subprocess.run(
+        words,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=clean_environment(**env),
+        timeout=SCRIPT_SECS_MAX,
+    )
+    return ended.returncode, json.loads(ended.stdout), ended.stderr
+
+
+def state(folder: Path) -> Devnet:
+    return Devnet.decoded((folder / "devnet.json").read_bytes(), "devnet.json")
+
+
+def failed(ran: Ran) -> list[str]:
+    return [check["name"] for check in ran.json()["checks"] if not check["ok"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Three nodes, by the guide's command."""
+    folder = tmp_path_factory.mktemp("devnet") / "three"
+    try:
+        code, verdict, said = script(
+            ["./launch_federation.sh"], cwd=ROOT / "icn-devnet", DEVNET_DIR=str(folder), NUM_JOBS="4"
+        )
+        assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
+        assert len(verdict["up"]["nodes"]) == 3
+        assert verdict["load"]["jobs"]["completed"] == 4
+        assert {node["process"] for node in verdict["status"]["nodes"]} == {"running"}
+        assert len({node["root"] for node in verdict["status"]["nodes"]}) == 1
+        assert verdict["down"] is None
+        yield folder
+    finally:
+        if (folder / "devnet.json").exists():
+            devnet(folder, "down", "--purge", "--within", "5")
+
+
+@pytest.mark.slow
+def test_a_paused_or_dead_node_is_noticed_and_brought_back(folder: Path) -> None:
+    before = state(folder)
+    paused, dead = before.node("node-02"), before.node("node-03")
+    send(paused.process, signal.SIGSTOP)
+    send(dead.process, signal.SIGKILL)
+    assert dead.process is not None
+    assert await_end([dead.process], 10.0) == []
+    told = devnet(folder, "status", "--within", "1")
+    assert (told.code, failed(told)) == (5, ["all processes run"])
+    assert [node["process"] for node in told.json()["nodes"]] == ["running", "paused", "ended"]
+    assert devnet(folder, "up").code == 0
+    after = state(folder)
+    assert after.node("node-02").process == paused.process
+    assert lives(after.node("node-03").process)
+    assert [node.did for node in after.nodes] == [node.did for node in before.nodes]
+    assert devnet(folder, "status").code == 0
+
+
+@pytest.mark.slow
+def test_work_that_is_not_done_is_no_success(folder: Path) -> None:
+    home = state(folder).node("node-01")
+    send(home.process, signal.SIGSTOP)
+    try:
+        told = devnet(folder, "load", "--jobs", "0", "--transfers", "3", "--within", "1", "--settling", "1")
+        assert told.code == 5
+        assert failed(told)[0] == "all transfers completed"
+        assert told.json()["transfers"]["completed"] == 2
+        assert told.json()["transfers"]["success_rate"] == 0.6667
+    finally:
+        send(home.process, signal.SIGCONT)
+    assert devnet(folder, "load", "--jobs", "2", "--transfers", "6").code == 0
+
+
+@pytest.mark.slow
+def test_chaos_is_survived_and_leaves_all_running(folder: Path) -> None:
+    before = state(folder)
+    told = devnet(folder, "chaos", "--kill", "--pause", "--seconds", "5", "--seed", "11")
+    assert told.code == 0, told.out + told.err
+    verdict = told.json()
+    assert verdict["kill"] > 0
+    assert verdict["restart"] == 0
+    after = state(folder)
+    assert all(lives(node.process) for node in after.nodes)
+    assert sum(one.process != other.process for one, other in zip(before.nodes, after.nodes, strict=True)) > 0
+    assert devnet(folder, "load", "--jobs", "3").code == 0
+
+
+@pytest.mark.slow
+def test_another_devnet_lives_beside_it_and_ends_without_a_trace(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    told = devnet(other, "up", "--nodes", "1", "--backend", "sled", "--set", "mesh.bid_window_ms=100")
+    assert told.code == 0, told.out + told.err
+    assert told.json()["nodes"][0]["http"] not in {f"http://{node.http}" for node in state(folder).nodes}
+    again = devnet(other, "up", "--backend", "sqlite")
+    assert again.code == 1
+    assert "other terms" in again.err
+    (process,) = [node.process for node in state(other).nodes]
+    ended = devnet(other, "down", "--purge")
+    assert (ended.code, ended.json()["killed"]) == (0, [])
+    assert not lives(process)
+    assert not other.exists()
+    assert all(lives(node.process) for node in state(folder).nodes)
+    assert devnet(other, "down").code == 5
+
+
+@pytest.mark.slow
+def test_nodes_that_cannot_start_are_told_with_their_last_words(tmp_path: Path) -> None:
+    folder = tmp_path / "off"
+    told = devnet(folder, "up", "--nodes", "2", "--set", "mesh.nonsense=1")
+    assert (told.code, failed(told)) == (5, ["all nodes are ready"])
+    assert "mesh.nonsense" in told.out
+    assert devnet(folder, "down", "--purge").code == 0
+
+
+@pytest.mark.long
+def test_ten_nodes_and_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
+    code, verdict, said = script(["scripts/run_10node_devnet.sh"], cwd=ROOT, NUM_JOBS="50", TMPDIR=str(tmp_path))
+    assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
+    assert verdict["load"]["jobs"]["completed"] == 50
+    assert verdict["load"]["nodes"] == 10
+    assert verdict["down"]["stopped"] == 10
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+def test_twenty_nodes_stay_until_they_are_told_to_go(tmp_path: Path) -> None:
+    try:
+        code, verdict, said = script(["scripts/deploy_large_federation.sh"], cwd=ROOT, XDG_STATE_HOME=str(tmp_path))
+        assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
+        assert verdict["load"]["nodes"] == 20
+        folder = Path(verdict["up"]["directory"])
+        assert all(lives(node.process) for node in state(folder).nodes)
+    finally:
+        assert devnet(tmp_path / "icn" / "devnet-large", "down", "--purge").code == 0
