@@ -90,6 +90,13 @@ class PeerId:
         return PeerId(text)
 
     @staticmethod
+    def from_multihash(data: bytes) -> "PeerId":
+        """From the binary form. Raises `Invalid` for anything but that of an Ed25519 key."""
+        if data[: len(_PEER_ID_PREFIX)] != _PEER_ID_PREFIX:
+            raise Invalid("peer id", "is not that of an Ed25519 key")
+        return _peer_id_of_key(data[len(_PEER_ID_PREFIX) :])
+
+    @staticmethod
     def from_public_key(public_key: bytes) -> "PeerId":
         """The peer id of a raw 32-byte Ed25519 public key."""
         return _peer_id_of_key(public_key)
@@ -107,7 +114,7 @@ class PeerId:
     @property
     def multihash(self) -> bytes:
         """The binary form, as wire messages carry it."""
-        return base58_decode(self.text)
+        return _PEER_ID_PREFIX + self.did.public_key
 
     def __str__(self) -> str:
         return self.text

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Self
 
 from icn.kernel import varint
-from icn.kernel.base_encodings import base58_decode, base58_encode
+from icn.kernel.base_encodings import base58_decode
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import PeerId
 
@@ -98,7 +98,7 @@ class Multiaddr:
             raw, position = _take(data, position, length)
             if position != len(data):
                 raise Invalid("multiaddr", "has more behind its peer id")
-            peer = PeerId.parse(base58_encode(raw[:64]))
+            peer = PeerId.from_multihash(raw)
         return cls.make(kind, host, int.from_bytes(port, "big"), peer)
 
     def to_bytes(self) -> bytes:
@@ -117,6 +117,10 @@ class Multiaddr:
     def with_peer(self, peer: PeerId) -> Self:
         """The same address, expecting `peer` there."""
         return replace(self, text=f"/{self.kind.value}/{self.host}/tcp/{self.port}/p2p/{peer}")
+
+    def without_peer(self) -> Self:
+        """The same address, whoever is there."""
+        return replace(self, text=f"/{self.kind.value}/{self.host}/tcp/{self.port}")
 
     @property
     def kind(self) -> Host:
