@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from icn.kernel.errors import Invalid
 from icn.stores.kv import (
+    GET_MANY_MAX,
     KEY_BYTES_MAX,
     SNAPSHOTS_OPEN_MAX,
     VALUE_BYTES_MAX,
@@ -56,6 +57,23 @@ def test_a_missing_key_reads_as_none(store):
     fill(store, {b"b": b"1"})
     assert store.get(b"a") is None
     assert store.get(b"bb") is None
+
+
+def test_many_keys_are_answered_in_the_order_asked_and_missing_ones_as_none(store):
+    fill(store, {bytes([n]): bytes([n]) * n for n in range(200)})
+    asked = [bytes([n]) for n in (7, 3, 250, 3, 0, 199)]
+    expected = [b"\x07" * 7, b"\x03" * 3, None, b"\x03" * 3, b"", b"\xc7" * 199]
+    assert store.get_many(asked) == expected
+    assert store.get_many([]) == []
+    many = [bytes([n % 200]) for n in range(GET_MANY_MAX)]
+    assert store.get_many(many) == [store.get(key) for key in many]
+    snapshot = store.snapshot()
+    fill(store, {b"\x07": b"new"})
+    assert snapshot.get_many(asked) == expected
+    snapshot.close()
+    assert store.get_many(asked)[0] == b"new"
+    with pytest.raises(StoreUnavailable):
+        snapshot.get_many(asked)
 
 
 def test_an_empty_value_is_a_value(store):
@@ -330,6 +348,7 @@ def test_a_closed_store_answers_no_more(backend, tmp_path):
     store.close()
     calls = (
         lambda: store.get(b"k"),
+        lambda: store.get_many([b"k"]),
         lambda: list(store.scan(b"")),
         lambda: list(store.scan_down(b"")),
         store.snapshot,

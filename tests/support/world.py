@@ -6,7 +6,7 @@ unless the test moves it. Chance, reordering and crashes are the simulator's bus
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from icn.adapters.storage.memory import MemoryStore
@@ -89,6 +89,9 @@ class FaultyStore:
 
     def get(self, key: bytes) -> bytes | None:
         return self.inner.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self.inner.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         return self.inner.scan(prefix, after=after)

@@ -15,6 +15,7 @@ Not here: the form of an archive (stores.archive), writing files (adapters.archi
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,9 +25,10 @@ from icn.kernel.encoding import encode_ordered
 from icn.kernel.errors import InvariantBroken, Kind, Refusal, require
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
+from icn.kernel.limits import MIB
 from icn.services import rows
 from icn.services.queries import dag
-from icn.stores import archive, backups, blocks, contents, keyspace, schema
+from icn.stores import archive, backups, blocks, contents, keyspace, many, schema
 from icn.stores.archive import (
     BEGINNING,
     PART_BYTES,
@@ -45,6 +47,9 @@ from icn.stores.archive import (
 from icn.stores.blocks import clock_entries
 from icn.stores.kv import Reader
 from icn.stores.schema import owner_of
+
+TOGETHER_BYTES = 2 * MIB
+"""Of content that is read together; one block more, at most."""
 
 
 class NothingToBackUp(Refusal):
@@ -197,10 +202,10 @@ def _clock_before(reader: Reader, clock: dict[Did, int], arrival: int) -> dict[D
 
 def _blocks(reader: Reader, begin: int, end: int, parts: int) -> Iterator[Entry]:
     part = _Part()
-    for arrival, cid in blocks.journal(reader, begin - 1):
-        if arrival >= end:
-            break
-        part.add(cid, _bytes(reader, cid))
+    journal = itertools.takewhile(lambda entry: entry[0] < end, blocks.journal(reader, begin - 1))
+    signed = many.values(reader, journal, lambda entry: keyspace.block(entry[1]), at_once=many.BLOCKS_AT_ONCE)
+    for (_, cid), data in signed:
+        part.add(cid, _found(cid, data))
         if part.is_full:
             parts += 1
             yield Entry(part_name("blocks", parts, "car"), part.car())
@@ -222,24 +227,46 @@ def _evidence(reader: Reader) -> Iterator[Entry]:
 
 def _content(reader: Reader, since: int, begin: int, parts: int) -> Iterator[Entry]:
     part = _Part()
-    for _, cid in contents.changes(reader, begin - 1):
-        meta = contents.get_content_meta(reader, cid)
-        if meta is None:
-            raise InvariantBroken(f"content {cid} is in the index of changes and not here: run dag verify")
-        has_bytes = meta.arrival >= since
-        if has_bytes:
-            part.add(cid, _bytes(reader, cid))
-        part.say(
-            archive.write_content_line(
-                ContentLine(cid, meta.size, meta.stored_at, meta.pinned, meta.expires_at, meta.changed, has_bytes)
-            )
-        )
+    for line, data in _content_with_bytes(reader, since, begin):
+        if data is not None:
+            part.add(line.cid, data)
+        part.say(archive.write_content_line(line))
         if part.is_full:
             parts += 1
             yield from part.content(parts)
             part = _Part()
     if part.lines:
         yield from part.content(parts + 1)
+
+
+def _content_with_bytes(reader: Reader, since: int, begin: int) -> Iterator[tuple[ContentLine, bytes | None]]:
+    """Each content block of which there is something to say, with its bytes where those are due."""
+    read_together: list[ContentLine] = []
+    size = 0
+    for line in _content_lines(reader, since, begin):
+        read_together.append(line)
+        size += line.size if line.has_bytes else 0
+        if size >= TOGETHER_BYTES or len(read_together) == many.SMALL_AT_ONCE:
+            yield from _with_bytes(reader, read_together)
+            read_together, size = [], 0
+    yield from _with_bytes(reader, read_together)
+
+
+def _content_lines(reader: Reader, since: int, begin: int) -> Iterator[ContentLine]:
+    changed = (cid for _, cid in contents.changes(reader, begin - 1))
+    for cid, data in many.values(reader, changed, keyspace.content_meta, at_once=many.SMALL_AT_ONCE):
+        if data is None:
+            raise InvariantBroken(f"content {cid} is in the index of changes and not here: run dag verify")
+        meta = contents.read_content_meta(data)
+        has_bytes = meta.arrival >= since
+        yield ContentLine(cid, meta.size, meta.stored_at, meta.pinned, meta.expires_at, meta.changed, has_bytes)
+
+
+def _with_bytes(reader: Reader, lines: list[ContentLine]) -> Iterator[tuple[ContentLine, bytes | None]]:
+    cids = [line.cid for line in lines if line.has_bytes]
+    found = iter(reader.get_many([keyspace.block(cid) for cid in cids]) if cids else ())
+    for line in lines:
+        yield line, _found(line.cid, next(found)) if line.has_bytes else None
 
 
 def _local(reader: Reader) -> Iterator[Entry]:
@@ -255,7 +282,10 @@ def _local(reader: Reader) -> Iterator[Entry]:
 
 
 def _bytes(reader: Reader, cid: Cid) -> bytes:
-    data = blocks.get_bytes(reader, cid)
+    return _found(cid, blocks.get_bytes(reader, cid))
+
+
+def _found(cid: Cid, data: bytes | None) -> bytes:
     if data is None:
         raise InvariantBroken(f"the bytes of block {cid} are missing: run dag verify, and restore an older backup")
     return data

@@ -18,7 +18,7 @@ what it lets pass, which is what was put in twice and a few others, the store is
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -160,6 +160,10 @@ class _Beginning:
                 if not self._seen[number >> 3] >> (number & 7) & 1:
                     return None
         return self._loading.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`."""
+        return [self.get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Nobody walks through a store that is being filled: it would miss what is still to come."""

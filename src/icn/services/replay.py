@@ -72,9 +72,9 @@ def rebuild(reader: Reader) -> Iterator[Batch]:
     )
     pending = 0
     index = Batch()
-    for arrival, cid in blocks.journal(reader, after=replay.state.last_arrival):
+    for (arrival, cid), meta, data in blocks.journal_blocks(reader, after=replay.state.last_arrival):
         try:
-            pending += _take_stored(replay, reader, arrival, cid, index)
+            pending += _take_stored(replay, arrival, cid, meta, data, index)
         except (Invalid, PeerViolation, EventRefused) as error:
             raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, cannot be taken: {error}") from error
         if pending >= REPLAYED_BYTES_PER_BATCH:
@@ -90,11 +90,10 @@ def _with(index: Batch, changed: Batch) -> Batch:
     return changed
 
 
-def _take_stored(replay: Replay, reader: Reader, arrival: int, cid: Cid, index: Batch) -> int:
+def _take_stored(replay: Replay, arrival: int, cid: Cid, meta: bytes | None, data: bytes | None, index: Batch) -> int:
     """Take a block of the journal with the clock the store keeps beside it, into the index of jobs too; its length."""
-    meta, data = blocks.get_meta(reader, cid), blocks.get_bytes(reader, cid)
     if meta is None or data is None:
         raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, is missing: restore a backup")
-    records = replay.take(parse_block(data), blocks.clock_of_entries(meta.clock), arrival)
+    records = replay.take(parse_block(data), blocks.clock_of_entries(blocks.read_meta(meta).clock), arrival)
     job_index.put_records(index, arrival, records)
     return len(data)

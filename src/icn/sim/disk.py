@@ -6,7 +6,7 @@ it then; or with none, and then the one outside is lost as well. Not here: when 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -114,6 +114,11 @@ class DiskStore:
         """The value of `key`, or None."""
         self._read()
         return self._disk.platter.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`."""
+        self._read()
+        return self._disk.platter.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

@@ -13,7 +13,7 @@ from icn.domain.dag.feeds import Clock
 from icn.kernel.errors import require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
-from icn.stores import keyspace
+from icn.stores import keyspace, many
 from icn.stores.kv import Batch, Reader
 
 
@@ -111,6 +111,15 @@ def journal(reader: Reader, after: int = -1) -> Iterator[tuple[int, Cid]]:
     start = keyspace.journal_entry(after) if after >= 0 else None
     for key, value in reader.scan(keyspace.JOURNAL, after=start):
         yield int.from_bytes(key[1:], "big"), Cid(value)
+
+
+def journal_blocks(reader: Reader, after: int = -1) -> Iterator[tuple[tuple[int, Cid], bytes | None, bytes | None]]:
+    """The journal with what is kept of each block (see `read_meta`) and its bytes; a few of them are read together."""
+    for entries in many.groups(journal(reader, after), many.BLOCKS_AT_ONCE):
+        keys = [key_of(cid) for key_of in (keyspace.block_meta, keyspace.block) for _, cid in entries]
+        values = reader.get_many(keys)
+        metas, found = values[: len(entries)], values[len(entries) :]
+        yield from zip(entries, metas, found, strict=True)
 
 
 def missing_from(reader: Reader, have: Clock, authors: list[Did]) -> Iterator[Cid]:

@@ -1,19 +1,20 @@
 """The storage port: what the node needs from a storage engine, and all it may assume.
 
-Five methods, so that SQLite, LMDB, RocksDB, PostgreSQL and a map in memory can all stand behind it; journal, DAG,
+Few methods, so that SQLite, LMDB, RocksDB, PostgreSQL and a map in memory can all stand behind it; journal, DAG,
 outbox, replies and projections are written once above it. This docstring is the contract, and
 `tests/contract/test_key_value_store.py` is its suite, the same for every adapter.
 
 **Keys and values** are bytes. A key has 1 to `KEY_BYTES_MAX` bytes (the smallest bound of the engines we know), a
 value 0 to `VALUE_BYTES_MAX`. Order is bytewise, unsigned, shorter first.
 
-**Reading.** `get` gives None for a missing key, never an error. `scan` yields pairs in ascending order, those whose
-key begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. `after` and `before`
-need not begin with the prefix, nor exist. Both read in pages bounded in rows and bytes, so a caller may stop early at
-no cost and a scan over large values does not fill memory. Reads on the store see the newest commit; a scan on it may
-see commits that come while it runs, each key still at most once and in order. Reads on a `Snapshot` see one commit,
-whatever comes later, until it is closed. Snapshots must be short-lived (some engines cannot reuse space while one is
-open) and few: an engine may refuse with `StoreUnavailable` when more than `SNAPSHOTS_OPEN_MAX` are open.
+**Reading.** `get` gives None for a missing key, never an error; `get_many` the values of up to `GET_MANY_MAX` keys in
+the order asked, all of one commit, in one journey where the engine is far away. `scan` yields pairs in ascending order,
+those whose key begins with `prefix` and is above `after`; `scan_down` in descending order, below `before`. `after` and
+`before` need not begin with the prefix, nor exist. Both read in pages bounded in rows and bytes, so a caller may stop
+early at no cost and a scan over large values does not fill memory. Reads on the store see the newest commit; a scan on
+it may see commits that come while it runs, each key still at most once and in order. Reads on a `Snapshot` see one
+commit, whatever comes later, until it is closed. Snapshots must be short-lived (some engines cannot reuse space while
+one is open) and few: an engine may refuse with `StoreUnavailable` when more than `SNAPSHOTS_OPEN_MAX` are open.
 
 **Writing.** There is one writer. `commit(batch, fence)` applies all operations of a batch or none, and when it returns
 they survive the loss of the process and of power (for `memory`: as long as the object lives). Within a batch the last
@@ -24,9 +25,9 @@ nothing is written and `FenceLost` is raised. An empty batch checks the fence, n
 `Fence`. Every older fence is void from then on, in every process. Whether a second process may open the store at all
 is a property (`shared`): engines that lock the store refuse with `StoreInUse` at opening.
 
-**Threads.** `get`, `scan`, `scan_down` and `snapshot` may be called from any thread, also during a commit, and never
-see half of one. `claim`, `commit` and `close` are called from one thread at a time. A snapshot, and an iterator of
-either kind, may wander between threads but is used by one at a time.
+**Threads.** `get`, `get_many`, `scan`, `scan_down` and `snapshot` may be called from any thread, also during a commit,
+and never see half of one. `claim`, `commit` and `close` are called from one thread at a time. A snapshot, and an
+iterator of either kind, may wander between threads but is used by one at a time.
 
 **Faults.** `StoreUnavailable` (retryable: the engine may come back; nothing was written), `CommitUncertain` (the
 answer to a commit was lost: the store takes no further commit, the caller closes it, opens it again and reads what is
@@ -34,7 +35,7 @@ there before it goes on), `StoreFull`, `StoreCorrupt`, `StoreNewer`. `close` is 
 closed; afterwards every call raises `StoreUnavailable`. The same holds for a snapshot and its `close`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NewType, Protocol
 
@@ -46,6 +47,9 @@ VALUE_BYTES_MAX = CONTENT_BYTES_MAX + 4 * KIB
 SNAPSHOTS_OPEN_MAX = 64
 """Snapshots that every engine lets a process hold open at once; on a database server fewer, where the operator gives
 the process fewer connections: then the next one waits, and is refused with `StoreUnavailable` in the end."""
+
+GET_MANY_MAX = 256
+"""Keys that are asked for at once. Their values are in memory together, so whoever asks for large ones asks for few."""
 
 Fence = NewType("Fence", int)
 """An epoch of authorship. Higher is newer; the first claim on a store gives 1."""
@@ -120,6 +124,9 @@ class Reader(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of up to `GET_MANY_MAX` keys, in their order, None for each that is missing; of one commit."""
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

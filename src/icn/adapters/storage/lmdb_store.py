@@ -16,7 +16,7 @@ errors (`lmdb_faults`), the lock between processes (`process_lock`).
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
@@ -57,7 +57,7 @@ _PROPERTIES = Properties(name="sled", durable=True, shared=False)
 
 
 class _Reading:
-    """The three ways to read, over one transaction that is used by one thread at a time."""
+    """The ways to read, over one transaction that is used by one thread at a time."""
 
     def __init__(self, transaction: _Transaction, edge: Edge) -> None:
         self._transaction: _Transaction | None = transaction
@@ -67,6 +67,11 @@ class _Reading:
     def get(self, key: bytes) -> bytes | None:
         with self._using, self._edge:
             return self._open().get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._using, self._edge:
+            get = self._open().get
+            return [get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[Row]:
         return scan_up(self._page_up, prefix, after)
@@ -205,6 +210,10 @@ class LmdbStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""
         return self._reading.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys` in the newest commit."""
+        return self._reading.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[Row]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

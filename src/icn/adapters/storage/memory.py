@@ -12,7 +12,7 @@ this serves are short-lived).
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from icn.adapters.storage.ranges import ascending, descending
 from icn.stores.kv import Batch, Fence, FenceLost, Properties, Snapshot, StoreUnavailable
@@ -38,6 +38,9 @@ class _Version:
         keys = self.keys[chunk]
         at = bisect_left(keys, key)
         return self.values[chunk][at] if at < len(keys) and keys[at] == key else None
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def scan(self, prefix: bytes, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         low, high = ascending(prefix, after)
@@ -138,6 +141,9 @@ class _View:
     def get(self, key: bytes) -> bytes | None:
         return self._open().get(key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._open().get_many(keys)
+
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         return self._open().scan(prefix, after)
 
@@ -172,6 +178,10 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""
         return self._open().get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys` in the newest commit."""
+        return self._open().get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

@@ -13,7 +13,7 @@ Not here: the tables (`postgres_format`), who may try to author (`postgres_lease
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn, Self
 
@@ -115,6 +115,10 @@ class PostgresStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""
         return self._reading.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys` in the newest commit."""
+        return self._reading.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

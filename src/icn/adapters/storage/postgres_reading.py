@@ -6,7 +6,7 @@ which it knows without reading them; only what is within the bound is read and s
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,10 @@ from icn.adapters.storage.postgres_faults import Edge
 from icn.adapters.storage.postgres_format import Connection
 from icn.stores.kv import StoreUnavailable
 
+Value = bytes | int | list[bytes]
+
 _GET = b"SELECT v FROM icn_kv WHERE k = %b"
+_GET_MANY = b"SELECT k, v FROM icn_kv WHERE k = ANY(%b)"
 _PAGE = (
     "SELECT k, v FROM (SELECT k, v, sum(octet_length(v)) OVER (ORDER BY k {0} ROWS UNBOUNDED PRECEDING) "
     "- octet_length(v) AS before FROM (SELECT k, v FROM icn_kv WHERE k >= %b AND k < %b ORDER BY k {0} LIMIT %b) "
@@ -31,16 +34,21 @@ _BEGIN_VIEW = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT epoch FR
 
 
 class _Reading(ABC):
-    """`get`, `scan` and `scan_down` over one statement at a time."""
+    """`get`, `get_many`, `scan` and `scan_down` over one statement at a time."""
 
     @abstractmethod
-    def _rows(self, statement: bytes, values: tuple[bytes | int, ...]) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: bytes, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
         """What the statement gives, whole."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
         rows = self._rows(_GET, (key,))
         return rows[0][0] if rows else None
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order, in one journey."""
+        found: dict[bytes, bytes] = dict(self._rows(_GET_MANY, (list(keys),)))
+        return [found.get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[Row]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""
@@ -66,7 +74,7 @@ class NewestReading(_Reading):
         self._pool = pool
         self._using = threading.Lock()
 
-    def _rows(self, statement: bytes, values: tuple[bytes | int, ...]) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: bytes, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
         with self._using, self._edge:
             if self._connection is None:
                 raise StoreUnavailable("the store is closed")
@@ -117,7 +125,7 @@ class SnapshotReading(_Reading):
             else:
                 return connection
 
-    def _rows(self, statement: bytes, values: tuple[bytes | int, ...]) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: bytes, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
         with self._using, self._edge:
             return self._open().execute(statement, values, binary=True).fetchall()
 

@@ -14,7 +14,7 @@ lock between processes (`process_lock`).
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -109,7 +109,7 @@ class _View:
 
 
 class _Reading:
-    """The three ways to read, over one view."""
+    """The ways to read, over one view."""
 
     def __init__(self, view: _View, edge: Edge) -> None:
         self._view: _View | None = view
@@ -118,6 +118,11 @@ class _Reading:
     def get(self, key: bytes) -> bytes | None:
         with self._edge:
             return self.view().get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._edge:
+            view = self.view()
+            return [view.get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[Row]:
         return scan_up(self._page_up, prefix, after)
@@ -220,6 +225,10 @@ class RocksdbStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""
         return self._reading.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys` in the newest commit."""
+        return self._reading.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[Row]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

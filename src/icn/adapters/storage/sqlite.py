@@ -14,7 +14,7 @@ the names of errors (`sqlite_faults`), the lock between processes (`process_lock
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -57,8 +57,12 @@ _EPOCH = "SELECT epoch FROM author"
 _NEXT_EPOCH = "UPDATE author SET epoch = epoch + 1 RETURNING epoch"
 
 
+def _get_many(count: int) -> str:
+    return f"SELECT k, v FROM kv WHERE k IN ({','.join('?' * count)})"  # noqa: S608 - signs, no values
+
+
 class _Reading:
-    """The three ways to read, over one connection that is used by one thread at a time."""
+    """The ways to read, over one connection that is used by one thread at a time."""
 
     def __init__(self, connection: apsw.Connection, edge: Edge) -> None:
         self._connection: apsw.Connection | None = connection
@@ -69,6 +73,11 @@ class _Reading:
         with self._using, self._edge:
             value: bytes | None = self._open().execute(GET, (key,)).get
             return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._using, self._edge:
+            found: dict[bytes, bytes] = dict(self._open().execute(_get_many(len(keys)), tuple(keys)))
+        return [found.get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         low, high = ascending(prefix, after)
@@ -185,6 +194,10 @@ class SqliteStore:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` in the newest commit, or None."""
         return self._reading.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys` in the newest commit."""
+        return self._reading.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""

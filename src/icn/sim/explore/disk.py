@@ -4,7 +4,7 @@ The name (`digest`) is kept up to date with every commit: the exclusive or of a 
 does not depend on the order in which rows came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from icn.adapters.storage.memory import MemoryStore
@@ -49,6 +49,10 @@ class Disk:
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
         return self.inner.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`."""
+        return self.inner.get_many(keys)
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs whose key begins with `prefix` and is above `after`, ascending."""
