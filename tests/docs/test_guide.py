@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from node_process import wait_until
 
-from support.pages import ROOT, blocks, run_page
+from support.pages import ROOT, blocks, commands, run_page
 from support.processes import ExactNode, cli, default_ports, node_program
 from support.skips import GUIDE_ABSENT
 
 pytestmark = pytest.mark.slow
 
+DEVNET_DOWN = "icn-cli devnet down --purge"
 GUIDE = Path(os.environ.get("GUIDE_PATH") or ROOT.parent / "shared" / "guide" / "deployment-guide.md")
 
 
@@ -110,6 +111,53 @@ def test_breaker_and_retry(guide: str, tmp_path: Path) -> None:
     for name, value in variables.items():
         key = name.removeprefix("ICN_NETWORK_").lower()
         assert f"{key} = {value}  # environment {name}" in shown.out
+
+
+def devnet_lines(guide: str, script: str) -> list[str]:
+    """A block of the guide that starts a devnet; its scripts are here, where it looks for them."""
+    lines = commands(block_with(guide, "bash", script))
+    folder = ROOT
+    for line in lines:
+        if line.startswith("cd "):
+            folder /= line.removeprefix("cd ")
+        elif not line.startswith("#"):
+            assert os.access(folder / line.split()[-1], os.X_OK), line
+    return lines
+
+
+def test_the_scripts_of_devnets_are_where_the_guide_has_them(guide: str) -> None:
+    automated = devnet_lines(guide, "launch_federation.sh")
+    assert [line for line in automated if not line.startswith("#")] == [
+        "cd icn-devnet",
+        "./launch_federation.sh",
+        "NUM_JOBS=50 ./scripts/run_10node_devnet.sh",
+    ]
+    assert devnet_lines(guide, "deploy_large_federation.sh") == ["./scripts/deploy_large_federation.sh"]
+
+
+@pytest.mark.long
+def test_automated_federation_setup(guide: str, tmp_path: Path) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    lines = devnet_lines(guide, "launch_federation.sh")
+    try:
+        printed = run_page([*lines, "icn-cli devnet status"], ROOT, env=env)
+    finally:
+        run_page([DEVNET_DOWN], ROOT, env=env)
+    assert printed.count('{"ok": true, "up": {"ok": true') == 2
+    assert '"jobs": {"asked": 50, "completed": 50' in printed
+    assert list((tmp_path / "icn").iterdir()) == []
+
+
+@pytest.mark.long
+def test_large_federation_script(guide: str, tmp_path: Path) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    lines = devnet_lines(guide, "deploy_large_federation.sh")
+    try:
+        printed = run_page(lines, ROOT, env=env)
+    finally:
+        run_page([f"{DEVNET_DOWN} --dir {tmp_path}/icn/devnet-large"], ROOT, env=env)
+    assert '{"ok": true, "up": {"ok": true' in printed
+    assert '"nodes": 20' in printed
 
 
 def test_metrics(guide: str, tmp_path: Path) -> None:
