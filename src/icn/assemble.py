@@ -24,6 +24,7 @@ from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.values import Bucket
+from icn.domain.federation.invitation import open_invitation, read_line
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
@@ -39,6 +40,7 @@ from icn.services.commands import Found
 from icn.services.engine import Engine
 from icn.services.ports import Clock, Entropy, HeadMarker
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from icn.stores.joining import Aim
 from icn.stores.kv import KeyValueStore
 
 AGENT = f"icn/{__version__}"
@@ -89,7 +91,7 @@ def rates(settings: Settings) -> Rates:
 
 def node_terms(settings: Settings) -> NodeTerms:
     """How the node runs its side of the federation."""
-    mesh = settings.mesh
+    mesh, invited = settings.mesh, _invited(settings)
     return NodeTerms(
         agent=AGENT,
         mesh=MeshTerms(
@@ -108,11 +110,21 @@ def node_terms(settings: Settings) -> NodeTerms:
             unsettled_after=seconds(mesh.unsettled_after_secs),
         ),
         replication=ReplicationTerms(),
-        joins=settings.network.p2p_enabled and bool(settings.network.bootstrap_peers),
+        joins=settings.network.p2p_enabled and (invited is not None or bool(settings.network.bootstrap_peers)),
+        invited=invited,
         prune_every=seconds(settings.performance.gc_interval) if settings.performance.gc_interval else None,
         home_absence=seconds(mesh.home_absence_secs),
         recheck_percent={"never": 0, "sample": mesh.recheck_percent, "always": 100}[mesh.recheck],
     )
+
+
+def _invited(settings: Settings) -> Aim | None:
+    """What the configuration invites this node to."""
+    line = settings.federation.invitation
+    if line is None:
+        return None
+    data = read_line(line.reveal())
+    return Aim(open_invitation(data).addresses, data)
 
 
 def founding(settings: Settings, signer: Signer) -> Found:

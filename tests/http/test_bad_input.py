@@ -33,6 +33,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "/mesh/verify": {"job_id": "job-" + "a" * 32},
     "/mesh/blacklist/clear": {"did": MEMBER},
     "/federation/admit": {"did": MEMBER},
+    "/federation/invite": {"expires_seconds": 60, "addresses": ["/ip4/127.0.0.1/tcp/7000"]},
+    "/federation/invitations/revoke": {"id": "0" * 32},
+    "/federation/join": {"address": "/ip4/127.0.0.1/tcp/7000"},
     "/admin/resume": {"no_newer_blocks": True},
     "/admin/restore/lacking": {"cids": ["bafkreibnoelefnzgwbcacyt4vh52ymxvzbjq7mmqhtcnwarfq4lzegsiqe"]},
     "/admin/backups": {

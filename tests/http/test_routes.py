@@ -254,13 +254,55 @@ def test_federation_and_network() -> None:
     async def test(world: World) -> None:
         federation = (await world.client.get("/federation/status")).json
         assert (federation["state"], federation["quorum"]) == ("member", 1)
-        assert federation["members"] == [{"did": world.did, "admitted": True, "joined": True, "sequence": 0}]
+        member = {"did": world.did, "admitted": True, "joined": True, "votes": 0, "sequence": 0}
+        assert federation["members"] == [member]
         assert federation["policy"]["join_policy"] == "open"
         unknown = await world.client.post("/federation/admit", {"did": OTHER})
         assert (unknown.status, unknown.json["code"]) == (404, "federation.unknown_node")
         assert (await world.client.get("/network/peers")).json == {"items": [], "dialing": [], "services": []}
         local = (await world.client.get("/network/local-peer-id")).json
         assert local["peer_id"].startswith("12D3KooW")
+
+    run(test)
+
+
+def test_invitations_are_issued_listed_and_taken_back() -> None:
+    async def test(world: World) -> None:
+        body = {"addresses": ["/ip4/10.0.0.1/tcp/7000"], "note": "bakers", "expires_seconds": 60, "for_node": OTHER}
+        issued = await world.client.post("/federation/invite", body, idempotency_key="one")
+        assert issued.status == 201
+        assert issued.json["line"].startswith("icn-invite:")
+        again = await world.client.post("/federation/invite", body, idempotency_key="one")
+        assert again.json == issued.json, "a repeated request gives the same line"
+        listed = (await world.client.get("/federation/invitations")).json["items"]
+        assert [(one["id"], one["state"], one["for_node"], one["note"]) for one in listed] == [
+            (issued.json["id"], "open", OTHER, "bakers")
+        ]
+        assert "line" not in listed[0], "whoever may read must not be able to join by it"
+        revoked = await world.client.post("/federation/invitations/revoke", {"id": issued.json["id"]})
+        assert (revoked.status, revoked.json["revoked"]) == (200, True)
+        twice = await world.client.post("/federation/invitations/revoke", {"id": issued.json["id"]})
+        assert (twice.status, twice.json["code"]) == (409, "invitation.revoked")
+        assert (await world.client.get("/federation/invitations")).json["items"][0]["state"] == "revoked"
+        nowhere = await world.client.post("/federation/invite", {})
+        assert nowhere.status == 422, "this node listens for no peers"
+
+    run(test)
+
+
+def test_what_cannot_be_joined_is_refused() -> None:
+    async def test(world: World) -> None:
+        body = {"addresses": ["/ip4/10.0.0.1/tcp/7000"]}
+        line = (await world.client.post("/federation/invite", body)).json["line"]
+        for asked, status, said in (
+            ({}, 422, "name one"),
+            ({"invitation": line, "address": "/ip4/10.0.0.1/tcp/7000"}, 422, "name one"),
+            ({"invitation": line[:-9]}, 422, "was cut"),
+            ({"invitation": line}, 409, "belongs to a federation"),
+            ({"address": "/ip4/10.0.0.1/tcp/7000"}, 422, "impostor"),
+        ):
+            refused = await world.client.post("/federation/join", asked)
+            assert (refused.status, said in refused.json["detail"]) == (status, True), refused.json
 
     run(test)
 

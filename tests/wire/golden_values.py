@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from icn.domain.federation.invitation import InvitationPaper, seal_invitation
 from icn.domain.mesh import papers
 from icn.domain.mesh.model import Assignment, Bid, Receipt
 from icn.domain.records import EVENT_NAMES, Envelope, MemberSignature, Record, write_record
@@ -26,6 +27,7 @@ from icn.services import rows
 from icn.stores.blocks import BlockMeta
 from icn.stores.contents import ContentMeta, TimeMark
 from icn.stores.format_1 import ContentMetaOfFormat1
+from icn.stores.joining import Aim
 from icn.stores.replies import StoredReply
 from support import builders
 
@@ -33,6 +35,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ROWS = (
     rows.Federation,
     rows.Member,
+    rows.Invitation,
     rows.Account,
     rows.Hold,
     rows.Transit,
@@ -51,6 +54,7 @@ ROWS = (
     ContentMetaOfFormat1,
     TimeMark,
     StoredReply,
+    Aim,
 )
 
 
@@ -108,6 +112,9 @@ def goldens() -> dict[str, bytes]:
     )
     found["paper.receipt"] = papers.seal_receipt(
         dataclasses.replace(example(Receipt), attempt=1, executor=one), builders.signer(1)
+    )
+    found["paper.invitation"] = seal_invitation(
+        dataclasses.replace(example(InvitationPaper), issuer=one, id=bytes(range(16))), builders.signer(1)
     )
     events = [example(kind) for kind in EVENT_NAMES]
     genesis = builders.block(1, events[:1])

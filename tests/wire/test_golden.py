@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from icn.domain.dag.block import parse_block
+from icn.domain.federation.invitation import open_invitation
 from icn.domain.mesh import papers
 from icn.domain.records import EVENT_NAMES, read_record, write_record
 from icn.kernel.encoding import decode, encode
@@ -66,6 +67,7 @@ def test_signatures_hold() -> None:
     assert papers.open_bid(STORED["paper.bid"]).attempt == 1
     assert papers.open_assignment(STORED["paper.assignment"]).attempt == 1
     assert papers.open_receipt(STORED["paper.receipt"]).attempt == 1
+    assert open_invitation(STORED["paper.invitation"]).id == bytes(range(16))
     genesis, second = parse_block(STORED["block.genesis"]), parse_block(STORED["block.second"])
     assert genesis.is_genuine()
     assert second.is_genuine()

@@ -86,6 +86,21 @@ def positive(text: str) -> int:
     return value
 
 
+def days(text: str) -> int:
+    """A span in seconds, written as `7d`, `12h`, `30m` or `90s`."""
+    unit = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}.get(text[-1:])
+    if unit is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no span like 7d, 12h, 30m or 90s")
+    return positive(text[:-1]) * unit
+
+
+def hexadecimal(text: str) -> str:
+    """The id of an invitation."""
+    if len(text) != 32 or not all(sign in "0123456789abcdef" for sign in text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no id of an invitation: 32 of 0 to 9 and a to f")
+    return text
+
+
 def request_key(text: str) -> str:
     """An idempotency key."""
     if not 1 <= len(text) <= REQUEST_KEY_CHARS_MAX or not all("!" <= sign <= "~" for sign in text):

@@ -17,6 +17,7 @@ from icn.adapters.archive.age_keys import identity_key, recipient_key
 from icn.config.database_url import DatabaseUrl
 from icn.config.placeholders import placeholder_in
 from icn.config.values import BUCKET_SCHEME, Bucket, HostPort, Secret
+from icn.domain.federation.invitation import read_line
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
 from icn.kernel.limits import JOBS_OPEN_MAX, MIB
@@ -122,6 +123,11 @@ def _http_url(text: str) -> str:
 
 def _log_output(text: str) -> Path | None:
     return None if text == "stderr" else _path(text)
+
+
+def _invitation(text: str) -> Secret:
+    read_line(text)
+    return Secret(text)
 
 
 def _secret(text: str) -> Secret:
@@ -534,8 +540,8 @@ class FederationSettings(Section):
     join_policy: Annotated[
         JoinPolicy,
         Setting(
-            "How nodes join. This build joins federations whose policy is `open`; with another one the policy is "
-            "recorded, and a member admits newcomers.",
+            "How nodes join: `open` lets anybody in who knows an address; with `invite` a newcomer has an invitation, "
+            "or one member admits it; with `vote` more than half of the members vote for it.",
             default_in={"development": "open", "production": "invite"},
         ),
     ]
@@ -550,6 +556,15 @@ class FederationSettings(Section):
         BeforeValidator(_as_tuple),
         Setting("DIDs that are members from the start, beside this node."),
     ] = ()
+
+    invitation: Annotated[
+        Secret | None,
+        _from_text(_invitation),
+        Setting(
+            "The line of an invitation. A node that is in no federation yet joins by it, and dials the addresses in "
+            "it. Better given by variable or file: whoever has it can join in this node's place."
+        ),
+    ] = None
 
 
 class BackupSettings(Section):

@@ -8,7 +8,16 @@ which request it belongs to, and a member's own signature where there is one.
 from dataclasses import dataclass
 from typing import Any
 
-from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    FederationEvent,
+    FederationFounded,
+    InvitationIssued,
+    InvitationRedeemed,
+    InvitationRevoked,
+    NodeAdmitted,
+    NodeJoined,
+)
 from icn.domain.ledger.events import (
     AccountEndowed,
     AccountOpened,
@@ -93,6 +102,10 @@ EVENT_NAMES: dict[type[Any], str] = {
     AttemptAbandoned: "mesh.attempt_abandoned",
     JobAgreed: "mesh.job_agreed",
     DisputeRaised: "mesh.dispute_raised",
+    AdmissionCounted: "federation.admission_counted",
+    InvitationIssued: "federation.invitation_issued",
+    InvitationRevoked: "federation.invitation_revoked",
+    InvitationRedeemed: "federation.invitation_redeemed",
 }
 _SHAPES: dict[str, Shape[Any]] = {name: shape_of(cls) for cls, name in EVENT_NAMES.items()}
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from icn.domain.federation.invitation import LINE_CHARS_MAX
 from icn.domain.mesh.model import Status
 from icn.domain.records import TEXT_CHARS_MAX
 from icn.kernel import limits
@@ -25,6 +26,8 @@ LIFETIME_SECONDS_MAX = 36_525 * 86_400
 NAME_CHARS_MAX = 200
 CURSOR_CHARS_MAX = 200
 EXPORT_ROOTS_MAX = 64
+INVITATION_SECONDS = 7 * 86_400
+"""How long an invitation is good for unless told otherwise."""
 
 
 def _is(parse: Callable[[str], Any]) -> AfterValidator:
@@ -89,6 +92,35 @@ class DidBody(Body):
     """Somebody."""
 
     did: DidText
+
+
+class InviteBody(Body):
+    """An invitation to issue."""
+
+    for_node: DidText | None = None
+    expires_seconds: int = Field(
+        default=INVITATION_SECONDS, ge=1, le=limits.INVITATION_DAYS_MAX * 86_400, description="from now"
+    )
+    note: str = Field(default="", max_length=limits.INVITATION_NOTE_CHARS_MAX)
+    addresses: list[Annotated[str, Field(max_length=limits.INVITATION_ADDRESS_CHARS_MAX)]] = Field(
+        default=[], max_length=limits.INVITATION_ADDRESSES_MAX
+    )
+    """Multiaddrs where newcomers dial this node; none: where it listens."""
+
+
+class RevokeBody(Body):
+    """An invitation to take back."""
+
+    id: str = Field(pattern="^[0-9a-f]{32}$")
+
+
+class JoinBody(Body):
+    """What to join: one of the two."""
+
+    invitation: str | None = Field(default=None, max_length=LINE_CHARS_MAX + NAME_CHARS_MAX)
+    """The line of an invitation."""
+    address: str | None = Field(default=None, max_length=limits.INVITATION_ADDRESS_CHARS_MAX)
+    """The multiaddr of a member."""
 
 
 class TransferBody(Body):

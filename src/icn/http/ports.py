@@ -44,6 +44,8 @@ class LiveStatus:
     """`author` or `standby`."""
     held: str | None
     """Why this node does not write at present; none where it does."""
+    joining: str | None
+    """What this node waits for before it is a full member; none where it is one."""
     in_sync: bool | None
     """Whether every peer last reported our root; None when there is nobody to compare with."""
     executor_capacity: int

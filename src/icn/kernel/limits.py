@@ -59,6 +59,19 @@ OUTBOX_PER_PEER_MAX = 4096
 PEER_QUEUE_BYTES_MAX = 16 * MIB
 """What may wait to be sent to one peer before messages to it are dropped (catch-up and the outbox repair that)."""
 
+# Membership.
+INVITATIONS_OPEN_MAX = 64
+"""Of one node: issued, and neither used, revoked nor expired."""
+INVITATION_DAYS_MAX = 90
+"""From its issue until it expires."""
+INVITATION_NOTE_CHARS_MAX = 120
+INVITATION_ADDRESSES_MAX = 8
+INVITATION_ADDRESS_CHARS_MAX = 256
+INVITATION_BYTES_MAX = 4 * KIB
+"""The paper, sealed. Its line has a third more characters."""
+PRESENTATIONS_PER_CONNECTION_MAX = 8
+"""Invitations that one peer may present; each costs the issuer a signature to verify."""
+
 # Accounts.
 GRANTS_PER_NODE_MAX = 1000
 REPLIES_PER_PRINCIPAL_MAX = 10_000

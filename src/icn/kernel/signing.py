@@ -37,6 +37,7 @@ BID = b"icn/bid/1"
 RECEIPT = b"icn/receipt/1"
 ASSIGNMENT = b"icn/assignment/1"
 COMMITMENT = b"icn/commitment/1"
+INVITATION = b"icn/invitation/1"
 RECHECK = b"icn/recheck/1"
 """Never sent or stored: a home draws by it which of its jobs it runs itself."""
 

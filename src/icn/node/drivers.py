@@ -12,14 +12,16 @@ from typing import ClassVar, Protocol, assert_never
 
 import structlog
 
+from icn.adapters.network.dialing import DialFailed
 from icn.adapters.network.ports import Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
-from icn.kernel.errors import Fault, Kind, PeerViolation, Refusal
+from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
 from icn.node.departures import MayLeave
 from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
+from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.messages import Message, protocol_of
 from icn.services.answers import Answer, Refused
 from icn.services.commands import NodeCommand
@@ -29,6 +31,7 @@ from icn.services.effects import (
     BlockMended,
     Committed,
     ContentPruned,
+    Dial,
     Disconnect,
     Effect,
     ExecutorNotice,
@@ -116,8 +119,9 @@ class Drivers:
         executions: Callable[["Drivers"], Executions],
         observer: Observer,
         loop: asyncio.AbstractEventLoop,
+        dial: Callable[[Multiaddr], None],
     ) -> None:
-        """`executions` gets these drivers to report to."""
+        """`executions` gets these drivers to report to; `dial` keeps an address connected, once the network is up."""
         self._writer = writer
         self._network = network
         self._observer = observer
@@ -126,6 +130,10 @@ class Drivers:
         self._callers: dict[int, asyncio.Future[Answer]] = {}
         self._up: dict[PeerId, None] = {}
         """Connected peers, without those being let go."""
+        self._dial_address = dial
+        self._dials = False
+        self._to_dial: dict[str, None] = {}  # bounded: by INVITATION_ADDRESSES_MAX, of one aim
+        """Addresses that the engine asked for before the network had started."""
         self._next_token = 1
         self._followers: dict[int, asyncio.Queue[Committed | None]] = {}
         self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
@@ -250,8 +258,10 @@ class Drivers:
                 log.warning("block mended", cid=str(cid))
 
     def _take_view(self, view: LiveView) -> None:
-        was_held, self.view = self.view.held, view
+        was_held, was_joining, self.view = self.view.held, self.view.joining, view
         self.begun.set()
+        if view.joining != was_joining:
+            log.warning("membership", detail=view.joining or "this node is a member")
         if view.held:
             self.authoring.clear()
             if not was_held:
@@ -274,6 +284,8 @@ class Drivers:
         match effect:
             case Send(peer, message):
                 self._send(PeerId.of(peer), message)
+            case Dial(address):
+                self._dial(address)
             case Disconnect(peer, reason):
                 self._drop(PeerId.of(peer), reason)
             case RunJob(request, module):
@@ -321,6 +333,22 @@ class Drivers:
             return
         if not self._network.send(to, protocol_of(message), encode_message(message)):
             self._drop(to, "what waits for it exceeds its bound")
+
+    def network_started(self) -> None:
+        """The network dials from now on."""
+        self._dials = True
+        for address in tuple(self._to_dial):
+            self._dial(address)
+        self._to_dial.clear()
+
+    def _dial(self, address: str) -> None:
+        if not self._dials:
+            self._to_dial[address] = None
+            return
+        try:
+            self._dial_address(Multiaddr.parse(address))
+        except (DialFailed, Invalid) as error:
+            log.warning("address not dialled", address=address, why=str(error))
 
     def _drop(self, peer: PeerId, reason: str) -> None:
         if self._network is not None and peer in self._up:  # once, however much was still to be said to it

@@ -54,6 +54,7 @@ from icn.node.sealing import require_isolation
 from icn.node.servers import HttpListener
 from icn.node.upgrading import tell_of_upgrade
 from icn.node.writer import Writer
+from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.services.answers import Refused
 from icn.services.backup_plan import Retention
 from icn.services.engine import Engine
@@ -125,6 +126,7 @@ class _Node:
             executions=lambda ours: Executions(sandbox, ended=ours.execution_ended, to_loop=loop.call_soon_threadsafe),
             observer=self._metrics,
             loop=loop,
+            dial=_no_network if network is None else network.dial,
         )
         self._drivers = drivers
         backups = self._make_backups(drivers)
@@ -306,13 +308,15 @@ class _Node:
                 log.info("listening", p2p=address)
             if self._remembered is not None:
                 self._remembered.dial()
+        drivers.network_started()
+        if network is not None:
             self._connected.set()
         await drivers.begun.wait()
         if drivers.view.held:
             node.is_up = True  # it serves, and is not ready for a reason of its own
             await drivers.authoring.wait()
         alone = self._store is None or load_federation(self._store) is None
-        if alone and not assemble.node_terms(self._settings).joins:
+        if alone and not assemble.node_terms(self._settings).joins and not drivers.view.seeks:
             answer = await drivers.ask(
                 assemble.founding(self._settings, self._signer),
                 principal=self._signer.did,
@@ -398,3 +402,8 @@ class _Node:
             self._failure = error
             log.critical("failed", error=f"{type(error).__name__}: {error}")
         self._stop.set()
+
+
+def _no_network(address: Multiaddr) -> None:
+    """Where P2P is switched off nobody is dialled."""
+    log.warning("address not dialled", address=str(address), why="network.p2p_enabled is false")

@@ -66,6 +66,10 @@ class LiveView:
     executors: tuple[Did, ...] = ()
     """Peers of our federation that say they take jobs."""
     executor: ExecutorLoad = NO_LOAD
+    joining: str = ""
+    """What the node waits for before it is a full member, for the operator; empty where it is one, or founds."""
+    seeks: bool = False
+    """Whether it was told to join a federation, and has none yet."""
     held: str = ""
     """Why the node may not author, for the operator; empty where it may."""
 
@@ -239,6 +243,8 @@ class Writer:
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
             executors=tuple(engine.peers.executors()),
             executor=engine.executor.offering.load(self._clock.now()),
+            joining=engine.joining.explain(engine.state, engine.did),
+            seeks=engine.joining.aim is not None,
             held=engine.authorship.explain(engine.state),
         )
         done = BatchDone(outcome, view, len(batch), self._elapsed() - begun)

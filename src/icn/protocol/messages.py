@@ -75,6 +75,25 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class InvitationPresented:
+    """Let me in: a sealed invitation, shown to its issuer. Repeated with the next connection until it is answered."""
+
+    invitation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationAnswered:
+    """What its issuer says of an invitation."""
+
+    invitation: bytes
+    """Its id."""
+    code: str
+    """Empty: the sender of the invitation is admitted. Else that of the refusal."""
+    detail: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobAnnounced:
     """Who will run this? Bids are taken for `window_ms` from the sending."""
 
@@ -189,6 +208,7 @@ class NotHere:
 
 
 FeedMessage = Hello | Heads | Want | Blocks | Announce
+InvitationMessage = InvitationPresented | InvitationAnswered
 MeshMessage = (
     JobAnnounced
     | BidOffered
@@ -202,7 +222,7 @@ MeshMessage = (
     | Acknowledged
 )
 ContentMessage = Fetch | Chunk | NotHere
-Message = FeedMessage | MeshMessage | ContentMessage
+Message = FeedMessage | InvitationMessage | MeshMessage | ContentMessage
 
 NUMBERS: dict[type[Any], int] = {
     Hello: 1,
@@ -210,6 +230,8 @@ NUMBERS: dict[type[Any], int] = {
     Want: 3,
     Blocks: 4,
     Announce: 5,
+    InvitationPresented: 10,
+    InvitationAnswered: 11,
     JobAnnounced: 20,
     BidOffered: 21,
     BidDeclined: 22,

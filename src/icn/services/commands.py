@@ -6,10 +6,12 @@ from icn.domain.federation.model import Policy
 from icn.domain.mesh.execution import ExecutionOutcome
 from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.stores.archive import ContentLine
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.backups import FinishedBackup
+from icn.stores.joining import Aim
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,31 @@ class Admit:
     """Vouch for a node."""
 
     node: Did
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Issue an invitation."""
+
+    lifetime: Duration
+    for_node: Did | None
+    note: str
+    addresses: tuple[str, ...]
+    """Multiaddrs where newcomers can dial this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Take an invitation back."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Join a federation."""
+
+    aim: Aim
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +211,10 @@ class NoteDrill:
 
 
 BackupCommand = RecordBackup | NoteBackup | NoteDrill
+FederationCommand = Admit | Invite | Revoke | Join
 NodeCommand = (
     Found
-    | Admit
+    | FederationCommand
     | OpenAccountFor
     | Pay
     | ContentCommand

@@ -18,7 +18,7 @@ from icn.domain.mesh.execution import ExecutionOutcome
 from icn.domain.mesh.refusals import JobNotFound
 from icn.domain.records import Envelope
 from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
-from icn.kernel.ids import Cid, JobId
+from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services import rows
@@ -29,10 +29,13 @@ from icn.services.commands import (
     Cancel,
     ClearBan,
     ContentCommand,
+    FederationCommand,
     FetchContent,
     Found,
     ImportBlocks,
     ImportContent,
+    Invite,
+    Join,
     LookAtJob,
     NodeCommand,
     NoteBackup,
@@ -47,13 +50,16 @@ from icn.services.commands import (
     RecordBackup,
     RestoreContent,
     ResumeAuthoring,
+    Revoke,
     Submit,
 )
 from icn.services.content import ContentDamaged, ContentNotFound, ContentService, kept_until
 from icn.services.disputes import note_mismatch
 from icn.services.executing import ExecutorService
-from icn.services.federation import open_own_account
+from icn.services.federation import count_votes, open_own_account
 from icn.services.inputs import Request
+from icn.services.inviting import InvitingService
+from icn.services.joining import JoiningService
 from icn.services.mending import MendingService
 from icn.services.mesh import NONCE_BYTES, HomeService
 from icn.services.peers import Peers
@@ -83,6 +89,8 @@ class Dispatch:
 
     entropy: Entropy
     replication: ReplicationService
+    inviting: InvitingService
+    joining: JoiningService
     pruning: PruningService
     mending: MendingService
     home: HomeService
@@ -118,10 +126,9 @@ class Dispatch:
                 work.record(decide_federation(work.state.federation, found, work.context()), envelope)
                 open_own_account(work)
                 return {"federation": name}
-            case Admit(node):
+            case Admit() | Invite() | Revoke() | Join():
                 self._only_operator(work, request)
-                work.record(decide_federation(work.state.federation, AdmitNode(node), work.context()), envelope)
-                return {"node": str(node), "admitted": True}
+                return self._membership(work, command, envelope)
             case OpenAccountFor():
                 self._only_operator(work, request)
                 return self._open_account(work, command, envelope)
@@ -162,6 +169,20 @@ class Dispatch:
                 return {}
             case FetchContent() | PruneContent() | LookAtJob():
                 raise InvariantBroken("a fetch, a round of pruning and a look are answered in their own way")
+            case _:
+                assert_never(command)
+
+    def _membership(self, work: UnitOfWork, command: FederationCommand, envelope: Envelope) -> dict[str, Any]:
+        match command:
+            case Admit(node):
+                return _admit(work, node, envelope)
+            case Invite(lifetime, for_node, note, addresses):
+                return self.inviting.issue(work, lifetime, for_node, note, addresses, envelope)
+            case Revoke(id_):
+                return self.inviting.revoke(work, id_, envelope)
+            case Join(aim):
+                self.joining.begin(work, aim)
+                return {"state": self.joining.explain(work.state, work.did)}
             case _:
                 assert_never(command)
 
@@ -269,6 +290,18 @@ def _in_federation(work: UnitOfWork) -> None:
     member = work.state.federation.members.get(work.did)
     if member is None or not member.joined:
         raise NotInFederation
+
+
+def _admit(work: UnitOfWork, node: Did, envelope: Envelope) -> dict[str, Any]:
+    """Vouch for a node, or vote for it; and say whether that was enough."""
+    federation = work.state.federation
+    work.record(decide_federation(federation, AdmitNode(node), work.context()), envelope)
+    count_votes(work)
+    ancestry = work.context().ancestry
+    admitted, votes = federation.is_admitted(node, ancestry), len(federation.votes_for(node, ancestry))
+    # Only where members vote there are any; otherwise one word is enough.
+    missing = 0 if admitted else max(0, federation.votes_needed(ancestry) - votes)
+    return {"node": str(node), "admitted": admitted, "votes": votes, "votes_missing": missing}
 
 
 def _note_mismatch(work: UnitOfWork, job_id: JobId, receipt: bytes, outcome: ExecutionOutcome) -> bool:

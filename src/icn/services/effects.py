@@ -19,6 +19,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Dial:
+    """Keep a node connected that this one was told of: its multiaddr."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnect:
     """A peer broke the protocol."""
 
@@ -151,4 +158,4 @@ class Rechecked:
     finding: Finding
 
 
-Effect = Send | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice | Rechecked
+Effect = Send | Dial | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice | Rechecked

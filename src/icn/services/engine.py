@@ -40,6 +40,8 @@ from icn.protocol.messages import (
     Fetch,
     Heads,
     Hello,
+    InvitationAnswered,
+    InvitationPresented,
     JobAnnounced,
     MeshMessage,
     Message,
@@ -66,8 +68,10 @@ from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
 from icn.services.executing import ExecutorService
-from icn.services.federation import join_when_caught_up, take_what_is_due
+from icn.services.federation import count_votes, join_when_caught_up, take_what_is_due
 from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.inviting import InvitingService
+from icn.services.joining import JoiningService
 from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
 from icn.services.offering import OfferingService
@@ -131,6 +135,8 @@ class Engine:
     peers: Peers
     authorship: Authorship
     replication: ReplicationService
+    inviting: InvitingService
+    joining: JoiningService
     content: ContentService
     pruning: PruningService
     mending: MendingService
@@ -185,6 +191,8 @@ class Engine:
         replication = ReplicationService.of(terms, peers, authorship)
         if (sought := authorship.target) is not None and state.federation.federation is None:
             replication.arrivals.target, replication.arrivals.is_pinned = sought.federation, True
+        inviting = InvitingService(entropy, peers)
+        joining = JoiningService.of(replication, store, state, terms.invited)
         content = ContentService(terms.replication.answer_patience, replication.damage)
         pruning = PruningService(terms.prune_every, content)
         mending = MendingService(peers, content)
@@ -207,12 +215,26 @@ class Engine:
             peers=peers,
             authorship=authorship,
             replication=replication,
+            inviting=inviting,
+            joining=joining,
             content=content,
             pruning=pruning,
             mending=mending,
             home=home,
             executor=executor,
-            dispatch=Dispatch(entropy, replication, pruning, mending, home, content, peers, authorship, executor),
+            dispatch=Dispatch(
+                entropy,
+                replication,
+                inviting,
+                joining,
+                pruning,
+                mending,
+                home,
+                content,
+                peers,
+                authorship,
+                executor,
+            ),
             _marked_at=contents.last_time_mark(store),
         )
 
@@ -265,6 +287,7 @@ class Engine:
 
     def _take_up(self, work: UnitOfWork) -> None:
         """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""
+        self.joining.resume(work)
         self.home.resume(work)
         self.executor.resume(work)
         take_what_is_due(work)
@@ -294,6 +317,7 @@ class Engine:
                 self.outbox = Outbox.load(self.store)
                 self.replies = Replies.load(self.store)
                 self.executor.offering.unsettled.load(self.store)
+                self.joining.load(self.store, self.state)
             self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
@@ -323,10 +347,12 @@ class Engine:
         if work.may_author:
             if work.accepted:
                 take_what_is_due(work)
+                count_votes(work)
             if join_when_caught_up(work, self.peers, self.terms):
                 take_what_is_due(work)
             self.home.tick(work)
             self.executor.tick(work)
+        self.joining.tick(work)
         self.mending.tick(work)
         self.content.tick(work)
         self._drain_local(work)
@@ -382,6 +408,7 @@ class Engine:
         self.replication.part(peer)
         self.executor.peer_gone(peer)
         self.content.peer_gone(work, peer)
+        self.joining.part(peer)
         if work.may_author:
             self.home.peer_gone(work, peer)
 
@@ -392,10 +419,16 @@ class Engine:
                     self.content.receive(work, peer, message)
             case Hello():
                 self.replication.receive(work, peer, message)
+                self.joining.peer_here(work, peer)
                 if work.may_author:
                     self._welcome(work, peer, executes=message.executes)
             case Heads() | Want() | Blocks() | Announce():
                 self.replication.receive(work, peer, message)
+            case InvitationPresented():
+                held = NodeHeld(self.authorship.explain(self.state)) if not work.may_author else None
+                self.inviting.take_presented(work, peer, message, held)
+            case InvitationAnswered():
+                self.joining.take_answer(work, peer, message)
             case Acknowledged(number):
                 if self.peers.is_here(peer):
                     self.outbox.remove(work.batch, peer, number)
@@ -453,7 +486,7 @@ class Engine:
             match message:
                 case Fetch() | Chunk() | NotHere():
                     self.content.receive(work, self.did, message)
-                case Hello() | Heads() | Want() | Blocks() | Announce():
+                case Hello() | Heads() | Want() | Blocks() | Announce() | InvitationPresented() | InvitationAnswered():
                     require(condition=False, what_must_hold="a node does not replicate with itself")
                 case _:
                     self._receive_mesh(work, self.did, message)
@@ -484,6 +517,7 @@ class Engine:
             self.pruning.wake_at(self.clock.now()),
             self.mending.wake_at(self.clock.now()),
             self.replication.wake_at(wall),
+            self.joining.wake_at(),
             self.authorship.wake_at(wall),
             None if held or self._resumed else wall,
         )

@@ -1,6 +1,7 @@
 """What a node does of its own accord once blocks have come: join, be endowed, claim what is in transit to it."""
 
-from icn.domain.federation.commands import JoinFederation
+from icn.domain.federation.commands import CountVotes, JoinFederation
+from icn.domain.federation.model import JoinPolicy
 from icn.domain.federation.refusals import AdmissionNeeded
 from icn.domain.federation.rules import decide as decide_federation
 from icn.domain.ledger.commands import ClaimTransfer, EndowAccount, Endowment, OpenAccount, ReturnTransfer
@@ -34,6 +35,22 @@ def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> boo
     work.record(joined, NODE_ITSELF)
     open_own_account(work)
     return True
+
+
+def count_votes(work: UnitOfWork) -> None:
+    """Where members vote on admissions: say that the votes are enough, for nodes that this one has voted for.
+
+    Two may have voted at the same time, each without the other's vote; whoever of them sees both says so.
+    """
+    federation = work.state.federation
+    if federation.federation is None or federation.federation.policy.join_policy is not JoinPolicy.VOTE:
+        return
+    for member in list(federation.members.values()):
+        ancestry = work.context().ancestry
+        if member.votes and not federation.is_admitted(member.node, ancestry):
+            votes = federation.votes_for(member.node, ancestry)
+            if work.did in votes and len(votes) >= federation.votes_needed(ancestry):
+                work.record(decide_federation(federation, CountVotes(member.node), work.context()))
 
 
 def open_own_account(work: UnitOfWork) -> None:

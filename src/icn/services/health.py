@@ -36,6 +36,8 @@ class Facts:
     """Why the newest attempt to write failed; none when it succeeded."""
     held: str
     """Why the node may not author though it is the author; empty where it may."""
+    joining: str
+    """What the node waits for before it is a full member; empty where it is one."""
     is_listening: bool | None
     """Whether peers can reach us; none where P2P is switched off."""
     disk_free_bytes: int | None
@@ -84,6 +86,7 @@ def _federation(reader: Reader, facts: Facts) -> Check:
     joined = member is not None and member.joined
     # Who has joined and waits to be admitted can pay and be paid; who has not joined can write nothing.
     detail = state.value if joined or state is not Membership.FOUNDING else "no federation yet"
+    detail = facts.joining or detail
     return Check("federation", ok=joined, detail=detail)
 
 

@@ -27,6 +27,8 @@ class PeerView:
     """What waits for it went out: 1, to a newcomer; 2, to one of our federation. Once each, however often it greets."""
     wanted_at: Instant | None = None
     """Since when an answer to our `Want` is awaited."""
+    presentations: int = 0
+    """Invitations that it has presented over this connection."""
     quarantined: int = 0
     """Blocks of its sending that wait in quarantine."""
 

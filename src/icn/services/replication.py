@@ -40,6 +40,8 @@ class ReplicationService:
     arrivals: Arrivals
     announcing: Announcing
     acknowledging: Acknowledging
+    seeks: bool
+    """Whether the federation of a peer may become this node's, while it has none."""
     damage: Damage = field(default_factory=Damage)
     """The content service's, where there is one: signed blocks can be damaged as well."""
     wanted: dict[Did, Clock] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class ReplicationService:
             Arrivals(peers, authorship),
             Announcing(replication, peers),
             Acknowledging(replication),
+            terms.joins,
         )
 
     def greet(self, work: UnitOfWork, peer: Did) -> None:
@@ -173,7 +176,7 @@ class ReplicationService:
 
     def _may_follow(self) -> bool:
         """Whether the federation of a peer may become ours. Of one that is held nobody knows whose it was."""
-        return not self.arrivals.is_pinned and (self.terms.joins or self.authorship.is_held)
+        return not self.arrivals.is_pinned and (self.seeks or self.authorship.is_held)
 
     def _note(self, view: PeerView, counts: dict[Did, int], root: str) -> None:
         if view.greeted:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from icn.domain.dag.feeds import Feeds, Head
-from icn.domain.federation.model import Federation, Member
+from icn.domain.federation.model import Federation, Invitation, Member
 from icn.domain.ledger.model import Account, Hold, Supply, Transit
 from icn.domain.ledger.state import HomeCounts
 from icn.domain.mesh.agreement import Poll
@@ -70,6 +70,7 @@ class PositionRow:
 
 FEDERATION = Table("federation", Federation)
 MEMBERS = Table("member", Member)
+INVITATIONS = Table("invitation", Invitation)
 ACCOUNTS = Table("account", Account)
 HOLDS = Table("hold", Hold)
 TRANSITS = Table("transit", Transit)
@@ -169,6 +170,9 @@ def _save_federation(state: State, batch: Batch) -> None:
     for node in touched:
         MEMBERS.put(batch, node.public_key, state.federation.members[node])
     touched.clear()
+    for issuer, id_ in state.federation.touched_invitations:
+        INVITATIONS.put(batch, issuer.public_key + id_, state.federation.invitations[issuer, id_])
+    state.federation.touched_invitations.clear()
 
 
 def _save_ledger(state: State, batch: Batch) -> None:
@@ -249,6 +253,7 @@ def load_as_far_as_they_go(reader: Reader) -> State:
     state.last_arrival = position.arrival if position else -1
     state.federation.federation = FEDERATION.get(reader, _ONLY)
     state.federation.members = {member.node: member for _, member in MEMBERS.rows(reader)}
+    state.federation.invitations = {(one.issuer, one.id): one for _, one in INVITATIONS.rows(reader)}
     ledger = state.ledger
     for _, account in ACCOUNTS.rows(reader):
         ledger.accounts[account.owner, account.home] = account

@@ -6,6 +6,7 @@ from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.instant import Duration
 from icn.kernel.limits import GIB
+from icn.stores.joining import Aim
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class NodeTerms:
     replication: ReplicationTerms
     joins: bool
     """Whether a node without a federation joins that of its peers; otherwise it founds its own."""
+    invited: Aim | None = None
+    """What such a node joins, if it was told when it was configured."""
     prune_every: Duration | None = None
     """Content that nobody needs is removed this often; None: only by order."""
     executor_absence: Duration = Duration(10_000)

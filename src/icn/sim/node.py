@@ -24,6 +24,7 @@ from icn.services.effects import (
     BlockMended,
     Committed,
     ContentPruned,
+    Dial,
     Disconnect,
     Effect,
     PhaseEnded,
@@ -279,6 +280,8 @@ class Node:
             match effect:
                 case Send(peer, message):
                     self._around.network.send(self.did, peer, message)
+                case Dial():
+                    pass  # the network connects everybody whom it can
                 case Disconnect(peer, reason):
                     self._around.network.disconnect(self.did, peer, reason)
                 case RunJob(request, module):

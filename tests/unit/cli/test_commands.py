@@ -193,6 +193,16 @@ FEDERATION = {
     "members": [{"did": DID, "admitted": True, "joined": True, "sequence": 4}],
     "quorum": 2,
 }
+INVITATION = {
+    "id": "ab" * 16,
+    "state": "open",
+    "issued_at": "2025-06-15T15:06:40.000Z",
+    "expires_at": "2025-06-22T15:06:40.000Z",
+    "for_node": None,
+    "note": "bakers",
+    "used_by": None,
+    "used_at": None,
+}
 ROOT = {"root": CID, "heads": [{"cid": CID, "author": DID, "sequence": 4}], "blocks": 7}
 CHECKED = {"ok": True, "checked": {"blocks": 7, "content": 2}, "findings": []}
 SUBMITTED = {"job_id": JOB, "status": "bidding", "held": 100, "block": CID}
@@ -287,6 +297,15 @@ READS = {
         ["12D3KooWPeer", DID, "refused", "s3://coop", "half_open"],
     ),
     "federation status": ("federation status", "/federation/status", FEDERATION, {}, [DID, "bakers", "policy join"]),
+    "federation members": ("federation members", "/federation/members", {"items": FEDERATION["members"]}, {}, [DID]),
+    "federation peers": ("federation peers", "/federation/peers", {"items": [PEER]}, {}, [DID]),
+    "federation invitations": (
+        "federation invitations",
+        "/federation/invitations",
+        {"items": [INVITATION]},
+        {},
+        ["ab" * 16, "open", "bakers"],
+    ),
 }
 WRITES = {
     "mesh blacklist --clear": (
@@ -316,6 +335,27 @@ WRITES = {
         {"did": DID},
         {"node": DID, "admitted": True, "block": CID},
         ["admitted"],
+    ),
+    "federation invitations --revoke": (
+        f"federation invitations --revoke {'ab' * 16}",
+        "/federation/invitations/revoke",
+        {"id": "ab" * 16},
+        {"id": "ab" * 16, "revoked": True, "block": CID},
+        ["revoked"],
+    ),
+    "federation join": (
+        "federation join icn-invite:oWE",
+        "/federation/join",
+        {"invitation": "icn-invite:oWE"},
+        {"state": "waiting to join"},
+        ["waiting to join"],
+    ),
+    "federation join an address": (
+        "federation join /ip4/10.0.0.1/tcp/7000/p2p/x",
+        "/federation/join",
+        {"address": "/ip4/10.0.0.1/tcp/7000/p2p/x"},
+        {"state": "waiting to join"},
+        ["waiting to join"],
     ),
     "account open": (
         f"account open {DID}",
@@ -646,7 +686,16 @@ def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verd
 def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
-    tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
+    tested = {
+        *READS,
+        "mana transfer",
+        "federation admit",
+        "federation join",
+        "federation invite",
+        "account open",
+        "mesh submit",
+        "dag resume",
+    }
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     tested |= {"mesh receipt"}  # test_receipts

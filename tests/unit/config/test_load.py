@@ -9,8 +9,11 @@ from icn.config.database_url import DatabaseUrl
 from icn.config.load import STORE_SECTIONS
 from icn.config.sources import Layer
 from icn.config.values import Bucket, HostPort, Secret
+from icn.domain.federation.invitation import InvitationPaper, line_of, seal_invitation
 from icn.kernel.ids import Did, PeerId
+from icn.kernel.instant import Instant
 from icn.protocol.libp2p.multiaddr import Multiaddr
+from support import builders
 
 PEER = str(PeerId.from_public_key(bytes(range(32))))
 OTHER_PEER = str(PeerId.from_public_key(bytes(32)))
@@ -75,6 +78,15 @@ def test_a_template_outranks_defaults_and_nothing_else(loading):
 def test_every_setting_has_an_origin(loading):
     assert set(loading().origins) == set(catalog().entries)
 
+
+INVITATION = line_of(
+    seal_invitation(
+        InvitationPaper(
+            builders.cid("genesis"), "coop", builders.did(1), ("/ip4/10.0.0.1/tcp/7000",), bytes(16), Instant(1), None
+        ),
+        builders.signer(1),
+    )
+)
 
 RECIPIENT = recipient_text(bytes(31) + b"\x09")
 IDENTITY = identity_text(bytes(32))
@@ -144,6 +156,7 @@ SAMPLES = {
     "federation.initial_grant": (5, 5),
     "federation.mana_cap": (6, 6),
     "federation.founders": ([DID], (Did.parse(DID),)),
+    "federation.invitation": (INVITATION, Secret(INVITATION)),
     "backup.enabled": (True, True),
     "backup.target": ("s3://coop-backups/node-1", Bucket("coop-backups", "node-1")),
     "backup.interval_secs": (3600, 3600),

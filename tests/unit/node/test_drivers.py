@@ -8,11 +8,13 @@ import pytest
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.node import drivers as drivers_module
+from icn.node.departures import MayLeave
 from icn.node.drivers import AnswerOverdue, Drivers
 from icn.node.executions import Executions
 from icn.node.writer import BatchFailed, Writer
+from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.services.commands import Admit
-from icn.services.effects import Committed
+from icn.services.effects import Committed, Dial
 from icn.stores.kv import StoreUnavailable
 
 DID = SeedSigner(b"\1" * 32).did
@@ -40,6 +42,7 @@ class Line:
 
     def __init__(self) -> None:
         self.ended: list[PeerId] = []
+        self.dialled: list[Multiaddr] = []
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         self.ended.append(peer)
@@ -70,6 +73,7 @@ def made(line: Line) -> Drivers:
         executions=nothing,
         observer=Counting(),
         loop=asyncio.get_running_loop(),
+        dial=line.dialled.append,
     )
 
 
@@ -94,5 +98,18 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         with pytest.raises(AnswerOverdue):
             await made(Line()).ask(Admit(DID), principal=DID, key="k", digest=b"d", correlation="c")
+
+    asyncio.run(story())
+
+
+def test_an_address_is_dialled_once_the_network_is_up() -> None:
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        drivers.report(MayLeave([Dial("/ip4/10.0.0.1/tcp/7000"), Dial("/nonsense")]))
+        assert not line.dialled
+        drivers.network_started()
+        drivers.report(MayLeave([Dial("/ip4/10.0.0.2/tcp/7000")]))
+        assert [str(address) for address in line.dialled] == ["/ip4/10.0.0.1/tcp/7000", "/ip4/10.0.0.2/tcp/7000"]
 
     asyncio.run(story())

@@ -17,6 +17,7 @@ def facts(node: HttpNode) -> Facts:
         joins=False,
         is_author=True,
         held="",
+        joining="",
         commit_fault=None,
         is_listening=True,
         disk_free_bytes=100,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from icn.domain.federation.model import Policy
 from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,43 @@ class JoinFederation:
 
 @dataclass(frozen=True, slots=True)
 class AdmitNode:
-    """Vouch for a node that joined."""
+    """Vouch for a node. Where members vote on admissions, it is this member's vote."""
 
     node: Did
 
 
-FederationCommand = FoundFederation | JoinFederation | AdmitNode
+@dataclass(frozen=True, slots=True)
+class CountVotes:
+    """Say that enough members have voted for a node."""
+
+    node: Did
+
+
+@dataclass(frozen=True, slots=True)
+class IssueInvitation:
+    """Let whoever has its line join, once."""
+
+    id: bytes
+    expires_at: Instant
+    for_node: Did | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeInvitation:
+    """Take one back that was not used."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemInvitation:
+    """A node has presented it."""
+
+    id: bytes
+    node: Did
+
+
+FederationCommand = (
+    FoundFederation | JoinFederation | AdmitNode | CountVotes | IssueInvitation | RevokeInvitation | RedeemInvitation
+)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from icn.domain.federation.model import Policy
 from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,54 @@ class NodeJoined:
 
 @dataclass(frozen=True, slots=True)
 class NodeAdmitted:
-    """A member vouches for a node that joined: from here on it counts, and mana may be minted for it."""
+    """A member vouches for a node: from here on it counts, and mana may be minted for it.
+
+    Where the policy is `vote` it is one member's vote, and `AdmissionCounted` says that they were enough.
+    """
 
     node: Did
 
 
-FederationEvent = FederationFounded | NodeJoined | NodeAdmitted
+@dataclass(frozen=True, slots=True)
+class AdmissionCounted:
+    """More than half of the members voted for the node, in the ancestry of this record: from here on it counts."""
+
+    node: Did
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationIssued:
+    """Whoever presents the paper of this id to its issuer is admitted, once. The issuer alone decides."""
+
+    id: bytes
+    expires_at: Instant
+    for_node: Did | None
+    """The only node that may use it; None: whoever has it."""
+    note: str
+    """For the issuer's operator. Everybody in the federation can read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRevoked:
+    """Nobody may use it any more."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRedeemed:
+    """It was used: from here on the node counts, as after `NodeAdmitted`."""
+
+    id: bytes
+    node: Did
+
+
+FederationEvent = (
+    FederationFounded
+    | NodeJoined
+    | NodeAdmitted
+    | AdmissionCounted
+    | InvitationIssued
+    | InvitationRevoked
+    | InvitationRedeemed
+)

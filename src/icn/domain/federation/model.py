@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 
 
@@ -13,7 +14,9 @@ class JoinPolicy(Enum):
     OPEN = "open"
     """By saying so. Such a member neither counts towards a quorum nor has mana minted for it until it is admitted."""
     INVITE = "invite"
+    """By an invitation, or when one member admits it."""
     VOTE = "vote"
+    """When more than half of the members have voted for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Admission:
-    """Which block admitted a member: whoever leans on it must have that block behind it."""
+    """Which block admitted a member, or voted for it: whoever leans on it must have that block behind it."""
 
     by: Did
     sequence: int
@@ -47,6 +50,28 @@ class Member:
     several may do so at the same time."""
     joined: bool
     """Whether its feed in this federation has begun. A founder named in the genesis may not have come yet."""
+    votes: tuple[Admission, ...] = ()
+    """Sorted. Who voted for it and where, under the policy `vote`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What became of an invitation. Named by its issuer and its id; only the issuer's own feed changes it."""
+
+    issuer: Did
+    id: bytes
+    issued_at: Instant
+    expires_at: Instant
+    """Whoever comes later than this is too late."""
+    for_node: Did | None
+    note: str
+    redeemed_by: Did | None = None
+    redeemed_at: Instant | None = None
+    is_revoked: bool = False
+
+    def is_open(self, now: Instant) -> bool:
+        """Whether it can be used."""
+        return self.redeemed_by is None and not self.is_revoked and now <= self.expires_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,3 +67,29 @@ class NotEntitledToAdmit(Refusal):
 
     def __init__(self) -> None:
         super().__init__("this node is not admitted itself, so it cannot admit others")
+
+
+class AlreadyVoted(Refusal):
+    """Once is enough."""
+
+    code: ClassVar[str] = "federation.already_voted"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did, votes: int, needed: int) -> None:
+        self.node = str(node)
+        self.votes = votes
+        self.needed = needed
+        super().__init__(f"this node has voted for {node} already: {votes} of the {needed} votes needed are there")
+
+
+class VotesMissing(Refusal):
+    """Not enough members have voted for it."""
+
+    code: ClassVar[str] = "federation.votes_missing"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did, votes: int, needed: int) -> None:
+        self.node = str(node)
+        self.votes = votes
+        self.needed = needed
+        super().__init__(f"{votes} members have voted for {node}; {needed} are needed")

@@ -7,16 +7,37 @@ Whatever `decide` yields passes `check`, on every node.
 from typing import assert_never
 
 from icn.domain.context import Context, entitled
-from icn.domain.federation.commands import AdmitNode, FederationCommand, FoundFederation, JoinFederation
-from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation import invitation_rules
+from icn.domain.federation.commands import (
+    AdmitNode,
+    CountVotes,
+    FederationCommand,
+    FoundFederation,
+    IssueInvitation,
+    JoinFederation,
+    RedeemInvitation,
+    RevokeInvitation,
+)
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    FederationEvent,
+    FederationFounded,
+    InvitationIssued,
+    InvitationRedeemed,
+    InvitationRevoked,
+    NodeAdmitted,
+    NodeJoined,
+)
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.federation.refusals import (
     AdmissionNeeded,
     AlreadyAdmitted,
     AlreadyFounded,
+    AlreadyVoted,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
+    VotesMissing,
 )
 from icn.domain.federation.state import FederationState
 from icn.kernel.errors import Invalid
@@ -60,7 +81,20 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
                 raise UnknownNode(node)  # where anybody may join, an unknown name is a slip of the pen
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)
-            return [NodeAdmitted(node)]
+            return _vouch(state, node, context)
+        case CountVotes(node):
+            votes, needed = len(state.votes_for(node, context.ancestry)), state.votes_needed(context.ancestry)
+            if state.is_admitted(node, context.ancestry):
+                raise AlreadyAdmitted(node)
+            if votes < needed:
+                raise VotesMissing(node, votes, needed)
+            return [AdmissionCounted(node)]
+        case IssueInvitation() | RevokeInvitation() | RedeemInvitation():
+            if state.federation is None:
+                raise NotInFederation
+            if not state.is_admitted(author, context.ancestry):
+                raise NotEntitledToAdmit
+            return [*invitation_rules.decide(state, command, context)]
         case _:
             assert_never(command)
 
@@ -83,8 +117,23 @@ def check(state: FederationState, event: FederationEvent, context: Context) -> N
             )
         case NodeAdmitted():
             entitled(state.is_admitted(context.author, context.ancestry), "an admitted member admits others")
+        case AdmissionCounted(node):
+            entitled(state.is_admitted(context.author, context.ancestry), "an admitted member counts votes")
+            votes, needed = len(state.votes_for(node, context.ancestry)), state.votes_needed(context.ancestry)
+            entitled(votes >= needed, "more than half of the members have voted for a node that is admitted by votes")
+        case InvitationIssued() | InvitationRevoked() | InvitationRedeemed():
+            invitation_rules.check(state, event, context)
         case _:
             assert_never(event)
+
+
+def _vouch(state: FederationState, node: Did, context: Context) -> list[FederationEvent]:
+    if state.federation is None or state.federation.policy.join_policy is not JoinPolicy.VOTE:
+        return [NodeAdmitted(node)]
+    votes, needed = state.votes_for(node, context.ancestry), state.votes_needed(context.ancestry)
+    if context.author in votes:
+        raise AlreadyVoted(node, len(votes), needed)
+    return [NodeAdmitted(node)]
 
 
 def _wrong_with_genesis(name: str, founders: tuple[Did, ...], policy: Policy, author: Did) -> str | None:

@@ -4,10 +4,20 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from icn.domain.context import Ancestry, Context
-from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
-from icn.domain.federation.model import Admission, Federation, Member
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    FederationEvent,
+    FederationFounded,
+    InvitationIssued,
+    InvitationRedeemed,
+    InvitationRevoked,
+    NodeAdmitted,
+    NodeJoined,
+)
+from icn.domain.federation.model import Admission, Federation, Invitation, JoinPolicy, Member
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
 
 
 @dataclass(slots=True)
@@ -18,6 +28,10 @@ class FederationState:
     members: dict[Did, Member] = field(default_factory=dict)
     touched: dict[Did, None] = field(default_factory=dict)
     """Members changed since the last commit, in the order of change."""
+    invitations: dict[tuple[Did, bytes], Invitation] = field(default_factory=dict)
+    """By issuer and id; used and revoked ones too, so that none is used twice."""
+    touched_invitations: dict[tuple[Did, bytes], None] = field(default_factory=dict)
+    """The same of invitations."""
 
     def is_admitted(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` is an admitted member in that ancestry."""
@@ -33,6 +47,21 @@ class FederationState:
         """The admitted nodes in that ancestry, sorted: those that count towards a quorum."""
         return [node for node in sorted(self.members) if self.is_admitted(node, ancestry)]
 
+    def votes_for(self, node: Did, ancestry: Ancestry) -> list[Did]:
+        """The members in that ancestry who voted there for the admission of `node`, sorted."""
+        member = self.members.get(node)
+        votes = () if member is None else member.votes
+        voted = dict.fromkeys(vote.by for vote in votes if ancestry.has(vote.by, vote.sequence))
+        return [by for by in voted if self.is_admitted(by, ancestry)]
+
+    def votes_needed(self, ancestry: Ancestry) -> int:
+        """How many votes admit a node in that ancestry: more than half of the members."""
+        return len(self.voters(ancestry)) // 2 + 1
+
+    def open_invitations(self, issuer: Did, now: Instant) -> int:
+        """How many invitations of `issuer` can be used."""
+        return sum(1 for (by, _), one in self.invitations.items() if by == issuer and one.is_open(now))
+
 
 def apply(state: FederationState, event: FederationEvent, context: Context) -> None:
     """Change membership as `event` says."""
@@ -46,12 +75,20 @@ def apply(state: FederationState, event: FederationEvent, context: Context) -> N
                 admission = Admission(context.author, context.sequence)
                 _put(state, Member(node, (admission,), joined=node == context.author))
         case NodeJoined(node):
-            known = state.members.get(node)
-            _put(state, Member(node, known.admissions if known else (), joined=True))
-        case NodeAdmitted(node):
-            known = state.members.get(node, Member(node, (), joined=False))
-            admission = Admission(context.author, context.sequence)
-            _put(state, replace(known, admissions=tuple(sorted({*known.admissions, admission}))))
+            _put(state, replace(_known(state, node), joined=True))
+        case NodeAdmitted(node) if _votes(state):
+            _put(state, replace(_known(state, node), votes=_with(_known(state, node).votes, context)))
+        case NodeAdmitted(node) | AdmissionCounted(node):
+            _admit(state, node, context)
+        case InvitationIssued(id_, expires_at, for_node, note):
+            issued = Invitation(context.author, id_, context.time, expires_at, for_node, note)
+            _put_invitation(state, issued)
+        case InvitationRevoked(id_):
+            _put_invitation(state, replace(state.invitations[context.author, id_], is_revoked=True))
+        case InvitationRedeemed(id_, node):
+            used = state.invitations[context.author, id_]
+            _put_invitation(state, replace(used, redeemed_by=node, redeemed_at=context.time))
+            _admit(state, node, context)
         case _:
             assert_never(event)
 
@@ -61,6 +98,29 @@ def name_genesis(state: FederationState, genesis: Cid) -> None:
     require(state.federation is not None and state.federation.id is None, "a genesis is named once")
     if state.federation is not None:
         state.federation = replace(state.federation, id=genesis)
+
+
+def _votes(state: FederationState) -> bool:
+    return state.federation is not None and state.federation.policy.join_policy is JoinPolicy.VOTE
+
+
+def _known(state: FederationState, node: Did) -> Member:
+    return state.members.get(node, Member(node, (), joined=False))
+
+
+def _with(places: tuple[Admission, ...], context: Context) -> tuple[Admission, ...]:
+    return tuple(sorted({*places, Admission(context.author, context.sequence)}))
+
+
+def _admit(state: FederationState, node: Did, context: Context) -> None:
+    known = _known(state, node)
+    _put(state, replace(known, admissions=_with(known.admissions, context)))
+
+
+def _put_invitation(state: FederationState, invitation: Invitation) -> None:
+    key = (invitation.issuer, invitation.id)
+    state.invitations[key] = invitation
+    state.touched_invitations[key] = None
 
 
 def _put(state: FederationState, member: Member) -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from icn.domain.dag.feeds import Clock, confirmed_count, quorum
-from icn.domain.federation.model import JoinPolicy, Member
+from icn.domain.federation.model import Invitation, JoinPolicy, Member
 from icn.kernel.ids import Cid, Did
+from icn.kernel.instant import Instant
 from icn.services import rows
+from icn.services.joining import admission_line
+from icn.stores import joining
 from icn.stores.blocks import clock_of_entries
 from icn.stores.kv import Reader
 
@@ -45,6 +48,8 @@ class MemberView:
     did: Did
     admitted: bool
     joined: bool
+    votes: int
+    """Members that have voted for it, where members vote on admissions."""
     sequence: int | None
     """Of its newest block here."""
 
@@ -60,13 +65,57 @@ class FederationView:
     members: tuple[MemberView, ...]
     quorum: int
     """How many admitted members confirm a block."""
+    next_step: str | None
+    """What the operator of a member types to admit this node; None where it does not wait for that."""
+    waiting_for: str | None
+    """In a sentence, what this node waits for before it is a full member; None where it is one."""
 
 
-def federation(reader: Reader, here: Did, *, joins: bool) -> FederationView:
-    """The federation as node `here` has it; `joins`: whether a node without one waits for its peers'."""
+@dataclass(frozen=True, slots=True)
+class MembersView:
+    """The nodes of the federation."""
+
+    items: tuple[MemberView, ...]
+
+
+class InvitationState(Enum):
+    """What has become of an invitation."""
+
+    OPEN = "open"
+    USED = "used"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationView:
+    """An invitation that this node issued. Its line is shown once, when it is issued."""
+
+    id: str
+    state: InvitationState
+    issued_at: Instant
+    expires_at: Instant
+    for_node: Did | None
+    note: str
+    used_by: Did | None
+    used_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationsView:
+    """Oldest first."""
+
+    items: tuple[InvitationView, ...]
+
+
+def federation(reader: Reader, here: Did, *, joins: bool, waiting_for: str | None = None) -> FederationView:
+    """The federation as node `here` has it.
+
+    `joins`: whether a node without one waits for its peers'. `waiting_for`: `services.joining` says it.
+    """
     stored = rows.load_federation(reader)
-    members = [member for _, member in rows.MEMBERS.rows(reader)]
-    heads = {row.author: row.sequence for _, row in rows.HEADS.rows(reader)}
+    listed = members(reader)
+    state = membership(reader, here, joins=joins)
     policy = None if stored is None else stored.policy
     return FederationView(
         id=None if stored is None else stored.id,
@@ -80,25 +129,65 @@ def federation(reader: Reader, here: Did, *, joins: bool) -> FederationView:
             regeneration_per_hour=policy.regeneration_per_hour,
             grants_per_node_max=policy.grants_per_node_max,
         ),
-        state=membership(reader, here, joins=joins),
-        members=tuple(
+        state=state,
+        members=listed.items,
+        quorum=quorum(sum(1 for member in listed.items if member.admitted)),
+        next_step=admission_line(here) if state is Membership.WAITING_FOR_ADMISSION else None,
+        waiting_for=waiting_for,
+    )
+
+
+def members(reader: Reader) -> MembersView:
+    """The nodes of the federation, in order of their keys."""
+    heads = {row.author: row.sequence for _, row in rows.HEADS.rows(reader)}
+    return MembersView(
+        tuple(
             MemberView(
                 did=member.node,
                 admitted=bool(member.admissions),
                 joined=member.joined,
+                votes=len(dict.fromkeys(vote.by for vote in member.votes)),
                 sequence=heads.get(member.node),
             )
-            for member in members
-        ),
-        quorum=quorum(sum(1 for member in members if member.admissions)),
+            for _, member in rows.MEMBERS.rows(reader)
+        )
     )
+
+
+def invitations(reader: Reader, here: Did, now: Instant) -> InvitationsView:
+    """Those that node `here` has issued."""
+    own = [one for _, one in rows.INVITATIONS.rows(reader, prefix=here.public_key)]
+    return InvitationsView(
+        tuple(
+            InvitationView(
+                id=one.id.hex(),
+                state=_state_of(one, now),
+                issued_at=one.issued_at,
+                expires_at=one.expires_at,
+                for_node=one.for_node,
+                note=one.note,
+                used_by=one.redeemed_by,
+                used_at=one.redeemed_at,
+            )
+            for one in sorted(own, key=lambda one: (one.issued_at, one.id))
+        )
+    )
+
+
+def _state_of(invitation: Invitation, now: Instant) -> InvitationState:
+    if invitation.redeemed_by is not None:
+        return InvitationState.USED
+    if invitation.is_revoked:
+        return InvitationState.REVOKED
+    return InvitationState.OPEN if invitation.is_open(now) else InvitationState.EXPIRED
 
 
 def membership(reader: Reader, here: Did, *, joins: bool) -> Membership:
     """How far node `here` is (semantics §3)."""
     stored = rows.load_federation(reader)
     if stored is None:
-        return Membership.WAITING_TO_JOIN if joins else Membership.FOUNDING
+        seeks = joins or joining.aim_of(reader) is not None
+        return Membership.WAITING_TO_JOIN if seeks else Membership.FOUNDING
     member = rows.MEMBERS.get(reader, here.public_key)
     admitted = member is not None and bool(member.admissions)
     if member is not None and member.joined:

@@ -6,16 +6,18 @@ from dataclasses import replace
 import pytest
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.federation.commands import AdmitNode, FederationCommand, FoundFederation, JoinFederation
-from icn.domain.federation.events import FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation.commands import AdmitNode, CountVotes, FederationCommand, FoundFederation, JoinFederation
+from icn.domain.federation.events import AdmissionCounted, FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
 from icn.domain.federation.model import Admission, JoinPolicy, Policy
 from icn.domain.federation.refusals import (
     AdmissionNeeded,
     AlreadyAdmitted,
     AlreadyFounded,
+    AlreadyVoted,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
+    VotesMissing,
 )
 from icn.domain.federation.rules import AGENT_CHARS_MAX, FOUNDERS_MAX, NAME_CHARS_MAX, check, decide
 from icn.domain.federation.state import FederationState, apply, name_genesis
@@ -70,9 +72,8 @@ def test_open_lets_anybody_join_and_count_only_after_admission() -> None:
     assert state.voters(builders.EVERYTHING) == sorted([A, B])
 
 
-@pytest.mark.parametrize("policy", [JoinPolicy.INVITE, JoinPolicy.VOTE])
-def test_otherwise_admission_comes_first(policy: JoinPolicy) -> None:
-    state = founded(builders.policy(join_policy=policy))
+def test_otherwise_admission_comes_first() -> None:
+    state = founded(builders.policy(join_policy=JoinPolicy.INVITE))
     with pytest.raises(AdmissionNeeded):
         decide(state, JoinFederation("icn"), first(2))
     with pytest.raises(EventRefused, match="joins"):
@@ -96,6 +97,70 @@ def test_admissions_at_the_same_time_commute() -> None:
     assert one.is_admitted(C, builders.Knows({B: 10}, {}))
     assert one.is_admitted(C, builders.Knows({A: 6}, {}))
     assert not one.is_admitted(C, builders.Knows({A: 5, B: 9}, {}))
+
+
+def voting(*founders: Did) -> FederationState:
+    return founded(builders.policy(join_policy=JoinPolicy.VOTE), *founders)
+
+
+def test_where_members_vote_more_than_half_of_them_admit() -> None:
+    state = voting(A, B, C)
+    run(state, AdmitNode(D), builders.context(1, sequence=4))
+    assert not state.is_admitted(D, builders.EVERYTHING), "one vote of three admits nobody"
+    with pytest.raises(VotesMissing):
+        decide(state, CountVotes(D), builders.context(1, sequence=5))
+    with pytest.raises(EventRefused, match="more than half"):
+        check(state, AdmissionCounted(D), builders.context(1, sequence=5))
+    run(state, AdmitNode(D), builders.context(2, sequence=6))
+    run(state, CountVotes(D), builders.context(2, sequence=6))
+    assert state.is_admitted(D, builders.EVERYTHING)
+    assert not state.is_admitted(D, builders.Knows({A: 9, B: 6}, {}))
+    with pytest.raises(AlreadyAdmitted):
+        decide(state, AdmitNode(D), builders.context(3))
+
+
+def test_half_is_not_more_than_half() -> None:
+    state = voting(A, B)
+    run(state, AdmitNode(D), builders.context(1, sequence=4))
+    with pytest.raises(VotesMissing):
+        decide(state, CountVotes(D), builders.context(1, sequence=5))
+
+
+def test_votes_are_counted_in_the_ancestry_of_the_record_that_counts_them() -> None:
+    state = voting(A, B, C)
+    run(state, AdmitNode(D), builders.context(1, sequence=4))
+    run(state, AdmitNode(D), builders.context(2, sequence=4))
+    sees_one = replace(builders.context(1, sequence=5), ancestry=builders.Knows({A: 6, B: 4}, {}))
+    with pytest.raises(EventRefused, match="more than half"):
+        check(state, AdmissionCounted(D), sees_one)
+    check(state, AdmissionCounted(D), replace(sees_one, ancestry=builders.Knows({A: 6, B: 5}, {})))
+
+
+def test_a_member_votes_once_and_only_members_vote() -> None:
+    state = voting(A, B, C)
+    run(state, AdmitNode(D), builders.context(1, sequence=4))
+    with pytest.raises(AlreadyVoted):
+        decide(state, AdmitNode(D), builders.context(1, sequence=5))
+    apply(state, NodeAdmitted(D), builders.context(1, sequence=5))
+    apply(state, NodeAdmitted(D), builders.context(4, sequence=5))
+    assert state.votes_for(D, builders.EVERYTHING) == [A], "nobody counts twice, and no stranger at all"
+    with pytest.raises(EventRefused, match="member"):
+        check(state, NodeAdmitted(D), builders.context(4, sequence=5))
+    with pytest.raises(EventRefused, match="member"):
+        check(state, AdmissionCounted(D), builders.context(4, sequence=5))
+
+
+def test_who_is_admitted_by_votes_votes_on_the_next() -> None:
+    state = voting(A)
+    run(state, AdmitNode(B), builders.context(1, sequence=4))
+    run(state, CountVotes(B), builders.context(1, sequence=4))
+    assert state.votes_needed(builders.EVERYTHING) == 2
+    run(state, AdmitNode(C), builders.context(1, sequence=5))
+    with pytest.raises(VotesMissing):
+        decide(state, CountVotes(C), builders.context(1, sequence=5))
+    run(state, AdmitNode(C), builders.context(2, sequence=1))
+    run(state, CountVotes(C), builders.context(2, sequence=1))
+    assert state.is_admitted(C, builders.EVERYTHING)
 
 
 def test_what_is_refused() -> None:

@@ -1,0 +1,39 @@
+"""`federation invite` prints a line to hand over and nothing else; `federation join` takes it from wherever it is."""
+
+from icn.cli.endings import Exit
+from support.cli_server import answer
+
+DID = "did:key:z6MkehRgf7yJbgaGfYsdoAsKdBPE3dj2CYhowQdcjqSJgvVd"
+LINE = "icn-invite:" + "oWEx" * 100
+ISSUED = {"id": "ab" * 16, "line": LINE, "expires_at_ms": 1, "for_node": None, "addresses": [], "block": "b"}
+
+
+def test_an_invitation_is_printed_as_one_line_whole_and_alone(node, cli):
+    node.on("POST", "/federation/invite", answer(ISSUED))
+    ran = cli("federation", "invite")
+    assert (ran.status, ran.text) == (Exit.DONE, LINE + "\n")
+    assert node.asked[0].json == {"expires_seconds": 7 * 86_400, "note": ""}
+    cli.draws = True
+    assert cli("federation", "invite").text == LINE + "\n", "a terminal does not get it in pieces"
+    assert cli("federation", "invite", "--output", "json").json == ISSUED
+
+
+def test_what_an_invitation_is_good_for_is_said(node, cli):
+    node.on("POST", "/federation/invite", answer(ISSUED))
+    words = ("--for", DID, "--expires", "12h", "--note", "the bakers", "--address", "/dns4/a/tcp/1", "--address", "/x")
+    assert cli("federation", "invite", *words).status is Exit.DONE
+    assert node.asked[0].json == {
+        "expires_seconds": 12 * 3600,
+        "note": "the bakers",
+        "for_node": DID,
+        "addresses": ["/dns4/a/tcp/1", "/x"],
+    }
+    for wrong in ("soon", "d", "0d", "-1d", "1.5h"):
+        assert cli("federation", "invite", f"--expires={wrong}").status is Exit.USAGE
+    assert cli("federation", "invitations", "--revoke", "xyz").status is Exit.USAGE
+
+
+def test_a_line_is_read_from_standard_input(node, cli):
+    node.on("POST", "/federation/join", answer({"state": "waiting to join"}))
+    assert cli("federation", "join", "-", stdin=f"{LINE}\n".encode()).status is Exit.DONE
+    assert node.asked[0].json == {"invitation": LINE}
