@@ -32,7 +32,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
-	sim sim-long sim-explore crash-long fuzz bench docs examples lock clean
+	sim sim-long sim-explore crash-long fuzz interop bench docs examples lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
@@ -44,6 +44,7 @@ help:
 	@echo "make sim-explore every order of events of a few nodes; the larger cases for $(EXPLORE_SECONDS) s each"
 	@echo "make crash-long  hundreds of SIGKILLs and losses of power on every storage backend, SIGKILLs on a real node"
 	@echo "make fuzz        coverage-guided fuzzing of every decoder, $(FUZZ_SECONDS) s each (FUZZ_SECONDS, FUZZ_TARGET)"
+	@echo "make interop     other implementations of libp2p talk with ours; writes docs/interoperability.md"
 	@echo "make bench       figures; see bench/"
 	@echo "make docs        generated references in docs/"
 	@echo "make examples    the modules of the example jobs, from their sources (needs clang; see examples/build.py)"
@@ -133,6 +134,10 @@ $(VENV)/.fuzz-ready: $(VENV)/.dev-ready tests/fuzz/requirements.lock
 fuzz: $(VENV)/.fuzz-ready
 	PYTHONPATH=tests:$(VENV)/fuzz $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGET)
 
+interop: $(VENV)/.dev-ready
+	sh tests/interop/setup.sh
+	ICN_TEST_REQUIRE_ALL=1 ICN_INTEROP_WRITE=1 $(BIN)/python -m pytest tests/interop/test_libp2p.py $(ARGS)
+
 bench: $(VENV)/.runtime-ready
 	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
@@ -148,6 +153,8 @@ lock: $(VENV)/.dev-ready
 	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock $(ARGS)
 	$(LOCK) pyproject.toml --group dev --constraint requirements-build.lock --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
 	$(LOCK) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock $(ARGS)
+	$(LOCK) tests/interop/py/requirements-build.in --output-file tests/interop/py/requirements-build.lock $(ARGS)
+	$(LOCK) tests/interop/py/requirements.in --output-file tests/interop/py/requirements.lock $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

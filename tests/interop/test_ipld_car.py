@@ -14,7 +14,7 @@ from icn.stores import blocks
 from icn.stores.car import MEDIA_TYPE
 from support.http_world import World
 from support.http_world import world as new_world
-from support.libp2p_js import HERE, node_program
+from support.libp2p_judges import HERE, node_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.node22]
 

@@ -54,11 +54,11 @@ class Finding:
 
 
 def modules_under(folder: Path) -> list[Module]:
-    """Every Python file below `folder`, in a fixed order."""
+    """Every Python file below `folder`, in a fixed order; what is installed in hidden folders is not ours."""
     return [
         Module(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8"))
         for path in sorted(folder.rglob("*.py"))
-        if "node_modules" not in path.parts
+        if "node_modules" not in path.parts and not any(part[0] == "." for part in path.relative_to(folder).parts)
     ]
 
 

@@ -1,9 +1,13 @@
 // A js-libp2p node that obeys: one command per line of standard input, one answer or event per line of standard output,
 // both JSON. It ends when its standard input does.
+import { readFileSync } from 'node:fs'
 import readline from 'node:readline'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
-import { identify } from '@libp2p/identify'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify, identifyPush } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -19,7 +23,14 @@ const node = await createLibp2p({
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   connectionGater: { denyDialMultiaddr: () => false },
-  services: { identify: identify(), ping: ping() }
+  services: {
+    identify: identify(),
+    push: identifyPush(),
+    ping: ping(),
+    gossip: gossipsub({ allowPublishToZeroTopicPeers: true, emitSelf: false }),
+    // Loopback addresses would be left out by what suits the internet.
+    dht: kadDHT({ protocol: '/icn/kad/1.0.0', clientMode: false, peerInfoMapper: passthroughMapper })
+  }
 })
 
 const writeAll = async (stream, data) => {
@@ -62,16 +73,46 @@ const commands = {
   echoes: async ({ address, streams }) => {
     const all = await Promise.all(Array.from({ length: streams }, () => echoed(address, 200)))
     return { same: all.every(Boolean) }
+  },
+  serve: async ({ protocol }) => {
+    await node.handle(protocol, (stream) => stream.close())
+    return {}
+  },
+  subscribe: async ({ topic }) => {
+    node.services.gossip.subscribe(topic)
+    return {}
+  },
+  publish: async ({ topic, data }) => {
+    await node.services.gossip.publish(topic, Buffer.from(data))
+    return {}
+  },
+  listening: async ({ topic }) => ({ peers: node.services.gossip.getSubscribers(topic).map(String) }),
+  find: async ({ peer }) => {
+    const found = await node.peerRouting.findPeer(peerIdFromString(peer), { signal: AbortSignal.timeout(20_000) })
+    return { addresses: found.multiaddrs.map(String) }
   }
 }
 
 node.addEventListener('peer:identify', ({ detail }) => tell({
-  event: 'identify', peer: detail.peerId.toString(), agent: detail.agentVersion, protocols: detail.protocols
+  event: 'identify',
+  peer: detail.peerId.toString(),
+  agent: detail.agentVersion,
+  protocols: detail.protocols,
+  record: detail.signedPeerRecord != null
+}))
+node.addEventListener('peer:update', ({ detail }) => {
+  const before = new Set(detail.previous?.protocols ?? [])
+  const added = detail.peer.protocols.filter((protocol) => !before.has(protocol))
+  if (before.size > 0 && added.length > 0) tell({ event: 'pushed', peer: detail.peer.id.toString(), added })
+})
+node.services.gossip.addEventListener('message', ({ detail }) => tell({
+  event: 'message', topic: detail.topic, from: detail.from?.toString(), data: Buffer.from(detail.data).toString()
 }))
 node.addEventListener('peer:disconnect', ({ detail }) => tell({ event: 'disconnect', peer: detail.toString() }))
 process.on('uncaughtException', (error) => tell({ event: 'uncaught', error: String(error.stack) }))
 process.on('unhandledRejection', (error) => tell({ event: 'uncaught', error: String(error?.stack ?? error) }))
-tell({ event: 'ready', peer: node.peerId.toString(), addresses: node.getMultiaddrs().map(String) })
+const { version } = JSON.parse(readFileSync(new URL('node_modules/libp2p/package.json', import.meta.url)))
+tell({ event: 'ready', peer: node.peerId.toString(), addresses: node.getMultiaddrs().map(String), version })
 
 const lines = readline.createInterface({ input: process.stdin })
 lines.on('line', async (line) => {

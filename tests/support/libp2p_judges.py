@@ -1,58 +1,99 @@
-"""Drives the js-libp2p node of tests/interop/js: commands in, answers and events out, one JSON object per line."""
+"""Drives the nodes of other implementations of libp2p, in tests/interop: commands in, answers and events out, one JSON
+object per line, the same ones for all."""
 
 import asyncio
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 HERE = Path(__file__).resolve().parents[1] / "interop"
-PATIENCE_S = 60
+PATIENCE_S = 40
+SETUP = "run tests/interop/setup.sh"
 
 
-def node_program() -> Path:
-    """The Node.js 22 that setup.sh installed; skips, or fails where everything is required, when it has not run."""
+def absent(what: str) -> str:
+    """Skips, or fails where everything is required. `what` says what is not there."""
+    reason = f"{what}; {SETUP}"
+    if os.environ.get("ICN_TEST_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def node_program() -> str:
+    """The Node.js 22 that setup.sh installed."""
     found = sorted((HERE / "js" / "node_modules").glob("node-linux-*/bin/node"))
     packages = HERE / "js" / "node_modules"
-    if not found or not all((packages / name).is_dir() for name in ("libp2p", "@ipld/car")):
-        reason = "js-libp2p and @ipld/car are not installed; run tests/interop/setup.sh"
-        if os.environ.get("ICN_TEST_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found[0]
+    if not found or not all((packages / name).is_dir() for name in ("libp2p", "@libp2p/gossipsub", "@ipld/car")):
+        return absent("js-libp2p and @ipld/car are not installed")
+    return str(found[0])
 
 
-class JsNode:
-    """One js-libp2p node in its own process. An async context manager: at its end the process is gone."""
+def _js() -> list[str]:
+    return [node_program(), str(HERE / "js" / "node.mjs")]
 
-    def __init__(self, program: Path) -> None:
-        self._program = program
+
+def _go() -> list[str]:
+    program = HERE / "go" / "judge"
+    return [str(program)] if program.exists() else [absent("the go-libp2p node is not built (it needs Go 1.26)")]
+
+
+def _py() -> list[str]:
+    python = HERE / "py" / ".venv" / "bin" / "python"
+    return [str(python if python.exists() else absent("py-libp2p is not installed")), str(HERE / "py" / "node.py")]
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One implementation, and how its node is started. `command` skips the test where it is not installed."""
+
+    name: str
+    command: Callable[[], list[str]]
+
+
+IMPLEMENTATIONS = (
+    Implementation("js-libp2p", _js),
+    Implementation("go-libp2p", _go),
+    Implementation("py-libp2p", _py),
+)
+
+
+class Judge:
+    """One node of another implementation, in its own process. An async context manager: at its end it is gone."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._count = 0
         self._said = asyncio.Event()
         self.events: list[dict[str, Any]] = []
         self.peer = ""
         self.address = ""
+        self.version = ""
 
     async def __aenter__(self) -> Self:
         self.process = await asyncio.create_subprocess_exec(
-            str(self._program),
-            str(HERE / "js" / "node.mjs"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         self._reading = asyncio.create_task(self._read())
         ready = await self.event("ready")
         self.peer, self.address = ready["peer"], ready["addresses"][0]
+        self.version = ready["version"].removeprefix("v")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
+        self.kill()
         await self.process.wait()
         await self._reading
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self.process.returncode is None:
+            self.process.kill()
 
     async def __call__(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Give a command and wait for its answer, which must be a good one."""
@@ -75,6 +116,10 @@ class JsNode:
                         return event
                 self._said.clear()
                 await self._said.wait()
+
+    def forget(self) -> None:
+        """Forget the events so far, so that `event` waits for one to come."""
+        self.events.clear()
 
     async def _read(self) -> None:
         assert self.process.stdout

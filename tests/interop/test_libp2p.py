@@ -1,0 +1,192 @@
+"""Other implementations of libp2p, written by others from the same specifications, talk with us in both directions.
+
+Each capability is tried with each implementation, once over a connection that we dialled and once over one that they
+dialled. What came of it is the table in docs/interoperability.md: `make interop` writes it, and a run whose outcome is
+another one than the table's fails. A combination that cannot work stands in `CANNOT` with its reason, which must be on
+their side; it is tried all the same, and once it works the reason has to go.
+"""
+
+import asyncio
+import os
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+import uvloop
+
+from icn.adapters.network.stream import RawStream
+from icn.adapters.network.tcp import Libp2pNetwork
+from icn.protocol.libp2p.multiaddr import Multiaddr
+from support import interop_table
+from support.interop_table import DIRECTIONS, PAGE, YES
+from support.libp2p_judges import IMPLEMENTATIONS, Implementation, Judge
+from support.libp2p_network import Recorder, World, eventually
+
+pytestmark = pytest.mark.slow
+
+WE_DIAL, THEY_DIAL = DIRECTIONS
+WRITE = "ICN_INTEROP_WRITE"
+ECHO = "/icn/test/echo/1"
+PING = "/ipfs/ping/1.0.0"
+IDENTIFY = "/ipfs/id/1.0.0"
+SIZES = (100, 1 << 20, 16 << 20)
+STREAMS = 60
+SCENE_S_MAX = 30
+
+CANNOT: dict[tuple[str, str, str], str] = {}
+"""By implementation, capability and direction."""
+
+
+@dataclass
+class Meeting:
+    """A node of theirs and one of ours, connected."""
+
+    theirs: Judge
+    ours: Libp2pNetwork
+    told: Recorder
+    direction: str
+
+    @property
+    def peer(self):
+        """They, as we know them."""
+        return self.told.ups[0][0]
+
+    @property
+    def address(self) -> str:
+        return self.ours.listen_addresses[0]
+
+    async def connect(self) -> dict[str, str]:
+        """In the direction of this meeting; gives what a dialler of theirs says of the connection."""
+        said = {}
+        if self.direction == WE_DIAL:
+            self.ours.dial(Multiaddr.parse(self.theirs.address))
+        else:
+            said = await self.theirs("dial", address=self.address)
+        await self.told.until(lambda: len(self.told.ups) > len(self.told.downs))
+        return said
+
+
+async def echo(stream: RawStream) -> None:
+    while chunk := await stream.read():
+        await stream.write(chunk)
+
+
+async def echoed(ours: Libp2pNetwork, peer, data: bytes) -> bytes:
+    stream = await ours.open_stream(peer, ECHO)
+    writing = asyncio.ensure_future(stream.write(data))
+    got = await stream.read_exactly(len(data))
+    await writing
+    stream.close()
+    return got
+
+
+async def noise_and_yamux(meeting: Meeting) -> None:
+    said = await meeting.connect()
+    assert str(meeting.peer) == meeting.theirs.peer
+    if said:
+        assert said["peer"] == str(meeting.ours.peer_id)
+        assert (said["encryption"], said["muxer"]) == ("/noise", "/yamux/1.0.0")
+
+
+async def identify(meeting: Meeting) -> None:
+    seen = await meeting.theirs.event("identify", peer=str(meeting.ours.peer_id))
+    assert seen["agent"] == "icn/test"
+    assert {ECHO, PING, IDENTIFY} <= set(seen["protocols"])
+    await eventually(lambda: meeting.ours.peers()[0].agent)
+    [peer] = meeting.ours.peers()
+    assert "libp2p" in peer.agent
+    assert {ECHO, PING} <= set(peer.protocols)
+
+
+async def ping(meeting: Meeting) -> None:
+    answer = await meeting.theirs("ping", address=meeting.address)
+    assert answer["ms"] >= 0
+    await eventually(lambda: meeting.ours.peers()[0].rtt_ms is not None)
+
+
+async def custom_protocol(meeting: Meeting) -> None:
+    for size in SIZES:
+        assert (await meeting.theirs("echo", address=meeting.address, count=size))["same"]
+        data = bytes(range(251)) * (size // 251 + 1)
+        assert await echoed(meeting.ours, meeting.peer, data) == data
+
+
+async def many_streams(meeting: Meeting) -> None:
+    assert (await meeting.theirs("echoes", address=meeting.address, streams=STREAMS))["same"]
+    sent = [b"%d" % number * 100 for number in range(STREAMS)]
+    assert await asyncio.gather(*(echoed(meeting.ours, meeting.peer, data) for data in sent)) == sent
+    assert len(meeting.ours.peers()) == 1
+
+
+async def our_goodbye(meeting: Meeting) -> None:
+    meeting.theirs.forget()
+    meeting.ours.disconnect(meeting.peer, "enough")
+    await meeting.theirs.event("disconnect", peer=str(meeting.ours.peer_id))
+    await meeting.told.until(lambda: bool(meeting.told.downs))
+    await meeting.connect()
+
+
+async def their_death(meeting: Meeting) -> None:
+    downs = len(meeting.told.downs)
+    meeting.theirs.kill()
+    await meeting.told.until(lambda: len(meeting.told.downs) > downs)
+    assert meeting.ours.peers() == []
+
+
+Scene = Callable[[Meeting], Awaitable[None]]
+CAPABILITIES: dict[str, Scene] = {
+    "Noise and Yamux": noise_and_yamux,
+    "identify, each of the other": identify,
+    "ping, each the other": ping,
+    "a protocol of one's own, 16 MiB each way": custom_protocol,
+    "60 streams at once each way": many_streams,
+    "our end is noticed": our_goodbye,
+    "their end is noticed": their_death,
+}
+
+
+async def tried(scene: Scene, meeting: Meeting) -> str:
+    """What came of it: nothing, or how it failed."""
+    try:
+        async with asyncio.timeout(SCENE_S_MAX):
+            await scene(meeting)
+    except (AssertionError, OSError, TimeoutError, LookupError) as error:
+        return "".join(traceback.format_exception(error))
+    return ""
+
+
+async def meet(implementation: Implementation, direction: str) -> tuple[str, dict[str, str]]:
+    """The version of the other, and how each capability failed; an empty text for one that did not."""
+    async with Judge(implementation.command()) as theirs, World("libp2p") as world:
+        ours = world.make("ours", agent="icn/test")
+        ours.handle(ECHO, echo)
+        told = Recorder()
+        await ours.start(told)
+        meeting = Meeting(theirs, ours, told, direction)
+        failures = {}
+        for name, scene in CAPABILITIES.items():
+            failures[name] = await tried(scene, meeting)
+        assert not [event for event in theirs.events if event["event"] == "uncaught"]
+        return theirs.version, failures
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda one: one.name)
+def test_what_runs_with_another_implementation_is_what_the_table_says(implementation):
+    name, cells, unexpected, version = implementation.name, {}, [], ""
+    for direction in DIRECTIONS:
+        version, failures = uvloop.run(meet(implementation, direction))
+        for what, failure in failures.items():
+            reason = CANNOT.get((name, what, direction), "")
+            cells[what, direction] = f"no: {reason}" if reason else YES
+            if failure and not reason:
+                unexpected.append(f"{name}, {direction}, {what}:\n{failure}")
+            elif reason and not failure:
+                unexpected.append(f"{name}, {direction}, {what}: it works, so that it cannot stands there no longer")
+    assert not unexpected, "\n".join(unexpected)
+    text = interop_table.section(name, version, list(CAPABILITIES), cells)
+    page = PAGE.read_text(encoding="utf-8")
+    if os.environ.get(WRITE) == "1":
+        PAGE.write_text(interop_table.with_section(page, name, text), encoding="utf-8")
+    else:
+        assert interop_table.standing(page, name) == text, "the table is of another run: make interop writes it"
