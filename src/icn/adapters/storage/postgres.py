@@ -2,7 +2,8 @@
 
 An answer means that the server has it in its log on disk. A commit is two journeys: everything in one pipeline, the
 fence first, then COMMIT alone; so whatever fails before that wrote nothing, and only an answer to COMMIT that never
-came leaves the fate of a batch open. Then this object takes no further commit. Reopening finds out: `claim` waits for
+came leaves the fate of a batch open. So does a server that has fewer commits of ours than it answered, as after a
+failover to one that lagged behind. Then this object takes no further commit. Reopening finds out: `claim` waits for
 the author's row, which a commit under way holds locked, and what is read after it is the truth.
 
 One connection writes, one reads the newest commit, one renews the lease, and each open snapshot has one of the rest of
@@ -35,6 +36,8 @@ STATEMENT_BYTES_MAX = 16 * 1024 * 1024
 """Values of a batch beyond this go in a further statement: the server holds a whole statement in memory."""
 ATTEMPTS_MAX = 5
 """Of a transaction that an engine aborted for another one's sake, and for a connection found dead."""
+
+NO_FENCE = Fence(0)
 
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _FENCE = b"UPDATE icn_author SET commits = commits + 1 WHERE epoch = %s RETURNING commits"
@@ -77,6 +80,8 @@ class PostgresStore:
         self._closing = threading.Lock()
         self._is_closed = False
         self._lost_a_commit = False
+        self._answered = NO_FENCE, 0
+        """The newest commit that was answered: its fence, and its number on the server."""
 
     @classmethod
     def open(cls, url: str, *, connections_max: int, connection_timeout_ms: int) -> Self:
@@ -148,12 +153,14 @@ class PostgresStore:
                 fenced = connection.execute(_FENCE, (fence,))
                 for statement, values in statements:
                     connection.execute(statement, values)
-            if fenced.fetchone() is None or fence == 0:  # 0: nobody has claimed the store yet
+            counted = fenced.fetchone()
+            if counted is None or fence == 0:  # 0: nobody has claimed the store yet
                 self._refuse(fence, _epoch(connection))
-            return fence
+            self._require_nothing_lost(fence, counted[0])
+            return int(counted[0])
 
         if statements:
-            self._transact(write, f"commit under epoch {fence}")
+            self._answered = fence, self._transact(write, f"commit under epoch {fence}")
         elif fence != (newest := self._transact(_epoch, None)) or fence == 0:
             self._refuse(fence, newest)
 
@@ -168,6 +175,16 @@ class PostgresStore:
         self._writer.drop()
         if self._lease is not None:
             self._lease.close()
+
+    def _require_nothing_lost(self, fence: Fence, number: int) -> None:
+        """Only the holder of a fence counts its commits up: they follow each other, or some are gone."""
+        last_fence, last = self._answered
+        if last_fence == fence and number != last + 1:
+            self._lost_a_commit = True
+            raise CommitUncertain(
+                f"{self._address.shown}: commit {last} was answered, and the database is at {number - 1}: it has gone "
+                "back, as at a failover to a server that lags behind"
+            )
 
     def _refuse(self, fence: Fence, newest: int) -> NoReturn:
         raise FenceLost(f"{self._address.shown}: epoch {fence} is over; the author is now that of epoch {newest}")

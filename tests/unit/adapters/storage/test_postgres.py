@@ -116,6 +116,28 @@ def test_an_answer_to_commit_that_is_lost_leaves_its_fate_open_until_the_store_i
         again.close()
 
 
+def test_a_server_that_has_gone_back_is_noticed_by_the_next_commit(url):
+    """As after a failover, unseen by the connection's owner, to a server that lagged behind."""
+    store = open_postgres(url)
+    fence = store.claim()
+    store.commit(batch({b"k": b"1"}), fence)
+    with postgres.connected(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT * FROM icn_author")
+    store.commit(batch({b"k": b"2"}), fence)
+    with postgres.connected(url) as connection:
+        connection.execute("UPDATE icn_author SET commits = (SELECT commits FROM kept)")
+    with pytest.raises(CommitUncertain, match="has gone back"):
+        store.commit(batch({b"l": b"3"}), fence)
+    with pytest.raises(StoreUnavailable, match="close and reopen"):
+        store.commit(batch({b"l": b"3"}), fence)
+    store.close()
+    again = open_postgres(url)
+    assert again.get(b"l") is None, "nothing was written over what is missing"
+    fence = again.claim()
+    again.commit(batch({b"l": b"4"}), fence)
+    again.close()
+
+
 @pytest.mark.slow
 def test_a_connection_lost_before_commit_wrote_nothing_and_the_store_goes_on():
     server = postgres.cluster()
