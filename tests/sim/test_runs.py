@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from icn.domain.dag import feeds
+from icn.domain.dag import block, feeds
 from icn.domain.mesh import papers
 from icn.kernel import signing
-from icn.services import state
+from icn.services import arrivals, state
 from icn.sim.faults import CALM, CERTAIN
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
@@ -63,6 +63,15 @@ def test_what_nodes_remember_changes_nothing_but_their_speed(monkeypatch):
         monkeypatch.setattr(memo.known, "_entries_max", 1)
     monkeypatch.setattr(signing._GOOD, "_entries_max", 1)
     assert World(dense(3, nodes=4, seconds=6)).run().digest == usual
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", [None, Plant.DOUBLE_SETTLEMENT, Plant.MISSING_FSYNC])
+def test_reading_each_block_once_for_all_nodes_changes_nothing(plant):
+    plan = dense(2, nodes=4, seconds=8, plant=plant)
+    once, each = World(plan).run(), World(plan, shares=False).run()
+    assert (once.digest, once.steps, str(once.finding)) == (each.digest, each.steps, str(each.finding))
+    assert arrivals.parse_block is block.parse_block
 
 
 @pytest.mark.slow

@@ -6,7 +6,10 @@ from io import StringIO
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.signing import SeedSigner
 from icn.protocol.messages import Want
 from icn.services.inputs import PeerDown, Received
@@ -14,9 +17,11 @@ from icn.sim.clock import SkewedClock
 from icn.sim.faults import CALM
 from icn.sim.network import Cut, Network
 from icn.sim.plan import Plan, Scenario
+from icn.sim.platter import Platter
 from icn.sim.tempo import Tempo, draw_rhythm
 from icn.sim.timeline import SECOND, Timeline
 from icn.sim.world import World
+from icn.stores.kv import Batch, FenceLost
 
 dense = partial(Plan, tempo=Tempo.DENSE)
 
@@ -103,3 +108,29 @@ def test_a_federation_cut_in_two_takes_writes_on_both_sides_and_loses_none():
     assert all(run.cuts for run in runs)
     assert sum(run.cut_writes_few for run in runs) > 3
     assert sum(run.cut_writes_many for run in runs) > 3
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.binary(max_size=3), st.none() | st.binary(max_size=2), min_size=1, max_size=4), max_size=12
+    ),
+    st.binary(max_size=2),
+    st.none() | st.binary(max_size=3),
+)
+def test_a_platter_holds_what_a_memory_store_does(batches, prefix, bound):
+    platter, memory = Platter(), MemoryStore()
+    fences = platter.claim(), memory.claim()
+    for operations in batches:
+        before = platter.copied()
+        kept = list(before.scan(b""))
+        walk = platter.scan(b"")
+        platter.commit(Batch(dict(operations)), fences[0])
+        memory.commit(Batch(dict(operations)), fences[1])
+        assert list(walk) == list(before.scan(b"")) == kept
+    assert list(platter.scan(prefix, after=bound)) == list(memory.scan(prefix, after=bound))
+    assert list(platter.scan_down(prefix, before=bound)) == list(memory.scan_down(prefix, before=bound))
+    names = [b"", b"\0", *(key for operations in batches for key in operations)]
+    assert platter.get_many(names) == memory.get_many(names) == [platter.get(name) for name in names]
+    platter.claim()
+    with pytest.raises(FenceLost):
+        platter.commit(Batch({b"k": b"v"}), fences[0])

@@ -62,11 +62,16 @@ def clock_from_links(block: Block, place_of: Callable[[Cid], Place], clock_of: C
     return merged_clock(header.author, header.sequence, clocks)
 
 
+def read_records(block: Block) -> list[Record]:
+    """What stands in a block, whoever wrote it. Raises `Invalid`."""
+    return [read_record(data) for data in block.records]
+
+
 def records_of(block: Block, federation: FederationState) -> list[Record]:
     """The records of a block whose author may have a feed. Raises `PeerViolation`."""
     header = block.header
     try:
-        records = [read_record(data) for data in block.records]
+        records = read_records(block)
     except Invalid as error:
         raise PeerViolation(f"a block's records have their form: {error}") from error
     member = federation.members.get(header.author)

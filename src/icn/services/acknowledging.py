@@ -23,8 +23,11 @@ class Acknowledging:
         """Author an empty block when news was seen a while ago and nothing else was to be said (semantics §2)."""
         own = work.state.feeds.heads.get(work.did)
         # Who is not admitted has no say in what is confirmed, and must not be woken for it.
-        admitted = work.state.federation.is_admitted(work.did, work.context().ancestry)
-        if own is None or not admitted or not _has_news(work, own.clock):
+        if (
+            own is None
+            or not _has_news(work, own.clock)
+            or not work.state.federation.is_admitted(work.did, work.context().ancestry)
+        ):
             self.news_since = None
             return
         if self.news_since is None:

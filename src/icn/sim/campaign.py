@@ -5,6 +5,7 @@ any point, the program goes on where it was: a line that is not whole is cut off
 other code are not mixed in: another version than that of the file is refused until `--fresh` gives the file up.
 """
 
+import gc
 import hashlib
 import json
 import signal
@@ -26,20 +27,27 @@ class StateRefused(Exception):
 
 
 def run_plan(plan: Plan) -> Run:
-    """One run."""
-    return World(plan).run()
+    """One run. What it leaves behind is collected after it, and not looked for while it goes on."""
+    gc.disable()
+    try:
+        return World(plan).run()
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def results(plans: Sequence[Plan], processes: int) -> Iterator[Run]:
     """The runs, in the order in which they end."""
     if processes == 1:
+        gc.freeze()  # what is imported stays: no collection need look at it
         yield from map(run_plan, plans)
         return
-    with get_context("spawn").Pool(processes, initializer=_leave_interrupts) as pool:
+    with get_context("spawn").Pool(processes, initializer=_begin_process) as pool:
         yield from pool.imap_unordered(run_plan, plans)
 
 
-def _leave_interrupts() -> None:
+def _begin_process() -> None:
+    gc.freeze()
     # The one process that keeps the state ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from icn.domain.mesh.papers import ATTEMPT_MAX
 from icn.kernel.ids import Did
 from icn.services.engine import Engine
-from icn.sim.findings import expect
+from icn.sim.findings import Finding, expect
 
 CHECKER = "within capacity"
 KEPT_MS_MAX = 120_000
@@ -18,20 +18,23 @@ def within_capacity(name: str, engine: Engine, running: Collection[tuple[bytes, 
 
     `running`: job and attempt of the guests that live.
     """
-    capacity, now = engine.executor.capacity, engine.clock.now()
+    capacity, now, mesh = engine.executor.capacity, engine.clock.now(), engine.state.mesh
+    if not (running or capacity.in_use or capacity.reserved or mesh.executions):
+        return  # nothing is promised and nothing runs
     # Promises are kept when the machine has less than before, so what counts is what it ever has.
     usage = replace(capacity.usage(now), places=engine.terms.executor.capacity)
-    expect(usage.is_within, CHECKER, f"{name}: {usage}")
-    mesh = engine.state.mesh
+    if not usage.is_within:
+        raise Finding(CHECKER, f"{name}: {usage}")
     # A held node gets its own past from its peers, and counts what is under way when it goes on with it.
     own = {key for key in mesh.executions if key[0] == engine.did and key not in mesh.pledges}
-    counted = not engine.has_resumed or own == set(capacity.in_use)
-    expect(counted, CHECKER, f"{name}: {len(own)} executions, {len(capacity.in_use)} counted")
-    placed = {(job.data, attempt) for _, job, attempt in capacity.in_use}
-    homeless = [key for key in running if key not in placed and key[1] <= ATTEMPT_MAX]  # beyond: a home confirms
-    expect(not homeless, CHECKER, f"{name}: {len(homeless)} guests run without a place")
-    endless = [key for key, promise in capacity.reserved.items() if promise.until > now + KEPT_MS_MAX]
-    expect(not endless, CHECKER, f"{name}: {len(endless)} places are promised for ever")
+    if engine.has_resumed and own != set(capacity.in_use):
+        raise Finding(CHECKER, f"{name}: {len(own)} executions, {len(capacity.in_use)} counted")
+    if running:
+        placed = {(job.data, attempt) for _, job, attempt in capacity.in_use}
+        homeless = [key for key in running if key not in placed and key[1] <= ATTEMPT_MAX]  # beyond: a home confirms
+        expect(not homeless, CHECKER, f"{name}: {len(homeless)} guests run without a place")
+    if any(promise.until > now + KEPT_MS_MAX for promise in capacity.reserved.values()):
+        raise Finding(CHECKER, f"{name}: places are promised for ever")
 
 
 def nothing_is_owed(name: str, engine: Engine, put_back: Collection[Did]) -> None:

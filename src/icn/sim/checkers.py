@@ -37,10 +37,10 @@ from icn.domain.mesh.events import (
     ReceiptIssued,
     ReceiptKept,
 )
-from icn.domain.records import Record, read_record
+from icn.domain.records import Record
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
-from icn.services import rows
+from icn.services import acceptance, rows
 from icn.services.ancestry import BlockAncestry
 from icn.services.answers import Done
 from icn.services.authorship import AnswerLost
@@ -152,7 +152,7 @@ def history(reader: Reader) -> list[Entry]:
         block = parse_block(blocks.get_bytes(reader, cid) or b"")
         header = block.header
         entries += [
-            Entry(cid, header.author, header.sequence, header.time, read_record(data)) for data in block.records
+            Entry(cid, header.author, header.sequence, header.time, record) for record in acceptance.read_records(block)
         ]
     return entries
 
@@ -167,7 +167,7 @@ def replayed(reader: Reader) -> State:
         ancestry = BlockAncestry(clock, state.federation, lambda who, number: blocks.clock_at(reader, who, number))
         context = Context(header.author, header.sequence, header.time, ancestry)
         pairing = Pairing()
-        records = [read_record(data) for data in block.records]
+        records = acceptance.read_records(block)
         for record in records:
             try:
                 check_event(state, record.event, context, pairing)

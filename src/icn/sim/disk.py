@@ -1,6 +1,6 @@
 """A node's disk: what outlives its process, and how it fails.
 
-Over the memory store. A commit that returned is there after a crash; one that raised is there whole or not at all;
+A commit that returned is there after a crash; one that raised is there whole or not at all;
 reads fail now and then. Somebody may put an older copy of the store in its place, with the head mark that was beside
 it then; or with none, and then the one outside is lost as well. Not here: when a process dies otherwise (world).
 """
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from icn.adapters.storage.memory import MemoryStore
 from icn.services import rows
 from icn.services.ports import HeadMark
 from icn.sim.faults import Chance, Faults
 from icn.sim.plants import Plant
+from icn.sim.platter import Platter
 from icn.stores import keyspace
 from icn.stores.kv import Batch, CommitUncertain, Fence, Properties, Snapshot, StoreUnavailable
 
@@ -40,30 +40,29 @@ class Disk:
     plant: Plant | None
     observe: Observer
     """Told of every batch that reached the platter."""
-    platter: MemoryStore = field(default_factory=MemoryStore)
+    platter: Platter = field(default_factory=Platter)
     _unsynced: deque[dict[bytes, bytes | None]] = field(default_factory=lambda: deque(maxlen=UNSYNCED_COMMITS))
     """What the last commits overwrote; kept only where the missing fsync is planted."""
     inner: HeadMark | None = None
     """The head mark that travels with the store."""
     outer: HeadMark | None = None
     """The one outside of it."""
-    _copy: tuple[Snapshot, HeadMark | None] | None = None
+    _copy: tuple[Platter, HeadMark | None] | None = None
 
     def keep_copy(self) -> None:
         """Somebody copies the store as it is now. One that holds nothing yet is not worth it."""
         is_marked = self.outer is not None or self.plant is Plant.NO_HEAD_MARK
         if is_marked and rows.load_position(self.platter).block_count:
-            self._copy = self.platter.snapshot(), self.inner
+            self._copy = self.platter.copied(), self.inner
 
     def put_back(self) -> bool:
         """Put the copy in the store's place. Whether there was one."""
         if self._copy is None:
             return False
-        snapshot, self.inner = self._copy
+        copy, self.inner = self._copy
         if self.rng.randrange(MARKS_LOST_ONE_IN) == 0:
             self.inner = self.outer = None
-        self.platter = MemoryStore()
-        self.platter.commit(Batch(dict(snapshot.scan(b""))), self.platter.claim())
+        self.platter = copy.copied()
         return True
 
     def write(self, batch: Batch, fence: Fence) -> None:

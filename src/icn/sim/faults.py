@@ -76,6 +76,8 @@ class Faults:
     slow: int = 0
     """How many nodes take up to `slow_for` until they look at what waits for them. They stay slow when all heals."""
     slow_for: int = 0
+    commit_for: int = 2
+    """Milliseconds at most between a batch's commit and the next one: what comes meanwhile is taken together."""
     jump_every: int = 0
     """Milliseconds between settings of a running machine's clock on average, over all nodes; 0: none."""
     jump: int = 0
@@ -158,6 +160,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         late_for=absences.choice((2_000, 6_000)),
         slow=cables.choice((0, 0, 0, 1)),
         slow_for=cables.choice((100, 800)),
+        commit_for=cables.choice((2, 2, 10, 40)),
         jump_every=clocks.choice((0, 0, 3_000)),
         jump=clocks.choice((500, 8_000)),
     )
@@ -175,6 +178,7 @@ def healed(faults: Faults) -> Faults:
         liar=faults.liar,
         slow=faults.slow,
         slow_for=faults.slow_for,
+        commit_for=faults.commit_for,
         jump=faults.jump,
     )
 

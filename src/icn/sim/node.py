@@ -48,7 +48,6 @@ from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.stores.kv import CommitUncertain, StoreUnavailable
 
-WORK_DELAY_US = 2 * MS
 STOP_DELAY_US = 20 * MS
 SHAKY_LOSES = 8_000
 """How often the worker of a shaky node is lost, per ten thousand."""
@@ -92,7 +91,7 @@ class Node:
         self._rng = Random(f"{seed}/{self.name}")
         self._chance = Chance(self._rng)
         self._entropy = SeededEntropy(Random(f"{seed}/{self.name}/entropy"))
-        self._delay_us = faults.slow_for * MS if index < faults.slow else WORK_DELAY_US
+        self._delay_us = (faults.slow_for if index < faults.slow else faults.commit_for) * MS
         self._drift_ppm = self._rng.randint(-faults.drift_ppm, faults.drift_ppm)
         self._clock = self._set_clock()
         self._inbox: deque[Input] = deque()  # bounded: by the run, which ends
