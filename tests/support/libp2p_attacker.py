@@ -27,8 +27,33 @@ TESTS = Path(__file__).resolve().parents[1]
 """For `socket.settimeout`: a node that neither answers nor closes by then has failed."""
 
 
-class Server:
-    """The node under attack, in its own process."""
+class Victim:
+    """A node under attack, in a process of its own."""
+
+    def __init__(self, address: Multiaddr, pid: int) -> None:
+        self.address = address
+        self.pid = pid
+
+    @property
+    def peer(self) -> PeerId:
+        assert self.address.peer
+        return self.address.peer
+
+    def rss(self) -> int:
+        """Bytes of memory it has now."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def files(self) -> int:
+        """Open file descriptors."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.address.host, self.address.port), timeout=PATIENCE_S)
+
+
+class Server(Victim):
+    """The network of a node and nothing else, started for the test."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -39,24 +64,7 @@ class Server:
             cwd=TESTS,
         )
         assert self.process.stdout
-        self.address = Multiaddr.parse(self.process.stdout.readline().strip())
-
-    @property
-    def peer(self) -> PeerId:
-        assert self.address.peer
-        return self.address.peer
-
-    def rss(self) -> int:
-        """Bytes of memory it has now."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def files(self) -> int:
-        """Open file descriptors."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection((self.address.host, self.address.port), timeout=PATIENCE_S)
+        super().__init__(Multiaddr.parse(self.process.stdout.readline().strip()), self.process.pid)
 
     def stop(self) -> str:
         """End it, as its operator would; gives what it printed."""
@@ -79,7 +87,7 @@ def closed_by_peer(sock: socket.socket) -> bool:
 class Session:
     """A connection past its handshake, whose frames are whatever the test wants."""
 
-    def __init__(self, server: Server, signer: Signer | None = None) -> None:
+    def __init__(self, server: Victim, signer: Signer | None = None) -> None:
         self.sock = server.connect()
         keys = Keys(signer or SeedSigner(os.urandom(32)), os.urandom(32), os.urandom(32))
         upgrade = Upgrade(Role.INITIATOR, keys, ConnectionLimits(), expected=server.peer, early_muxer=True)
@@ -156,7 +164,7 @@ class Session:
         return closed_by_peer(self.sock)
 
 
-def honest_ping(server: Server) -> bool:
+def honest_ping(server: Victim) -> bool:
     """A fresh peer connects, agrees on ping and gets its echo."""
     with Session(server) as session:
         stream = session.open(PING)
