@@ -30,6 +30,8 @@ WRITE = "ICN_INTEROP_WRITE"
 ECHO = "/icn/test/echo/1"
 PING = "/ipfs/ping/1.0.0"
 IDENTIFY = "/ipfs/id/1.0.0"
+OURS_LATER, THEIRS_LATER = "/icn/test/ours-later/1", "/icn/test/theirs-later/1"
+"""Protocols that a node begins to speak while it is connected."""
 SIZES = (100, 1 << 20, 16 << 20)
 STREAMS = 60
 SCENE_S_MAX = 30
@@ -99,6 +101,21 @@ async def identify(meeting: Meeting) -> None:
     assert {ECHO, PING} <= set(peer.protocols)
 
 
+async def identify_push(meeting: Meeting) -> None:
+    meeting.ours.handle(OURS_LATER, echo)
+    await meeting.theirs.event("pushed", peer=str(meeting.ours.peer_id), lists=OURS_LATER)
+    await meeting.theirs("serve", protocol=THEIRS_LATER)
+    await eventually(lambda: THEIRS_LATER in meeting.ours.peers()[0].protocols)
+
+
+async def signed_records(meeting: Meeting) -> None:
+    seen = await meeting.theirs.event("identify", peer=str(meeting.ours.peer_id))
+    assert seen["record"], "ours was not taken"
+    record = meeting.ours.peers()[0].record
+    assert record is not None
+    assert str(record.peer) == meeting.theirs.peer
+
+
 async def ping(meeting: Meeting) -> None:
     answer = await meeting.theirs("ping", address=meeting.address)
     assert answer["ms"] >= 0
@@ -138,6 +155,8 @@ Scene = Callable[[Meeting], Awaitable[None]]
 CAPABILITIES: dict[str, Scene] = {
     "Noise and Yamux": noise_and_yamux,
     "identify, each of the other": identify,
+    "identify push, each to the other": identify_push,
+    "signed peer records, each verifies the other's": signed_records,
     "ping, each the other": ping,
     "a protocol of one's own, 16 MiB each way": custom_protocol,
     "60 streams at once each way": many_streams,

@@ -107,12 +107,14 @@ class Judge:
         assert said["ok"], said
         return said
 
-    async def event(self, name: str, **wanted: Any) -> dict[str, Any]:
-        """The first event of that name with those values, now or when it comes."""
+    async def event(self, name: str, *, lists: str = "", **wanted: Any) -> dict[str, Any]:
+        """The first event of that name with those values, now or when it comes. `lists`: one of what it says was
+        added."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for event in self.events:
-                    if event["event"] == name and all(event.get(key) == value for key, value in wanted.items()):
+                    fits = event["event"] == name and all(event.get(key) == value for key, value in wanted.items())
+                    if fits and (not lists or lists in event["added"]):
                         return event
                 self._said.clear()
                 await self._said.wait()
