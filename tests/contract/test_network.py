@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from icn.adapters.network.ports import DialPhase, Direction, ListenFailed
+from icn.adapters.network.gossip import PublicationDropped
+from icn.adapters.network.ports import Delivery, DialPhase, Direction, ListenFailed
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import PeerId
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.libp2p.gossipsub.settings import PAYLOAD_BYTES_MAX
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from support.libp2p_network import MESSAGE_BYTES_MAX, OTHER, PROTOCOL, Recorder, World, eventually, peer_of
+from support.libp2p_network import MESSAGE_BYTES_MAX, OTHER, PROTOCOL, AnyNetwork, Recorder, World, eventually, peer_of
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -279,5 +282,182 @@ def test_after_stop_nothing_is_told_and_others_learn_of_it(play):
         await b_told.until(lambda: b_told.downs)
         assert (len(a_told.ups), len(a_told.downs), len(a_told.messages)) == told
         assert b.peers() == []
+
+    play(scene)
+
+
+TOPIC = "/icn/test/blocks/1"
+
+
+def accepting(network: AnyNetwork, told: Recorder, verdict: Verdict = Verdict.ACCEPT) -> None:
+    """Judge everything at once."""
+    told.on_delivery = lambda delivery: network.judge(delivery.token, verdict)
+    network.subscribe(TOPIC)
+
+
+def test_a_publication_reaches_everybody_who_subscribed_once_over_those_who_accept_it(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        c, c_told = await world.start("c", *b.listen_addresses)
+        for network, told in ((a, a_told), (b, b_told), (c, c_told)):
+            accepting(network, told)
+        await eventually(lambda: b.gossip().mesh == {TOPIC: 2})
+        assert a.publish(TOPIC, b"news") == 1
+        await c_told.until(lambda: c_told.deliveries)
+        [delivery] = c_told.deliveries
+        assert (delivery.topic, delivery.payload) == (TOPIC, b"news")
+        assert (delivery.author, delivery.bearer) == (a.peer_id, b.peer_id)
+        assert [one.payload for one in b_told.deliveries] == [b"news"]
+        assert a_told.deliveries == []
+        assert b.gossip().verdicts["accept"] == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.REJECT])
+def test_what_is_not_accepted_stays_where_it_is(play, verdict):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        c, c_told = await world.start("c", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(c, c_told)
+        b_told.on_delivery = lambda delivery: b.judge(
+            delivery.token, Verdict.ACCEPT if delivery.payload == b"good" else verdict
+        )
+        b.subscribe(TOPIC)
+        await eventually(lambda: b.gossip().mesh == {TOPIC: 2})
+        a.publish(TOPIC, b"doubtful")
+        a.publish(TOPIC, b"good")
+        if verdict is Verdict.IGNORE:  # otherwise b listens to a no more
+            await c_told.until(lambda: c_told.deliveries)
+            assert [one.payload for one in c_told.deliveries] == [b"good"]
+        else:
+            await b_told.until(lambda: b_told.deliveries)
+            await eventually(lambda: any((peer.score or 0) < 0 for peer in b.peers()))
+        assert all(one.payload == b"good" for one in c_told.deliveries)
+
+    play(scene)
+
+
+def test_who_brings_what_can_never_be_valid_is_let_go_and_not_listened_to(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(b, b_told, Verdict.REJECT)
+        await eventually(lambda: b.gossip().mesh == {TOPIC: 1})
+        for number in range(7):
+            a.publish(TOPIC, b"bad %d" % number)
+        await b_told.until(lambda: b_told.downs)
+        assert b_told.downs == [(a.peer_id, "its score in the gossip is too low")]
+        assert len(b_told.deliveries) <= 7
+
+    play(scene)
+
+
+def test_a_subscription_made_before_the_start_holds_and_who_did_not_subscribe_is_told_nothing(play):
+    async def scene(world):
+        b, b_told = world.make("b"), Recorder()
+        b.subscribe(TOPIC)
+        await b.start(b_told)
+        a, a_told = await world.start("a", *b.listen_addresses)
+        _, c_told = await world.start("c", *b.listen_addresses)
+        await c_told.until(lambda: c_told.ups)
+        await a_told.until(lambda: a_told.ups)
+        await eventually(lambda: a.publish(TOPIC, b"to whom it may concern") > 0)
+        await b_told.until(lambda: b_told.deliveries)
+        assert c_told.deliveries == a_told.deliveries == []
+
+    play(scene)
+
+
+def test_the_longest_publication_arrives_and_a_longer_one_is_an_error(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(b, b_told)
+        await eventually(lambda: a.gossip().mesh == {TOPIC: 1})
+        longest = bytes(range(256)) * (PAYLOAD_BYTES_MAX // 256)
+        with pytest.raises(Invalid):
+            a.publish(TOPIC, longest + b"!")
+        assert a.publish(TOPIC, longest) == 1
+        await b_told.until(lambda: b_told.deliveries)
+        assert b_told.deliveries[0].payload == longest
+
+    play(scene)
+
+
+def test_a_publication_to_nobody_is_told_to_the_publisher_and_one_without_room_is_an_error(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses, peer_queue_bytes_max=1_000_000)
+        accepting(a, a_told)
+        assert a.publish(TOPIC, b"nobody") == 0
+        accepting(b, b_told)
+        await eventually(lambda: a.gossip().mesh == {TOPIC: 1})
+        assert a.publish(TOPIC, bytes(900_000)) == 1
+        with pytest.raises(PublicationDropped):
+            a.publish(TOPIC, bytes(900_000))
+        assert a.gossip().dropped >= 1
+
+    play(scene)
+
+
+def test_a_peer_shows_its_score_once_it_is_known_to_speak_the_protocol(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(b, b_told)
+        await eventually(lambda: b.gossip().mesh == {TOPIC: 1})
+        a.publish(TOPIC, b"news")
+        await b_told.until(lambda: b_told.deliveries)
+        await eventually(lambda: (b.peers()[0].score or 0) >= 1_000)
+
+    play(scene)
+
+
+def test_an_exception_from_a_delivery_reaches_the_loop_and_spares_the_connection(play):
+    async def scene(world):
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(b, b_told)
+        await eventually(lambda: a.gossip().mesh == {TOPIC: 1})
+
+        def fail(delivery: Delivery) -> None:
+            if delivery.payload == b"bad":
+                raise RuntimeError("a bug")
+
+        b_told.on_delivery = fail
+        a.publish(TOPIC, b"bad")
+        a.publish(TOPIC, b"good")
+        await b_told.until(lambda: len(b_told.deliveries) == 2)
+        assert [str(error) for error in reported] == ["a bug"]
+        assert not b_told.downs
+
+    play(scene)
+
+
+def test_gossip_goes_on_over_the_connection_that_is_kept_when_two_dial_each_other(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a")
+        accepting(a, a_told)
+        accepting(b, b_told)
+        a.dial(Multiaddr.parse(b.listen_addresses[0]))
+        b.dial(Multiaddr.parse(a.listen_addresses[0]))
+        await eventually(lambda: a.gossip().mesh == {TOPIC: 1} and b.gossip().mesh == {TOPIC: 1})
+        for number in range(20):
+            a.publish(TOPIC, b"%d" % number)
+            await asyncio.sleep(0)
+        await b_told.until(lambda: len(b_told.deliveries) == 20)
+        assert b.publish(TOPIC, b"back") == 1
+        await a_told.until(lambda: a_told.deliveries)
 
     play(scene)

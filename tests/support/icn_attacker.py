@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from node_process import NodeProcess  # type: ignore[import-not-found] # on pytest's path, not mypy's
 
+from icn.adapters.network.ports import Delivery
 from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.memory import MemoryStore
@@ -27,6 +28,7 @@ from icn.kernel.signing import SeedSigner
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
 from icn.protocol.codec import decode_message, encode_message
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.messages import (
     CONTENT_PROTOCOL,
@@ -103,6 +105,11 @@ class Attacker:
         self.said.append(message)
         if self.on_message is not None:
             self.on_message(message)
+
+    def delivered(self, delivery: Delivery) -> None:
+        """See `NetworkListener`. Counts as said, like what is sent to it alone."""
+        self.said.append(decode_message(FEED_PROTOCOL, delivery.payload))
+        self.network.judge(delivery.token, Verdict.ACCEPT)
 
     @property
     def did(self) -> Did:

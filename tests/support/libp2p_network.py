@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from icn.adapters.network.loopback import Loopback, LoopbackNetwork
+from icn.adapters.network.ports import Delivery
 from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
+from icn.protocol.libp2p.gossipsub.settings import OverlaySettings, RouterSettings
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 PROTOCOL = "/icn/test/1"
@@ -23,6 +25,7 @@ PATIENCE_S = 20
 """When something that must happen has not happened by then, the test fails."""
 
 ANY_PORT = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
+LIVELY = RouterSettings(OverlaySettings(heartbeat_ms=50))
 EAGER = DialSettings(RetrySettings(3, 20, 200), BreakerSettings(3, 100))
 
 
@@ -57,8 +60,10 @@ class Recorder:
     ups: list[tuple[PeerId, str]] = field(default_factory=list)
     downs: list[tuple[PeerId, str]] = field(default_factory=list)
     messages: list[tuple[PeerId, str, bytes]] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     said: asyncio.Event = field(default_factory=asyncio.Event)
     on_message: Callable[[PeerId, str, bytes], Any] | None = None
+    on_delivery: Callable[[Delivery], Any] | None = None
 
     def peer_up(self, peer: PeerId, address: str) -> None:
         self.ups.append((peer, address))
@@ -73,6 +78,12 @@ class Recorder:
         self.said.set()
         if self.on_message:
             self.on_message(peer, protocol, payload)
+
+    def delivered(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        self.said.set()
+        if self.on_delivery:
+            self.on_delivery(delivery)
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until `true`, looking again after each callback."""
@@ -101,7 +112,8 @@ class World:
     networks: list[AnyNetwork] = field(default_factory=list)
 
     def make(self, name: str, *bootstrap: str, protocols: dict[str, int] | None = None, **changes: Any) -> AnyNetwork:
-        arguments: dict[str, Any] = {"listen": (ANY_PORT,), "agent": f"test/{name}", "dial": EAGER} | changes
+        eager: dict[str, Any] = {"dial": EAGER, "gossip": LIVELY}
+        arguments: dict[str, Any] = {"listen": (ANY_PORT,), "agent": f"test/{name}"} | eager | changes
         settings = NetworkSettings(bootstrap=tuple(Multiaddr.parse(one) for one in bootstrap), **arguments)
         spoken = protocols if protocols is not None else {PROTOCOL: MESSAGE_BYTES_MAX, OTHER: 1024}
         rest = (settings, signer(name), RepeatableEntropy(name), clock, spoken)

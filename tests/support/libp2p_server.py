@@ -9,10 +9,12 @@ import sys
 
 import uvloop
 
+from icn.adapters.network.ports import Delivery
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.stream import RawStream
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.kernel.ids import PeerId
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.limits import ConnectionLimits
 from support.libp2p_network import ANY_PORT, MESSAGE_BYTES_MAX, OTHER, PROTOCOL, RepeatableEntropy, clock, signer
 
@@ -39,6 +41,10 @@ class Silent:
     def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         if self.network:
             self.network.send(peer, protocol, payload)
+
+    def delivered(self, delivery: Delivery) -> None:
+        if self.network:
+            self.network.judge(delivery.token, Verdict.ACCEPT)
 
 
 async def flood(stream: RawStream) -> None:

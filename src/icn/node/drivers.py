@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, assert_never
 import structlog
 
 from icn.adapters.network.dialing import DialFailed
-from icn.adapters.network.ports import Network
+from icn.adapters.network.ports import Delivery, Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
@@ -21,6 +21,7 @@ from icn.node.departures import MayLeave
 from icn.node.executions import Executions
 from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.messages import Message, protocol_of
 from icn.services.answers import Answer, Refused
@@ -206,6 +207,11 @@ class Drivers:
             self._drop(peer, str(violation))
             return
         self._offer_from(peer, received)
+
+    def delivered(self, delivery: Delivery) -> None:
+        """See `NetworkListener`. This node has subscribed to nothing, so it has nothing to judge."""
+        if self._network is not None:
+            self._network.judge(delivery.token, Verdict.IGNORE)
 
     # Executions in
 

@@ -23,7 +23,7 @@ class Admission:
 
     def arrive(self, link: Link) -> Link | None:
         """Count a new socket; gives the one that must go for it."""
-        origin = _origin(link.host)
+        origin = origin_of(link.host)
         same = [other for other, its in self._shaking.items() if its == origin]
         self._shaking[link] = origin
         if len(same) >= self._settings.handshakes_per_address_max:
@@ -34,7 +34,7 @@ class Admission:
 
     def establish(self, link: Link) -> str | None:
         """Its handshake is done; gives the reason why it may not stay, if there is one."""
-        origin = self._shaking.pop(link, None) or _origin(link.host)
+        origin = self._shaking.pop(link, None) or origin_of(link.host)
         if len(self._established) >= self._settings.connections_max:
             return "too many connections"
         count = self._per_origin.get(origin, 0)
@@ -54,10 +54,16 @@ class Admission:
                 del self._per_origin[origin]
 
 
-def _origin(host: str) -> str:
+def origin_of(host: str, *, public_only: bool = False) -> str:
+    """What connections from `host` are counted under; empty when `public_only` and many may share it for good reasons.
+
+    A machine, a site or a cluster holds many nodes behind one address of a private network.
+    """
     address = ipaddress.ip_address(host.partition("%")[0]) if host else None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if public_only and (address is None or not address.is_global):
+        return ""
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)

@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from icn.adapters.network.dialing import DialFailed, Dialling
-from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, ListenFailed, NetworkListener
+from icn.adapters.network.gossip import Gossip
+from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, GossipShown, ListenFailed, NetworkListener
 from icn.adapters.network.settings import NetworkSettings
 from icn.kernel.errors import Invalid, InvariantBroken, require
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import Signer
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.libp2p.gossipsub.settings import MESHSUB, MESHSUB_1_1
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 _FIRST_FREE_PORT = 49_152
@@ -82,6 +85,7 @@ class LoopbackNetwork:
         self._entropy = entropy
         self._clock = clock
         self._protocols = dict(protocols)
+        self._gossip = Gossip(settings.gossip, signer, entropy, clock, self)
         self._listener: NetworkListener | None = None
         self._addresses: list[Multiaddr] = []
         self._wires: dict[PeerId, _Wire] = {}
@@ -102,7 +106,7 @@ class LoopbackNetwork:
         """Listen, and begin to dial. Raises `ListenFailed`."""
         require(self._dialling is None, "a network is started once")
         self._addresses = [self._loopback.listen(one, self).with_peer(self._peer) for one in self._settings.listen]
-        self._listener = listener
+        self._listener = self._gossip.listener = listener
         self._dialling = Dialling(
             self._settings.dial,
             connect=self._connect,
@@ -116,6 +120,7 @@ class LoopbackNetwork:
 
     async def stop(self) -> None:
         """Say goodbye and close everything."""
+        self._gossip.end()
         self._listener = None
         if self._task is not None:
             self._task.cancel()
@@ -133,12 +138,40 @@ class LoopbackNetwork:
         wire = self._wires.get(peer)
         if wire is None or protocol not in wire.other._protocols:  # noqa: SLF001 - another object of this class
             return False
+        return self._queue(wire, protocol, payload)
+
+    def _queue(self, wire: _Wire, protocol: str, payload: bytes) -> bool:
         if wire.in_flight + len(payload) > self._settings.peer_queue_bytes_max:
             return False
         wire.in_flight += len(payload)
         wire.bytes_out += len(payload)
         asyncio.get_running_loop().call_soon(self._deliver, wire, protocol, payload)
         return True
+
+    def subscribe(self, topic: str) -> None:
+        """Take publications of `topic` from now on."""
+        self._gossip.subscribe(topic)
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """Send `payload` to everybody in `topic`; how many peers have taken it. Raises as the port says."""
+        return self._gossip.publish(topic, payload)
+
+    def judge(self, token: bytes, verdict: Verdict) -> None:
+        """What becomes of a delivery."""
+        self._gossip.judge(token, verdict)
+
+    def gossip(self) -> GossipShown:
+        """How publications fare."""
+        return self._gossip.shown()
+
+    def send_rpc(self, peer: PeerId, protocol: str, data: bytes) -> bool:
+        """Queue an RPC of the gossip's; False when it was not taken."""
+        wire = self._wires.get(peer)
+        return wire is not None and self._queue(wire, protocol, data)
+
+    def reset_rpcs(self, peer: PeerId) -> None:
+        """There are no streams here, and the other end is one of ours."""
+        raise InvariantBroken(f"{peer}, of this process, sent what is no RPC")
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """End the connection to `peer`."""
@@ -154,7 +187,15 @@ class LoopbackNetwork:
     def peers(self) -> list[ConnectedPeer]:
         """Connected peers, in the order of their ids."""
         wires = [self._wires[peer] for peer in sorted(self._wires)]
-        return [replace(wire.shown, bytes_in=wire.bytes_in, bytes_out=wire.bytes_out) for wire in wires]
+        return [
+            replace(
+                wire.shown,
+                bytes_in=wire.bytes_in,
+                bytes_out=wire.bytes_out,
+                score=self._gossip.score(wire.shown.peer),
+            )
+            for wire in wires
+        ]
 
     def dial_states(self) -> list[DialState]:
         """The bootstrap addresses, in the order given."""
@@ -182,7 +223,7 @@ class LoopbackNetwork:
             direction=direction,
             since_ms=self._clock(),
             agent=other._settings.agent,  # noqa: SLF001 - another object of this class
-            protocols=tuple(sorted(other._protocols)),  # noqa: SLF001 - as above
+            protocols=tuple(sorted((*other._protocols, *MESHSUB))),  # noqa: SLF001 - as above
             listen_addresses=tuple(other._addresses),  # noqa: SLF001 - as above
             record=None,
             rtt_ms=0,
@@ -193,6 +234,8 @@ class LoopbackNetwork:
         self._changed(peer)
         if self._listener:
             asyncio.get_running_loop().call_soon(self._listener.peer_up, peer, address)
+        outbound = direction is Direction.DIALLED
+        self._gossip.peer_speaks(peer, (MESHSUB_1_1,), outbound=outbound, host="")
 
     def _cut(self, peer: PeerId, reason: str) -> None:
         wire = self._wires.pop(peer)
@@ -203,6 +246,7 @@ class LoopbackNetwork:
     def _down(self, peer: PeerId, reason: str) -> None:
         self._changed(peer)
         if self._listener:
+            asyncio.get_running_loop().call_soon(self._gossip.peer_gone, peer)
             asyncio.get_running_loop().call_soon(self._listener.peer_down, peer, reason)
 
     def _changed(self, peer: PeerId) -> None:
@@ -217,4 +261,7 @@ class LoopbackNetwork:
         wire = self._wires.get(peer)
         if wire is not None and self._listener is not None:
             wire.bytes_in += len(payload)
-            self._listener.message(peer, protocol, payload)
+            if protocol in MESHSUB:
+                self._gossip.receive(peer, payload)
+            else:
+                self._listener.message(peer, protocol, payload)

@@ -151,7 +151,7 @@ class PeerRecord:
         if machine.has_output:
             record.link.flush_soon()
 
-    def shown(self) -> ConnectedPeer:
+    def shown(self, score: int | None) -> ConnectedPeer:
         """For people and metrics."""
         current = self.current
         return ConnectedPeer(
@@ -166,4 +166,5 @@ class PeerRecord:
             rtt_ms=current.rtt_ms,
             bytes_in=sum(record.link.bytes_in for record in self.records),
             bytes_out=sum(record.link.bytes_out for record in self.records),
+            score=score,
         )

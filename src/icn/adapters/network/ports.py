@@ -16,6 +16,15 @@ its connection: whoever needs more keeps an outbox.
 know, or when what waits for it would exceed `peer_queue_bytes_max`: a slow peer costs its own messages and nobody
 else's.
 
+**Publications** are bytes under a topic, for everybody who has subscribed to it, connected or not: they travel from
+peer to peer (`protocol.libp2p.gossipsub`), signed by their author. Each is delivered once, in no order, and travels on
+only when the listener has judged it valid: `judge` with ACCEPT; IGNORE keeps it here; REJECT counts against who brought
+it, and enough of that ends its connection. What a network published itself is not delivered to it. `publish` never
+waits; it gives how many peers' queues took the message, 0 when nobody is there to be told, and fails with
+`PublicationDropped` when there were peers and no queue had room. A publication may be lost: whoever needs more compares
+what both sides have. One longer than `PAYLOAD_BYTES_MAX` is an error to the publisher (`Invalid`). `subscribe` may be
+called before `start`.
+
 **Dialling.** Bootstrap addresses are dialled for ever, whenever their peer is not connected: a few tries with growing,
 jittered waits, then, behind a circuit breaker, a trial from time to time; `dial_states` shows how that goes.
 
@@ -35,6 +44,7 @@ from typing import ClassVar, Protocol
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
 from icn.protocol.breaker import BreakerState
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.protocol.libp2p.routing_record import RoutingRecord
 
@@ -78,6 +88,8 @@ class ConnectedPeer:
     rtt_ms: int | None
     bytes_in: int
     bytes_out: int
+    score: int | None = None
+    """What its gossip makes it worth, in thousandths of a point; None when it does not speak the protocol."""
 
 
 class DialPhase(StrEnum):
@@ -106,6 +118,37 @@ class DialState:
     """How often its breaker has opened since the start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A publication that waits for its verdict."""
+
+    token: bytes
+    """Names it in `judge`."""
+    topic: str
+    payload: bytes
+    author: PeerId
+    """Who signed it."""
+    bearer: PeerId
+    """The peer that brought it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GossipShown:
+    """How publications fare. Counts are since the start."""
+
+    mesh: dict[str, int]
+    """By topic: peers that get every message from us."""
+    published: int
+    delivered: int
+    duplicates: int
+    malformed: int
+    crowded: int
+    """Not taken because too many waited for their verdict."""
+    dropped: int
+    """RPCs for which a peer's queue had no room."""
+    verdicts: dict[str, int]
+
+
 class NetworkListener(Protocol):
     """Who is told. Calls come on the event loop's thread and must not block."""
 
@@ -117,6 +160,9 @@ class NetworkListener(Protocol):
 
     def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         """`peer` sent `payload` under `protocol`."""
+
+    def delivered(self, delivery: Delivery) -> None:
+        """A publication came. It waits for `judge`, and is ignored after a minute."""
 
 
 class Network(Protocol):
@@ -130,6 +176,18 @@ class Network(Protocol):
 
     def send(self, peer: PeerId, protocol: str, payload: bytes) -> bool:
         """Queue one message; False when it was not taken. Raises `Invalid` when it is too long for its protocol."""
+
+    def subscribe(self, topic: str) -> None:
+        """Take publications of `topic` from now on. Nothing happens when it is done already."""
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """Send `payload` to everybody in `topic`; how many peers have taken it. See the contract for what it raises."""
+
+    def judge(self, token: bytes, verdict: Verdict) -> None:
+        """What becomes of a delivery. Nothing happens when it waits no more."""
+
+    def gossip(self) -> GossipShown:
+        """How publications fare."""
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """End every connection to `peer`; `peer_down` follows. Nothing happens when there is none."""

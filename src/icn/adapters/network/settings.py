@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from icn.kernel.limits import KIB, MIB, PEER_QUEUE_BYTES_MAX
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
+from icn.protocol.libp2p.gossipsub.settings import RouterSettings
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
@@ -39,6 +40,7 @@ class NetworkSettings:
     agent: str = "icn"
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     dial: DialSettings = field(default_factory=DialSettings)
+    gossip: RouterSettings = field(default_factory=RouterSettings)
 
     connections_max: int = 512
     """Accepted connections past their handshake. Our own dials are not counted: strangers cannot shut us in."""

@@ -8,11 +8,12 @@ Not here: sockets being opened (`tcp`), who may stay (`admission`), which duplic
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import assert_never
 
 from icn.adapters.network.admission import Admission
 from icn.adapters.network.dialing import DialFailed
+from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
 from icn.adapters.network.peers import Incoming, LinkRecord, OutgoingPhase, PeerRecord
 from icn.adapters.network.ports import Direction, NetworkListener
@@ -33,6 +34,7 @@ from icn.protocol.libp2p.events import (
     StreamReset,
 )
 from icn.protocol.libp2p.framing import MessageReader
+from icn.protocol.libp2p.gossipsub.settings import MESHSUB
 
 
 class Switchboard:
@@ -45,13 +47,15 @@ class Switchboard:
         protocols: Mapping[str, int],
         clock: Callable[[], int],
         stir: Callable[[PeerId], None],
+        gossip: Gossip,
     ) -> None:
-        """`stir` is told whenever a peer comes or goes."""
+        """`stir` is told whenever a peer comes or goes; `gossip` gets what comes under its protocols."""
         self._settings = settings
         self._ours = ours
         self._protocols = protocols
         self._clock = clock
         self._stir = stir
+        self._gossip = gossip
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(settings)
         self._records: dict[Link, LinkRecord] = {}
@@ -95,6 +99,16 @@ class Switchboard:
             self._openings[link, stream] = future
             link.flush_soon()
         return future
+
+    def reset_incoming(self, peer: PeerId, protocols: Collection[str]) -> None:
+        """End the streams on which a peer sends messages of these protocols. It may open others."""
+        known = self.peers.get(peer)
+        for record in known.records if known else ():
+            for stream, incoming in list(record.incoming.items()):
+                if incoming.protocol in protocols:
+                    self._drop_incoming(record, stream)
+                    record.link.machine.reset_stream(stream)
+                    record.link.flush_soon()
 
     def tick(self, now: int) -> None:
         """Deadlines of every link."""
@@ -165,6 +179,7 @@ class Switchboard:
                 self._on_refused(record, stream, protocol)
             case Identified(said):
                 record.said = said
+                self._speaks(record, said.protocols)
             case Measured(rtt_ms):
                 record.rtt_ms = rtt_ms
             case Closed():
@@ -203,9 +218,10 @@ class Switchboard:
             del self.peers[link.peer]
             self._stir(link.peer)
             if self.listener:
+                self._loop.call_soon(self._gossip.peer_gone, link.peer)
                 self._loop.call_soon(self.listener.peer_down, link.peer, reason)
         elif was_current:
-            peer.pump(self._clock())
+            self._changed(peer)
 
     def link_closed(self, link: Link) -> None:
         """The socket is closed."""
@@ -238,7 +254,21 @@ class Switchboard:
             known.settle(record, self._ours, self._settings.simultaneous_ms)
             if len(known.records) > self._settings.connections_per_peer_max:
                 known.records[0].link.close("too many connections of one peer")
-            known.pump(now)
+            if known.current is record:
+                self._changed(known)
+            else:
+                known.pump(now)
+
+    def _changed(self, peer: PeerRecord) -> None:
+        """Another connection to a peer is in use: what waits goes there, and it is told again what we gossip about."""
+        self._gossip.link_changed(peer.peer, outbound=peer.current.link.direction is Direction.DIALLED)
+        peer.pump(self._clock())
+
+    def _speaks(self, record: LinkRecord, protocols: Collection[str]) -> None:
+        link = record.link
+        if link.peer is not None:
+            outbound = link.direction is Direction.DIALLED
+            self._gossip.peer_speaks(link.peer, protocols, outbound=outbound, host=link.host)
 
     def _answered(self, link: Link, peer: PeerId) -> None:
         answer = self._answers.pop(link, None)
@@ -259,6 +289,8 @@ class Switchboard:
             if incoming.protocol == protocol:
                 self._drop_incoming(record, number)
                 record.link.machine.reset_stream(number)
+        if protocol in MESHSUB:
+            self._speaks(record, (protocol,))
         record.incoming[stream] = Incoming(stream, protocol, MessageReader(self._protocols[protocol]))
 
     def _on_outbound(self, record: LinkRecord, stream: int, protocol: str) -> None:
@@ -294,7 +326,10 @@ class Switchboard:
         self._held += incoming.reader.held - held
         if self.listener and record.link.peer:
             for message in messages:
-                self._loop.call_soon(self.listener.message, record.link.peer, incoming.protocol, message)
+                if incoming.protocol in MESHSUB:
+                    self._loop.call_soon(self._gossip.receive, record.link.peer, message)
+                else:
+                    self._loop.call_soon(self.listener.message, record.link.peer, incoming.protocol, message)
         if self._held > self._settings.incomplete_bytes_max:
             most = max(self._records.values(), key=lambda record: record.held)
             most.link.abort("it held more of our memory than anybody when that ran out")
@@ -316,6 +351,8 @@ class Switchboard:
         for protocol, outgoing in list(record.outgoing.items()):
             if outgoing.stream == stream:
                 del record.outgoing[protocol]
+                if protocol in MESHSUB and record.link.peer is not None:
+                    self._gossip.stream_lost(record.link.peer)
 
     def _on_refused(self, record: LinkRecord, stream: int, protocol: str) -> None:
         self._fail_opening((record.link, stream), f"the peer does not speak {protocol}")
@@ -325,6 +362,8 @@ class Switchboard:
             peer = self.peers.get(record.link.peer) if record.link.peer else None
             if peer is not None and peer.current is record:
                 peer.drop_queue(protocol)
+                if protocol in MESHSUB:
+                    self._gossip.peer_gone(peer.peer)
 
     def _pump(self, record: LinkRecord) -> None:
         peer = self.peers.get(record.link.peer) if record.link.peer else None

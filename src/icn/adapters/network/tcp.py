@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 
 from icn.adapters.network.addresses import announced, reachable
 from icn.adapters.network.dialing import DialFailed, Dialling
+from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
 from icn.adapters.network.peers import OutgoingPhase
-from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, ListenFailed, NetworkListener
+from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, GossipShown, ListenFailed, NetworkListener
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.stream import RawCallback, RawStream
 from icn.adapters.network.switchboard import Switchboard
@@ -21,6 +22,8 @@ from icn.kernel.ids import PeerId
 from icn.kernel.signing import Signer
 from icn.protocol.libp2p import routing_record
 from icn.protocol.libp2p.connection import Connection
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.libp2p.gossipsub.settings import MESHSUB
 from icn.protocol.libp2p.identify import IDENTIFY, PUSH, Identification
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 from icn.protocol.libp2p.noise import KEY_BYTES, Role
@@ -57,7 +60,8 @@ class Libp2pNetwork:
         self._protocols = dict(protocols)
         self._peer = PeerId.of(signer.did)
         self._raw: dict[str, RawCallback] = {}
-        self._spoken: set[str] = set(protocols)
+        self._spoken: set[str] = {*protocols, *MESHSUB}
+        self._gossip = Gossip(settings.gossip, signer, entropy, clock, self)
         self._servers: list[asyncio.Server] = []
         self._bound: list[tuple[str, int]] = []
         self._addresses: list[Multiaddr] = []
@@ -96,9 +100,12 @@ class Libp2pNetwork:
             clock=self._clock,
             entropy=self._entropy,
         )
-        self._switchboard = Switchboard(self._settings, self._peer, self._protocols, self._clock, self._dialling.stir)
+        readable = self._protocols | dict.fromkeys(MESHSUB, self._settings.gossip.rpc_bytes_max)
+        self._switchboard = Switchboard(
+            self._settings, self._peer, readable, self._clock, self._dialling.stir, self._gossip
+        )
         self._switchboard.raw = self._raw
-        self._switchboard.listener = listener
+        self._switchboard.listener = self._gossip.listener = listener
         for address in self._settings.listen:
             await self._listen(address)
         self._look_up_addresses()
@@ -111,6 +118,7 @@ class Libp2pNetwork:
 
     async def stop(self) -> None:
         """Say goodbye and close everything."""
+        self._gossip.end()
         if self._ticking is not None:
             self._ticking.cancel()
         if self._dialling_task is not None:
@@ -126,6 +134,9 @@ class Libp2pNetwork:
         longest = self._protocols.get(protocol)
         if longest is None or len(payload) > longest:
             raise Invalid("message", f"{len(payload)} bytes under {protocol!r}, which carries {longest or 'nothing'}")
+        return self._queue(peer, protocol, payload)
+
+    def _queue(self, peer: PeerId, protocol: str, payload: bytes) -> bool:
         record = self._board.peers.get(peer)
         if record is None:
             return False
@@ -137,6 +148,30 @@ class Libp2pNetwork:
         record.queue(protocol, payload)
         record.pump(self._clock())
         return True
+
+    def subscribe(self, topic: str) -> None:
+        """Take publications of `topic` from now on."""
+        self._gossip.subscribe(topic)
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """Send `payload` to everybody in `topic`; how many peers have taken it. Raises as the port says."""
+        return self._gossip.publish(topic, payload)
+
+    def judge(self, token: bytes, verdict: Verdict) -> None:
+        """What becomes of a delivery."""
+        self._gossip.judge(token, verdict)
+
+    def gossip(self) -> GossipShown:
+        """How publications fare."""
+        return self._gossip.shown()
+
+    def send_rpc(self, peer: PeerId, protocol: str, data: bytes) -> bool:
+        """Queue an RPC of the gossip's; False when it was not taken."""
+        return self._queue(peer, protocol, data)
+
+    def reset_rpcs(self, peer: PeerId) -> None:
+        """End the stream on which the peer sends RPCs."""
+        self._board.reset_incoming(peer, MESHSUB)
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """End every connection to `peer`."""
@@ -157,7 +192,7 @@ class Libp2pNetwork:
     def peers(self) -> list[ConnectedPeer]:
         """Connected peers, in the order of their ids."""
         records = self._board.peers
-        return [records[peer].shown() for peer in sorted(records)]
+        return [records[peer].shown(self._gossip.score(peer)) for peer in sorted(records)]
 
     def dial_states(self) -> list[DialState]:
         """The bootstrap addresses, in the order given."""

@@ -110,7 +110,8 @@ class Scores:
         self._gone: dict[PeerId, None] = {}
         """Who is remembered only, in the order in which they left."""
         self._origins: dict[str, int] = {}
-        self._decayed_at = 0
+        self._decayed_at: int | None = None
+        """When the counters last sank, or began to be watched; None while all are zero."""
         self._any_active = False
 
     def arrive(self, peer: PeerId, origin: str, now: int) -> None:
@@ -217,13 +218,16 @@ class Scores:
 
     @property
     def decays_at(self) -> int | None:
-        """When `decay` has something to do; None while no counter is above zero."""
-        return self._decayed_at + self._settings.decay_every_ms if self._any_active else None
+        """When `decay` has something to do; None while no counter is known to be above zero."""
+        return None if self._decayed_at is None else self._decayed_at + self._settings.decay_every_ms
 
     def decay(self, now: int) -> None:
         """Let the counters sink, once per `decay_every_ms`."""
         settings = self._settings
-        if not self._any_active or now - self._decayed_at < settings.decay_every_ms:
+        if self._decayed_at is None:
+            self._decayed_at = now if self._any_active else None
+            return
+        if now - self._decayed_at < settings.decay_every_ms:
             return
         self._decayed_at = now
         self._any_active = False
@@ -233,6 +237,8 @@ class Scores:
                 for topic in record.topics.values():
                     topic.decay(settings.topic)
                 self._any_active = self._any_active or record.is_active
+        if not self._any_active:
+            self._decayed_at = None
 
     def _topic(self, peer: PeerId, topic: str) -> _TopicRecord | None:
         """None of a peer that is forgotten. Topics are ours only: their number is not the peer's to choose."""
