@@ -137,7 +137,7 @@ def test_every_answer_is_what_the_document_says() -> None:
     assert everything - seen == {
         ("post", "/mesh/jobs/{job_id}/cancel"),
         ("post", "/federation/admit"),
-        *(("post", f"/federation/{what}") for what in ("invite", "invitations/revoke", "join")),  # test_routes
+        *(("post", f"/federation/{what}") for what in ("invite", "invitations/revoke", "join", "leave")),  # test_routes
         ("post", "/mesh/blacklist/clear"),  # tests/http/test_blacklist.py: it needs somebody who is banned
         *of_backups,  # tests/http/test_backups.py: they need a target
     }

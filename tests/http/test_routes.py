@@ -254,7 +254,7 @@ def test_federation_and_network() -> None:
     async def test(world: World) -> None:
         federation = (await world.client.get("/federation/status")).json
         assert (federation["state"], federation["quorum"]) == ("member", 1)
-        member = {"did": world.did, "admitted": True, "joined": True, "votes": 0, "sequence": 0}
+        member = {"did": world.did, "admitted": True, "joined": True, "left": False, "votes": 0, "sequence": 0}
         assert federation["members"] == [member]
         assert federation["policy"]["join_policy"] == "open"
         unknown = await world.client.post("/federation/admit", {"did": OTHER})
@@ -303,6 +303,22 @@ def test_what_cannot_be_joined_is_refused() -> None:
         ):
             refused = await world.client.post("/federation/join", asked)
             assert (refused.status, said in refused.json["detail"]) == (status, True), refused.json
+
+    run(test)
+
+
+def test_a_node_that_leaves_says_so_and_writes_no_more() -> None:
+    async def test(world: World) -> None:
+        left = await world.client.post("/federation/leave", {"for_good": True})
+        assert (left.status, left.json["node"], left.json["left"]) == (200, world.did, True)
+        assert left.json["block"]
+        status = (await world.client.get("/federation/status")).json
+        assert (status["state"], status["quorum"], status["members"][0]["left"]) == ("left", 1, True)
+        assert "can found or join another" in status["waiting_for"]
+        again = await world.client.post("/federation/leave", {"for_good": True})
+        assert (again.status, again.json["code"]) == (409, "federation.node_left")
+        ready = await world.client.get("/ready")
+        assert ready.status == 503
 
     run(test)
 

@@ -159,9 +159,13 @@ class Knows:
 
     counts: Mapping[Did, int]
     confirmed: Mapping[Did, int]
+    ended: tuple[Did, ...] = ()
 
     def has(self, author: Did, sequence: int) -> bool:
         return self.counts.get(author, 0) > sequence
+
+    def has_ended(self, author: Did) -> bool:
+        return author in self.ended
 
     def confirms(self, author: Did, sequence: int) -> bool:
         return self.confirmed.get(author, 0) > sequence
@@ -173,6 +177,9 @@ class Everything:
     def has(self, author: Did, sequence: int) -> bool:
         return True
 
+    def has_ended(self, author: Did) -> bool:
+        return False
+
     def confirms(self, author: Did, sequence: int) -> bool:
         return True
 
@@ -181,6 +188,9 @@ class Nothing:
     """An empty ancestry."""
 
     def has(self, author: Did, sequence: int) -> bool:
+        return False
+
+    def has_ended(self, author: Did) -> bool:
         return False
 
     def confirms(self, author: Did, sequence: int) -> bool:

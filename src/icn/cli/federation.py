@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from icn.cli.answer import Document
 from icn.cli.arguments import Action, argument, days, did, hexadecimal
 from icn.cli.blocks import Block, Column, Facts, Show, Table
-from icn.cli.endings import Exit
+from icn.cli.endings import Ended, Exit
 from icn.cli.session import Session
 
 LINE_CHARS_MAX = 8192
@@ -16,6 +16,7 @@ _MEMBERS = (
     ("did", Column("MEMBER", Show.SHORT)),
     ("admitted", Column("ADMITTED")),
     ("joined", Column("JOINED")),
+    ("left", Column("LEFT")),
     ("votes", Column("VOTES", Show.PIPED_ONLY)),
     ("sequence", Column("SEQUENCE")),
 )
@@ -97,6 +98,19 @@ def join(session: Session, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def leave(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /federation/leave. It cannot be taken back, so it is said twice."""
+    if not getattr(given, "yes", False):
+        raise Ended(
+            Exit.USAGE,
+            "leaving is for good: this node's key cannot come back to the federation, and accounts that are kept here "
+            "cannot be used in it any more",
+            next_step="If that is meant: icn-cli federation leave --yes",
+        )
+    session.show(session.write("/federation/leave", {"for_good": True}), _facts)
+    return Exit.DONE
+
+
 def _status_view(answer: Document) -> Sequence[Block]:
     waiting = [("waiting for", answer.value_or_none("waiting_for")), ("next step", answer.value_or_none("next_step"))]
     return [
@@ -157,6 +171,11 @@ ACTIONS = {
     "invitations": Action(
         invitations,
         (argument("--revoke", metavar="ID", type=hexadecimal, help="take this one back"),),
+        writes=True,
+    ),
+    "leave": Action(
+        leave,
+        (argument("--yes", action="store_true", help="it is meant: a node that has left does not come back"),),
         writes=True,
     ),
     "join": Action(

@@ -17,6 +17,7 @@ from icn.domain.federation.events import (
     InvitationRevoked,
     NodeAdmitted,
     NodeJoined,
+    NodeLeft,
 )
 from icn.domain.ledger.events import (
     AccountEndowed,
@@ -106,6 +107,7 @@ EVENT_NAMES: dict[type[Any], str] = {
     InvitationIssued: "federation.invitation_issued",
     InvitationRevoked: "federation.invitation_revoked",
     InvitationRedeemed: "federation.invitation_redeemed",
+    NodeLeft: "federation.node_left",
 }
 _SHAPES: dict[str, Shape[Any]] = {name: shape_of(cls) for cls, name in EVENT_NAMES.items()}
 

@@ -123,6 +123,12 @@ class JoinBody(Body):
     """The multiaddr of a member."""
 
 
+class LeaveBody(Body):
+    """The operator's word, for what cannot be taken back."""
+
+    for_good: Literal[True]
+
+
 class TransferBody(Body):
     """A payment from the caller's account."""
 

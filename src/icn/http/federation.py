@@ -6,14 +6,14 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from icn.domain.federation.invitation import open_invitation, read_line
-from icn.http.bodies import DidBody, InviteBody, JoinBody, RevokeBody
+from icn.http.bodies import DidBody, InviteBody, JoinBody, LeaveBody, RevokeBody
 from icn.http.operations import Call, Operation, shown
 from icn.http.ports import PeerInfo
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import seconds
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.services.commands import Admit, Invite, Join, Revoke
+from icn.services.commands import Admit, Invite, Join, Leave, Revoke
 from icn.services.queries import membership
 from icn.services.queries.membership import FederationView, InvitationsView, MembersView
 from icn.stores.joining import Aim
@@ -60,6 +60,15 @@ class Joining:
 
     state: str
     """What it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """This node's feed in the federation has ended."""
+
+    node: Did
+    left: bool
+    block: Cid
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,12 @@ async def join(call: Call) -> Response:
     return await call.submit(Join(_aim(call.body(JoinBody))), status=HTTPStatus.ACCEPTED)
 
 
+async def leave(call: Call) -> Response:
+    """Leave the federation, for good."""
+    call.body(LeaveBody)
+    return await call.submit(Leave())
+
+
 def _aim(asked: JoinBody) -> Aim:
     if (asked.invitation is None) == (asked.address is None):
         raise Invalid("join", "name one: an invitation, or the address of a member")
@@ -166,6 +181,15 @@ OPERATIONS = (
         Joining,
         status=HTTPStatus.ACCEPTED,
         body=JoinBody,
+        writes=True,
+    ),
+    Operation(
+        "POST",
+        "/federation/leave",
+        leave,
+        "Leave the federation: this key's feed in it ends",
+        Left,
+        body=LeaveBody,
         writes=True,
     ),
 )

@@ -80,6 +80,8 @@ def records_of(block: Block, federation: FederationState) -> list[Record]:
         member is None or not member.joined
     ):
         raise PeerViolation("a block is authored by a member, and a feed begins with joining")
+    if member is not None and member.left_at is not None:
+        raise PeerViolation("a feed ends when its node leaves")
     return records
 
 

@@ -19,6 +19,10 @@ class BlockAncestry:
         """Whether (author, sequence) is behind the block, or the block itself."""
         return self._clock.get(author, 0) > sequence
 
+    def has_ended(self, author: Did) -> bool:
+        """Whether the block with which `author` left is behind this one."""
+        return self._federation.has_left(author, self)
+
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether a quorum of the nodes admitted in this ancestry has (author, sequence) behind a block of its own."""
         # The voters are counted anew each time: a record of this very block may have admitted one, and every node must

@@ -319,7 +319,7 @@ class Authorship:
             if self.floor > here
             else "word of its own newest block"
         )
-        voters = [m.node for m in state.federation.members.values() if m.admissions and m.node != self.did]
+        voters = [m.node for m in state.federation.members.values() if m.is_admitted and m.node != self.did]
         heard = sum(1 for node in voters if node in self.heard)
         return (
             f"the store was put back, or its node has authored elsewhere: {why}. It waits for {awaited}, and has heard "
@@ -358,7 +358,11 @@ class Authorship:
         # A mark that names the newest block leaves nothing to be found. Without one, a block may be with anybody.
         are_last = not (self.shares_store or self.was_restored)
         knows_end = are_last and self.floor > 0 and any(mark.count >= self.floor for mark in marks)
-        others = [node for node in federation.members if node != self.did and node not in self.disbelieved]
+        others = [
+            member.node
+            for member in federation.members.values()
+            if member.left_at is None and member.node != self.did and member.node not in self.disbelieved
+        ]
         if knows_end or all(node in self.heard for node in others):
             return True
         # A confirmed block of ours is with a quorum, ourselves among it: so many others, and one of them has it.

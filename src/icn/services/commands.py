@@ -56,6 +56,11 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave the federation, for good: the feed of this key ends there."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAccountFor:
     """Keep an account for a member here."""
 
@@ -211,7 +216,7 @@ class NoteDrill:
 
 
 BackupCommand = RecordBackup | NoteBackup | NoteDrill
-FederationCommand = Admit | Invite | Revoke | Join
+FederationCommand = Admit | Invite | Revoke | Join | Leave
 NodeCommand = (
     Found
     | FederationCommand

@@ -36,6 +36,7 @@ from icn.services.commands import (
     ImportContent,
     Invite,
     Join,
+    Leave,
     LookAtJob,
     NodeCommand,
     NoteBackup,
@@ -60,6 +61,7 @@ from icn.services.federation import count_votes, open_own_account
 from icn.services.inputs import Request
 from icn.services.inviting import InvitingService
 from icn.services.joining import JoiningService
+from icn.services.leaving import leave
 from icn.services.mending import MendingService
 from icn.services.mesh import NONCE_BYTES, HomeService
 from icn.services.peers import Peers
@@ -126,7 +128,7 @@ class Dispatch:
                 work.record(decide_federation(work.state.federation, found, work.context()), envelope)
                 open_own_account(work)
                 return {"federation": name}
-            case Admit() | Invite() | Revoke() | Join():
+            case Admit() | Invite() | Revoke() | Join() | Leave():
                 self._only_operator(work, request)
                 return self._membership(work, command, envelope)
             case OpenAccountFor():
@@ -183,6 +185,9 @@ class Dispatch:
             case Join(aim):
                 self.joining.begin(work, aim)
                 return {"state": self.joining.explain(work.state, work.did)}
+            case Leave():
+                leave(work, self.executor.offering.unsettled, envelope, self.executor.terms.executor.unsettled_after)
+                return {"node": str(work.did), "left": True}
             case _:
                 assert_never(command)
 

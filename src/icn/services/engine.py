@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from icn.domain.federation.refusals import NodeHasLeft
 from icn.domain.mesh.admission import Admission
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
@@ -72,6 +73,7 @@ from icn.services.federation import count_votes, join_when_caught_up, take_what_
 from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.inviting import InvitingService
 from icn.services.joining import JoiningService
+from icn.services.leaving import who_left
 from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
 from icn.services.offering import OfferingService
@@ -336,7 +338,7 @@ class Engine:
                 arrivals.quarantine.rewind(mark, self.peers)
                 continue
             self.authorship.notice(work, inputs)
-            work.may_author = not self.authorship.is_held
+            work.may_author = self._may_author()
             for peer, _ in work.violations:
                 self._lose(work, peer)
             return work
@@ -344,6 +346,8 @@ class Engine:
     def _round_off(self, work: UnitOfWork) -> None:
         """What follows from the inputs, in a fixed order, until nothing more follows."""
         self.executor.take_records(work)
+        for node in who_left(work):
+            self._part_for_good(work, node)
         if work.may_author:
             if work.accepted:
                 take_what_is_due(work)
@@ -404,6 +408,16 @@ class Engine:
             case _:
                 assert_never(input_)
 
+    def _part_for_good(self, work: UnitOfWork, node: Did) -> None:
+        """It has left, and is a stranger from now on: nothing waits for it, and nothing is expected of it."""
+        self.outbox.remove_all(work.batch, node)
+        if (view := self.peers.views.get(node)) is not None:
+            view.greeted = False
+        self.executor.peer_gone(node)
+        self.content.peer_gone(work, node)
+        if work.may_author:
+            self.home.executor_left(work, node)
+
     def _lose(self, work: UnitOfWork, peer: Did) -> None:
         self.replication.part(peer)
         self.executor.peer_gone(peer)
@@ -425,7 +439,7 @@ class Engine:
             case Heads() | Want() | Blocks() | Announce():
                 self.replication.receive(work, peer, message)
             case InvitationPresented():
-                held = NodeHeld(self.authorship.explain(self.state)) if not work.may_author else None
+                held = None if work.may_author else self._why_not()
                 self.inviting.take_presented(work, peer, message, held)
             case InvitationAnswered():
                 self.joining.take_answer(work, peer, message)
@@ -479,6 +493,15 @@ class Engine:
             case _:
                 assert_never(message)
 
+    def _may_author(self) -> bool:
+        return not self.authorship.is_held and not self.state.federation.has_ended(self.did)
+
+    def _why_not(self) -> Refusal:
+        """Why nothing is recorded."""
+        if self.state.federation.has_ended(self.did):
+            return NodeHasLeft(self.did)
+        return NodeHeld(self.authorship.explain(self.state))
+
     def _drain_local(self, work: UnitOfWork) -> None:
         """Messages of this node to itself: home and executor in one."""
         while work.local:
@@ -503,13 +526,13 @@ class Engine:
                 work.answer_again(request, answer if same else refused(KeyReused(request.key)))
                 return
         if not work.may_author and not isinstance(request.command, WHILE_HELD):
-            work.answer(request, refused(NodeHeld(self.authorship.explain(self.state))), recorded=False)
+            work.answer(request, refused(self._why_not()), recorded=False)
             return
         self.dispatch.take(work, request)
 
     def _wake_at(self) -> Instant | None:
         wall = self.clock.now()
-        held = self.authorship.is_held
+        held = not self._may_author()
         moments = (
             None if held else self.home.wake_at(),
             None if held else self.executor.wake_at(self.state.mesh.executions),

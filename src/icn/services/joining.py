@@ -158,9 +158,11 @@ class JoiningService:
         """For the operator: what this node waits for before it is a full member; empty where it is one, or founds."""
         federation = state.federation.federation
         member = state.federation.members.get(did)
-        admitted = member is not None and bool(member.admissions)
+        admitted = member is not None and member.is_admitted
         if federation is None:
             return self._explain_search()
+        if member is not None and member.left_at is not None:
+            return f"this node has left the federation {federation.name!r}: it can found or join another one"
         if admitted and member is not None and member.joined:
             return ""
         if admitted:
@@ -169,7 +171,7 @@ class JoiningService:
         line = admission_line(did)
         if federation.policy.join_policy is JoinPolicy.VOTE:
             votes = 0 if member is None else len(dict.fromkeys(vote.by for vote in member.votes))
-            voters = sum(1 for other in state.federation.members.values() if other.admissions)
+            voters = sum(1 for other in state.federation.members.values() if other.is_admitted)
             return (
                 f"{said}waiting for admission by the votes of more than half of {voters} members, {votes} have voted: "
                 f"each member's operator votes with: {line}"

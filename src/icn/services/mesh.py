@@ -286,6 +286,12 @@ class HomeService:
         for job_id in list(self._biddings):
             self._close_if_all_answered(work, job_id)
 
+    def executor_left(self, work: UnitOfWork, executor: Did) -> None:
+        """It will take no assignment: what it has offered counts no more."""
+        for bidding in self._biddings.values():
+            bidding.offers.pop(executor, None)
+        self.peer_gone(work, executor)
+
     def tick(self, work: UnitOfWork) -> None:
         """Whatever fell due."""
         while self._due and self._due[0][0] <= work.wall:

@@ -170,7 +170,9 @@ class ReplicationService:
                 ours = self.arrivals.target = hello.federation
         if hello.federation is not None and hello.federation != ours:
             raise PeerViolation(f"it belongs to another federation ({hello.federation})")
-        view.greeted = hello.federation is not None or federation is not None
+        # Who has left is a stranger: it has nothing more to say here, and is told nothing.
+        has_left = work.state.federation.has_ended(view.did)
+        view.greeted = (hello.federation is not None or federation is not None) and not has_left
         self._note(view, clock_of_counts(hello.counts), hello.root)
         self._ask_if_behind(work, view)
 

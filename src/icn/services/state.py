@@ -85,6 +85,7 @@ class Pairing:
 
 def check_event(state: State, event: Event, context: Context, pairing: Pairing) -> None:
     """Raise `EventRefused` unless the author was entitled to `event` at this point of its block."""
+    entitled(not state.federation.has_ended(context.author), "nothing follows a node's leaving")
     if isinstance(event, FederationEvent):
         federation_rules.check(state.federation, event, context)
     elif isinstance(event, LedgerEvent):

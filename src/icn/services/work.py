@@ -73,7 +73,7 @@ class UnitOfWork:
     accepted: list[tuple[Block, Did | None]] = field(default_factory=list)
     """Blocks that are new in this batch, with the peer that sent them (None: our own), for announcing."""
     may_author: bool = True
-    """False while the node is held (`services.authorship`): then nothing is recorded and nothing signed."""
+    """False while the node is held (`services.authorship`), and once it has left: nothing is recorded or signed."""
     violations: list[tuple[Did, str]] = field(default_factory=list)
     """Peers that broke the protocol, and how."""
     _records: list[tuple[Record, Written]] = field(default_factory=list)
@@ -177,7 +177,8 @@ class UnitOfWork:
         """Make a block of the records gathered; of none, when it is to acknowledge what was seen."""
         if not self._records and not acknowledge:
             return
-        require(self.may_author, "a node that is held signs no block")
+        # What was gathered was recorded while the node might: a node that leaves records that last.
+        require(self.may_author or bool(self._records), "a node that is held signs no block")
         require(self._pairing.is_complete, "the records of a block owe each other nothing")
         feeds = self.state.feeds
         head = feeds.heads.get(self.did)
@@ -224,6 +225,8 @@ class UnitOfWork:
         if peer == self.did:
             self.local.append(message)
             return
+        if self.state.federation.has_ended(peer):
+            return  # it has left: nobody would ever acknowledge it
         self.outbox.add(self.batch, peer, number, encode_message(message))
         self.effects.append(Send(peer, message))
 

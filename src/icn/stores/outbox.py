@@ -55,6 +55,11 @@ class Outbox:
         if not messages:
             self.waiting.pop(peer, None)
 
+    def remove_all(self, batch: Batch, peer: Did) -> None:
+        """The peer is gone for good."""
+        for number in list(self.waiting.get(peer, ())):
+            self.remove(batch, peer, number)
+
     def overdue(self, peer: Did) -> list[bytes]:
         """What already waited for `peer` when this was last asked, and waits still."""
         waiting = self.waiting.get(peer, {})

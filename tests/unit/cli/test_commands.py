@@ -686,16 +686,8 @@ def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verd
 def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
-    tested = {
-        *READS,
-        "mana transfer",
-        "federation admit",
-        "federation join",
-        "federation invite",
-        "account open",
-        "mesh submit",
-        "dag resume",
-    }
+    tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
+    tested |= {"federation join", "federation invite", "federation leave"}  # test_federation
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     tested |= {"mesh receipt"}  # test_receipts

@@ -37,3 +37,13 @@ def test_a_line_is_read_from_standard_input(node, cli):
     node.on("POST", "/federation/join", answer({"state": "waiting to join"}))
     assert cli("federation", "join", "-", stdin=f"{LINE}\n".encode()).status is Exit.DONE
     assert node.asked[0].json == {"invitation": LINE}
+
+
+def test_leaving_is_said_twice(node, cli):
+    node.on("POST", "/federation/leave", answer({"node": DID, "left": True, "block": "b"}))
+    once = cli("federation", "leave")
+    assert once.status is Exit.USAGE
+    assert "for good" in once.err
+    assert not node.asked
+    assert cli("federation", "leave", "--yes").status is Exit.DONE
+    assert node.asked[0].json == {"for_good": True}

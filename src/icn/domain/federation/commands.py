@@ -62,6 +62,18 @@ class RedeemInvitation:
     node: Did
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveFederation:
+    """End this node's feed in it."""
+
+
 FederationCommand = (
-    FoundFederation | JoinFederation | AdmitNode | CountVotes | IssueInvitation | RevokeInvitation | RedeemInvitation
+    FoundFederation
+    | JoinFederation
+    | AdmitNode
+    | CountVotes
+    | IssueInvitation
+    | RevokeInvitation
+    | RedeemInvitation
+    | LeaveFederation
 )

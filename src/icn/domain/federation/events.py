@@ -70,6 +70,13 @@ class InvitationRedeemed:
     node: Did
 
 
+@dataclass(frozen=True, slots=True)
+class NodeLeft:
+    """The last record of a node's feed in this federation: it neither counts nor authors from here on."""
+
+    node: Did
+
+
 FederationEvent = (
     FederationFounded
     | NodeJoined
@@ -78,4 +85,5 @@ FederationEvent = (
     | InvitationIssued
     | InvitationRevoked
     | InvitationRedeemed
+    | NodeLeft
 )

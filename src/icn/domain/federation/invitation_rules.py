@@ -20,7 +20,7 @@ from icn.domain.federation.invitation_refusals import (
     TooManyInvitations,
 )
 from icn.domain.federation.model import Invitation, JoinPolicy
-from icn.domain.federation.refusals import AlreadyAdmitted
+from icn.domain.federation.refusals import AlreadyAdmitted, NodeHasLeft
 from icn.domain.federation.state import FederationState
 from icn.kernel.errors import Invalid
 from icn.kernel.instant import Duration, later, seconds
@@ -42,6 +42,8 @@ def decide(state: FederationState, command: InvitationCommand, context: Context)
                 raise Invalid("expires", f"an invitation is good for more than nothing and at most {_DAYS}")
             if len(note) > INVITATION_NOTE_CHARS_MAX:
                 raise Invalid("note", f"{len(note)} characters; at most {INVITATION_NOTE_CHARS_MAX} are accepted")
+            if for_node is not None and state.has_left(for_node, context.ancestry):
+                raise NodeHasLeft(for_node)
             if for_node is not None and state.is_admitted(for_node, context.ancestry):
                 raise AlreadyAdmitted(for_node)
             if state.open_invitations(context.author, context.time) >= INVITATIONS_OPEN_MAX:
@@ -51,6 +53,8 @@ def decide(state: FederationState, command: InvitationCommand, context: Context)
             _usable(state, id_, context)
             return [InvitationRevoked(id_)]
         case RedeemInvitation(id_, node):
+            if state.has_left(node, context.ancestry):
+                raise NodeHasLeft(node)
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)  # its own invitation, presented again, or one that it need not use up
             invitation = _usable(state, id_, context)

@@ -52,6 +52,13 @@ class Member:
     """Whether its feed in this federation has begun. A founder named in the genesis may not have come yet."""
     votes: tuple[Admission, ...] = ()
     """Sorted. Who voted for it and where, under the policy `vote`."""
+    left_at: int | None = None
+    """The sequence of the block with which it left; None: it has not."""
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether it counts, as far as is known here. In one block's ancestry: `FederationState.is_admitted`."""
+        return bool(self.admissions) and self.left_at is None
 
 
 @dataclass(frozen=True, slots=True)

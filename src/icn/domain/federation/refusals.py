@@ -69,6 +69,27 @@ class NotEntitledToAdmit(Refusal):
         super().__init__("this node is not admitted itself, so it cannot admit others")
 
 
+class NodeHasLeft(Refusal):
+    """A feed that has ended is not begun again."""
+
+    code: ClassVar[str] = "federation.node_left"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did) -> None:
+        self.node = str(node)
+        super().__init__(f"{node} has left this federation, and its feed has ended: it would come back under a new key")
+
+
+class LastMember(Refusal):
+    """Nobody would be left to admit others."""
+
+    code: ClassVar[str] = "federation.last_member"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("this node is the only admitted one, and others have joined: admit one of them first")
+
+
 class AlreadyVoted(Refusal):
     """Once is enough."""
 

@@ -15,6 +15,7 @@ from icn.domain.federation.commands import (
     FoundFederation,
     IssueInvitation,
     JoinFederation,
+    LeaveFederation,
     RedeemInvitation,
     RevokeInvitation,
 )
@@ -27,6 +28,7 @@ from icn.domain.federation.events import (
     InvitationRevoked,
     NodeAdmitted,
     NodeJoined,
+    NodeLeft,
 )
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.federation.refusals import (
@@ -34,6 +36,8 @@ from icn.domain.federation.refusals import (
     AlreadyAdmitted,
     AlreadyFounded,
     AlreadyVoted,
+    LastMember,
+    NodeHasLeft,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
@@ -79,6 +83,8 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
                 raise NotEntitledToAdmit
             if node not in state.members and state.federation.policy.join_policy is JoinPolicy.OPEN:
                 raise UnknownNode(node)  # where anybody may join, an unknown name is a slip of the pen
+            if state.has_left(node, context.ancestry):
+                raise NodeHasLeft(node)
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)
             return _vouch(state, node, context)
@@ -89,6 +95,13 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
             if votes < needed:
                 raise VotesMissing(node, votes, needed)
             return [AdmissionCounted(node)]
+        case LeaveFederation():
+            if not state.has_joined(author):
+                raise NotInFederation
+            others = [node for node in state.members if node != author and state.has_joined(node)]
+            if others and state.voters(context.ancestry) == [author]:
+                raise LastMember
+            return [NodeLeft(author)]
         case IssueInvitation() | RevokeInvitation() | RedeemInvitation():
             if state.federation is None:
                 raise NotInFederation
@@ -121,6 +134,8 @@ def check(state: FederationState, event: FederationEvent, context: Context) -> N
             entitled(state.is_admitted(context.author, context.ancestry), "an admitted member counts votes")
             votes, needed = len(state.votes_for(node, context.ancestry)), state.votes_needed(context.ancestry)
             entitled(votes >= needed, "more than half of the members have voted for a node that is admitted by votes")
+        case NodeLeft(node):
+            entitled(node == context.author and state.has_joined(node), "a node leaves for itself, after it has joined")
         case InvitationIssued() | InvitationRevoked() | InvitationRedeemed():
             invitation_rules.check(state, event, context)
         case _:

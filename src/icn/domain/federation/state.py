@@ -13,6 +13,7 @@ from icn.domain.federation.events import (
     InvitationRevoked,
     NodeAdmitted,
     NodeJoined,
+    NodeLeft,
 )
 from icn.domain.federation.model import Admission, Federation, Invitation, JoinPolicy, Member
 from icn.kernel.errors import require
@@ -36,12 +37,24 @@ class FederationState:
     def is_admitted(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` is an admitted member in that ancestry."""
         member = self.members.get(node)
-        return member is not None and any(ancestry.has(a.by, a.sequence) for a in member.admissions)
+        if member is None or not any(ancestry.has(a.by, a.sequence) for a in member.admissions):
+            return False
+        return member.left_at is None or not ancestry.has(node, member.left_at)
 
     def has_joined(self, node: Did) -> bool:
-        """Whether the feed of `node` in this federation has begun, as far as is known here."""
+        """Whether the feed of `node` in this federation has begun and not ended, as far as is known here."""
         member = self.members.get(node)
-        return member is not None and member.joined
+        return member is not None and member.joined and member.left_at is None
+
+    def has_left(self, node: Did, ancestry: Ancestry) -> bool:
+        """Whether `node` has left in that ancestry."""
+        member = self.members.get(node)
+        return member is not None and member.left_at is not None and ancestry.has(node, member.left_at)
+
+    def has_ended(self, node: Did) -> bool:
+        """Whether `node` has left, as far as is known here."""
+        member = self.members.get(node)
+        return member is not None and member.left_at is not None
 
     def voters(self, ancestry: Ancestry) -> list[Did]:
         """The admitted nodes in that ancestry, sorted: those that count towards a quorum."""
@@ -80,6 +93,8 @@ def apply(state: FederationState, event: FederationEvent, context: Context) -> N
             _put(state, replace(_known(state, node), votes=_with(_known(state, node).votes, context)))
         case NodeAdmitted(node) | AdmissionCounted(node):
             _admit(state, node, context)
+        case NodeLeft(node):
+            _put(state, replace(_known(state, node), left_at=context.sequence))
         case InvitationIssued(id_, expires_at, for_node, note):
             issued = Invitation(context.author, id_, context.time, expires_at, for_node, note)
             _put_invitation(state, issued)

@@ -17,6 +17,18 @@ class UnknownAccount(Refusal):
         super().__init__(f"there is no account of {owner} in this federation")
 
 
+class HomeHasLeft(Refusal):
+    """Nobody could claim what is sent there."""
+
+    code: ClassVar[str] = "ledger.home_left"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, owner: Did, home: Did) -> None:
+        self.owner = str(owner)
+        self.home = str(home)
+        super().__init__(f"the account of {owner} is kept by {home}, which has left this federation")
+
+
 class AccountExists(Refusal):
     """An owner has one account."""
 

@@ -43,6 +43,7 @@ from icn.domain.ledger.refusals import (
     AccountExists,
     BalanceTooLarge,
     HoldNotFound,
+    HomeHasLeft,
     InsufficientMana,
     NothingToTransfer,
     NotHome,
@@ -84,6 +85,8 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
             payee_home = ledger.home_for(payee)
             if payee_home is None:
                 raise UnknownAccount(payee)
+            if context.ancestry.has_ended(payee_home):
+                raise HomeHasLeft(payee, payee_home)
             number = ledger.counts_of(home).next_transfer
             here = ledger.account(payee, home)
             debit = [*_settled(account, now, change=-amount), *_covered(account, now, amount)]
@@ -108,7 +111,9 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
             return [*_settled(account_here, now, change=transit.amount), received]
         case ReturnTransfer(number):
             transit = ledger.transits.get((home, number))
-            if transit is None or transit.declined_at_sequence is None:
+            if transit is None or (
+                transit.declined_at_sequence is None and not context.ancestry.has_ended(transit.payee_home)
+            ):
                 raise TransferNotFound
             account = account_at(ledger, transit.payer, home)
             return [*_settled(account, now, change=transit.amount), TransferReturned(number)]
@@ -221,12 +226,16 @@ def check(ledger: Ledger, event: LedgerEvent, context: Context, endowment: Endow
             )
         case TransferReturned(number):
             transit = ledger.transits.get((home, number))
-            entitled(
-                transit is not None
-                and transit.declined_at_sequence is not None
-                and context.ancestry.has(transit.payee_home, transit.declined_at_sequence),
-                "what was declined is returned",
-            )
+            entitled(transit is not None, "what is returned is in transit")
+            if transit is not None:
+                declined = transit.declined_at_sequence is not None and context.ancestry.has(
+                    transit.payee_home, transit.declined_at_sequence
+                )
+                # Of a home that has left everything is behind this block: what it has not claimed it never will.
+                entitled(
+                    declined or context.ancestry.has_ended(transit.payee_home),
+                    "what was declined, or goes to a home that has left, is returned",
+                )
             # As with a hold that is released, the payer's own mana comes back even where it has grown to the cap since.
         case ManaHeld(hold_id, payer, amount):
             entitled((home, hold_id) not in ledger.holds, "a hold is made once")

@@ -28,6 +28,8 @@ class Membership(Enum):
     """It needs a peer that is a member, and all of that peer's blocks."""
     WAITING_FOR_ADMISSION = "waiting for admission"
     """A member must admit it."""
+    LEFT = "left"
+    """Its feed has ended; it may found or join another federation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class MemberView:
     did: Did
     admitted: bool
     joined: bool
+    left: bool
+    """Whether it has left: its feed has ended."""
     votes: int
     """Members that have voted for it, where members vote on admissions."""
     sequence: int | None
@@ -144,8 +148,9 @@ def members(reader: Reader) -> MembersView:
         tuple(
             MemberView(
                 did=member.node,
-                admitted=bool(member.admissions),
+                admitted=member.is_admitted,
                 joined=member.joined,
+                left=member.left_at is not None,
                 votes=len(dict.fromkeys(vote.by for vote in member.votes)),
                 sequence=heads.get(member.node),
             )
@@ -189,7 +194,9 @@ def membership(reader: Reader, here: Did, *, joins: bool) -> Membership:
         seeks = joins or joining.aim_of(reader) is not None
         return Membership.WAITING_TO_JOIN if seeks else Membership.FOUNDING
     member = rows.MEMBERS.get(reader, here.public_key)
-    admitted = member is not None and bool(member.admissions)
+    admitted = member is not None and member.is_admitted
+    if member is not None and member.left_at is not None:
+        return Membership.LEFT
     if member is not None and member.joined:
         return Membership.MEMBER if admitted else Membership.WAITING_FOR_ADMISSION
     may_join = admitted or stored.policy.join_policy is JoinPolicy.OPEN
@@ -213,7 +220,7 @@ def confirmations(reader: Reader) -> Confirmations:
     """Of everything stored."""
 
     def admitted(member: Member) -> bool:
-        return bool(member.admissions)
+        return member.is_admitted
 
     voters = tuple(member.node for _, member in rows.MEMBERS.rows(reader) if admitted(member))
     return Confirmations(voters, {row.author: clock_of_entries(row.clock) for _, row in rows.HEADS.rows(reader)})

@@ -6,14 +6,30 @@ from dataclasses import replace
 import pytest
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.federation.commands import AdmitNode, CountVotes, FederationCommand, FoundFederation, JoinFederation
-from icn.domain.federation.events import AdmissionCounted, FederationEvent, FederationFounded, NodeAdmitted, NodeJoined
+from icn.domain.federation.commands import (
+    AdmitNode,
+    CountVotes,
+    FederationCommand,
+    FoundFederation,
+    JoinFederation,
+    LeaveFederation,
+)
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    FederationEvent,
+    FederationFounded,
+    NodeAdmitted,
+    NodeJoined,
+    NodeLeft,
+)
 from icn.domain.federation.model import Admission, JoinPolicy, Policy
 from icn.domain.federation.refusals import (
     AdmissionNeeded,
     AlreadyAdmitted,
     AlreadyFounded,
     AlreadyVoted,
+    LastMember,
+    NodeHasLeft,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
@@ -161,6 +177,47 @@ def test_who_is_admitted_by_votes_votes_on_the_next() -> None:
     run(state, AdmitNode(C), builders.context(2, sequence=1))
     run(state, CountVotes(C), builders.context(2, sequence=1))
     assert state.is_admitted(C, builders.EVERYTHING)
+
+
+def test_who_has_left_counts_no_more_where_its_leaving_is_known() -> None:
+    state = founded(None, A, B, C)
+    for number in (2, 3):
+        run(state, JoinFederation("icn"), first(number))
+    run(state, LeaveFederation(), builders.context(2, sequence=7))
+    assert state.voters(builders.EVERYTHING) == sorted([A, C])
+    before = builders.Knows({A: 9, B: 7, C: 9}, {})
+    assert state.voters(before) == sorted([A, B, C]), "in an ancestry without that block it is a member still"
+    assert not state.has_joined(B)
+    with pytest.raises(NodeHasLeft):
+        decide(state, AdmitNode(B), builders.context(1))
+    with pytest.raises(NotInFederation):
+        decide(state, LeaveFederation(), builders.context(2, sequence=8))
+    with pytest.raises(EventRefused, match="after it has joined"):
+        check(state, NodeLeft(B), builders.context(2, sequence=8))
+    apply(state, NodeAdmitted(B), builders.context(1, sequence=9))
+    assert not state.is_admitted(B, builders.EVERYTHING), "a feed that has ended is not begun again"
+
+
+def test_a_node_leaves_for_itself() -> None:
+    state = founded(None, A, B)
+    with pytest.raises(EventRefused, match="for itself"):
+        check(state, NodeLeft(A), builders.context(2))
+    with pytest.raises(EventRefused, match="joined"):
+        check(state, NodeLeft(B), builders.context(2))
+    with pytest.raises(NotInFederation):
+        decide(state, LeaveFederation(), builders.context(2))
+    assert decide(state, LeaveFederation(), builders.context(1)) == [NodeLeft(A)], "nobody else has come"
+
+
+def test_the_last_member_does_not_leave_others_without_anybody_who_admits() -> None:
+    state = founded()
+    run(state, JoinFederation("icn"), first(2))
+    with pytest.raises(LastMember):
+        decide(state, LeaveFederation(), builders.context(1))
+    assert decide(state, LeaveFederation(), builders.context(2)), "who is not admitted may go"
+    run(state, AdmitNode(B), builders.context(1))
+    run(state, LeaveFederation(), builders.context(1))
+    assert state.voters(builders.EVERYTHING) == [B]
 
 
 def test_what_is_refused() -> None:
