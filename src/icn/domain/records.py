@@ -10,6 +10,7 @@ from typing import Any
 
 from icn.domain.federation.events import (
     AdmissionCounted,
+    EquivocationProven,
     FederationEvent,
     FederationFounded,
     InvitationIssued,
@@ -69,6 +70,7 @@ EVENT_NAMES: dict[type[Any], str] = {
     FederationFounded: "federation.founded",
     NodeJoined: "federation.node_joined",
     NodeAdmitted: "federation.node_admitted",
+    EquivocationProven: "federation.equivocation",
     AccountOpened: "ledger.account_opened",
     AccountEndowed: "ledger.account_endowed",
     ManaRegenerated: "ledger.mana_regenerated",

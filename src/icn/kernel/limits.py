@@ -43,6 +43,8 @@ QUARANTINE_PER_PEER_MAX = 1024
 CATCHUP_BYTES_MAX = 2 * MIB
 """Blocks in one answer to a catch-up request."""
 CATCHUP_BLOCKS_MAX = 512
+WANTED_BLOCKS_MAX = 64
+"""Signed blocks asked for by name in one message."""
 ANNOUNCE_BYTES_MAX = 1 * MIB
 CLOCK_ENTRIES_MAX = 4096
 """Feeds named in one message: the most nodes of a federation."""

@@ -20,6 +20,7 @@ from icn.protocol.messages import (
     Hello,
     Message,
     Want,
+    WantNamed,
     protocol_of,
 )
 
@@ -62,6 +63,8 @@ def decode_message(protocol: str, data: bytes) -> Message:
         raise PeerViolation(f"{type(message).__name__} does not belong on {protocol}")
     if isinstance(message, Hello | Heads | Want) and len(message.counts) > limits.CLOCK_ENTRIES_MAX:
         raise PeerViolation(f"more than {limits.CLOCK_ENTRIES_MAX} feeds in one message")
+    if isinstance(message, WantNamed) and len(message.cids) > limits.WANTED_BLOCKS_MAX:
+        raise PeerViolation(f"more than {limits.WANTED_BLOCKS_MAX} blocks asked for in one message")
     if isinstance(message, Blocks | Announce) and len(message.blocks) > limits.CATCHUP_BLOCKS_MAX:
         raise PeerViolation(f"more than {limits.CATCHUP_BLOCKS_MAX} blocks in one message")
     return message

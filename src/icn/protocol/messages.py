@@ -75,6 +75,13 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class WantNamed:
+    """Send me these signed blocks: others name them, and no count tells of them. Answered with `Blocks`."""
+
+    cids: tuple[Cid, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InvitationPresented:
     """Let me in: a sealed invitation, shown to its issuer. Repeated with the next connection until it is answered."""
 
@@ -207,7 +214,7 @@ class NotHere:
     cid: Cid
 
 
-FeedMessage = Hello | Heads | Want | Blocks | Announce
+FeedMessage = Hello | Heads | Want | Blocks | Announce | WantNamed
 InvitationMessage = InvitationPresented | InvitationAnswered
 MeshMessage = (
     JobAnnounced
@@ -230,6 +237,7 @@ NUMBERS: dict[type[Any], int] = {
     Want: 3,
     Blocks: 4,
     Announce: 5,
+    WantNamed: 6,
     InvitationPresented: 10,
     InvitationAnswered: 11,
     JobAnnounced: 20,

@@ -1,24 +1,30 @@
 """What a block must be to be accepted, wherever it comes from: a peer, the store under verification, an archive.
 
 One path for every source (semantics §2): `replication` runs it for blocks that arrive, `verify` again for those stored.
-Each function is one step, in the order in which they are taken; all but the last two only look. Not here: whether the
+Each function is one step, in the order in which they are taken; all but the last few only look. Not here: whether the
 signature is genuine (`Block.is_genuine`), where ancestors are found, and what to do with a block that is refused.
+
+**Where somebody forked** (`domain.dag.forks`) a record of an honest author may lean on one that is void, which nobody
+could know when it was written. Then not the block is refused: the record has no effect, together with those that it is
+paired with, and the rest of its block counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import Block, Header, Place
-from icn.domain.dag.feeds import Clock, ClockOf, Feeds, merged_clock
-from icn.domain.federation.events import FederationFounded, NodeJoined
+from icn.domain.dag.block import Block, Header, Place, parse_block
+from icn.domain.dag.feeds import Clock, Feeds, merged_clock
+from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeJoined
 from icn.domain.federation.state import FederationState, name_genesis
-from icn.domain.records import Record, read_record
+from icn.domain.records import EVENT_NAMES, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
-from icn.services.state import Pairing, State, apply_event, check_event
+from icn.services.state import Pairing, State, apply_event, check_event, skip_event
 from icn.stores import blocks, job_index, references
 from icn.stores.kv import Batch
+
+_PROOF = EVENT_NAMES[EquivocationProven]
 
 
 def links(header: Header) -> tuple[Cid, ...]:
@@ -34,6 +40,52 @@ def check_federation(block: Block, ours: Cid | None) -> None:
         raise PeerViolation("a block belongs to the federation")
 
 
+def evidence_of(block: Block) -> tuple[Cid, ...]:
+    """The blocks that its records of forks name. Whoever takes it must have their bytes, not their ancestors."""
+    return tuple(dict.fromkeys(cid for proof in _proofs(block) for cid in (proof.first, proof.second)))
+
+
+def proofs_of(block: Block) -> tuple[tuple[Did, int], ...]:
+    """The forks that its records prove, whether or not they have an effect: author and number."""
+    return tuple((proof.accused, proof.sequence) for proof in _proofs(block))
+
+
+def check_proofs(block: Block, bytes_of: Callable[[Cid], bytes | None]) -> None:
+    """Raise `PeerViolation` unless what it says of forks is proved by the blocks it names, which must be here."""
+    for proof in _proofs(block):
+        held = [data for cid in (proof.first, proof.second) if (data := bytes_of(cid)) is not None]
+        if not proves(proof, held):
+            raise PeerViolation("a fork is proved by two signed blocks with one number")
+
+
+def proves(proof: EquivocationProven, held: Sequence[bytes]) -> bool:
+    """Whether these bytes are the two blocks, of one federation, and genuine."""
+    try:
+        pair = [parse_block(data) for data in held]
+    except Invalid:
+        return False
+    return (
+        tuple(block.cid for block in pair) == (proof.first, proof.second)
+        and proof.first != proof.second
+        and all((b.header.author, b.header.sequence) == (proof.accused, proof.sequence) for b in pair)
+        and pair[0].header.federation == pair[1].header.federation
+        and all(block.is_genuine() for block in pair)
+    )
+
+
+def _proofs(block: Block) -> list[EquivocationProven]:
+    found: list[EquivocationProven] = []
+    for data in block.records:
+        if type(data) is dict and data.get("type") == _PROOF:
+            try:
+                event = read_record(data).event
+            except Invalid:
+                continue  # out of form: the block is refused for it, whatever it proves
+            if isinstance(event, EquivocationProven):
+                found.append(event)
+    return found
+
+
 def check_follows(block: Block, feeds: Feeds) -> None:
     """Raise `PeerViolation` unless the block is the next of its feed."""
     header = block.header
@@ -43,23 +95,28 @@ def check_follows(block: Block, feeds: Feeds) -> None:
         raise PeerViolation("a block follows the newest one of its feed")
 
 
-def clock_from_links(block: Block, place_of: Callable[[Cid], Place], clock_of: ClockOf) -> dict[Did, int]:
-    """The clock of a block whose ancestors are known. Raises `PeerViolation` for links that cannot be."""
+def clock_from_links(
+    block: Block, ancestor_of: Callable[[Cid], tuple[Place, Clock]], *, is_side: bool = False
+) -> dict[Did, int]:
+    """The clock of a block whose ancestors are known. Raises `PeerViolation` for links that cannot be.
+
+    `is_side`: it is in no feed, so its clock is that of what is behind it.
+    """
     header = block.header
     clocks: list[Clock] = []
     authors: list[Did] = []
     for cid in links(header):
-        ancestor = place_of(cid)
-        if ancestor.time > header.time:
+        place, clock = ancestor_of(cid)
+        if place.time > header.time:
             raise PeerViolation("a block is not older than its parents")
-        clocks.append(clock_of(ancestor.author, ancestor.sequence))
-        authors.append(ancestor.author)
+        clocks.append(clock)
+        authors.append(place.author)
+        if cid == header.previous and (place.author, place.sequence + 1) != (header.author, header.sequence):
+            raise PeerViolation("the previous block is the author's own, with the number before")
     parent_authors = authors if header.previous is None else authors[1:]
-    if header.previous is not None and authors[0] != header.author:
-        raise PeerViolation("the previous block is the author's own")
     if header.author in parent_authors or len(parent_authors) != len(dict.fromkeys(parent_authors)):
         raise PeerViolation("parents are heads of different feeds of others")
-    return merged_clock(header.author, header.sequence, clocks)
+    return merged_clock(None if is_side else header.author, header.sequence, clocks)
 
 
 def read_records(block: Block) -> list[Record]:
@@ -67,8 +124,13 @@ def read_records(block: Block) -> list[Record]:
     return [read_record(data) for data in block.records]
 
 
-def records_of(block: Block, federation: FederationState) -> list[Record]:
-    """The records of a block whose author may have a feed. Raises `PeerViolation`."""
+def records_of(
+    block: Block, federation: FederationState, *, is_lenient: bool = False, is_side: bool = False
+) -> list[Record]:
+    """The records of a block whose author may have a feed. Raises `PeerViolation`.
+
+    `is_lenient`: or was taken for one that may, by records that a fork has made void. `is_side`: it goes into no feed.
+    """
     header = block.header
     try:
         records = read_records(block)
@@ -77,10 +139,10 @@ def records_of(block: Block, federation: FederationState) -> list[Record]:
     member = federation.members.get(header.author)
     begins = header.sequence == 0 and bool(records)
     if not (begins and isinstance(records[0].event, NodeJoined | FederationFounded)) and (
-        member is None or not member.joined
+        member is None or not (member.joined or is_lenient)
     ):
         raise PeerViolation("a block is authored by a member, and a feed begins with joining")
-    if member is not None and member.left_at is not None:
+    if member is not None and member.left_at is not None and not is_side:
         raise PeerViolation("a feed ends when its node leaves")
     return records
 
@@ -93,15 +155,61 @@ def apply_records(state: State, block: Block, records: list[Record], context: Co
         apply_event(state, record.event, context)
     if not pairing.is_complete:
         raise EventRefused("jobs and their holds stand together")
+    _name_genesis(state, block, records)
+
+
+def apply_what_fits(state: State, block: Block, records: list[Record], context: Context) -> None:
+    """The same where somebody forked: a record that is against the rules is void, with those it is paired with."""
+    undo = state.noting()
+    pairing, begun = Pairing(), 0
+    undo.begin()
+    for index, record in enumerate(records):
+        try:
+            check_event(state, record.event, context, pairing)
+            apply_event(state, record.event, context)
+        except EventRefused:
+            pairing.owe_nothing()
+            undo.back()
+            _void(state, block, records, range(begun, index + 1), context)
+        if pairing.is_complete:
+            begun = index + 1
+            undo.begin()
+    if pairing.is_complete:
+        undo.end()
+    else:
+        undo.back()
+        _void(state, block, records, range(begun, len(records)), context)
+    _name_genesis(state, block, records)
+
+
+def _name_genesis(state: State, block: Block, records: list[Record]) -> None:
     if records and block.header.sequence == 0 and isinstance(records[0].event, FederationFounded):
         name_genesis(state.federation, block.cid)
 
 
-def keep(state: State, batch: Batch, block: Block, clock: Clock, records: list[Record]) -> None:
-    """Put a block whose records are applied into feeds, journal and indexes."""
-    state.feeds.advance(block, clock)
+def put_aside(state: State, records: list[Record], context: Context) -> None:
+    """All records of a side block are void."""
+    for record in records:
+        skip_event(state, record.event, context)
+
+
+def _void(state: State, block: Block, records: list[Record], which: range, context: Context) -> None:
+    for index in which:
+        skip_event(state, records[index].event, context)
+        state.void[block.cid, index] = None
+
+
+def keep(
+    state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool = False
+) -> None:
+    """Put a block whose records are applied into feeds, journal and indexes. `is_side`: into no feed."""
     state.last_arrival += 1
-    blocks.put_block(batch, block, state.last_arrival, clock, tuple(record.name for record in records))
+    blocks.put_block(batch, block, state.last_arrival, clock, tuple(record.name for record in records), is_side=is_side)
     references.put_records(batch, records)
     job_index.put_records(batch, state.last_arrival, records)
-    rows.save_head(state, batch, block.header.author)
+    if is_side:
+        state.feeds.put_aside(block)
+        rows.save_side(batch, block)
+    else:
+        state.feeds.advance(block, clock)
+        rows.save_head(state, batch, block.header.author)

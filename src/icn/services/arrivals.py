@@ -4,6 +4,9 @@ One path for every block, wherever it comes from: size and form, name, signature
 parents (else it waits in a bounded quarantine and the sender is asked), time, then every record against the rules. A
 block whose records its author was not entitled to is refused whole and remembered as such.
 
+Of an author that signed two histories nothing more is taken but what somebody else has built on in good faith, and that
+goes into no feed (`services.equivocation`).
+
 The single checks are those of `services.acceptance`. Not here: what peers say to each other beside blocks
 (`services.replication`), and passing blocks on (`services.announcing`).
 """
@@ -12,22 +15,22 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from icn.domain.context import EventRefused
-from icn.domain.dag.block import Block, Place, parse_block
+from icn.domain.dag.block import Block, parse_block
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import DAG_CBOR, Cid, Did
-from icn.protocol.messages import Want
+from icn.kernel.instant import Duration, Instant, later
+from icn.protocol.messages import Want, WantNamed
 from icn.services import acceptance
 from icn.services.authorship import Authorship
+from icn.services.equivocation import SIGNED_TWO, Equivocations
 from icn.services.peers import Peers, PeerView, feed_counts
 from icn.services.quarantine import Quarantine, Waiting
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
 
 REFUSED_REMEMBERED_MAX = 4096
-EQUIVOCATIONS_PER_AUTHOR_MAX = 4
-"""Proofs kept against one author; the first would do."""
 
 
 class RecordsRefused(PeerViolation):
@@ -45,6 +48,9 @@ class Arrivals:
 
     peers: Peers
     authorship: Authorship
+    forks: Equivocations
+    patience: Duration
+    """After so long what was asked for by name is asked of another peer."""
     quarantine: Quarantine = field(default_factory=Quarantine)
     refused: dict[Cid, None] = field(default_factory=dict)
     """Blocks found to be against the rules, newest last."""
@@ -52,8 +58,10 @@ class Arrivals:
     """The federation this node is joining, while it has no genesis."""
     is_pinned: bool = False
     """The target is where a head mark says that this node has a feed: no other federation will do."""
-    equivocations: dict[tuple[Did, int], tuple[Cid, Cid]] = field(default_factory=dict)
-    """Seen: (author, sequence) to the two blocks. Both are kept as evidence."""
+    asked: dict[Cid, Instant] = field(default_factory=dict)
+    """Blocks that were asked for by name, and when."""
+    turn: int = 0
+    """Whose turn it is to be asked again."""
 
     def release(self, work: UnitOfWork) -> None:
         """Take blocks whose time has come."""
@@ -70,21 +78,62 @@ class Arrivals:
                 block = parse_block(data)
             except Invalid as error:
                 raise PeerViolation(f"malformed block: {error}") from error
-            if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._first_missing(work, block) is not None:
+            if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._missing(work, block) is not None:
                 break  # no room for it, nor for what follows and builds on it: not worth reading, let alone verifying
-            self._note_sender_has(view, block)
+            if not work.state.is_side(block.header.author, block.header.sequence):
+                self._note_sender_has(view, block)
             self._accept(work, view, block)
         return work.state.feeds.block_count > before
 
     def want(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for everything beyond what is here, what waits in quarantine included: it need not come again."""
         view.wanted_at = work.wall
+        work.send(view.did, Want(feed_counts(self._have(work))))
+
+    def want_named(self, work: UnitOfWork, view: PeerView) -> None:
+        """Ask for what blocks in quarantine wait for, by name: no count tells of it."""
+        missing = self.quarantine.missing()
+        self.asked = {cid: asked for cid, asked in self.asked.items() if cid in missing}
+        due = [cid for cid in missing if self._may_ask(cid, work.wall)][: limits.WANTED_BLOCKS_MAX]
+        if due:
+            self.asked |= dict.fromkeys(due, work.wall)
+            work.send(view.did, WantNamed(tuple(due)))
+
+    def tick(self, work: UnitOfWork) -> None:
+        """What was asked for by name and did not come is asked of somebody else."""
+        waiting = self.quarantine.missing()
+        if any(cid in self.asked and self._may_ask(cid, work.wall) for cid in waiting):
+            others = self.peers.greeted()
+            if others:
+                self.turn += 1
+                self.want_named(work, others[self.turn % len(others)])
+
+    def wake_at(self, wall: Instant) -> Instant | None:
+        """When `tick` or `release` has something to do."""
+        moments = [later(asked, self.patience) for cid, asked in self.asked.items() if self.quarantine.awaits_any(cid)]
+        if any(entry.missing is None for entry in self.quarantine.waiting.values()):
+            moments.append(later(wall, self.patience))
+        return min(moments, default=None)
+
+    def _may_ask(self, cid: Cid, wall: Instant) -> bool:
+        asked = self.asked.get(cid)
+        return asked is None or wall >= later(asked, self.patience)
+
+    def _have(self, work: UnitOfWork) -> Clock:
         have = work.state.feeds.clock()
         held = {(e.block.header.author, e.block.header.sequence) for e in self.quarantine.waiting.values()}
         for author, _ in sorted(held):
             while (author, have.get(author, 0)) in held:
                 have[author] = have.get(author, 0) + 1
-        work.send(view.did, Want(feed_counts(have)))
+        return have
+
+    def _ask(self, work: UnitOfWork, view: PeerView) -> None:
+        """An ancestor is missing: by the counts where they tell that we are behind, by its name otherwise."""
+        have = self._have(work)
+        if all(count <= have.get(author, 0) for author, count in view.counts.items()):
+            self.want_named(work, view)
+        elif view.wanted_at is None:
+            self.want(work, view)
 
     @staticmethod
     def _note_sender_has(view: PeerView, block: Block) -> None:
@@ -115,10 +164,11 @@ class Arrivals:
                 pending += self.quarantine.release(entry.block.cid, work.wall, self.peers)
 
     def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
-        """Whether the block is new and in. Raises `PeerViolation` when it can never be."""
+        """Whether it is news, and what waited for it may go on. Raises `PeerViolation` when it can never be taken."""
         header, feeds = block.header, work.state.feeds
         expected = feeds.next_sequence(header.author)
-        if header.sequence < expected and work.has_block(block.cid):
+        is_side = header.sequence < expected or work.state.is_side(header.author, header.sequence)
+        if is_side and work.has_block(block.cid):
             return False
         if block.cid in self.refused:
             raise PeerViolation(f"block {block.cid} was refused before")
@@ -126,26 +176,45 @@ class Arrivals:
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        if header.sequence < expected:
-            self._note_equivocation(work, block)
-            return False
+        is_evidence = self.quarantine.awaits(block.cid, as_evidence=True)
+        if is_evidence:
+            blocks.put_evidence(work.batch, block)
+        if is_side and not self._is_named(work, view, block):
+            return is_evidence
         if header.author == work.did:
             self.authorship.see_own(block, view.did)
         if header.time > work.wall + limits.CLOCK_AHEAD_MS_MAX:
             self.quarantine.add(Waiting(block, view.did, None), view)
-            return False
-        missing = self._first_missing(work, block)
+            return is_evidence
+        missing = self._missing(work, block)
         if missing is not None:
-            # An ancestor will come with the answer to Want; until then the block may wait, if there is room.
-            self.quarantine.add(Waiting(block, view.did, missing), view)
-            if view.wanted_at is None:
-                self.want(work, view)
-            return False
-        acceptance.check_follows(block, feeds)
-
-        clock = acceptance.clock_from_links(block, lambda cid: _place_of(work, cid), work.clock_of)
-        self._apply(work, view, block, clock)
+            # It will come, as an answer to what is asked; until then the block may wait, if there is room.
+            self.quarantine.add(Waiting(block, view.did, *missing), view)
+            self._ask(work, view)
+            return is_evidence
+        if not is_side:
+            acceptance.check_follows(block, feeds)
+        try:
+            acceptance.check_proofs(block, lambda cid: work.get(keyspace.block(cid)))
+        except PeerViolation:
+            self.refuse(block.cid)
+            raise
+        clock = acceptance.clock_from_links(block, work.ancestor, is_side=is_side)
+        self._apply(work, view, block, clock, is_side=is_side)
         return True
+
+    def _is_named(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
+        """Whether a block of a fork is to be taken: only where another author has built on it in good faith.
+
+        Raises `PeerViolation` where it comes from who signed it. Whoever else brings it is not to blame.
+        """
+        header = block.header
+        self.forks.see(work, block)
+        if self.quarantine.awaits(block.cid, as_evidence=False) or view.is_file:
+            return True
+        if view.did == header.author:
+            raise PeerViolation(SIGNED_TWO.format(sequence=header.sequence))
+        return False
 
     def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...], federation: Cid | None = None) -> list[str]:
         """Take blocks from a file, ancestors first: for each `new`, `known`, or why not. Nothing waits for its parents.
@@ -158,7 +227,7 @@ class Arrivals:
         if federation is not None and work.state.federation.federation is None and not self.is_pinned:
             self.target = federation
         # Nobody to be asked for what is missing, and no room in the quarantine.
-        file = PeerView(work.did, wanted_at=work.wall, quarantined=limits.QUARANTINE_PER_PEER_MAX)
+        file = PeerView(work.did, wanted_at=work.wall, quarantined=limits.QUARANTINE_PER_PEER_MAX, is_file=True)
         return [self._take_imported(work, file, data) for data in encoded]
 
     def _take_imported(self, work: UnitOfWork, file: PeerView, data: bytes) -> str:
@@ -170,37 +239,51 @@ class Arrivals:
             if self._accept_one(work, file, block):
                 self._accept_all(work, self.quarantine.release(cid, work.wall, self.peers))
                 return "new"
-            missing = self._first_missing(work, block)
+            missing = self._missing(work, block)
         except RecordsRefused:
             raise
         except (Invalid, PeerViolation) as error:
             return str(error)
-        return "it is dated too far ahead" if missing is None else f"its ancestor {missing} is not here"
+        return "it is dated too far ahead" if missing is None else f"its ancestor {missing[0]} is not here"
 
-    @staticmethod
-    def _first_missing(work: UnitOfWork, block: Block) -> Cid | None:
-        links = acceptance.links(block.header)
-        return next((cid for cid in links if not work.has_block(cid)), None)
+    def _missing(self, work: UnitOfWork, block: Block) -> tuple[Cid, bool] | None:
+        """The first block it needs that is not here, and whether only to see that it proves a fork."""
+        for cid in acceptance.links(block.header):
+            if not work.has_block(cid):
+                return cid, False
+        for cid in acceptance.evidence_of(block):
+            if work.get(keyspace.block(cid)) is None:
+                held = self.quarantine.waiting.get(cid)
+                if held is None:
+                    return cid, True
+                blocks.put_evidence(work.batch, held.block)
+        return None
 
-    def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock) -> None:
+    def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock, *, is_side: bool) -> None:
         header, state = block.header, work.state
         try:
-            records = acceptance.records_of(block, state.federation)
+            records = acceptance.records_of(block, state.federation, is_lenient=bool(self.forks.cuts), is_side=is_side)
         except PeerViolation:
             self.refuse(block.cid)
             raise
         context = work.context_of(header.author, header.sequence, header.time, clock)
         try:
-            acceptance.apply_records(state, block, records, context)
+            if is_side:
+                acceptance.put_aside(state, records, context)
+            elif self.forks.cuts:
+                acceptance.apply_what_fits(state, block, records, context)
+            else:
+                acceptance.apply_records(state, block, records, context)
         except EventRefused as error:
             self.refuse(block.cid)
             raise RecordsRefused(block.cid, header.author, str(error)) from error
         work.now = max(work.now, header.time)
-        work.admit(block, clock, records, source=view.did)
+        work.admit(block, clock, records, source=view.did, is_side=is_side)
+        self.forks.take(work, block)
         if header.author == work.did:
             self.authorship.take_back(work, block, records)
         author = self.peers.views.get(header.author)
-        if author is not None:  # what it built on, it has
+        if author is not None and not is_side:  # what it built on, it has
             for who, count in clock.items():
                 author.counts[who] = max(count, author.counts.get(who, 0))
 
@@ -209,26 +292,3 @@ class Arrivals:
         self.refused[cid] = None
         while len(self.refused) > REFUSED_REMEMBERED_MAX:
             del self.refused[next(iter(self.refused))]
-
-    def _note_equivocation(self, work: UnitOfWork, block: Block) -> None:
-        header = block.header
-        found = work.get(keyspace.feed_entry(header.author, header.sequence))
-        ours = None if found is None else Cid(found)
-        if ours is None or ours == block.cid:
-            return
-        key = (header.author, header.sequence)
-        known = sum(author == header.author for author, _ in self.equivocations)
-        room = known < EQUIVOCATIONS_PER_AUTHOR_MAX and len(self.equivocations) < REFUSED_REMEMBERED_MAX
-        if key not in self.equivocations and room:
-            self.equivocations[key] = (ours, block.cid)
-        if self.equivocations.get(key) == (ours, block.cid):
-            blocks.put_evidence(work.batch, block)
-        raise PeerViolation(f"{header.author} signed two blocks with sequence {header.sequence}")
-
-
-def _place_of(work: UnitOfWork, cid: Cid) -> Place:
-    """Where a block that is here stands."""
-    recent = work.state.feeds.recent.get(cid)
-    if recent is not None:
-        return recent
-    return blocks.read_meta(work.get(keyspace.block_meta(cid)) or b"").place

@@ -111,6 +111,8 @@ class Authorship:
     """Connected peers that have said since we are held what they have."""
     disbelieved: dict[Did, None] = field(default_factory=dict)  # bounded: by the members of the federation
     """Members that did not make good what they said about our feed."""
+    forked_at: int | None = None
+    """The number under which two blocks with this node's signature were found: it never signs again."""
     _claims: dict[Did, _Claim] = field(default_factory=dict)  # bounded: by the members of the federation
     _since: Instant | None = None
     """Since when this process waits to be released."""
@@ -191,7 +193,7 @@ class Authorship:
     @property
     def is_held(self) -> bool:
         """Whether nothing may be authored."""
-        return bool(self.why or self._claims)
+        return bool(self.why or self._claims or self.forked_at is not None)
 
     @property
     def target(self) -> HeadMark | None:
@@ -312,6 +314,12 @@ class Authorship:
         """For the operator: why the node is held, what is awaited, what to do. Empty where it is not held."""
         if not self.is_held:
             return ""
+        if self.forked_at is not None:
+            return (
+                f"two different blocks were signed with this node's key and the number {self.forked_at}: the key was "
+                "used twice, or is in other hands. Nobody builds on what it signs any more; a node with a new identity "
+                "can join"
+            )
         why = self.why or "a member says that it has newer blocks of this node"
         here = state.feeds.next_sequence(self.did)
         awaited = (

@@ -50,6 +50,7 @@ from icn.protocol.messages import (
     OutputPledged,
     ReceiptSent,
     Want,
+    WantNamed,
 )
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
@@ -68,6 +69,7 @@ from icn.services.commands import (
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
 from icn.services.effects import Disconnect, Effect, Send
+from icn.services.equivocation import Equivocations
 from icn.services.executing import ExecutorService
 from icn.services.federation import count_votes, join_when_caught_up, take_what_is_due
 from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request, Tick
@@ -121,6 +123,12 @@ class Outcome:
     is_released: bool = False
     """The node was held and is no more: the mark is to be kept before anybody is told."""
 
+    def followed_by(self, later: "Outcome") -> "Outcome":
+        """Both as one."""
+        mark = self.mark if later.mark is None else later.mark
+        replies, effects = [*self.replies, *later.replies], [*self.effects, *later.effects]
+        return Outcome(replies, effects, later.wake_at, mark, is_released=self.is_released or later.is_released)
+
 
 @dataclass(slots=True)
 class Engine:
@@ -139,6 +147,7 @@ class Engine:
     replication: ReplicationService
     inviting: InvitingService
     joining: JoiningService
+    forks: Equivocations
     content: ContentService
     pruning: PruningService
     mending: MendingService
@@ -190,7 +199,10 @@ class Engine:
             marker=marker,
             now=clock.now(),
         )
-        replication = ReplicationService.of(terms, peers, authorship)
+        forks = Equivocations(signer.did)
+        forks.load(store, state)
+        authorship.forked_at = forks.own_fork
+        replication = ReplicationService.of(terms, peers, authorship, forks)
         if (sought := authorship.target) is not None and state.federation.federation is None:
             replication.arrivals.target, replication.arrivals.is_pinned = sought.federation, True
         inviting = InvitingService(entropy, peers)
@@ -219,6 +231,7 @@ class Engine:
             replication=replication,
             inviting=inviting,
             joining=joining,
+            forks=forks,
             content=content,
             pruning=pruning,
             mending=mending,
@@ -261,6 +274,8 @@ class Engine:
         resumed, self._resumed = self._resumed, False  # until the commit has succeeded
         self.authorship.begin()
         work = self._take_blocks(arriving, inputs)
+        if self.forks.is_due(work):
+            return self._recut(work).followed_by(self.handle([i for i in inputs if not _brings_blocks(i)]))
         if not resumed and work.may_author:
             self._take_up(work)
         for input_ in inputs:
@@ -286,6 +301,34 @@ class Engine:
         effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
         keeps = self.authorship.keeps_marks
         return Outcome(replies, effects, self._wake_at(), mark if keeps else None, is_released=is_released)
+
+    def _recut(self, work: UnitOfWork) -> Outcome:
+        """Somebody forked: say so, and make the state anew, in the commit of the blocks that showed it.
+
+        Nothing else is decided on the state as it was.
+        """
+        self.forks.prove(work)
+        self.executor.take_records(work)
+        self.authorship.settle(work)
+        self.replication.announcing.announce(work)
+        replies = work.finish()
+        made = self.forks.recut(work)
+        for key, value in made.changed.operations.items():
+            work.batch.operations[key] = value
+        self.store.commit(work.batch, self.fence)
+        made.state.correlations = self.state.correlations
+        self.state = made.state
+        self.replication.arrivals.refused.clear()  # a record that no longer fits is void now, and its block is taken
+        self.authorship.committed()
+        self._stale, self._resumed = False, False
+        for peer, view in self.peers.views.items():
+            reason = self.forks.why_banned(self.state, peer)
+            if reason is not None:
+                view.greeted = False  # what it has said since is not heard
+                work.violations.append((peer, reason))
+        mark = self.authorship.mark(self.state) if self.authorship.keeps_marks else None
+        effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
+        return Outcome(replies, effects, None, mark)
 
     def _take_up(self, work: UnitOfWork) -> None:
         """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""
@@ -319,6 +362,7 @@ class Engine:
                 self.outbox = Outbox.load(self.store)
                 self.replies = Replies.load(self.store)
                 self.executor.offering.unsettled.load(self.store)
+                self.forks.load(self.store, self.state)
                 self.joining.load(self.store, self.state)
             self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
@@ -337,6 +381,7 @@ class Engine:
                 # again, and nobody is blamed, or let go, before the turn that counts.
                 arrivals.quarantine.rewind(mark, self.peers)
                 continue
+            self.authorship.forked_at = self.forks.own_fork
             self.authorship.notice(work, inputs)
             work.may_author = self._may_author()
             for peer, _ in work.violations:
@@ -436,7 +481,7 @@ class Engine:
                 self.joining.peer_here(work, peer)
                 if work.may_author:
                     self._welcome(work, peer, executes=message.executes)
-            case Heads() | Want() | Blocks() | Announce():
+            case Heads() | Want() | Blocks() | Announce() | WantNamed():
                 self.replication.receive(work, peer, message)
             case InvitationPresented():
                 held = None if work.may_author else self._why_not()
@@ -509,7 +554,16 @@ class Engine:
             match message:
                 case Fetch() | Chunk() | NotHere():
                     self.content.receive(work, self.did, message)
-                case Hello() | Heads() | Want() | Blocks() | Announce() | InvitationPresented() | InvitationAnswered():
+                case (
+                    Hello()
+                    | Heads()
+                    | Want()
+                    | Blocks()
+                    | Announce()
+                    | WantNamed()
+                    | InvitationPresented()
+                    | InvitationAnswered()
+                ):
                     require(condition=False, what_must_hold="a node does not replicate with itself")
                 case _:
                     self._receive_mesh(work, self.did, message)

@@ -51,7 +51,7 @@ class Intake:
         if not genuine and not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
         acceptance.check_follows(block, state.feeds)
-        clock = acceptance.clock_from_links(block, self._place_of, self._clock_of)
+        clock = acceptance.clock_from_links(block, self._ancestor_of)
         self._places[block.cid] = block.place
         self._clocks[header.author, header.sequence] = clock
         records = acceptance.records_of(block, state.federation)
@@ -73,14 +73,14 @@ class Intake:
         for oldest in tuple(self._clocks)[:-KEPT_MAX]:
             del self._clocks[oldest]
 
-    def _place_of(self, cid: Cid) -> Place:
+    def _ancestor_of(self, cid: Cid) -> tuple[Place, Clock]:
         place = self._places.get(cid)
-        if place is None and self.store is not None:
-            meta = blocks.get_meta(self.store, cid)
-            place = None if meta is None else meta.place
-        if place is None:
+        if place is not None:
+            return place, self._clock_of(place.author, place.sequence)
+        meta = None if self.store is None else blocks.get_meta(self.store, cid)
+        if meta is None:
             raise PeerViolation(f"it names {cid}, which did not come before it")
-        return place
+        return meta.place, blocks.clock_of_entries(meta.clock)
 
     def _clock_of(self, author: Did, sequence: int) -> Clock:
         head = self.state.feeds.heads.get(author)

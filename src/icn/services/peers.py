@@ -29,6 +29,8 @@ class PeerView:
     """Since when an answer to our `Want` is awaited."""
     presentations: int = 0
     """Invitations that it has presented over this connection."""
+    is_file: bool = False
+    """Not a peer, but an archive or CAR file that is being read."""
     quarantined: int = 0
     """Blocks of its sending that wait in quarantine."""
 

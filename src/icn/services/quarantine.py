@@ -20,6 +20,8 @@ class Waiting:
     sender: Did
     missing: Cid | None
     """None: it waits for its own time."""
+    is_evidence: bool = False
+    """What is missing is named to prove a fork: its bytes are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,19 @@ class Quarantine:
             if view is not None:
                 view.quarantined -= 1
         return ready
+
+    def awaits(self, cid: Cid, *, as_evidence: bool) -> bool:
+        """Whether a block waits for this one: as an ancestor, or to see that it proves a fork."""
+        return any(entry.missing == cid and entry.is_evidence == as_evidence for entry in self.waiting.values())
+
+    def awaits_any(self, cid: Cid) -> bool:
+        """The same, for whatever reason."""
+        return any(entry.missing == cid for entry in self.waiting.values())
+
+    def missing(self) -> list[Cid]:
+        """What is waited for and not itself here, each once, in the order of the waiting."""
+        named = dict.fromkeys(entry.missing for entry in self.waiting.values())
+        return [cid for cid in named if cid is not None and cid not in self.waiting]
 
     def drop_sender(self, sender: Did) -> None:
         """Forget what a peer that left had sent; whoever has it will send it again."""

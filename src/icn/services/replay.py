@@ -4,7 +4,7 @@ Verification compares what a replay gives with the rows that are stored. The ste
 writes them anew (`rebuild`), because rows hold nothing that the journal does not tell.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, parse_block
@@ -25,10 +25,20 @@ REPLAYED_BYTES_PER_BATCH = 4 * 2**20
 class Replay:
     """Takes one block after the other, as replication did when it came; whether it is genuine is not asked again."""
 
-    def __init__(self, state: State, genesis: Cid | None, clock_of: ClockOf) -> None:
+    def __init__(
+        self, state: State, genesis: Cid | None, clock_of: ClockOf, kept: Collection[Cid] = frozenset()
+    ) -> None:
+        """`state`: with the cuts of the whole journal. `kept`: the blocks of cut authors that count nevertheless."""
         self.state = state
         self._genesis = genesis
         self._clock_of = clock_of
+        self._kept = kept
+        self._aside: list[Block] = []
+        """Side blocks since the rows were last asked for."""
+
+    def is_side(self, block: Block) -> bool:
+        """Whether the block is in no feed."""
+        return self.state.is_side(block.header.author, block.header.sequence) and block.cid not in self._kept
 
     def take(self, block: Block, clock: Clock, arrival: int) -> list[Record]:
         """Apply the block; gives its records. When it raises, the state is half changed.
@@ -38,12 +48,20 @@ class Replay:
         """
         header, state = block.header, self.state
         acceptance.check_federation(block, self._genesis)
-        acceptance.check_follows(block, state.feeds)
-        records = acceptance.records_of(block, state.federation)
         ancestry = BlockAncestry(clock, state.federation, self._clock_of)
         context = Context(header.author, header.sequence, header.time, ancestry)
-        acceptance.apply_records(state, block, records, context)
-        state.feeds.advance(block, clock)
+        is_side = self.is_side(block)
+        if not is_side:
+            acceptance.check_follows(block, state.feeds)
+        records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
+        if is_side:
+            acceptance.put_aside(state, records, context)
+            state.feeds.put_aside(block)
+            self._aside.append(block)
+        else:
+            apply = acceptance.apply_what_fits if state.cuts else acceptance.apply_records
+            apply(state, block, records, context)
+            state.feeds.advance(block, clock)
         state.last_arrival = arrival
         return records
 
@@ -52,7 +70,11 @@ class Replay:
         batch = Batch()
         for author in self.state.feeds.heads:
             rows.save_head(self.state, batch, author)
+        for block in self._aside:
+            rows.save_side(batch, block)
+        self._aside.clear()
         if self.state.feeds.heads:
+            rows.save_cuts(self.state, batch)
             rows.save(self.state, batch)
         return batch
 

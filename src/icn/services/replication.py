@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import PeerViolation
-from icn.kernel.ids import Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant, later
-from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want
+from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want, WantNamed
 from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
 from icn.services.arrivals import Arrivals
 from icn.services.authorship import Authorship
 from icn.services.damage import Damage
+from icn.services.equivocation import Equivocations
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
@@ -44,18 +45,20 @@ class ReplicationService:
     """Whether the federation of a peer may become this node's, while it has none."""
     damage: Damage = field(default_factory=Damage)
     """The content service's, where there is one: signed blocks can be damaged as well."""
+    named: dict[Did, tuple[Cid, ...]] = field(default_factory=dict)
+    """Who waits for blocks that it has asked for by name. The newest question counts here as well."""
     wanted: dict[Did, Clock] = field(default_factory=dict)
     """Who waits for an answer to `Want`, and what it has. The newest question of a peer is the one that counts."""
 
     @classmethod
-    def of(cls, terms: NodeTerms, peers: Peers, authorship: Authorship) -> "ReplicationService":
+    def of(cls, terms: NodeTerms, peers: Peers, authorship: Authorship, forks: Equivocations) -> "ReplicationService":
         """One with nothing under way."""
         replication = terms.replication
         return cls(
             terms,
             peers,
             authorship,
-            Arrivals(peers, authorship),
+            Arrivals(peers, authorship, forks, replication.answer_patience),
             Announcing(replication, peers),
             Acknowledging(replication),
             terms.joins,
@@ -80,6 +83,7 @@ class ReplicationService:
         self.peers.views.pop(peer, None)
         self.authorship.part(peer)
         self.wanted.pop(peer, None)
+        self.named.pop(peer, None)
         self.arrivals.quarantine.drop_sender(peer)
 
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
@@ -103,7 +107,9 @@ class ReplicationService:
             case Blocks(encoded, more):
                 progress = self.arrivals.take(work, view, encoded)
                 if not progress and self.arrivals.quarantine.waiting:
-                    return  # what came waits for its time or for others' blocks; asked at once, it would come again
+                    # What came waits for its time or for others' blocks; asked at once, it would come again.
+                    self.arrivals.want_named(work, view)
+                    return
                 view.wanted_at = None
                 if more and progress:
                     self.arrivals.want(work, view)
@@ -111,6 +117,8 @@ class ReplicationService:
                     self._ask_if_behind(work, view, again=progress)
             case Announce(encoded):
                 self.arrivals.take(work, view, encoded)
+            case WantNamed(cids):
+                self.named[peer] = cids
 
     def answer_wants(self, work: UnitOfWork) -> None:
         """Send to some who asked what they lack, the longest waiting first."""
@@ -119,9 +127,12 @@ class ReplicationService:
             view = self.peers.views.get(peer)
             if view is not None:
                 self._answer_want(work, view, have)
+        for peer in list(self.named)[:WANTS_PER_BATCH_MAX]:
+            self._answer_named(work, peer, self.named.pop(peer))
 
     def tick(self, work: UnitOfWork) -> None:
-        """Impatience: who was asked and brought nothing is asked again."""
+        """Impatience: who was asked and brought nothing is asked again, or another one."""
+        self.arrivals.tick(work)
         patience = self.terms.replication.answer_patience
         for view in self.peers.greeted():
             if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
@@ -130,15 +141,17 @@ class ReplicationService:
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick`, or one of the parts, has something to do."""
-        moments: list[Instant | None] = [self.announcing.wake_at(), self.acknowledging.wake_at()]
-        moments += [wall] if self.wanted else []
+        moments: list[Instant | None] = [
+            self.announcing.wake_at(),
+            self.acknowledging.wake_at(),
+            self.arrivals.wake_at(wall),
+        ]
+        moments += [wall] if self.wanted or self.named else []
         moments += [
             later(view.wanted_at, self.terms.replication.answer_patience)
             for view in self.peers.views.values()
             if view.wanted_at is not None
         ]
-        if any(entry.missing is None for entry in self.arrivals.quarantine.waiting.values()):
-            moments.append(later(wall, self.terms.replication.anti_entropy))
         return min((moment for moment in moments if moment is not None), default=None)
 
     def in_sync(self, root: str) -> bool | None:
@@ -170,6 +183,9 @@ class ReplicationService:
                 ours = self.arrivals.target = hello.federation
         if hello.federation is not None and hello.federation != ours:
             raise PeerViolation(f"it belongs to another federation ({hello.federation})")
+        banned = self.arrivals.forks.why_banned(work.state, view.did)
+        if banned is not None:
+            raise PeerViolation(banned)
         # Who has left is a stranger: it has nothing more to say here, and is told nothing.
         has_left = work.state.federation.has_ended(view.did)
         view.greeted = (hello.federation is not None or federation is not None) and not has_left
@@ -209,3 +225,20 @@ class ReplicationService:
             found.append(data)
             size += len(data)
         work.send(view.did, Blocks(tuple(found), more=False))
+
+    def _answer_named(self, work: UnitOfWork, peer: Did, cids: tuple[Cid, ...]) -> None:
+        """Send the signed blocks among `cids` that are here, in a feed or not, one answer's worth."""
+        found: list[bytes] = []
+        size = 0
+        for cid in cids:
+            is_signed = blocks.get_meta(work.store, cid) is not None or blocks.is_evidence(work.store, cid)
+            data = blocks.get_bytes(work.store, cid) if is_signed else None
+            if data is None or (found and size + len(data) > limits.CATCHUP_BYTES_MAX):
+                continue
+            if not cid.names(data):
+                self.damage.note(work, cid)
+                continue
+            found.append(data)
+            size += len(data)
+        if found:
+            work.send(peer, Blocks(tuple(found), more=False))

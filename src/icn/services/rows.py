@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Feeds, Head
+from icn.domain.dag.forks import Cut
 from icn.domain.federation.model import Federation, Invitation, Member
 from icn.domain.ledger.model import Account, Hold, Supply, Transit
 from icn.domain.ledger.state import HomeCounts
@@ -30,6 +32,23 @@ class HeadRow:
     time: Instant
     clock: tuple[ClockEntry, ...]
     news_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideRow:
+    """A block that is in no feed."""
+
+    cid: Cid
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenRow:
+    """Who has proved a fork of whom."""
+
+    accused: Did
+    by: Did
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,12 @@ DISPUTES = Table("dispute", DisputeRow)
 ANSWERED = Table("answered", PositionRow)
 """Keys only: (home, job, attempt, executor) of assignments whose executor is done with them and paid nothing."""
 HEADS = Table("head", HeadRow)
+SIDES = Table("side", SideRow)
+"""Side blocks, by author, number and name."""
+CUTS = Table("cut", Cut)
+PROVEN = Table("proven", ProvenRow)
+VOID = Table("void", PositionRow)
+"""Keys only: records without effect in blocks that are in a feed, by the block's name and their position in it."""
 POSITION = Table("position", PositionRow)
 
 _ONLY = b"-"
@@ -121,6 +146,28 @@ def dispute_key(job: JobId, attempt: int, accused: Did, raised_by: Did) -> bytes
 def answered_key(home: Did, job: JobId, attempt: int, executor: Did) -> bytes:
     """What a home was told of one assignment."""
     return home.public_key + job.data + attempt.to_bytes(4, "big") + executor.public_key
+
+
+def side_key(author: Did, sequence: int, cid: Cid) -> bytes:
+    """Side blocks by author and number."""
+    return author.public_key + keyspace.u64(sequence) + cid.data
+
+
+def side_row(author: Did, sequence: int, cid: Cid) -> bytes:
+    """Where it stands in the store whether a block is in no feed."""
+    return SIDES.prefix + side_key(author, sequence, cid)
+
+
+def void_key(cid: Cid, index: int) -> bytes:
+    """A record without effect."""
+    return cid.data + index.to_bytes(4, "big")
+
+
+def is_void(reader: Reader, block: Block, index: int) -> bool:
+    """Whether a record of a block that is here has no effect, because of a fork."""
+    header = block.header
+    is_side = SIDES.get(reader, side_key(header.author, header.sequence, block.cid)) is not None
+    return is_side or VOID.get(reader, void_key(block.cid, index)) is not None
 
 
 def was_answered(read: Callable[[bytes], bytes | None], home: Did, job: JobId, attempt: int, executor: Did) -> bool:
@@ -153,7 +200,22 @@ def save(state: State, batch: Batch) -> None:
     _save_federation(state, batch)
     _save_ledger(state, batch)
     _save_mesh(state, batch)
+    for cid, index in state.void:
+        VOID.put(batch, void_key(cid, index), _MARK)
+    state.void.clear()
     POSITION.put(batch, _ONLY, PositionRow(state.last_arrival, state.feeds.block_count))
+
+
+def save_cuts(state: State, batch: Batch) -> None:
+    """Add the rows of the authors that forked: when the state was made anew because of it."""
+    for author, cut in state.cuts.items():
+        CUTS.put(batch, author.public_key, cut)
+
+
+def save_side(batch: Batch, block: Block) -> None:
+    """Add the row of a block that is in no feed."""
+    header = block.header
+    SIDES.put(batch, side_key(header.author, header.sequence, block.cid), SideRow(block.cid, block.place))
 
 
 def save_head(state: State, batch: Batch, author: Did) -> None:
@@ -164,7 +226,11 @@ def save_head(state: State, batch: Batch, author: Did) -> None:
 
 
 def _save_federation(state: State, batch: Batch) -> None:
-    touched = state.federation.touched
+    touched, proven = state.federation.touched, state.federation.touched_proven
+    for accused, by in proven:
+        row = ProvenRow(accused, by, state.federation.proven[accused, by])
+        PROVEN.put(batch, accused.public_key + by.public_key, row)
+    proven.clear()
     if touched:
         FEDERATION.put(batch, _ONLY, state.federation.federation)
     for node in touched:
@@ -254,6 +320,7 @@ def load_as_far_as_they_go(reader: Reader) -> State:
     state.federation.federation = FEDERATION.get(reader, _ONLY)
     state.federation.members = {member.node: member for _, member in MEMBERS.rows(reader)}
     state.federation.invitations = {(one.issuer, one.id): one for _, one in INVITATIONS.rows(reader)}
+    state.federation.proven = {(row.accused, row.by): row.sequence for _, row in PROVEN.rows(reader)}
     ledger = state.ledger
     for _, account in ACCOUNTS.rows(reader):
         ledger.accounts[account.owner, account.home] = account
@@ -280,7 +347,9 @@ def load_as_far_as_they_go(reader: Reader) -> State:
         row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.news_count)
         for _, row in HEADS.rows(reader)
     }
-    state.feeds = Feeds(heads, frontier_of(heads), position.block_count if position else 0)
+    sides = {row.cid: row.place for _, row in SIDES.rows(reader)}
+    state.feeds = Feeds(heads, frontier_of(heads), sides, block_count=position.block_count if position else 0)
+    state.cuts = {cut.author: cut for _, cut in CUTS.rows(reader)}
     return state
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from icn.domain.context import Context, entitled
 from icn.domain.dag.feeds import Feeds
+from icn.domain.dag.forks import Cut
 from icn.domain.federation import rules as federation_rules
 from icn.domain.federation import state as federation_state
 from icn.domain.federation.events import FederationEvent
@@ -33,9 +34,10 @@ from icn.domain.mesh.events import JobAgreed, JobCompleted, JobRolledBack, JobSu
 from icn.domain.mesh.model import Assignee
 from icn.domain.mesh.state import Mesh
 from icn.domain.records import Event
-from icn.kernel.ids import Did, JobId
+from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.mana import Mana
 from icn.kernel.memo import Memo
+from icn.services.undoing import Undo
 
 JOBS_REMEMBERED_MAX = 4096
 """Jobs whose correlation id is at hand without the store."""
@@ -49,10 +51,28 @@ class State:
     ledger: Ledger = field(default_factory=Ledger)
     mesh: Mesh = field(default_factory=Mesh)
     feeds: Feeds = field(default_factory=Feeds)
+    cuts: dict[Did, Cut] = field(default_factory=dict)
+    """Authors that forked. From the first one on, a record that no longer fits is void and its block stays; before, a
+    block with a record against the rules is refused whole."""
+    _undo: Undo | None = field(default=None, compare=False, repr=False)
+    """What takes notes of changes, from the first fork on."""
+    void: dict[tuple[Cid, int], None] = field(default_factory=dict, compare=False, repr=False)
+    """Records without effect in blocks that are in a feed, since the rows were last saved: block and position."""
     last_arrival: int = -1
     """Number of the newest block in this store's journal."""
     correlations: Memo[JobId, str] = field(default_factory=lambda: Memo(JOBS_REMEMBERED_MAX), compare=False, repr=False)
     """Of the requests that opened jobs of late, as the store has them."""
+
+    def is_side(self, author: Did, sequence: int) -> bool:
+        """Whether a block that was not here when the cuts were made is a side block."""
+        cut = self.cuts.get(author)
+        return cut is not None and sequence >= cut.sequence
+
+    def noting(self) -> Undo:
+        """What takes notes of changes from now on, so that those of a few records can be taken back."""
+        if self._undo is None:
+            self._undo = Undo(self.federation, self.ledger, self.ledger.touched, self.mesh, self.mesh.touched)
+        return self._undo
 
     def endowment(self, context: Context) -> Endowment | None:
         """What may be minted for an account that `context.author` opens; None where it is not admitted."""
@@ -76,6 +96,11 @@ class Pairing:
     shared: dict[bytes, tuple[Share, ...]] = field(default_factory=dict)
     """Job to what each of the executors that agreed must be paid."""
     released: dict[bytes, None] = field(default_factory=dict)
+
+    def owe_nothing(self) -> None:
+        """What was owed is void."""
+        for owed in (self.held, self.settled, self.shared, self.released):
+            owed.clear()
 
     @property
     def is_complete(self) -> bool:
@@ -105,6 +130,14 @@ def apply_event(state: State, event: Event, context: Context) -> None:
         ledger_state.apply(state.ledger, event, context)
     else:
         mesh_state.apply(state.mesh, event, context)
+
+
+def skip_event(state: State, event: Event, context: Context) -> None:
+    """Note what a record without effect uses up nevertheless."""
+    if isinstance(event, FederationEvent):
+        federation_state.skip(state.federation, event)
+    elif isinstance(event, LedgerEvent):
+        ledger_state.skip(state.ledger, event, context)
 
 
 def shares_of(assignees: tuple[Assignee, ...], winners: tuple[Did, ...]) -> tuple[Share, ...]:

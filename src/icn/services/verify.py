@@ -21,14 +21,16 @@ from typing import TypeVar
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
+from icn.domain.dag.forks import lowest
 from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
+from icn.services.recutting import blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
 from icn.services.state import State
 from icn.stores import blocks, contents, job_index, keyspace, references
-from icn.stores.kv import Batch, Reader
+from icn.stores.kv import Batch, Reader, StoreCorrupt
 from icn.stores.schema import owner_of
 
 Value = TypeVar("Value")
@@ -91,6 +93,10 @@ class _Run:
     content_count: int = 0
     journal_count: int = 0
     indexed_count: int = 0
+    cuts: dict[Did, int] = field(default_factory=dict)
+    """Authors that forked, as the blocks of the journal show it."""
+    newest: dict[Did, int] = field(default_factory=dict)
+    """The highest number of each author so far."""
     changes_count: int = 0
     """Content that stands among the changes where it says that it does."""
     job_entries: int = 0
@@ -153,13 +159,13 @@ class _Run:
                 self.note(where, f"is not known to refer to {references.target_of(key)}")
 
     def _is_evidence(self, data: bytes) -> bool:
-        """A second block with the author and sequence of one in a feed: kept to prove that its author forked."""
+        """One of two blocks with one author and sequence: kept to prove that their author forked."""
         try:
             block = parse_block(data)
         except Invalid:
             return False
-        ours = blocks.cid_at(self.reader, block.header.author, block.header.sequence)
-        return ours is not None and ours != block.cid and block.is_genuine()
+        here = blocks_at(self.reader, block.header.author, block.header.sequence)
+        return any(cid != block.cid for cid in here) and block.is_genuine()
 
     # Journal, feeds, index
 
@@ -180,8 +186,10 @@ class _Run:
             header = block.header
             if meta is not None and meta[2] != block.place:
                 self.note(where, f"block {cid} is listed with a place that is not its own")
-            if blocks.cid_at(self.reader, header.author, header.sequence) != cid:
+            is_aside = self.reader.get(rows.side_row(header.author, header.sequence, cid)) is not None
+            if (blocks.cid_at(self.reader, header.author, header.sequence) == cid) == is_aside:
                 self.note(where, f"block {cid} is not in its author's feed at {header.sequence}")
+            self._note_forks(block)
             names = dict.fromkeys(_event_names(block))
             self.indexed_count += len(names)
             for name in names:
@@ -193,6 +201,14 @@ class _Run:
             self.journal_count,
         ):
             self.note("journal", f"the state is as of {position.arrival}, the journal goes to {self.journal_count - 1}")
+
+    def _note_forks(self, block: Block) -> None:
+        author, sequence = block.header.author, block.header.sequence
+        if sequence <= self.newest.get(author, -1):  # ancestors come first, so there is another one with this number
+            lowest(self.cuts, author, sequence)
+        self.newest[author] = max(sequence, self.newest.get(author, -1))
+        for accused, number in acceptance.proofs_of(block):
+            lowest(self.cuts, accused, number)
 
     def check_feeds(self) -> None:
         """Sequences have no gaps, and feeds and journal hold the same blocks."""
@@ -207,6 +223,7 @@ class _Run:
             expected[author] = sequence + 1
             if self._meta(Cid(value)) is None:
                 self.note(f"feed of {Did.from_public_key(author)}", f"block {sequence} is not in the journal")
+        total += sum(1 for _ in self.reader.scan(rows.SIDES.prefix))
         if total != self.journal_count:
             self.note("feeds", f"hold {total} blocks, the journal {self.journal_count}")
         listed = sum(1 for _ in self.reader.scan(keyspace.BLOCK_META))
@@ -257,7 +274,11 @@ class _Run:
     def check_replay(self) -> None:
         """The journal, replayed, gives the rows."""
         genesis = next((cid for _, cid in blocks.journal(self.reader)), None)  # nothing is accepted before it
-        proof = _Proof(self.reader, genesis)
+        try:
+            proof = _Proof(self.reader, genesis, self.cuts)
+        except StoreCorrupt as error:
+            self.note("forks", str(error))
+            return
         stopped = False
         for arrival, cid in blocks.journal(self.reader):
             block = self._block(cid, None)
@@ -368,26 +389,34 @@ class _Beside:
 class _Proof:
     """A replay that believes nothing but the blocks: not even which clocks the store keeps beside them."""
 
-    def __init__(self, reader: Reader, genesis: Cid | None) -> None:
+    def __init__(self, reader: Reader, genesis: Cid | None, cuts: dict[Did, int]) -> None:
+        """Raises `StoreCorrupt` where it cannot be told who forked."""
         self._reader = reader
         self._places: dict[Cid, Place] = {}
         self._clocks: dict[tuple[Did, int], Clock] = {}
-        self.replay = Replay(State(), genesis, self._clock_of)
+        self._side_clocks: dict[Cid, Clock] = {}
+        state, kept = cut_state(contest_of(reader, cuts)) if cuts else (State(), frozenset())
+        self.replay = Replay(state, genesis, self._clock_of, kept)
 
     def clock(self, block: Block, arrival: int) -> dict[Did, int]:
         """What the block's links make its clock. Raises `PeerViolation` for links that cannot be."""
 
-        def place_of(cid: Cid) -> Place:
-            known = self._places.get(cid)
-            if known is None:
-                known = self._earlier(cid, arrival)
-            return known
+        def ancestor_of(cid: Cid) -> tuple[Place, Clock]:
+            place = self._places.get(cid)
+            if place is None:
+                place = self._earlier(cid, arrival)
+            aside = self._side_clocks.get(cid)
+            return place, self._clock_of(place.author, place.sequence) if aside is None else aside
 
-        clock = acceptance.clock_from_links(block, place_of, self._clock_of)
+        is_side = self.replay.is_side(block)
+        clock = acceptance.clock_from_links(block, ancestor_of, is_side=is_side)
         self._places[block.cid] = block.place
         if len(self._places) > PLACES_KEPT_MAX:
             del self._places[next(iter(self._places))]
-        self._clocks[block.header.author, block.header.sequence] = clock
+        if is_side:
+            self._side_clocks[block.cid] = clock
+        else:
+            self._clocks[block.header.author, block.header.sequence] = clock
         return clock
 
     def _clock_of(self, author: Did, sequence: int) -> Clock:

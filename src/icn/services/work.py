@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, sign_written
+from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, Place, sign_written
 from icn.domain.dag.feeds import Clock, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
@@ -201,12 +201,25 @@ class UnitOfWork:
         self._sealed.append(block.cid)
         self._records, self._record_bytes, self._pairing = [], 0, Pairing()
 
-    def admit(self, block: Block, clock: Clock, records: list[Record], *, source: Did | None) -> None:
-        """Take a block whose records are applied into feeds, store and journal."""
+    def ancestor(self, cid: Cid) -> tuple[Place, Clock]:
+        """Where a block that is here stands, and what is behind it."""
+        place = self.state.feeds.recent.get(cid)
+        if place is not None:
+            return place, self.clock_of(place.author, place.sequence)
+        meta = blocks.read_meta(self.get(keyspace.block_meta(cid)) or b"")
+        return meta.place, blocks.clock_of_entries(meta.clock)
+
+    def admit(
+        self, block: Block, clock: Clock, records: list[Record], *, source: Did | None, is_side: bool = False
+    ) -> None:
+        """Take a block whose records are applied into feeds, store and journal. `is_side`: into no feed."""
         state = self.state
         header = block.header
-        keep(state, self.batch, block, clock, records)
-        self._clocks[header.author, header.sequence] = clock
+        keep(state, self.batch, block, clock, records, is_side=is_side)
+        if not is_side:
+            self._clocks[header.author, header.sequence] = clock
+        if (is_side or state.cuts) and self.get(keyspace.evidence(block.cid)) is not None:
+            self.batch.delete(keyspace.evidence(block.cid))  # it is kept in the journal now
         self.accepted.append((block, source))
         for index, record in enumerate(records):
             if isinstance(record.event, JobSubmitted) and record.envelope.correlation:

@@ -97,7 +97,9 @@ def state_fields(state: State) -> dict[str, object]:
         "open_by_home": {home: count for home, count in state.mesh.open_by_home.items() if count},
         "heads": state.feeds.heads,
         "frontier": state.feeds.frontier,
-        "block_count": state.feeds.block_count,
+        "block_count": state.feeds.block_count - len(state.feeds.sides),
+        "cuts": state.cuts,
+        "proven": state.federation.proven,
     }
 
 

@@ -8,9 +8,9 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from icn.domain.dag.block import Block, Place
+from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.kernel.errors import require
+from icn.kernel.errors import Invalid, require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
 from icn.stores import keyspace, many
@@ -44,16 +44,23 @@ def clock_of_entries(entries: tuple[ClockEntry, ...]) -> dict[Did, int]:
     return {entry.author: entry.count for entry in entries}
 
 
-def put_block(batch: Batch, block: Block, arrival: int, clock: Clock, event_names: tuple[str, ...]) -> None:
-    """Add a signed block with everything that finds it again."""
+def put_block(
+    batch: Batch, block: Block, arrival: int, clock: Clock, event_names: tuple[str, ...], *, is_side: bool = False
+) -> None:
+    """Add a signed block with everything that finds it again. `is_side`: it is in no feed, for its author forked."""
     header = block.header
     batch.put(keyspace.block(block.cid), block.data)
-    meta = BlockMeta(arrival, block.place, clock_entries(clock))
-    batch.put(keyspace.block_meta(block.cid), _META.encode(meta))
-    batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
+    put_meta(batch, block, arrival, clock)
+    if not is_side:
+        batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
     batch.put(keyspace.journal_entry(arrival), block.cid.data)
     for name in sorted(dict.fromkeys(event_names)):
         batch.put(keyspace.event_type(name) + keyspace.u64(arrival), b"")
+
+
+def put_meta(batch: Batch, block: Block, arrival: int, clock: Clock) -> None:
+    """Note where a block stands, and what is behind it."""
+    batch.put(keyspace.block_meta(block.cid), _META.encode(BlockMeta(arrival, block.place, clock_entries(clock))))
 
 
 def put_evidence(batch: Batch, block: Block) -> None:
@@ -68,9 +75,23 @@ def evidence(reader: Reader) -> Iterator[Cid]:
         yield Cid(key[len(keyspace.EVIDENCE) :])
 
 
+def is_evidence(reader: Reader, cid: Cid) -> bool:
+    """Whether a block is kept because it proves a fork, in no feed."""
+    return reader.get(keyspace.evidence(cid)) is not None
+
+
 def get_bytes(reader: Reader, cid: Cid) -> bytes | None:
     """The bytes of a block of either kind."""
     return reader.get(keyspace.block(cid))
+
+
+def get_block(reader: Reader, cid: Cid) -> Block | None:
+    """A signed block, read; None where it is not here, or what is here is none."""
+    data = get_bytes(reader, cid)
+    try:
+        return None if data is None else parse_block(data)
+    except Invalid:
+        return None
 
 
 def get_meta(reader: Reader, cid: Cid) -> BlockMeta | None:

@@ -21,6 +21,11 @@ class Table(Generic[Row]):
         self._prefix = keyspace.projection(name)
         self._shape: Shape[Row] = shape_of(row)
 
+    @property
+    def prefix(self) -> bytes:
+        """Of the rows' keys in the store."""
+        return self._prefix
+
     def put(self, batch: Batch, key: bytes, row: Row | None) -> None:
         """Set the row, or remove it when None."""
         if row is None:

@@ -14,7 +14,7 @@ from icn.services.authorship import CLAIM_PATIENCE
 from icn.services.commands import NoteBackup, NoteDrill, OpenAccountFor, Pay, RecordBackup, ResumeAuthoring
 from icn.services.inputs import Received, Request, Tick
 from icn.services.work import NODE_ITSELF
-from icn.stores import keyspace, restored, schema
+from icn.stores import blocks, keyspace, restored, schema
 from icn.stores.archive import ArchiveKind, Position
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
 from icn.stores.backups import FinishedBackup, finished_backups
@@ -71,7 +71,7 @@ def height(world: World, of: str = "a", at: str = "a") -> int:
 def peaceful(world: World) -> bool:
     """Equal roots, no accusation, no evidence."""
     return len(set(world.roots())) == 1 and not any(
-        node.disconnects or node.engine.replication.arrivals.equivocations for node in world.nodes.values()
+        node.disconnects or node.engine.state.cuts or list(blocks.evidence(node.store)) for node in world.nodes.values()
     )
 
 

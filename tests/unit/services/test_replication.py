@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from icn.domain.dag.block import Block, parse_block
-from icn.domain.federation.events import NodeAdmitted, NodeJoined
+from icn.domain.federation.events import EquivocationProven, NodeAdmitted, NodeJoined
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import (
     AccountOpened,
@@ -260,9 +260,10 @@ def test_two_blocks_with_one_sequence_are_evidence() -> None:
     evil.say(one)
     evil.send(other.data)
     assert evil.is_let_go
-    assert evil.node.engine.replication.arrivals.equivocations == {(evil.did, 1): (one.cid, other.cid)}
+    first, second = sorted((one.cid, other.cid))
+    assert evil.node.happened(EquivocationProven) == [EquivocationProven(evil.did, 1, first, second)]
     assert evil.node.store.get(keyspace.block(other.cid)) == other.data
-    assert evil.node.engine.state.feeds.heads[evil.did].cid == one.cid
+    assert evil.node.engine.state.feeds.heads[evil.did].sequence == 0, "both are void"
     _unharmed(evil.node)
 
 
@@ -271,7 +272,7 @@ def test_two_blocks_with_one_sequence_are_evidence_in_one_message_too() -> None:
     one = evil.block(AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0)))
     other = evil.block(AccountOpened(builders.did(9), evil.did, 0, Mana(0), 0, Mana(0)))
     evil.send(one.data, other.data)
-    assert evil.node.engine.replication.arrivals.equivocations == {(evil.did, 1): (one.cid, other.cid)}
+    assert len(evil.node.happened(EquivocationProven)) == 1
     assert evil.is_let_go
 
 

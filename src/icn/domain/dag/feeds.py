@@ -4,6 +4,10 @@ A block's **clock** says, for each author, how many blocks of that author are in
 clock, so "is X in the ancestry of Y" is one comparison. The **frontier** is the set of blocks nobody has built on; its
 hash is the DAG root, equal on two nodes exactly when they have the same blocks.
 
+Where an author forked (`domain.dag.forks`) its **side blocks** are in no feed: no clock counts them, no frontier holds
+them. What builds on one has behind it what is behind that block. Nodes with one root have the same side blocks, but for
+those that nobody has built on.
+
 **Confirmed** (semantics §2): blocks by a quorum of the voting nodes have it in their ancestry.
 """
 
@@ -46,6 +50,10 @@ class Feeds:
     heads: dict[Did, Head] = field(default_factory=dict)
     frontier: dict[Cid, Did] = field(default_factory=dict)
     """Blocks nobody has built on, with their authors."""
+    sides: dict[Cid, Place] = field(default_factory=dict)
+    """Blocks that are here and in no feed, because their author forked."""
+    shunned: dict[Did, None] = field(default_factory=dict, compare=False, repr=False)
+    """Authors found to have forked a moment ago: the block that says so is not to build on them."""
     block_count: int = 0
     recent: dict[Cid, Place] = field(default_factory=dict, compare=False, repr=False)
     """Where the newest blocks stand, by name; of older ones the store knows."""
@@ -67,7 +75,8 @@ class Feeds:
 
     def parents_for(self, author: Did) -> tuple[Cid, ...]:
         """The frontier but for `author`'s own head: what its next block names, as far as a block has room."""
-        return tuple(sorted(cid for cid, by in self.frontier.items() if by != author))[:PARENTS_MAX]
+        left_out = {**self.shunned, author: None}
+        return tuple(sorted(cid for cid, by in self.frontier.items() if by not in left_out))[:PARENTS_MAX]
 
     def clocks_behind(self, author: Did) -> list[Clock]:
         """The clocks of the blocks that the next block of `author` names: its own head and its parents."""
@@ -93,8 +102,19 @@ class Feeds:
             known = self.heads.get(header.author)
             news_count = 0 if known is None else known.news_count
         self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, news_count)
+        if self.sides:  # a block may have others behind it by way of a side block, which takes nobody off the frontier
+            self.frontier = {
+                cid: by
+                for cid, by in self.frontier.items()
+                if by == header.author or clock.get(by, 0) <= self.heads[by].sequence
+            }
         self.block_count += 1
         self._remember(block, clock)
+
+    def put_aside(self, block: Block) -> None:
+        """Take in a block of an author that forked, which no feed has."""
+        self.sides[block.cid] = block.place
+        self.block_count += 1
 
     def _remember(self, block: Block, clock: Clock) -> None:
         if len(self.recent) >= RECENT_BLOCKS_MAX:
@@ -104,14 +124,15 @@ class Feeds:
         self.recent_clocks[block.header.author, block.header.sequence] = clock
 
 
-def merged_clock(author: Did, sequence: int, ancestors: Iterable[Clock]) -> dict[Did, int]:
-    """The clock of the block (author, sequence) with these direct ancestors."""
+def merged_clock(author: Did | None, sequence: int, ancestors: Iterable[Clock]) -> dict[Did, int]:
+    """The clock of the block (author, sequence) with these ancestors; without an author, of what is behind it."""
     merged: dict[Did, int] = {}
     for clock in ancestors:
         for who, count in clock.items():
             if count > merged.get(who, 0):
                 merged[who] = count
-    merged[author] = sequence + 1
+    if author is not None:
+        merged[author] = sequence + 1
     return merged
 
 

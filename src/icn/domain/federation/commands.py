@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from icn.domain.federation.model import Policy
-from icn.kernel.ids import Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 
 
@@ -67,6 +67,16 @@ class LeaveFederation:
     """End this node's feed in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProveFork:
+    """Record that `accused` signed both blocks with one number."""
+
+    accused: Did
+    sequence: int
+    one: Cid
+    other: Cid
+
+
 FederationCommand = (
     FoundFederation
     | JoinFederation
@@ -76,4 +86,5 @@ FederationCommand = (
     | RevokeInvitation
     | RedeemInvitation
     | LeaveFederation
+    | ProveFork
 )

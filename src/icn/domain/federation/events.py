@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from icn.domain.federation.model import Policy
-from icn.kernel.ids import Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 
 
@@ -77,6 +77,20 @@ class NodeLeft:
     node: Did
 
 
+@dataclass(frozen=True, slots=True)
+class EquivocationProven:
+    """Its author holds two different blocks that `accused` signed with one number: anybody can tell from their bytes.
+
+    In the feed of each node that found it. Whoever takes the block fetches both.
+    """
+
+    accused: Did
+    sequence: int
+    first: Cid
+    """The lower of the two names."""
+    second: Cid
+
+
 FederationEvent = (
     FederationFounded
     | NodeJoined
@@ -86,4 +100,5 @@ FederationEvent = (
     | InvitationRevoked
     | InvitationRedeemed
     | NodeLeft
+    | EquivocationProven
 )

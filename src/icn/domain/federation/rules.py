@@ -16,11 +16,13 @@ from icn.domain.federation.commands import (
     IssueInvitation,
     JoinFederation,
     LeaveFederation,
+    ProveFork,
     RedeemInvitation,
     RevokeInvitation,
 )
 from icn.domain.federation.events import (
     AdmissionCounted,
+    EquivocationProven,
     FederationEvent,
     FederationFounded,
     InvitationIssued,
@@ -108,6 +110,11 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
             if not state.is_admitted(author, context.ancestry):
                 raise NotEntitledToAdmit
             return [*invitation_rules.decide(state, command, context)]
+        case ProveFork(accused, sequence, first, second):
+            known = state.proven.get((accused, author))
+            if accused == author or (known is not None and known <= sequence):
+                return []
+            return [EquivocationProven(accused, sequence, *sorted((first, second)))]
         case _:
             assert_never(command)
 
@@ -138,6 +145,12 @@ def check(state: FederationState, event: FederationEvent, context: Context) -> N
             entitled(node == context.author and state.has_joined(node), "a node leaves for itself, after it has joined")
         case InvitationIssued() | InvitationRevoked() | InvitationRedeemed():
             invitation_rules.check(state, event, context)
+        case EquivocationProven(accused, sequence, first, second):
+            # That the two blocks prove it is seen before any record is looked at (`services.acceptance`).
+            entitled(accused != context.author, "a node proves the forks of others")
+            entitled(first.data < second.data, "two different blocks are named, in order")
+            known = state.proven.get((accused, context.author))
+            entitled(sequence >= 0 and (known is None or sequence < known), "a node proves a fork once, or a lower one")
         case _:
             assert_never(event)
 

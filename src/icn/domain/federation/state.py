@@ -6,6 +6,7 @@ from typing import assert_never
 from icn.domain.context import Ancestry, Context
 from icn.domain.federation.events import (
     AdmissionCounted,
+    EquivocationProven,
     FederationEvent,
     FederationFounded,
     InvitationIssued,
@@ -27,12 +28,15 @@ class FederationState:
 
     federation: Federation | None = None
     members: dict[Did, Member] = field(default_factory=dict)
+    proven: dict[tuple[Did, Did], int] = field(default_factory=dict)
+    """(accused, who proved it): the lowest number that it has proved two blocks for."""
     touched: dict[Did, None] = field(default_factory=dict)
     """Members changed since the last commit, in the order of change."""
     invitations: dict[tuple[Did, bytes], Invitation] = field(default_factory=dict)
     """By issuer and id; used and revoked ones too, so that none is used twice."""
     touched_invitations: dict[tuple[Did, bytes], None] = field(default_factory=dict)
     """The same of invitations."""
+    touched_proven: dict[tuple[Did, Did], None] = field(default_factory=dict)
 
     def is_admitted(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` is an admitted member in that ancestry."""
@@ -104,6 +108,9 @@ def apply(state: FederationState, event: FederationEvent, context: Context) -> N
             used = state.invitations[context.author, id_]
             _put_invitation(state, replace(used, redeemed_by=node, redeemed_at=context.time))
             _admit(state, node, context)
+        case EquivocationProven(accused, sequence):
+            state.proven[accused, context.author] = sequence
+            state.touched_proven[accused, context.author] = None
         case _:
             assert_never(event)
 
@@ -113,6 +120,18 @@ def name_genesis(state: FederationState, genesis: Cid) -> None:
     require(state.federation is not None and state.federation.id is None, "a genesis is named once")
     if state.federation is not None:
         state.federation = replace(state.federation, id=genesis)
+
+
+def skip(state: FederationState, event: FederationEvent) -> None:
+    """A record without effect, because a fork made it void: whom it names is known by name, and no more.
+
+    What such a node wrote was taken in good faith, and others built on it: its blocks must be taken by everybody.
+    """
+    if (
+        isinstance(event, NodeJoined | NodeAdmitted | AdmissionCounted | InvitationRedeemed)
+        and event.node not in state.members
+    ):
+        _put(state, Member(event.node, (), joined=False))
 
 
 def _votes(state: FederationState) -> bool:

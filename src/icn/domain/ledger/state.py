@@ -156,6 +156,19 @@ def apply(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
             assert_never(event)
 
 
+def skip(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
+    """A record without effect, because a fork made it void: its numbers are used up, or no later record would fit."""
+    match event:
+        case Transferred(number) | TransferSent(number) | HoldSettled(_, number):
+            last = number
+        case HoldShared(_, number, shares):
+            last = TransferNumber(number + len(shares) - 1)
+        case _:
+            return
+    if last >= ledger.counts_of(context.author).next_transfer:
+        _count_transfer(ledger, context.author, last)
+
+
 def _share(ledger: Ledger, context: Context, hold_id: HoldId, first: TransferNumber, shares: tuple[Share, ...]) -> None:
     home = context.author
     hold = _drop_hold(ledger, home, hold_id)

@@ -88,7 +88,8 @@ def root(reader: Reader) -> RootView:
         row.author: Head(row.cid, row.sequence, row.time, clock_of_entries(row.clock), row.news_count)
         for row in head_rows
     }
-    feeds = Feeds(heads, rows.frontier_of(heads), rows.load_position(reader).block_count)
+    sides = {row.cid: row.place for _, row in rows.SIDES.rows(reader)}
+    feeds = Feeds(heads, rows.frontier_of(heads), sides, block_count=rows.load_position(reader).block_count)
     return RootView(
         root=feeds.root(),
         heads=tuple(HeadView(row.cid, row.author, row.sequence) for row in head_rows),
@@ -104,6 +105,7 @@ def block(reader: Reader, cid: Cid) -> BlockView:
     parsed = parse_block(data)
     header = parsed.header
     records: list[Record] = [read_record(record) for record in parsed.records]
+    aside = rows.SIDES.get(reader, rows.side_key(header.author, header.sequence, cid)) is not None
     return BlockView(
         cid=cid,
         author=header.author,
@@ -113,7 +115,7 @@ def block(reader: Reader, cid: Cid) -> BlockView:
         time=header.time,
         federation=header.federation,
         records=tuple(RecordView(record.name, record.event, record.envelope) for record in records),
-        confirmed=header.sequence < confirmations(reader).count(header.author),
+        confirmed=not aside and header.sequence < confirmations(reader).count(header.author),
     )
 
 

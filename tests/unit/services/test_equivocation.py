@@ -1,0 +1,189 @@
+"""Members that sign two histories: noticed, proved, cut off, and nobody else harmed by it (semantics §2)."""
+
+import pytest
+
+from icn.domain.federation.events import EquivocationProven
+from icn.domain.ledger.events import TransferSent
+from icn.domain.ledger.model import TransferNumber
+from icn.kernel.ids import Did
+from icn.kernel.mana import Mana
+from icn.services import rows
+from icn.services.commands import OpenAccountFor, Pay
+from icn.services.verify import verify
+from icn.sim import checkers
+from support import builders
+from support.forker import Forker
+from support.world import World, federation
+
+NAMES = ("a", "b", "c", "d")
+
+
+def fork(names: tuple[str, ...] = NAMES) -> Forker:
+    """A federation with a member about to fork. The honest nodes do not hear of each other meanwhile."""
+    forker = Forker(federation(*names))
+    forker.join()
+    return forker
+
+
+def part(world: World) -> None:
+    for name in world.nodes:
+        world.isolate(name)
+    world.settle()
+
+
+def meet(world: World) -> None:
+    world.link_all()
+    world.pass_time(8_000)
+
+
+def agree(world: World) -> None:
+    """Equal blocks, equal states, equal to what is stored and to what the journal gives; mana is where it was."""
+    assert len(set(world.roots())) == 1
+    first = next(iter(world.nodes.values()))
+    for node in world.nodes.values():
+        checkers.same_state("agreement", node.name, first.engine.state, node.engine.state)
+        checkers.same_state("rows", node.name, node.engine.state, rows.load(node.store))
+        checkers.supply_adds_up(node.name, node.engine.state.ledger)
+        report = verify(node.store, node.did, deep=True)
+        assert not report.findings
+
+
+def has_account(world: World, name: str, owner: Did, home: Did) -> bool:
+    return world[name].engine.state.ledger.account(owner, home) is not None
+
+
+def test_every_honest_node_proves_what_it_meets_and_voids_it() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    part(world)
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.greet(*NAMES)
+    forker.say(one, "a", "b")
+    forker.say(other, "c", "d")
+    world.pass_time(2_000)  # those who heard one of the two build on it
+    meet(world)
+    agree(world)
+    for name in NAMES:
+        proofs = [e for e in world[name].happened(EquivocationProven) if isinstance(e, EquivocationProven)]
+        assert {(p.accused, p.sequence) for p in proofs} == {(forker.did, one.header.sequence)}
+        assert len(proofs) == len(NAMES), "each says it in its own feed"
+        assert not has_account(world, name, builders.did(8), forker.did)
+        assert not has_account(world, name, builders.did(9), forker.did)
+        assert one.cid in world[name].engine.state.feeds.sides
+        assert other.cid in world[name].engine.state.feeds.sides
+
+
+def test_the_next_blocks_of_a_forker_are_not_taken_and_its_greeting_is_refused() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    forker.say(forker.opens(8, before), "a")
+    forker.say(forker.opens(9, before), "b")
+    world.pass_time(4_000)
+    count = world["a"].engine.state.feeds.block_count
+    forker.greet("a")
+    assert world["a"].disconnects[-1][0] == forker.did
+    forker.say(forker.opens(10), "a")
+    world.pass_time(2_000)
+    assert world["a"].engine.state.feeds.block_count == count
+    agree(world)
+
+
+def test_what_a_quorum_acknowledged_before_it_knew_is_kept() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.say(one, *NAMES)
+    world.pass_time(3_000)  # everybody builds on it
+    forker.say(other, "a")
+    world.pass_time(6_000)
+    agree(world)
+    for name in NAMES:
+        assert world[name].happened(EquivocationProven)
+        assert has_account(world, name, builders.did(8), forker.did)
+        assert not has_account(world, name, builders.did(9), forker.did)
+
+
+def test_a_payment_that_was_claimed_is_void_on_one_branch_and_kept_on_the_other() -> None:
+    forker = fork()
+    world = forker.world
+    a = world["a"].did
+    before = forker.head
+    sent = forker.block(TransferSent(TransferNumber(0), forker.did, a, a, Mana(100), ""), after=before)
+    forker.say(sent, *NAMES)
+    world.pass_time(4_000)
+    paid = world["a"].engine.state.ledger.account(a, a)
+    assert paid is not None
+    assert paid.balance == 1100
+    forker.say(
+        forker.block(TransferSent(TransferNumber(0), forker.did, builders.did(9), a, Mana(200), ""), after=before), "b"
+    )
+    world.pass_time(6_000)
+    agree(world)
+    kept = world["c"].engine.state.ledger.account(a, a)
+    assert kept is not None
+    assert kept.balance == 1100
+
+
+def test_a_record_that_leans_on_a_void_one_is_void_and_the_rest_of_its_block_counts() -> None:
+    forker = fork()
+    world = forker.world
+    a = world["a"]
+    before = forker.head
+    part(world)
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.greet(*NAMES)
+    forker.say(one, "a")
+    forker.say(other, "b", "c", "d")
+    world.pass_time(1_000)
+    world.done("a", OpenAccountFor(builders.did(20)))
+    world.ask("a", Pay(builders.did(8), Mana(5), ""))  # to an account that only one branch opens
+    world.ask("a", Pay(builders.did(20), Mana(7), ""))
+    world.settle()
+    assert a.engine.state.ledger.counts_of(a.did).next_transfer == 2
+    meet(world)
+    agree(world)
+    for name in NAMES:
+        state = world[name].engine.state
+        account = state.ledger.account(builders.did(20), a.did)
+        assert account is not None
+        assert account.balance == 1007
+        assert not [t for t in state.ledger.transits.values() if t.payee == builders.did(8)]
+        assert state.ledger.counts_of(a.did).next_transfer == 2, "numbers are not given twice"
+    world.done("a", Pay(builders.did(20), Mana(1), ""))
+    world.pass_time(2_000)
+    agree(world)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restart_keeps_what_was_found(name: str) -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    forker.say(forker.opens(8, before), "a")
+    forker.say(forker.opens(9, before), "b")
+    world.pass_time(4_000)
+    world.restart(name)
+    world.settle()
+    assert forker.did in world[name].engine.state.cuts
+    meet(world)
+    agree(world)
+    assert len(world[name].happened(EquivocationProven)) == len(NAMES), "nothing is said twice"
+
+
+def test_a_late_joiner_gets_both_branches() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    part(world)
+    forker.greet(*NAMES)
+    forker.say(forker.opens(8, before), "a", "b")
+    forker.say(forker.opens(9, before), "c", "d")
+    world.pass_time(2_000)
+    meet(world)
+    world.add("late")
+    meet(world)
+    agree(world)
+    assert forker.did in world["late"].engine.state.cuts
