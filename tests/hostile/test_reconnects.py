@@ -100,6 +100,6 @@ def test_memory_is_flat_while_peers_come_and_go(tmp_path, capsys):
             )
         assert late - early < GROWTH_MAX
         assert victim.files() - files <= 2, "connections leak"
-        assert node.ask("GET", "/network/peers")["peers"] == []
+        assert node.ask("GET", "/network/peers")["items"] == []
     finally:
         nodes.end()

@@ -17,6 +17,7 @@ import uvloop
 
 from icn.adapters.network.stream import RawStream
 from icn.adapters.network.tcp import Libp2pNetwork
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from support import interop_table
 from support.interop_table import DIRECTIONS, PAGE, YES
@@ -34,6 +35,8 @@ OURS_LATER, THEIRS_LATER = "/icn/test/ours-later/1", "/icn/test/theirs-later/1"
 """Protocols that a node begins to speak while it is connected."""
 SIZES = (100, 1 << 20, 16 << 20)
 STREAMS = 60
+TOPIC = "icn/test"
+PUBLICATIONS = 50
 SCENE_S_MAX = 30
 
 CANNOT: dict[tuple[str, str, str], str] = {}
@@ -136,6 +139,25 @@ async def many_streams(meeting: Meeting) -> None:
     assert len(meeting.ours.peers()) == 1
 
 
+async def gossip(meeting: Meeting) -> None:
+    """Strictly signed on both sides: each refuses what the other's signature does not fit."""
+    ours, theirs, told = meeting.ours, meeting.theirs, meeting.told
+    told.on_delivery = lambda delivery: ours.judge(delivery.token, Verdict.ACCEPT)
+    ours.subscribe(TOPIC)
+    await theirs("subscribe", topic=TOPIC)
+    while str(ours.peer_id) not in (await theirs("listening", topic=TOPIC))["peers"]:
+        pass  # each question takes a round trip; the scene has its time limit
+    await eventually(lambda: ours.gossip().mesh[TOPIC] > 0)
+    for number in range(PUBLICATIONS):
+        await theirs("publish", topic=TOPIC, data=f"theirs {number}")
+        assert ours.publish(TOPIC, b"ours %d" % number) > 0
+    await told.until(lambda: len(told.deliveries) >= PUBLICATIONS)
+    assert {delivery.author for delivery in told.deliveries} == {meeting.peer}
+    assert {delivery.payload.decode() for delivery in told.deliveries} == {f"theirs {n}" for n in range(PUBLICATIONS)}
+    for number in range(PUBLICATIONS):
+        await theirs.event("message", topic=TOPIC, data=f"ours {number}", **{"from": str(ours.peer_id)})
+
+
 async def our_goodbye(meeting: Meeting) -> None:
     meeting.theirs.forget()
     meeting.ours.disconnect(meeting.peer, "enough")
@@ -160,6 +182,7 @@ CAPABILITIES: dict[str, Scene] = {
     "ping, each the other": ping,
     "a protocol of one's own, 16 MiB each way": custom_protocol,
     "60 streams at once each way": many_streams,
+    "gossip, 50 signed messages each way": gossip,
     "our end is noticed": our_goodbye,
     "their end is noticed": their_death,
 }
