@@ -31,12 +31,13 @@ FUZZ_TARGET ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup build test format check check-format check-lint check-types check-imports check-house \
+.PHONY: help demo setup build ray test format check check-format check-lint check-types check-imports check-house \
 	sim sim-long sim-explore crash-long fuzz interop bench docs examples lock clean
 
 help:
 	@echo "make demo        set up, then three nodes on this machine run a job, are killed, and recover"
 	@echo "make test        set up, then all tests but the minutes-long ones"
+	@echo "make ray         set up Ray too (285 MB), so that make test runs the tests of several machines"
 	@echo "make check       formatting, lint, types, import contract, house rules"
 	@echo "make liars       how often a wrong result is accepted when executors lie; some minutes"
 	@echo "make sim         simulated federations under faults (SEEDS, NODES, or SEED to repeat one)"
@@ -71,6 +72,14 @@ $(VENV)/.dev-ready: $(VENV)/.runtime-ready requirements-dev.lock
 	@touch $@
 
 setup build: $(VENV)/.dev-ready
+
+# The extra `ray`, for its tests: 285 MB that nobody else needs. Installed, `make test` runs them; else they skip.
+$(VENV)/.ray-ready: $(VENV)/.dev-ready requirements-ray.lock
+	@echo "Installing Ray"
+	@$(PIP_INSTALL) -r requirements-ray.lock
+	@touch $@
+
+ray: $(VENV)/.ray-ready
 
 # --- what people run ---
 
@@ -152,6 +161,7 @@ lock: $(VENV)/.dev-ready
 	$(LOCK) pyproject.toml --output-file requirements.lock $(ARGS)
 	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock $(ARGS)
 	$(LOCK) pyproject.toml --group dev --constraint requirements-build.lock --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
+	$(LOCK) pyproject.toml --extra ray --constraint requirements-dev.lock --output-file requirements-ray.lock $(ARGS)
 	$(LOCK) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock $(ARGS)
 	$(LOCK) tests/interop/py/requirements-build.in --output-file tests/interop/py/requirements-build.lock $(ARGS)
 	$(LOCK) tests/interop/py/requirements.in --output-file tests/interop/py/requirements.lock $(ARGS)

@@ -4,6 +4,7 @@ Nothing starts here: no thread, no socket, no process but the sandbox's workers,
 """
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 from icn import __version__
@@ -12,6 +13,8 @@ from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.backup.opening import open_target
 from icn.adapters.backup.ports import BackupTarget
 from icn.adapters.backup.settings import S3Settings
+from icn.adapters.cluster.pool import ClusterPool
+from icn.adapters.cluster.settings import ClusterSettings, TlsFiles
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
@@ -19,6 +22,7 @@ from icn.adapters.network.settings import DialSettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
+from icn.adapters.wasm.ports import Executor
 from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.config.loaded import LoadedConfig
@@ -189,8 +193,13 @@ def _breaker(settings: Settings) -> BreakerSettings:
     return BreakerSettings(settings.network.failure_threshold, settings.network.open_timeout_ms)
 
 
-def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
-    """Workers for as many jobs as the node takes, and one at least, for re-executing receipts on request."""
+def sandbox(settings: Settings, signer: Signer) -> Executor:
+    """What executes jobs: workers on this machine, or the machines of a cluster.
+
+    Raises:
+        ConfigError: the cluster that was asked for cannot be used as configured.
+    """
+    # As many as the node takes, and one at least, for re-executing receipts on request.
     workers = max(1, settings.performance.max_concurrent_jobs)
     chosen = SandboxSettings(
         workers=workers,
@@ -199,11 +208,49 @@ def sandbox(settings: Settings, signer: Signer) -> WorkerPool:
         executions_per_worker=settings.executor.jobs_per_worker,
         worker_memory_bytes=settings.executor.worker_memory_bytes,
     )
+    if settings.executor.backend == "ray":
+        return _cluster(settings, signer, chosen)
     # Compiled modules are native code: only files this very node wrote are believed.
     key = hashlib.sha256(signer.sign(b"icn/module-cache/1", b"")).digest()[:KEY_BYTES]
     folder: Path = settings.runtime.data_dir / "modules"
     cache = ModuleCache(folder, key=key, bytes_max=chosen.cache_bytes_max, profile=profile())
     return WorkerPool(chosen, cache)
+
+
+def _cluster(settings: Settings, signer: Signer, sandbox_: SandboxSettings) -> Executor:
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("[executor] backend = ray needs a library that is not installed: pip install 'icn[ray]'")
+    chosen = settings.executor
+    if chosen.ray_address is None:
+        raise ConfigError("executor.backend is ray, and executor.ray_address is not set")
+    pem = (chosen.ray_tls_cert_path, chosen.ray_tls_key_path, chosen.ray_tls_ca_path)
+    tls = None
+    if all(pem):
+        certificate, key, authority = (_readable(path) for path in pem if path is not None)
+        if settings.runtime.environment == "production" and key.stat().st_mode & 0o077:
+            raise ConfigError(f"executor.ray_tls_key_path = {key} can be read by others: chmod 600 {key}")
+        tls = TlsFiles(certificate=str(certificate), key=str(key), authority=str(authority))
+    return ClusterPool(
+        ClusterSettings(
+            host=chosen.ray_address.host,
+            port=chosen.ray_address.port,
+            token=None if chosen.ray_token is None else chosen.ray_token.reveal(),
+            tls=tls,
+            workers_per_machine=chosen.ray_workers_per_machine,
+            cache_path="" if chosen.ray_cache_path is None else str(chosen.ray_cache_path),
+            owner=str(signer.did),
+            sandbox=sandbox_,
+        )
+    )
+
+
+def _readable(path: Path) -> Path:
+    """`path` from the root, where programs elsewhere find it."""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    return path.absolute()
 
 
 def backup_target(settings: Settings) -> BackupTarget | None:

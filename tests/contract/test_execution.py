@@ -4,7 +4,8 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from icn.adapters.wasm.refusals import AlreadyExecuting, ModuleRefused, SandboxC
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind, Limits
 from icn.kernel.errors import Invalid
-from support.resources import descendants_of, handle, has_ended, processor_ticks
+from support.ray_machines import ray_machines
+from support.resources import command_of, descendants_of, handle, has_ended, processor_ticks
 from support.wasm_guests import (
     COPY,
     ENDLESS,
@@ -36,9 +38,25 @@ NEVER_MS = 3_600_000
 """Longer than any test waits: what ends before was stopped by somebody."""
 
 
+Fresh = Callable[[], AbstractContextManager[Executor]]
+"""A new executor, closed at the end. Two executions at once, wherever they are."""
+
+
+@pytest.fixture(scope="module", params=["local", "ray"])
+def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+    if request.param == "local":
+        yield lambda: pool(tmp_path_factory.mktemp("compiled"), SandboxSettings(workers=2))
+    else:
+        with ray_machines() as machines:
+            machines.start_head()
+            machines.join()
+            yield machines.pool
+
+
 @pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    with pool(tmp_path_factory.mktemp("compiled"), SandboxSettings(workers=2)) as found:
+def executor(fresh: Fresh) -> Iterator[Executor]:
+    with fresh() as found:
+        found.isolation()  # its workers are there, or its machines have been heard
         yield found
 
 
@@ -47,17 +65,24 @@ def driver(executor: Executor) -> Driver:
     return Driver(executor)
 
 
+def workers() -> dict[int, int]:
+    """Processes that guests may compute in, wherever they are, and what each has computed."""
+    found = descendants_of(os.getpid())
+    commands = {pid: command_of(pid) for pid in found}
+    return {pid: processor_ticks(pid) for pid, command in commands.items() if "icn.adapters.wasm.worker" in command}
+
+
 def running_guest(driver: Driver, number: int) -> tuple[ExecutionRequest, "queue.SimpleQueue[ExecutionOutcome]", int]:
     """An endless guest that is computing, and the process it computes in."""
     module = compiled(ENDLESS)
     asked = request(module, number, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
-    before = {pid: processor_ticks(pid) for pid in descendants_of(os.getpid())}
+    before = workers()
     outcomes = driver.begin(asked, module)
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        for pid in descendants_of(os.getpid()):
+        for pid, ticks in workers().items():
             # More than starting or compiling takes: only a guest computes for so long.
-            if processor_ticks(pid) > before.get(pid, 0) + GUEST_TICKS:
+            if ticks > before.get(pid, 0) + GUEST_TICKS:
                 return asked, outcomes, pid
     raise TimeoutError("no guest computes")
 
@@ -192,10 +217,10 @@ def test_a_stopped_worker_ends_at_the_deadline_all_the_same(driver: Driver) -> N
     module = compiled(ENDLESS)
     driver.outcome(ENDLESS, limits=replace(LIMITS, fuel=1))
     asked = request(module, 32, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=3_000))
-    before = {pid: processor_ticks(pid) for pid in descendants_of(os.getpid())}
+    before = workers()
     outcomes = driver.begin(asked, module)
     while outcomes.empty():
-        busy = [pid for pid in descendants_of(os.getpid()) if processor_ticks(pid) > before.get(pid, 0) + 30]
+        busy = [pid for pid, ticks in workers().items() if ticks > before.get(pid, 0) + 30]
         if busy:
             os.kill(busy[0], signal.SIGSTOP)
             break
@@ -203,12 +228,19 @@ def test_a_stopped_worker_ends_at_the_deadline_all_the_same(driver: Driver) -> N
     assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
 
 
-def test_closing_leaves_no_process(tmp_path_factory: pytest.TempPathFactory) -> None:
-    before = descendants_of(os.getpid())
-    with pool(tmp_path_factory.mktemp("ending")) as executor:
+def ours() -> set[int]:
+    """Processes that an executor of ours has started, wherever they are."""
+    names = ("icn.adapters", "ray::RayRunner")
+    return {pid for pid in descendants_of(os.getpid()) if any(name in command_of(pid) for name in names)}
+
+
+def test_closing_leaves_no_process(fresh: Fresh) -> None:
+    before = ours()
+    with fresh() as executor:
+        executor.isolation()
         running_guest(Driver(executor), 33)
         executor.close()
-        assert descendants_of(os.getpid()) <= before
+        assert ours() <= before
 
 
 def test_guests_are_sealed_with_what_the_executor_says(driver: Driver) -> None:
@@ -279,8 +311,9 @@ def test_done_may_submit_the_next_execution(driver: Driver) -> None:
     assert finished.get(timeout=WAIT_S).exit is ExitKind.COMPLETED
 
 
-def test_closing_ends_what_is_open_and_takes_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pool(tmp_path_factory.mktemp("closing")) as executor:
+def test_closing_ends_what_is_open_and_takes_no_more(fresh: Fresh) -> None:
+    with fresh() as executor:
+        executor.isolation()
         module = compiled(ENDLESS)
         asked = request(module, limits=replace(LIMITS, fuel=FOR_EVER, wall_ms=NEVER_MS))
         outcomes = Driver(executor).begin(asked, module)

@@ -54,6 +54,13 @@ def has_ended(descriptor: int, within_s: float = 10.0) -> bool:
     return bool(waiting.poll(within_s * 1000))
 
 
+def command_of(pid: int) -> str:
+    """Its command line, with spaces between; nothing when it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 def _parent_of(pid: int) -> int | None:
     with contextlib.suppress(OSError):
         return int(_fields(pid)[1])

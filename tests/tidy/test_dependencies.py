@@ -48,6 +48,10 @@ def test_the_locks_hold_what_is_declared_and_agree_with_each_other() -> None:
     everything = _locked("requirements-dev.lock")
     for lock in ("requirements.lock", "requirements-build.lock"):
         assert _locked(lock).items() <= everything.items(), lock
+    with_ray = _locked("requirements-ray.lock")
+    assert _locked("requirements.lock").items() <= with_ray.items()
+    apart = {name for name in with_ray.keys() & everything.keys() if with_ray[name] != everything[name]}
+    assert not apart, "both are installed into one environment"
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     declared = [*project["project"]["dependencies"]]
     declared += [entry for group in project["dependency-groups"].values() for entry in group if isinstance(entry, str)]

@@ -55,6 +55,7 @@ def test_the_locks_check_every_package_by_hash() -> None:
     locks = {path: text for path, text in repository_texts() if re.search(r"(^|/)requirements[\w-]*\.lock$", path)}
     assert set(locks) == {
         *("requirements.lock", "requirements-build.lock", "requirements-dev.lock"),
+        "requirements-ray.lock",
         "tests/fuzz/requirements.lock",
         *("tests/interop/py/requirements.lock", "tests/interop/py/requirements-build.lock"),
     }

@@ -174,6 +174,45 @@ def _archives_travel_encrypted(settings: Settings, origins: Origins) -> Iterator
         )
 
 
+def _cluster_is_secured(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    """Who can talk to a cluster can run anything on its machines, so token and TLS are no choice (docs/operating)."""
+    chosen, key = settings.executor, "executor.backend"
+    files = {
+        "executor.ray_tls_cert_path": chosen.ray_tls_cert_path,
+        "executor.ray_tls_key_path": chosen.ray_tls_key_path,
+        "executor.ray_tls_ca_path": chosen.ray_tls_ca_path,
+    }
+    lacking = [name for name, path in files.items() if path is None]
+    given = [name for name in files if name not in lacking]
+    if given and lacking:
+        yield Problem(
+            origins[given[0]].where,
+            f"{given[0]} is set and {lacking[0]} is not: certificate, key and authority belong together",
+        )
+    if chosen.backend != "ray":
+        return
+    if chosen.ray_address is None:
+        yield Problem(
+            origins[key].where,
+            f"{key} is ray, and executor.ray_address is not set: name the cluster's head as host:port",
+        )
+        return
+    if chosen.ray_address.is_loopback and _is_development(settings):
+        return
+    if chosen.ray_token is None:
+        yield Problem(
+            origins[key].where,
+            f"{key} is ray, and no token is configured; give the cluster's by {chosen.ray_token_env}, "
+            "executor.ray_token_file or executor.ray_token",
+        )
+    if not given:
+        yield Problem(
+            origins[key].where,
+            f"{key} is ray, and executor.ray_tls_cert_path, ray_tls_key_path and ray_tls_ca_path are not set: without "
+            "TLS the token, and all that jobs work on, would travel in the open",
+        )
+
+
 def _host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
@@ -197,6 +236,14 @@ RULES = (
         _listeners_do_not_collide,
     ),
     Rule(("network.retry_initial_delay_ms", "network.retry_max_delay_ms"), _first_wait_is_not_the_longest),
+    Rule(
+        (
+            *(f"executor.{name}" for name in ("backend", "ray_address", "ray_token")),
+            *(f"executor.ray_tls_{name}_path" for name in ("cert", "key", "ca")),
+            "runtime.environment",
+        ),
+        _cluster_is_secured,
+    ),
     Rule(("backup.enabled", "backup.target"), _backups_have_a_place),
     Rule(("backup.encrypt_to", "backup.passphrase"), _backups_are_encrypted_in_one_way),
     Rule(
@@ -216,6 +263,18 @@ _OF_BUCKETS = tuple(
     for name in ("endpoint", "region", "access_key_id", "secret_access_key", "path_style", "ca_path")
 )
 _OF_DATABASES = ("storage.connection_string", "storage.max_connections", "storage.connection_timeout")
+_OF_CLUSTERS = tuple(
+    f"executor.ray_{name}"
+    for name in (
+        "address",
+        "token",
+        "tls_cert_path",
+        "tls_key_path",
+        "tls_ca_path",
+        "workers_per_machine",
+        "cache_path",
+    )
+)
 _WITHOUT_EFFECT: Mapping[Backend, tuple[str, ...]] = {
     "sqlite": _OF_DATABASES,
     "sled": _OF_DATABASES,
@@ -236,6 +295,13 @@ def warnings_in(settings: Settings, origins: Origins) -> list[str]:
         for key in _WITHOUT_EFFECT[settings.storage.backend]
         if origins[key].explicit
     ]
+    if settings.executor.backend != "ray":
+        found += [
+            f"{key} ({origins[key]}) has no effect, because executor.backend is {settings.executor.backend} "
+            f"({origins['executor.backend']})"
+            for key in _OF_CLUSTERS
+            if origins[key].explicit
+        ]
     if settings.network.bootstrap_peers and not settings.network.p2p_enabled:
         found.append(
             f"network.bootstrap_peers ({origins['network.bootstrap_peers']}) has no effect, "

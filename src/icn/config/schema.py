@@ -27,6 +27,7 @@ from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 Environment = Literal["production", "development"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Backend = Literal["sqlite", "sled", "rocksdb", "postgresql", "memory"]
+ExecutorBackend = Literal["local", "ray"]
 JoinPolicy = Literal["open", "invite", "vote"]
 LogFormat = Literal["json", "text"]
 
@@ -37,6 +38,7 @@ BACKUP_INTERVAL_SECS_MAX = 366 * 86_400
 BACKUPS_MAX = 10_000
 DATABASE_CONNECTIONS_MAX = 1000
 JOBS_MEMORY_MIB_MAX = 2**24
+RAY_WORKERS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,8 +505,46 @@ class MeshSettings(Section):
 
 
 class ExecutorSettings(Section):
-    """How this node runs jobs (docs/sandbox.md)."""
+    """How this node runs jobs (docs/sandbox.md), and on which machines (docs/operating/cluster.md)."""
 
+    backend: Annotated[
+        ExecutorBackend,
+        Setting(
+            "Where jobs run: `local` on this machine, `ray` on every machine of a Ray cluster that this one belongs to "
+            "(`pip install 'icn[ray]'`)."
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        HostPort | None, _from_text(HostPort.parse), Setting("Of the cluster's head: `host:port`.")
+    ] = None
+    ray_token: Annotated[
+        Secret | None,
+        _from_text(_secret),
+        Setting("The cluster's token. Better given by variable or file.", from_variable="executor.ray_token_env"),
+    ] = None
+    ray_token_env: Annotated[str, _from_text(_variable_name), Setting("The variable that holds the token.")] = (
+        "ICN_EXECUTOR_RAY_TOKEN"  # noqa: S105 - the name of a variable
+    )
+    ray_tls_cert_path: Annotated[
+        Path | None, _from_text(_path), Setting("PEM certificate by which this machine proves itself to the cluster.")
+    ] = None
+    ray_tls_key_path: Annotated[Path | None, _from_text(_path), Setting("Its PEM key.")] = None
+    ray_tls_ca_path: Annotated[
+        Path | None, _from_text(_path), Setting("PEM certificate of who signed those of all machines.")
+    ] = None
+    ray_workers_per_machine: Annotated[
+        int,
+        Field(ge=0, le=RAY_WORKERS_MAX),
+        Setting("Jobs at once on each machine; 0: one for each of its processors that has 1 GiB of memory."),
+    ] = 0
+    ray_cache_path: Annotated[
+        Path | None,
+        _from_text(_path),
+        Setting(
+            "The folder for compiled modules on each machine; by default `.cache/icn/modules` in the home folder of "
+            "the account that Ray runs under there."
+        ),
+    ] = None
     isolation: Annotated[
         Literal["limits", "seccomp", "full"],
         Setting(

@@ -216,3 +216,37 @@ def test_secrets_of_backups_are_stars(loading):
     shown = show(loaded, effective=True, origin=True)
     assert "topsecret" not in shown + repr(loaded.settings)
     assert 's3_secret_access_key = "********"' in shown
+
+
+CLUSTER = {"ICN_EXECUTOR_BACKEND": "ray", "ICN_EXECUTOR_RAY_ADDRESS": "10.0.0.1:6379"}
+TLS = {f"ICN_EXECUTOR_RAY_TLS_{name}_PATH": f"/etc/icn/{name}.pem" for name in ("CERT", "KEY", "CA")}
+TOKEN = {"ICN_EXECUTOR_RAY_TOKEN": "t" * 64}
+
+
+def test_a_cluster_has_an_address(loading):
+    message = loading.refused('[executor]\nbackend = "ray"')
+    assert message.startswith("node.toml:2: executor.backend is ray, and executor.ray_address is not set")
+
+
+@pytest.mark.parametrize("env", [CLUSTER, CLUSTER | DEVELOPMENT])
+def test_a_cluster_that_others_can_reach_has_a_token_and_tls(loading, env):
+    assert "no token is configured; give the cluster's by ICN_EXECUTOR_RAY_TOKEN" in loading.refused(env=env | TLS)
+    assert "without TLS the token" in loading.refused(env=env | TOKEN)
+    assert loading(env=env | TLS | TOKEN).settings.executor.ray_token.reveal() == "t" * 64
+
+
+def test_half_a_tls_pair_is_refused(loading):
+    message = loading.refused(env=CLUSTER | TOKEN | {"ICN_EXECUTOR_RAY_TLS_CERT_PATH": "/c.pem"})
+    assert "executor.ray_tls_cert_path is set and executor.ray_tls_key_path is not" in message
+
+
+def test_a_cluster_on_the_loopback_may_be_open_in_development_only(loading):
+    env = {"ICN_EXECUTOR_BACKEND": "ray", "ICN_EXECUTOR_RAY_ADDRESS": "127.0.0.1:6379"}
+    assert loading(env=env | DEVELOPMENT).settings.executor.backend == "ray"
+    assert "no token is configured" in loading.refused(env=env)
+
+
+def test_what_is_said_of_a_cluster_without_one_is_warned_of(loading):
+    (warning,) = loading(env={"ICN_EXECUTOR_RAY_WORKERS_PER_MACHINE": "3"}).warnings
+    assert "ray_workers_per_machine" in warning
+    assert "has no effect, because executor.backend is local" in warning

@@ -147,6 +147,15 @@ SAMPLES = {
     "mesh.price_per_gib_memory": (16, 16),
     "mesh.price_per_gib_transferred": (1024, 1024),
     "mesh.price_minimum": (3, 3),
+    "executor.backend": ("ray", "ray"),
+    "executor.ray_address": ("127.0.0.1:6379", HostPort("127.0.0.1", 6379)),
+    "executor.ray_token": ("t", Secret("t")),
+    "executor.ray_token_env": ("PP", "PP"),
+    "executor.ray_tls_cert_path": ("/c/tls.crt", Path("/c/tls.crt")),
+    "executor.ray_tls_key_path": ("/c/tls.key", Path("/c/tls.key")),
+    "executor.ray_tls_ca_path": ("/c/ca.crt", Path("/c/ca.crt")),
+    "executor.ray_workers_per_machine": (3, 3),
+    "executor.ray_cache_path": ("/c/modules", Path("/c/modules")),
     "executor.isolation": ("limits", "limits"),
     "executor.compile_secs": (30, 30_000),
     "executor.jobs_per_worker": (50, 50),
@@ -179,7 +188,15 @@ SAMPLES = {
 }
 
 
+_PEM = {f"ICN_EXECUTOR_RAY_TLS_{name}_PATH": f"/c/{name}" for name in ("CERT", "KEY", "CA")}
 NEEDS = {
+    "executor.backend": {"ICN_EXECUTOR_RAY_ADDRESS": "127.0.0.1:6379", "ICN_ENVIRONMENT": "development"},
+    **{
+        f"executor.ray_tls_{name.lower()}_path": {
+            variable: path for variable, path in _PEM.items() if f"_{name}_" not in variable
+        }
+        for name in ("CERT", "KEY", "CA")
+    },
     "storage.connection_string": {"ICN_STORAGE_BACKEND": "postgresql"},
     "backup.enabled": {"ICN_BACKUP_TARGET": "/b"},
     "backup.s3_access_key_id": {"ICN_BACKUP_S3_SECRET_ACCESS_KEY": "s"},
