@@ -14,13 +14,12 @@ from typing import Any
 
 from node_process import NodeError, NodeProcess, base64_of, wait_until  # type: ignore[import-not-found] # on pytest's path
 
+from support.federations import TERMS, admit
 from support.processes import Nodes, cli, same_root
 from support.wasm_guests import FD_READ, FD_WRITE, compiled
 
 HOMES = ("a", "b")
 EXECUTORS = ("c", "d", "e")
-GRANT = 1_000_000
-TERMS = ("--set", f"federation.initial_grant={GRANT}", "--set", f"federation.mana_cap={GRANT}")
 HOME_FLAGS = (
     *("--set", "performance.max_concurrent_jobs=0"),
     *("--set", "mesh.bid_window_ms=300"),
@@ -278,19 +277,8 @@ def five_nodes(nodes: Nodes) -> list[NodeProcess]:
         wait_until(f"{node.name} to be ready", lambda node=node: node.is_ready, 60.0)
     found = [first, *others]
 
-    def joined(node: NodeProcess) -> list[str]:
-        return [member["did"] for member in node.ask("GET", "/federation/status")["members"] if member["joined"]]
-
-    wait_until("five members everywhere", lambda: all(len(joined(node)) == 5 for node in found), 60.0)
-    for node in others:
-        first.ask("POST", "/federation/admit", {"did": node.did})  # so that it has mana to pay with
-    wait_until("their grants", lambda: all(balance(node) == GRANT for node in found) and same_root(found), 60.0)
+    admit(found, others)  # so that they have mana to pay with
     return found
-
-
-def balance(node: NodeProcess) -> int:
-    """What the node itself has."""
-    return int(node.ask("GET", f"/account/{node.did}/mana")["balance"])
 
 
 def journal(node: NodeProcess, query: str = "type=mesh") -> Iterator[dict[str, Any]]:
