@@ -42,7 +42,7 @@ class OnDatabase(NodeProcess):  # type: ignore[misc] # its class is not known to
         """Without the flags for a file."""
         command: list[str] = super().command()
         at = command.index("--storage-backend")
-        return command[:at] + command[at + 4 :]
+        return command[:at] + command[at + 2 :]
 
 
 def stands_by(node: NodeProcess) -> bool:
