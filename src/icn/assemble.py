@@ -18,7 +18,7 @@ from icn.adapters.cluster.settings import ClusterSettings, TlsFiles
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.keys.file import CREATING_BYTES, KeyFileMissing, create_key, load_key
-from icn.adapters.network.settings import DialSettings, NetworkSettings
+from icn.adapters.network.settings import DialSettings, DiscoveryMode, DiscoverySettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.cache import KEY_BYTES, ModuleCache
 from icn.adapters.wasm.pool import WorkerPool
@@ -176,6 +176,8 @@ def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork |
         listen=(chosen.p2p_listen_addr,),
         bootstrap=chosen.bootstrap_peers,
         agent=AGENT,
+        discovery=DiscoverySettings(DiscoveryMode(chosen.discovery)),
+        peers_low=min(chosen.min_peers, chosen.max_peers),
         connections_max=chosen.max_peers,
         dial=DialSettings(_retry(settings), _breaker(settings), connect_ms_max=chosen.connection_timeout_ms),
     )

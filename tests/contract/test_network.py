@@ -7,13 +7,23 @@ import pytest
 import uvloop
 
 from icn.adapters.network.gossip import PublicationDropped
-from icn.adapters.network.ports import Delivery, DialPhase, Direction, ListenFailed
+from icn.adapters.network.ports import Delivery, DialPhase, Direction, ListenFailed, Origin
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import PeerId
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.gossipsub.settings import PAYLOAD_BYTES_MAX
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from support.libp2p_network import MESSAGE_BYTES_MAX, OTHER, PROTOCOL, AnyNetwork, Recorder, World, eventually, peer_of
+from support.libp2p_network import (
+    MESSAGE_BYTES_MAX,
+    OTHER,
+    PROTOCOL,
+    QUICK_DISCOVERY,
+    AnyNetwork,
+    Recorder,
+    World,
+    eventually,
+    peer_of,
+)
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -206,7 +216,7 @@ def test_our_own_address_is_never_a_peer(play):
     async def scene(world):
         a, a_told = await world.start("a")
         [address] = a.listen_addresses
-        a.dial(Multiaddr.parse(address.partition("/p2p/")[0]))
+        a.dial(Multiaddr.parse(address.partition("/p2p/")[0]), Origin.REQUESTED)
         await eventually(lambda: a.dial_states()[0].attempts >= 2)
         assert "our own" in a.dial_states()[0].last_error
         assert not a_told.ups
@@ -218,8 +228,8 @@ def test_two_nodes_that_dial_each_other_end_with_one_connection(play):
     async def scene(world):
         b, b_told = await world.start("b")
         a, a_told = await world.start("a")
-        a.dial(Multiaddr.parse(b.listen_addresses[0]))
-        b.dial(Multiaddr.parse(a.listen_addresses[0]))
+        a.dial(Multiaddr.parse(b.listen_addresses[0]), Origin.REQUESTED)
+        b.dial(Multiaddr.parse(a.listen_addresses[0]), Origin.REQUESTED)
         await a_told.until(lambda: a_told.ups)
         await b_told.until(lambda: b_told.ups)
         for number in range(50):
@@ -450,8 +460,8 @@ def test_gossip_goes_on_over_the_connection_that_is_kept_when_two_dial_each_othe
         a, a_told = await world.start("a")
         accepting(a, a_told)
         accepting(b, b_told)
-        a.dial(Multiaddr.parse(b.listen_addresses[0]))
-        b.dial(Multiaddr.parse(a.listen_addresses[0]))
+        a.dial(Multiaddr.parse(b.listen_addresses[0]), Origin.REQUESTED)
+        b.dial(Multiaddr.parse(a.listen_addresses[0]), Origin.REQUESTED)
         await eventually(lambda: a.gossip().mesh == {TOPIC: 1} and b.gossip().mesh == {TOPIC: 1})
         for number in range(20):
             a.publish(TOPIC, b"%d" % number)
@@ -459,5 +469,38 @@ def test_gossip_goes_on_over_the_connection_that_is_kept_when_two_dial_each_othe
         await b_told.until(lambda: len(b_told.deliveries) == 20)
         assert b.publish(TOPIC, b"back") == 1
         await a_told.until(lambda: a_told.deliveries)
+
+    play(scene)
+
+
+def test_who_is_asked_for_is_found_through_others(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        c, _ = await world.start("c", *b.listen_addresses)
+        a, a_told = await world.start("a", *b.listen_addresses, discovery=QUICK_DISCOVERY, peers_low=0)
+        await a_told.until(lambda: a_told.ups)
+        await b_told.until(lambda: len(b_told.ups) == 2)
+        await eventually(lambda: all(peer.protocols for network in (a, b) for peer in network.peers()))
+        [address] = c.listen_addresses
+        assert Multiaddr.parse(address.partition("/p2p/")[0]) in await a.find(c.peer_id)
+        assert await a.find(peer_of("nobody")) == ()
+
+    play(scene)
+
+
+def test_how_an_address_became_known_is_shown(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        c, _ = await world.start("c")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        a.dial(Multiaddr.parse(c.listen_addresses[0]), Origin.INVITED)
+        await a_told.until(lambda: len(a_told.ups) == 2)
+        assert {peer.peer: peer.origin for peer in a.peers()} == {
+            b.peer_id: Origin.BOOTSTRAP,
+            c.peer_id: Origin.INVITED,
+        }
+        assert [state.origin for state in a.dial_states()] == [Origin.BOOTSTRAP, Origin.INVITED]
+        await b_told.until(lambda: b_told.ups)
+        assert [peer.origin for peer in b.peers()] == [None]
 
     play(scene)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
+from icn.adapters.network.ports import Origin
 from icn.adapters.network.stream import RawStream
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
@@ -65,7 +66,7 @@ class Meeting:
         """In the direction of this meeting; gives what a dialler of theirs says of the connection."""
         said = {}
         if self.direction == WE_DIAL:
-            self.ours.dial(Multiaddr.parse(self.theirs.address))
+            self.ours.dial(Multiaddr.parse(self.theirs.address), Origin.REQUESTED)
         else:
             said = await self.theirs("dial", address=self.address)
         await self.told.until(lambda: len(self.told.ups) > len(self.told.downs))

@@ -9,13 +9,14 @@ from typing import Any, Self
 
 from icn.adapters.network.loopback import Loopback, LoopbackNetwork
 from icn.adapters.network.ports import Delivery
-from icn.adapters.network.settings import DialSettings, NetworkSettings
+from icn.adapters.network.settings import DialSettings, DiscoverySettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
 from icn.protocol.libp2p.gossipsub.settings import OverlaySettings, RouterSettings
+from icn.protocol.libp2p.kademlia.settings import KademliaSettings
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 PROTOCOL = "/icn/test/1"
@@ -26,6 +27,8 @@ PATIENCE_S = 20
 
 ANY_PORT = Multiaddr.parse("/ip4/127.0.0.1/tcp/0")
 LIVELY = RouterSettings(OverlaySettings(heartbeat_ms=50))
+QUICK_DISCOVERY = DiscoverySettings(tick_ms=10, kademlia=KademliaSettings(first_refresh_ms=20))
+"""For tests of discovery; the default waits as long as it does for people."""
 EAGER = DialSettings(RetrySettings(3, 20, 200), BreakerSettings(3, 100))
 
 

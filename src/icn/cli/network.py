@@ -14,6 +14,7 @@ _PEERS = (
     ("did", Column("DID", Show.PIPED_ONLY)),
     ("address", Column("ADDRESS", Show.REST)),
     ("direction", Column("DIRECTION")),
+    ("origin", Column("KNOWN FROM")),
     ("connected_seconds", Column("SECONDS")),
     ("rtt_ms", Column("RTT MS")),
     ("in_sync", Column("IN SYNC")),
@@ -23,6 +24,7 @@ _PEERS = (
 )
 _DIALING = (
     ("address", Column("ADDRESS", Show.REST)),
+    ("origin", Column("KNOWN FROM")),
     ("state", Column("STATE")),
     ("breaker", Column("BREAKER")),
     ("attempts", Column("ATTEMPTS")),

@@ -18,7 +18,8 @@ from pydantic_core import PydanticUndefined
 
 from icn.config.aliases import ALIASES
 from icn.config.database_url import DatabaseUrl
-from icn.config.schema import Section, Setting, Settings
+from icn.config.schema import Settings
+from icn.config.section import Section, Setting
 from icn.config.values import Secret
 from icn.kernel.errors import require
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from icn.config.schema import Backend, Settings
+from icn.config.schema import Settings
+from icn.config.section import Backend
 from icn.config.sources import Origin, Problem
 from icn.config.values import HostPort, is_loopback
 
@@ -100,6 +101,17 @@ def _first_wait_is_not_the_longest(settings: Settings, origins: Origins) -> Iter
             f"network.retry_initial_delay_ms = {first} is longer than network.retry_max_delay_ms = {longest}, the "
             "longest wait there is: lower the one or raise the other",
             (str(origins["network.retry_max_delay_ms"]),),
+        )
+
+
+def _low_water_is_below_high(settings: Settings, origins: Origins) -> Iterator[Problem]:
+    """A default that does not fit is lowered instead (`assemble.network`)."""
+    low, high = settings.network.min_peers, settings.network.max_peers
+    if low > high and origins["network.min_peers"].explicit:
+        yield Problem(
+            origins["network.min_peers"].where,
+            f"network.min_peers = {low} is more than network.max_peers = {high}: lower the one or raise the other",
+            (str(origins["network.max_peers"]),),
         )
 
 
@@ -244,6 +256,7 @@ RULES = (
         ),
         _cluster_is_secured,
     ),
+    Rule(("network.min_peers", "network.max_peers"), _low_water_is_below_high),
     Rule(("backup.enabled", "backup.target"), _backups_have_a_place),
     Rule(("backup.encrypt_to", "backup.passphrase"), _backups_are_encrypted_in_one_way),
     Rule(

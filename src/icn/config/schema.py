@@ -1,39 +1,34 @@
 """Every setting of a node: its key, type, range, default and meaning. The one place all of these are written.
 
 Every key has an effect, or it is not accepted (surface, "Configuration"). The catalogue, the flags, the environment
-names and `docs/config.md` are derived from these classes. Not here: other spellings (`aliases`), sources and
-precedence (`load`), rules that concern several settings at once (`check`).
+names and `docs/config.md` are derived from these classes; that of `[network]` is in a file of its own.
+
+Not here: other spellings (`aliases`), sources and precedence (`load`), rules that concern several settings at once
+(`check`).
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BeforeValidator, Field
 
 from icn.adapters.archive.age_keys import identity_key, recipient_key
 from icn.config.database_url import DatabaseUrl
-from icn.config.placeholders import placeholder_in
+from icn.config.network import NetworkSettings
+from icn.config.section import TIMEOUT_MS_MAX, Backend, Environment, Section, Setting, as_path, as_tuple, from_text
 from icn.config.values import BUCKET_SCHEME, Bucket, HostPort, Secret
 from icn.domain.federation.invitation import read_line
-from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did
 from icn.kernel.limits import JOBS_OPEN_MAX, MIB
 from icn.kernel.mana import MANA_MAX
-from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
-Environment = Literal["production", "development"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Backend = Literal["sqlite", "sled", "rocksdb", "postgresql", "memory"]
 ExecutorBackend = Literal["local", "ray"]
 JoinPolicy = Literal["open", "invite", "vote"]
 LogFormat = Literal["json", "text"]
 
 FEDERATION_NAME_CHARS_MAX = 64
-TIMEOUT_MS_MAX = 3_600_000
-PEERS_MAX = 4096
 BACKUP_INTERVAL_SECS_MAX = 366 * 86_400
 BACKUPS_MAX = 10_000
 DATABASE_CONNECTIONS_MAX = 1000
@@ -41,65 +36,8 @@ JOBS_MEMORY_MIB_MAX = 2**24
 RAY_WORKERS_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What the type of a setting does not say."""
-
-    doc: str
-    key: str | None = None
-    """The key in the file, where it differs from the attribute (a unit in its name)."""
-    scale: int = 1
-    """What one unit outside is inside: 1000 for a key in seconds and an attribute in milliseconds."""
-    unit: str = ""
-    """The unit inside, for messages and the reference."""
-    default_in: Mapping[Environment, int | str] | None = None
-    """Defaults that depend on `runtime.environment`."""
-    default_with: Mapping[Backend, bool] | None = None
-    """Defaults that depend on `storage.backend`; with every other one it is the attribute's own."""
-    in_data_dir: str | None = None
-    """The default is the file of this name in `runtime.data_dir`."""
-    in_data_dir_with: Mapping[Backend, str] | None = None
-    """The same by `storage.backend`; with every other one the setting has no value."""
-    synonyms: Mapping[str, str] | None = None
-    """For a choice: other words for some of it."""
-    from_variable: str | None = None
-    """For a secret: the setting that names an environment variable to read it from."""
-    must_be_set: bool = False
-    """For such a setting: a configured name whose variable is missing stops the start."""
-
-
-_PARSED = {HostPort, Multiaddr, Did, Secret, DatabaseUrl, Bucket, type(Path()), type(None)}
-"""What the parsers below give. The file has no null, so None can only be theirs or a default."""
-
-
-def _from_text(parse: Callable[[str], Any]) -> PlainValidator:
-    """A validator for a type of ours that is written as text; what `parse` refuses, the loader reports."""
-
-    def validate(value: Any) -> Any:
-        if not isinstance(value, str):
-            if type(value) in _PARSED:
-                return value
-            raise ValueError("should be text in quotes")
-        try:
-            return parse(value)
-        except Invalid as error:
-            raise ValueError(error.why) from error
-
-    return PlainValidator(validate)
-
-
-def _path(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError("should be the path of a file or directory")
-    if "://" in text:
-        raise ValueError("is a URL; a path belongs there, or for storage a URL that begins with postgresql://")
-    if text.startswith("~"):
-        raise ValueError("begins with ~, which only a shell expands; write ${HOME} instead")
-    return Path(text)
-
-
 def _backup_target(text: str) -> Path | Bucket:
-    return Bucket.parse(text) if text.startswith(BUCKET_SCHEME) else _path(text)
+    return Bucket.parse(text) if text.startswith(BUCKET_SCHEME) else as_path(text)
 
 
 def _age_recipient(text: str) -> str:
@@ -124,7 +62,7 @@ def _http_url(text: str) -> str:
 
 
 def _log_output(text: str) -> Path | None:
-    return None if text == "stderr" else _path(text)
+    return None if text == "stderr" else as_path(text)
 
 
 def _invitation(text: str) -> Secret:
@@ -136,32 +74,6 @@ def _secret(text: str) -> Secret:
     if not text.strip():
         raise ValueError("is empty")
     return Secret(text)
-
-
-def _p2p_listen_addr(text: str) -> Multiaddr:
-    if not text.startswith("/"):
-        plain = HostPort.parse(text)
-        kind = Host.IP6 if ":" in plain.host else Host.IP4 if re.fullmatch(r"[0-9.]+", plain.host) else Host.DNS
-        return Multiaddr.make(kind, plain.host, plain.port)
-    address = Multiaddr.parse(text)
-    if address.peer is not None:
-        raise ValueError("ends in /p2p/…; the node's own peer id follows from its key")
-    return address
-
-
-def _bootstrap_peer(text: str) -> Multiaddr:
-    if hint := placeholder_in(text):
-        raise ValueError(hint)
-    address = Multiaddr.parse(text)
-    if address.peer is None:
-        raise ValueError("does not end in /p2p/<peer id>, so the peer could not be told from an impostor")
-    if address.port == 0:
-        raise ValueError("has port 0; the port on which the peer listens belongs there")
-    return address
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _variable_name(text: str) -> str:
@@ -176,14 +88,6 @@ def _federation_name(text: str) -> str:
             f"should be at most {FEDERATION_NAME_CHARS_MAX} of a-z 0-9 . _ - and begin with a letter or digit"
         )
     return text
-
-
-class Section(BaseModel):
-    """A section of the file. Frozen; hides values in errors, since they may be secrets."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
 
 class RuntimeSettings(Section):
@@ -207,62 +111,9 @@ class RuntimeSettings(Section):
             default_with={"postgresql": True},
         ),
     ] = False
-    data_dir: Annotated[Path, _from_text(_path), Setting("Where files go whose own path is not configured.")] = Path(
+    data_dir: Annotated[Path, from_text(as_path), Setting("Where files go whose own path is not configured.")] = Path(
         "./icn_data"
     )
-
-
-class NetworkSettings(Section):
-    """Where the node listens and whom it calls."""
-
-    http_listen_addr: Annotated[HostPort, _from_text(HostPort.parse), Setting("Where the HTTP API listens.")] = (
-        HostPort("127.0.0.1", 7845)
-    )
-    p2p_enabled: Annotated[bool, Setting("Whether the node talks to other nodes.")] = True
-    p2p_listen_addr: Annotated[
-        Multiaddr,
-        _from_text(_p2p_listen_addr),
-        Setting("Where other nodes reach this one: a multiaddr; plain `host:port` is also understood."),
-    ] = Multiaddr.make(Host.IP4, "0.0.0.0", 7000)  # noqa: S104 - other nodes must reach it; every connection is authenticated
-    bootstrap_peers: Annotated[
-        tuple[Annotated[Multiaddr, _from_text(_bootstrap_peer)], ...],
-        BeforeValidator(_as_tuple),
-        Setting("Nodes to call first, as multiaddrs that end in `/p2p/<peer id>`."),
-    ] = ()
-    max_peers: Annotated[int, Field(ge=1, le=PEERS_MAX), Setting("Most nodes connected at once.")] = 50
-    connection_timeout_ms: Annotated[
-        int,
-        Field(ge=1, le=TIMEOUT_MS_MAX),
-        Setting(
-            "Seconds until an attempt to connect to another node is given up.",
-            key="connection_timeout",
-            scale=1000,
-            unit="ms",
-        ),
-    ] = 30_000
-    failure_threshold: Annotated[
-        int,
-        Field(ge=1, le=1000),
-        Setting("Failures in a row after which another machine (a node, or the service backups go to) is left alone."),
-    ] = 3
-    open_timeout_ms: Annotated[
-        int,
-        Field(ge=1, le=TIMEOUT_MS_MAX),
-        Setting(
-            "Seconds it is left alone for; then one trial decides.", key="open_timeout_secs", scale=1000, unit="ms"
-        ),
-    ] = 5_000
-    retry_max_attempts: Annotated[
-        int, Field(ge=1, le=100), Setting("Tries of one call to another machine, the first one counted.")
-    ] = 3
-    retry_initial_delay_ms: Annotated[
-        int,
-        Field(ge=1, le=TIMEOUT_MS_MAX),
-        Setting("Before the second try, give or take half by chance; doubles from there.", unit="ms"),
-    ] = 100
-    retry_max_delay_ms: Annotated[
-        int, Field(ge=1, le=TIMEOUT_MS_MAX), Setting("No wait between two tries is longer.", unit="ms")
-    ] = 1_000
 
 
 class StorageSettings(Section):
@@ -278,7 +129,7 @@ class StorageSettings(Section):
     ] = "sqlite"
     path: Annotated[
         Path | None,
-        _from_text(_path),
+        from_text(as_path),
         Setting(
             "The database's file (`sqlite`) or directory (`sled`, `rocksdb`). A URL here is the connection string.",
             in_data_dir_with={"sqlite": "dag.sqlite", "sled": "dag.sled", "rocksdb": "dag.rocksdb"},
@@ -286,7 +137,7 @@ class StorageSettings(Section):
     ]
     head_marker_path: Annotated[
         Path | None,
-        _from_text(_path),
+        from_text(as_path),
         Setting(
             "A small file outside of `runtime.data_dir` by which the node notices that an old copy of its data was put "
             "back. By default it stands beside `runtime.data_dir`, with `.head` after its name."
@@ -294,7 +145,7 @@ class StorageSettings(Section):
     ] = None
     mana_ledger_path: Annotated[
         Path | None,
-        _from_text(_path),
+        from_text(as_path),
         Setting(
             "A JSON file that receives a copy of the ledger, for people and other programs: at the start, every five "
             "minutes and at a stop. The node never reads balances from it. Another node must not have the same."
@@ -310,7 +161,7 @@ class StorageSettings(Section):
     ] = 16_777_216
     connection_string: Annotated[
         DatabaseUrl | None,
-        _from_text(DatabaseUrl.parse),
+        from_text(DatabaseUrl.parse),
         Setting(
             "How `postgresql` is reached: `postgresql://user:password@host:port/name`. What `${NAME}` puts before the "
             "`@` is percent-encoded, so that a password may hold any character."
@@ -345,20 +196,20 @@ class StorageSettings(Section):
 class IdentitySettings(Section):
     """The node's key (semantics §1)."""
 
-    key_path: Annotated[Path, _from_text(_path), Setting("The key file.", in_data_dir="identity.key")]
+    key_path: Annotated[Path, from_text(as_path), Setting("The key file.", in_data_dir="identity.key")]
     key_passphrase: Annotated[
         Secret | None,
-        _from_text(_secret),
+        from_text(_secret),
         Setting(
             "Encrypts the key file. Better given by variable or file.", from_variable="identity.key_passphrase_env"
         ),
     ] = None
     key_passphrase_env: Annotated[
-        str, _from_text(_variable_name), Setting("The variable that holds the passphrase.")
+        str, from_text(_variable_name), Setting("The variable that holds the passphrase.")
     ] = "ICN_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
     generate_new_key: Annotated[bool, Setting("Create the key when the file does not exist.")] = True
     node_did: Annotated[
-        Did | None, _from_text(Did.parse), Setting("The DID this node must have; another key stops the start.")
+        Did | None, from_text(Did.parse), Setting("The DID this node must have; another key stops the start.")
     ] = None
 
 
@@ -367,11 +218,11 @@ class SecuritySettings(Section):
 
     api_key: Annotated[
         Secret | None,
-        _from_text(_secret),
+        from_text(_secret),
         Setting("The operator's key. Better given by variable or file.", from_variable="security.api_key_env"),
     ] = None
     api_key_env: Annotated[
-        str, _from_text(_variable_name), Setting("The variable that holds the operator's key.", must_be_set=True)
+        str, from_text(_variable_name), Setting("The variable that holds the operator's key.", must_be_set=True)
     ] = "ICN_API_KEY"
     require_auth: Annotated[bool, Setting("Whether requests must bear a key.")] = True
 
@@ -380,7 +231,7 @@ class MonitoringSettings(Section):
     """Metrics for Prometheus."""
 
     metrics_enabled: Annotated[bool, Setting("Serve metrics on a listener of their own.")] = True
-    metrics_bind_addr: Annotated[HostPort, _from_text(HostPort.parse), Setting("Where metrics are served.")] = HostPort(
+    metrics_bind_addr: Annotated[HostPort, from_text(HostPort.parse), Setting("Where metrics are served.")] = HostPort(
         "127.0.0.1", 9090
     )
 
@@ -515,22 +366,22 @@ class ExecutorSettings(Section):
         ),
     ] = "local"
     ray_address: Annotated[
-        HostPort | None, _from_text(HostPort.parse), Setting("Of the cluster's head: `host:port`.")
+        HostPort | None, from_text(HostPort.parse), Setting("Of the cluster's head: `host:port`.")
     ] = None
     ray_token: Annotated[
         Secret | None,
-        _from_text(_secret),
+        from_text(_secret),
         Setting("The cluster's token. Better given by variable or file.", from_variable="executor.ray_token_env"),
     ] = None
-    ray_token_env: Annotated[str, _from_text(_variable_name), Setting("The variable that holds the token.")] = (
+    ray_token_env: Annotated[str, from_text(_variable_name), Setting("The variable that holds the token.")] = (
         "ICN_EXECUTOR_RAY_TOKEN"  # noqa: S105 - the name of a variable
     )
     ray_tls_cert_path: Annotated[
-        Path | None, _from_text(_path), Setting("PEM certificate by which this machine proves itself to the cluster.")
+        Path | None, from_text(as_path), Setting("PEM certificate by which this machine proves itself to the cluster.")
     ] = None
-    ray_tls_key_path: Annotated[Path | None, _from_text(_path), Setting("Its PEM key.")] = None
+    ray_tls_key_path: Annotated[Path | None, from_text(as_path), Setting("Its PEM key.")] = None
     ray_tls_ca_path: Annotated[
-        Path | None, _from_text(_path), Setting("PEM certificate of who signed those of all machines.")
+        Path | None, from_text(as_path), Setting("PEM certificate of who signed those of all machines.")
     ] = None
     ray_workers_per_machine: Annotated[
         int,
@@ -539,7 +390,7 @@ class ExecutorSettings(Section):
     ] = 0
     ray_cache_path: Annotated[
         Path | None,
-        _from_text(_path),
+        from_text(as_path),
         Setting(
             "The folder for compiled modules on each machine; by default `.cache/icn/modules` in the home folder of "
             "the account that Ray runs under there."
@@ -576,7 +427,7 @@ class ExecutorSettings(Section):
 class FederationSettings(Section):
     """The federation that this node founds when it joins none (semantics §3); recorded in its genesis."""
 
-    name: Annotated[str, _from_text(_federation_name), Setting("Its name.")] = "icn"
+    name: Annotated[str, from_text(_federation_name), Setting("Its name.")] = "icn"
     join_policy: Annotated[
         JoinPolicy,
         Setting(
@@ -592,14 +443,14 @@ class FederationSettings(Section):
         10_000
     )
     founders: Annotated[
-        tuple[Annotated[Did, _from_text(Did.parse)], ...],
-        BeforeValidator(_as_tuple),
+        tuple[Annotated[Did, from_text(Did.parse)], ...],
+        BeforeValidator(as_tuple),
         Setting("DIDs that are members from the start, beside this node."),
     ] = ()
 
     invitation: Annotated[
         Secret | None,
-        _from_text(_invitation),
+        from_text(_invitation),
         Setting(
             "The line of an invitation. A node that is in no federation yet joins by it, and dials the addresses in "
             "it. Better given by variable or file: whoever has it can join in this node's place."
@@ -613,7 +464,7 @@ class BackupSettings(Section):
     enabled: Annotated[bool, Setting("Make backups by schedule.")] = False
     target: Annotated[
         Path | Bucket | None,
-        _from_text(_backup_target),
+        from_text(_backup_target),
         Setting(
             "Where archives go: a folder on another disk, which is made where the one above it exists, or "
             "`s3://bucket/prefix`."
@@ -649,39 +500,39 @@ class BackupSettings(Section):
         ),
     ] = 604_800
     encrypt_to: Annotated[
-        tuple[Annotated[str, _from_text(_age_recipient)], ...],
-        BeforeValidator(_as_tuple),
+        tuple[Annotated[str, from_text(_age_recipient)], ...],
+        BeforeValidator(as_tuple),
         Setting("Encrypt archives for these age recipients (`age1…`)."),
     ] = ()
     age_identity: Annotated[
         Secret | None,
-        _from_text(_age_identities),
+        from_text(_age_identities),
         Setting("The `AGE-SECRET-KEY-1…` with which drills open what `encrypt_to` closed; best one made for drills."),
     ] = None
     passphrase: Annotated[
         Secret | None,
-        _from_text(_secret),
+        from_text(_secret),
         Setting("Encrypt archives with a passphrase instead.", from_variable="backup.passphrase_env"),
     ] = None
-    passphrase_env: Annotated[str, _from_text(_variable_name), Setting("The variable that holds the passphrase.")] = (
+    passphrase_env: Annotated[str, from_text(_variable_name), Setting("The variable that holds the passphrase.")] = (
         "ICN_BACKUP_PASSPHRASE"  # noqa: S105 - the name of a variable
     )
     s3_endpoint: Annotated[
         str | None,
-        _from_text(_http_url),
+        from_text(_http_url),
         Setting("The URL of an S3 service other than Amazon's."),
     ] = None
     s3_region: Annotated[str | None, Setting("The bucket's region; else `AWS_REGION`, else us-east-1.")] = None
     s3_access_key_id: Annotated[
         Secret | None,
-        _from_text(_secret),
+        from_text(_secret),
         Setting("Without it credentials are found as AWS's own tools find them: `AWS_ACCESS_KEY_ID` and so on."),
     ] = None
-    s3_secret_access_key: Annotated[Secret | None, _from_text(_secret), Setting("The secret of that key.")] = None
+    s3_secret_access_key: Annotated[Secret | None, from_text(_secret), Setting("The secret of that key.")] = None
     s3_path_style: Annotated[bool, Setting("The bucket stands in the path of a URL; false: in the host name.")] = True
     s3_ca_path: Annotated[
         Path | None,
-        _from_text(_path),
+        from_text(as_path),
         Setting("PEM certificates to trust besides the system's, for a private service."),
     ] = None
 
@@ -690,7 +541,7 @@ class LoggingSettings(Section):
     """What the log looks like and where it goes; its level is `runtime.log_level`."""
 
     format: Annotated[LogFormat, Setting("One JSON object per line, or text for people.")] = "json"
-    output: Annotated[Path | None, _from_text(_log_output), Setting("`stderr`, or the path of a file.")] = None
+    output: Annotated[Path | None, from_text(_log_output), Setting("`stderr`, or the path of a file.")] = None
 
 
 class Settings(Section):

@@ -65,6 +65,9 @@ class PeerInfo:
     did: Did
     address: str
     direction: str
+    origin: str | None
+    """How its address became known: `bootstrap`, `remembered`, `invited`, `requested`, `discovered` or `mdns`; none
+    where it came to us."""
     connected_seconds: int
     agent: str
     rtt_ms: int | None
@@ -78,6 +81,8 @@ class DialInfo:
     """One address that is dialled."""
 
     address: str
+    origin: str
+    """As of a connected peer."""
     state: str
     breaker: str
     """`closed`: it is called; `open`: it kept failing and is left alone; `half_open`: one trial decides."""

@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import uvloop
@@ -27,6 +28,7 @@ from icn.adapters.logs import configure_logging
 from icn.adapters.machine import memory_available_bytes
 from icn.adapters.metrics import Metrics
 from icn.adapters.network.peer_book import FILE_NAME
+from icn.adapters.network.ports import Origin
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.opening import open_store
 from icn.adapters.wasm.ports import Executor
@@ -126,7 +128,7 @@ class _Node:
             executions=lambda ours: Executions(sandbox, ended=ours.execution_ended, to_loop=loop.call_soon_threadsafe),
             observer=self._metrics,
             loop=loop,
-            dial=_no_network if network is None else network.dial,
+            dial=_no_network if network is None else partial(network.dial, origin=Origin.INVITED),
         )
         self._drivers = drivers
         backups = self._make_backups(drivers)

@@ -21,7 +21,7 @@ from icn.adapters.network.peer_book import (
     read_book,
     write_book,
 )
-from icn.adapters.network.ports import ConnectedPeer, Direction
+from icn.adapters.network.ports import ConnectedPeer, Direction, Origin
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did, PeerId
 from icn.kernel.instant import Duration, Instant, later
@@ -47,7 +47,7 @@ class Dialler(Protocol):
     def peers(self) -> list[ConnectedPeer]:
         """Who is connected."""
 
-    def dial(self, address: Multiaddr) -> None:
+    def dial(self, address: Multiaddr, origin: Origin) -> None:
         """Keep `address` connected. Raises `DialFailed` when there are too many."""
 
 
@@ -112,7 +112,7 @@ class RememberedPeers:
 
     def _dial(self, address: Multiaddr) -> None:
         try:
-            self._network.dial(address)
+            self._network.dial(address, Origin.REMEMBERED)
         except DialFailed as error:
             log.info("remembered peer not dialled", address=str(address), why=str(error))
 

@@ -183,6 +183,7 @@ class RunningNode:
                     did=peer.peer.did,
                     address=peer.address,
                     direction=peer.direction.value,
+                    origin=peer.origin.value if peer.origin else None,
                     connected_seconds=max(0, now - peer.since_ms) // 1000,
                     agent=peer.agent,
                     rtt_ms=peer.rtt_ms,
@@ -195,6 +196,7 @@ class RunningNode:
             dialing=tuple(
                 DialInfo(
                     address=state.address,
+                    origin=state.origin.value,
                     state=state.state.value,
                     breaker=state.breaker.value,
                     attempts=state.attempts,

@@ -151,6 +151,7 @@ PEER = {
     "did": DID,
     "address": "/ip4/127.0.0.1/tcp/7000",
     "direction": "out",
+    "origin": "bootstrap",
     "connected_seconds": 3,
     "agent": "icn/0.1.0",
     "rtt_ms": 1,
@@ -160,6 +161,7 @@ PEER = {
 }
 DIALED = {
     "address": "/ip4/127.0.0.1/tcp/7001",
+    "origin": "discovered",
     "state": "waiting",
     "breaker": "open",
     "attempts": 2,
@@ -294,7 +296,7 @@ READS = {
             "services": [{"place": "s3://coop", "breaker": "half_open", "failures": 3}],
         },
         {},
-        ["12D3KooWPeer", DID, "refused", "s3://coop", "half_open"],
+        ["12D3KooWPeer", DID, "bootstrap", "discovered", "refused", "s3://coop", "half_open"],
     ),
     "federation status": ("federation status", "/federation/status", FEDERATION, {}, [DID, "bakers", "policy join"]),
     "federation members": ("federation members", "/federation/members", {"items": FEDERATION["members"]}, {}, [DID]),

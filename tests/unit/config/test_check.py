@@ -37,6 +37,12 @@ def test_a_first_wait_beyond_the_longest_is_refused(loading):
     message = loading.refused("[network]\nretry_initial_delay_ms = 2000")
     assert "node.toml:2" in message
     assert "retry_initial_delay_ms = 2000 is longer than network.retry_max_delay_ms = 1000" in message
+
+
+def test_more_peers_are_not_wanted_than_are_allowed(loading):
+    message = loading.refused("[network]\nmin_peers = 9\nmax_peers = 8")
+    assert "network.min_peers = 9 is more than network.max_peers = 8" in message
+    assert loading("[network]\nmax_peers = 8").settings.network.max_peers == 8, "the default gives way"
     assert loading("[network]\nretry_initial_delay_ms = 1000")
 
 

@@ -13,11 +13,11 @@ ELSEWHERE = refused(NotHome(MEMBER, HOME))
 
 
 def peer(did: Did, address: str, direction: str) -> PeerInfo:
-    return PeerInfo(PeerId.of(did), did, address, direction, 1, "", None, None, 0, 0)
+    return PeerInfo(PeerId.of(did), did, address, direction, None, 1, "", None, None, 0, 0)
 
 
 def dialled(address: str) -> DialInfo:
-    return DialInfo(address, "connected", "closed", 1, None, None)
+    return DialInfo(address, "bootstrap", "connected", "closed", 1, None, None)
 
 
 def test_it_is_named_with_the_addresses_that_lead_to_it() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icn.adapters.network.peer_book import PEERS_MAX, KnownPeer, read_book, write_book
-from icn.adapters.network.ports import ConnectedPeer, Direction
+from icn.adapters.network.ports import ConnectedPeer, Direction, Origin
 from icn.kernel.ids import Did, PeerId
 from icn.kernel.instant import Instant
 from icn.node.remembered_peers import FORGOTTEN_AFTER, RememberedPeers, addresses_of
@@ -93,8 +93,8 @@ class _Shows:
     def peers(self) -> list[ConnectedPeer]:
         return [self.peer]
 
-    def dial(self, address: Multiaddr) -> None:
-        self.network.dial(address)
+    def dial(self, address: Multiaddr, origin: Origin) -> None:
+        self.network.dial(address, origin)
 
 
 def test_who_was_remembered_is_dialled_and_who_was_not_seen_for_long_is_not(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Keeps bootstrap addresses connected: dials, waits, dials again, for ever.
+"""Keeps addresses connected: dials, waits, dials again, for ever; hearsay is given up when nobody answers there.
 
 | phase | leaves for |
 |---|---|
-| CONNECTING | CONNECTED when somebody answered, whoever dialled; WAITING when nobody did |
+| CONNECTING | CONNECTED when somebody answered, whoever dialled; WAITING when nobody did; hearsay: given up |
 | WAITING | CONNECTING when the time has come, or CONNECTED when the peer has come to us meanwhile |
 | CONNECTED | WAITING when the peer is gone |
 
@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from icn.adapters.network.ports import DialPhase, DialState
+from icn.adapters.network.ports import DialPhase, DialState, Origin
 from icn.adapters.network.settings import DialSettings
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
@@ -41,6 +41,7 @@ class DialFailed(Fault):
 @dataclass(slots=True)
 class _Target:
     address: Multiaddr
+    origin: Origin
     peer: PeerId | None
     """Whom the address names, or who answered there last."""
     breaker: Breaker
@@ -50,49 +51,73 @@ class _Target:
     """Attempts after the first of a call, since the start."""
     next_attempt_ms: int | None = None
     last_error: str | None = None
+    is_dropped: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     """Its peer came or went."""
 
 
 class Dialling:
-    """All targets. `connect` dials once and gives who answered, or raises `DialFailed`."""
+    """All targets."""
 
     def __init__(
         self,
         settings: DialSettings,
         *,
-        connect: Callable[[Multiaddr], Awaitable[PeerId]],
+        connect: Callable[[Multiaddr, Origin], Awaitable[PeerId]],
         connected: Callable[[PeerId], bool],
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
+        given_up: Callable[[Multiaddr], object] = lambda _: None,
     ) -> None:
+        """`connect` dials once and gives who answered, or raises `DialFailed`; `given_up` is told of hearsay."""
         self._settings = settings
         self._connect = connect
         self._connected = connected
         self._clock = clock
         self._entropy = entropy
+        self._given_up = given_up
         self._targets: list[_Target] = []
+        self._unbegun: list[_Target] = []
         self._slots = asyncio.Semaphore(settings.dials_max)
         self._added = asyncio.Event()
 
-    def add(self, address: Multiaddr) -> None:
+    def add(self, address: Multiaddr, origin: Origin) -> None:
         """Keep `address` connected from now on. Raises `DialFailed` beyond `addresses_max`."""
-        if any(target.address == address for target in self._targets):
-            return
+        for target in self._targets:
+            if target.address == address:
+                if target.origin.is_hearsay:
+                    target.origin = origin
+                return
         if len(self._targets) >= self._settings.addresses_max:
             raise DialFailed(f"more than {self._settings.addresses_max} addresses to dial")
-        self._targets.append(_Target(address, address.peer, Breaker(self._settings.breaker)))
+        target = _Target(address, origin, address.peer, Breaker(self._settings.breaker))
+        self._targets.append(target)
+        self._unbegun.append(target)
         self._added.set()
+
+    def drop_hearsay(self, peer: PeerId) -> None:
+        """Let go of what hearsay led us to: `peer` may stay connected, and is not called again for it."""
+        for target in self._targets:
+            if target.peer == peer and target.origin.is_hearsay:
+                target.is_dropped = True
+                target.stirred.set()
+
+    def calls(self, peer: PeerId) -> bool:
+        """Whether an address of `peer` is being kept connected."""
+        return any(target.peer == peer for target in self._targets)
+
+    def unanswered_hearsay(self) -> int:
+        """Addresses of hearsay that are being called, and where nobody has answered."""
+        return sum(target.origin.is_hearsay and not self._is_up(target) for target in self._targets)
 
     async def run(self) -> None:
         """Dial until cancelled."""
-        begun = 0
         async with asyncio.TaskGroup() as group:
             while True:
                 self._added.clear()
-                for target in self._targets[begun:]:
+                unbegun, self._unbegun = self._unbegun, []
+                for target in unbegun:
                     group.create_task(self._keep(target), name=f"dial {target.address}")
-                begun = len(self._targets)
                 await self._added.wait()
 
     def stir(self, peer: PeerId) -> None:
@@ -107,6 +132,7 @@ class Dialling:
         return [
             DialState(
                 address=str(target.address),
+                origin=target.origin,
                 state=target.phase,
                 breaker=target.breaker.state(now),
                 attempts=target.attempts,
@@ -123,6 +149,11 @@ class Dialling:
             dialled = not self._is_up(target) and await self._call(target)
             if self._is_up(target):
                 await self._hold(target, dialled=dialled)
+            if target.origin.is_hearsay and (target.is_dropped or target.breaker.trial_at() is not None):
+                self._targets.remove(target)
+                if not target.is_dropped:
+                    self._given_up(target.address)
+                return
             await self._wait(target, self._pause_ms(target))
 
     async def _call(self, target: _Target) -> bool:
@@ -143,7 +174,7 @@ class Dialling:
         async with self._slots:
             target.attempts += 1
             try:
-                target.peer = await self._connect(target.address)
+                target.peer = await self._connect(target.address, target.origin)
             except DialFailed as error:
                 target.last_error = str(error)
                 (target.breaker.trip if error.lasting else target.breaker.failed)(self._clock())
@@ -155,7 +186,7 @@ class Dialling:
         """Stay while the peer is up. `dialled`: at this address, not the other way round."""
         target.phase, target.next_attempt_ms, target.last_error = DialPhase.CONNECTED, None, None
         steady_at = self._clock() + self._settings.steady_ms
-        while self._is_up(target):
+        while self._is_up(target) and not target.is_dropped:
             target.stirred.clear()
             left = steady_at - self._clock()
             if left <= 0:
@@ -167,6 +198,8 @@ class Dialling:
                     await target.stirred.wait()
             except TimeoutError:
                 continue
+        if target.is_dropped:
+            return
         target.last_error = "the connection was lost"
         if dialled and self._clock() < steady_at:
             target.breaker.failed(self._clock())

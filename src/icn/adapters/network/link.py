@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from icn.adapters.network.ports import Direction
+from icn.adapters.network.ports import Direction, Origin
 from icn.kernel.ids import PeerId
 from icn.protocol.libp2p.connection import Connection, State
 from icn.protocol.libp2p.events import Closed, ConnectionEvent
@@ -48,6 +48,7 @@ class Link(asyncio.Protocol):
         machine: Callable[["Link"], Connection],
         clock: Callable[[], int],
         direction: Direction,
+        origin: Origin | None,
         *,
         flush_bytes: int,
         unread_bytes_max: int,
@@ -67,6 +68,7 @@ class Link(asyncio.Protocol):
         self._closed = False
         self._machine: Connection | None = None
         self.direction = direction
+        self.origin = origin
         self.host = ""
         self.port = 0
         self.made_at = clock()

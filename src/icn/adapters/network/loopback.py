@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 
 from icn.adapters.network.dialing import DialFailed, Dialling
 from icn.adapters.network.gossip import Gossip
-from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, GossipShown, ListenFailed, NetworkListener
+from icn.adapters.network.ports import (
+    ConnectedPeer,
+    DialState,
+    Direction,
+    GossipShown,
+    ListenFailed,
+    NetworkListener,
+    Origin,
+)
 from icn.adapters.network.settings import NetworkSettings
 from icn.kernel.errors import Invalid, InvariantBroken, require
 from icn.kernel.ids import PeerId
@@ -115,7 +123,7 @@ class LoopbackNetwork:
             entropy=self._entropy,
         )
         for address in self._settings.bootstrap:
-            self._dialling.add(address)
+            self._dialling.add(address, Origin.BOOTSTRAP)
         self._task = asyncio.get_running_loop().create_task(self._dialling.run(), name="loopback dialling")
 
     async def stop(self) -> None:
@@ -178,11 +186,23 @@ class LoopbackNetwork:
         if peer in self._wires:
             self._cut(peer, reason)
 
-    def dial(self, address: Multiaddr) -> None:
-        """Keep `address` connected from now on, as if it were a bootstrap address."""
+    def dial(self, address: Multiaddr, origin: Origin) -> None:
+        """Keep `address` connected from now on. Raises `DialFailed` when too many are."""
         if self._dialling is None:
             raise InvariantBroken("a network dials after its start")
-        self._dialling.add(address)
+        self._dialling.add(address, origin)
+
+    async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Where `peer` is, if one of our peers, or one of theirs and so on, is connected to it."""
+        reached, waiting = {self._peer: self}, [self]
+        while waiting:
+            for other in (wire.other for wire in waiting.pop()._wires.values()):  # noqa: SLF001 - as above
+                if other.peer_id == peer:
+                    return tuple(address.without_peer() for address in other._addresses)  # noqa: SLF001 - as above
+                if other.peer_id not in reached:
+                    reached[other.peer_id] = other
+                    waiting.append(other)
+        return ()
 
     def peers(self) -> list[ConnectedPeer]:
         """Connected peers, in the order of their ids."""
@@ -198,10 +218,10 @@ class LoopbackNetwork:
         ]
 
     def dial_states(self) -> list[DialState]:
-        """The bootstrap addresses, in the order given."""
+        """The addresses that are dialled, in the order given."""
         return self._dialling.states() if self._dialling else []
 
-    async def _connect(self, address: Multiaddr) -> PeerId:
+    async def _connect(self, address: Multiaddr, origin: Origin) -> PeerId:
         await asyncio.sleep(0)  # a dial takes time, so two nodes can dial each other at once
         other = self._loopback.find(address)
         if other is None:
@@ -211,16 +231,17 @@ class LoopbackNetwork:
         if address.peer is not None and address.peer != other.peer_id:
             raise DialFailed(f"{other.peer_id} answered where {address.peer} was expected", lasting=True)
         if other.peer_id not in self._wires:
-            other._join(self, f"/ip4/127.0.0.1/tcp/{_FIRST_FREE_PORT}", Direction.ACCEPTED)  # noqa: SLF001 - as above
-            self._join(other, str(address), Direction.DIALLED)
+            other._join(self, f"/ip4/127.0.0.1/tcp/{_FIRST_FREE_PORT}", Direction.ACCEPTED, None)  # noqa: SLF001 - as above
+            self._join(other, str(address), Direction.DIALLED, origin)
         return other.peer_id
 
-    def _join(self, other: "LoopbackNetwork", address: str, direction: Direction) -> None:
+    def _join(self, other: "LoopbackNetwork", address: str, direction: Direction, origin: Origin | None) -> None:
         peer = other.peer_id
         shown = ConnectedPeer(
             peer=peer,
             address=address,
             direction=direction,
+            origin=origin,
             since_ms=self._clock(),
             agent=other._settings.agent,  # noqa: SLF001 - another object of this class
             protocols=tuple(sorted((*other._protocols, *MESHSUB))),  # noqa: SLF001 - as above

@@ -158,6 +158,7 @@ class PeerRecord:
             peer=self.peer,
             address=current.link.address,
             direction=current.link.direction,
+            origin=current.link.origin,
             since_ms=self.since_ms,
             agent=current.said.agent if current.said else "",
             protocols=current.said.protocols if current.said else (),

@@ -25,8 +25,12 @@ waits; it gives how many peers' queues took the message, 0 when nobody is there 
 what both sides have. One longer than `PAYLOAD_BYTES_MAX` is an error to the publisher (`Invalid`). `subscribe` may be
 called before `start`.
 
-**Dialling.** Bootstrap addresses are dialled for ever, whenever their peer is not connected: a few tries with growing,
-jittered waits, then, behind a circuit breaker, a trial from time to time; `dial_states` shows how that goes.
+**Dialling.** Addresses that somebody answers for (bootstrap, remembered, invited, requested) are dialled for ever,
+whenever their peer is not connected: a few tries with growing, jittered waits, then, behind a circuit breaker, a trial
+from time to time; `dial_states` shows how that goes. Hearsay (discovered, mdns) is given up once its breaker opens.
+
+**Finding.** `find` gives where a peer is said to be, as far as connected peers know; that it is there, only dialling
+shows. Addresses learned on the way are dialled by themselves while fewer than `peers_low` peers are connected.
 
 **Callbacks** run on the event loop's thread, in order, each in a loop turn of its own and after the bytes that caused
 it were dealt with. They must not block. An exception from one is a bug of the listener's and does not end a connection:
@@ -67,6 +71,28 @@ class Direction(StrEnum):
     ACCEPTED = "accepted"
 
 
+class Origin(StrEnum):
+    """How we came by an address."""
+
+    BOOTSTRAP = "bootstrap"
+    """It is configured."""
+    REMEMBERED = "remembered"
+    """A node of our federation was reached there before."""
+    INVITED = "invited"
+    """It stands in an invitation."""
+    REQUESTED = "requested"
+    """The operator asked for it while the node ran."""
+    DISCOVERED = "discovered"
+    """Other peers told of it."""
+    MDNS = "mdns"
+    """It was heard on the local network."""
+
+    @property
+    def is_hearsay(self) -> bool:
+        """Whether strangers could have made it up: then it is given up when nobody answers there."""
+        return self in {Origin.DISCOVERED, Origin.MDNS}
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectedPeer:
     """One peer, as it is known now."""
@@ -75,6 +101,8 @@ class ConnectedPeer:
     address: str
     """Where its connection comes from or goes to."""
     direction: Direction
+    origin: Origin | None
+    """How we came by that address; None where it came to us."""
     since_ms: int
     """When it came up, on the network's clock."""
     agent: str
@@ -102,9 +130,10 @@ class DialPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DialState:
-    """One bootstrap address."""
+    """One address that is dialled."""
 
     address: str
+    origin: Origin
     state: DialPhase
     breaker: BreakerState
     attempts: int
@@ -192,11 +221,17 @@ class Network(Protocol):
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """End every connection to `peer`; `peer_down` follows. Nothing happens when there is none."""
 
+    def dial(self, address: Multiaddr, origin: Origin) -> None:
+        """Keep `address` connected from now on. Raises `DialFailed` when too many are."""
+
+    async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Where `peer` is said to be; empty when nobody who was asked knows."""
+
     def peers(self) -> list[ConnectedPeer]:
         """Connected peers, in the order of their ids."""
 
     def dial_states(self) -> list[DialState]:
-        """The bootstrap addresses, in the order given."""
+        """The addresses that are dialled, in the order given."""
 
     @property
     def listen_addresses(self) -> list[str]:

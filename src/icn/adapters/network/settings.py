@@ -4,11 +4,13 @@ Bounds of one connection are `ConnectionLimits`; both are settings because what 
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from icn.kernel.limits import KIB, MIB, PEER_QUEUE_BYTES_MAX
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
 from icn.protocol.libp2p.gossipsub.settings import RouterSettings
+from icn.protocol.libp2p.kademlia.settings import KademliaSettings
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
@@ -29,6 +31,33 @@ class DialSettings:
     """Addresses kept being dialled."""
 
 
+class DiscoveryMode(StrEnum):
+    """What part a node takes in Kademlia."""
+
+    SERVER = "server"
+    """It asks, and answers others."""
+    CLIENT = "client"
+    """It asks only: for a node that others cannot call."""
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverySettings:
+    """How a node looks for peers that it was not told of."""
+
+    mode: DiscoveryMode = DiscoveryMode.SERVER
+    kademlia: KademliaSettings = field(default_factory=KademliaSettings)
+    tick_ms: int = 1_000
+    look_again_ms: int = 60_000
+    """How often connected peers that serve count as seen again."""
+    dials_max: int = 8
+    """Attempts to reach whom a search wants to ask, under way at one time."""
+    streams_per_peer_max: int = 8
+    """Streams of requests that one peer may have open."""
+    stream_idle_ms_max: int = 60_000
+    """Between two requests on one stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
     """All of it."""
@@ -41,6 +70,9 @@ class NetworkSettings:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     dial: DialSettings = field(default_factory=DialSettings)
     gossip: RouterSettings = field(default_factory=RouterSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    peers_low: int = 32
+    """With fewer peers connected, addresses that were discovered are dialled."""
 
     connections_max: int = 512
     """Accepted connections past their handshake. Our own dials are not counted: strangers cannot shut us in."""

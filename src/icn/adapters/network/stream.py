@@ -43,6 +43,11 @@ class RawStream:
         self.peer = peer
         self.protocol = protocol
 
+    @property
+    def host(self) -> str:
+        """The peer's IP address."""
+        return self._link.host
+
     async def read(self, bytes_max: int = READ_BYTES) -> bytes:
         """The next bytes, at most `bytes_max`; empty at the end. Raises `StreamLost`."""
         while not self._chunks:

@@ -67,6 +67,8 @@ class Switchboard:
         self._socket_closed = asyncio.Event()
         self.raw: dict[str, RawCallback] = {}
         """Protocols served by raw streams."""
+        self.identified: Callable[[LinkRecord], object] = lambda _: None
+        """Told whenever a peer has said something about itself."""
         self.listener: NetworkListener | None = None
         """Who is told; None before the start and after the stop."""
         self.sockets: dict[Link, None] = {}
@@ -180,6 +182,7 @@ class Switchboard:
             case Identified(said):
                 record.said = said
                 self._speaks(record, said.protocols)
+                self.identified(record)
             case Measured(rtt_ms):
                 record.rtt_ms = rtt_ms
             case Closed():

@@ -10,11 +10,20 @@ from collections.abc import Callable, Mapping
 
 from icn.adapters.network.addresses import announced, reachable
 from icn.adapters.network.dialing import DialFailed, Dialling
+from icn.adapters.network.discovery import Discovery, DiscoveryState
 from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
 from icn.adapters.network.peers import OutgoingPhase
-from icn.adapters.network.ports import ConnectedPeer, DialState, Direction, GossipShown, ListenFailed, NetworkListener
-from icn.adapters.network.settings import NetworkSettings
+from icn.adapters.network.ports import (
+    ConnectedPeer,
+    DialState,
+    Direction,
+    GossipShown,
+    ListenFailed,
+    NetworkListener,
+    Origin,
+)
+from icn.adapters.network.settings import DiscoveryMode, NetworkSettings
 from icn.adapters.network.stream import RawCallback, RawStream
 from icn.adapters.network.switchboard import Switchboard
 from icn.kernel.errors import Invalid, InvariantBroken, require
@@ -25,6 +34,7 @@ from icn.protocol.libp2p.connection import Connection
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.gossipsub.settings import MESHSUB
 from icn.protocol.libp2p.identify import IDENTIFY, PUSH, Identification
+from icn.protocol.libp2p.kademlia.settings import PROTOCOL as KADEMLIA
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 from icn.protocol.libp2p.noise import KEY_BYTES, Role
 from icn.protocol.libp2p.ping import PING
@@ -70,7 +80,8 @@ class Libp2pNetwork:
         """When our addresses were last looked up."""
         self._switchboard: Switchboard | None = None
         self._dialling: Dialling | None = None
-        self._dialling_task: asyncio.Task[None] | None = None
+        self._discovery: Discovery | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._ticking: asyncio.TimerHandle | None = None
 
     @property
@@ -99,6 +110,7 @@ class Libp2pNetwork:
             connected=self._is_connected,
             clock=self._clock,
             entropy=self._entropy,
+            given_up=self._given_up,
         )
         readable = self._protocols | dict.fromkeys(MESHSUB, self._settings.gossip.rpc_bytes_max)
         self._switchboard = Switchboard(
@@ -109,11 +121,27 @@ class Libp2pNetwork:
         for address in self._settings.listen:
             await self._listen(address)
         self._look_up_addresses()
+        self._discovery = Discovery(
+            self._settings,
+            self._peer,
+            board=self._switchboard,
+            dialling=self._dialling,
+            connect=self._connect,
+            addresses=lambda: tuple(self._addresses),
+            protocols=self._protocols,
+            clock=self._clock,
+            secret=self._entropy(KEY_BYTES),
+        )
+        self._switchboard.identified = self._discovery.identified
+        if self._settings.discovery.mode is DiscoveryMode.SERVER:
+            self.handle(KADEMLIA, self._discovery.serve)
         for address in self._settings.bootstrap:
-            self._dialling.add(address)
+            self._dialling.add(address, Origin.BOOTSTRAP)
         loop = asyncio.get_running_loop()
-        self._dialling_task = loop.create_task(self._dialling.run(), name="network dialling")
-        self._dialling_task.add_done_callback(_report)
+        for name, run in (("network dialling", self._dialling.run()), ("network discovery", self._discovery.run())):
+            task = loop.create_task(run, name=name)
+            task.add_done_callback(_report)
+            self._tasks.append(task)
         self._tick()
 
     async def stop(self) -> None:
@@ -121,9 +149,10 @@ class Libp2pNetwork:
         self._gossip.end()
         if self._ticking is not None:
             self._ticking.cancel()
-        if self._dialling_task is not None:
-            self._dialling_task.cancel()
-            await asyncio.wait([self._dialling_task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         for server in self._servers:
             server.close()
         if self._switchboard is not None:
@@ -179,11 +208,21 @@ class Libp2pNetwork:
         for one in list(record.records) if record else []:
             one.link.close(reason)
 
-    def dial(self, address: Multiaddr) -> None:
-        """Keep `address` connected from now on, as if it were a bootstrap address."""
+    def dial(self, address: Multiaddr, origin: Origin) -> None:
+        """Keep `address` connected from now on. Raises `DialFailed` when too many are."""
         if self._dialling is None:
             raise InvariantBroken("a network dials after its start")
-        self._dialling.add(address)
+        self._dialling.add(address, origin)
+
+    async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Where `peer` is said to be; empty when nobody who was asked knows."""
+        if self._discovery is None:
+            raise InvariantBroken("a network is used after its start")
+        return await self._discovery.find(peer)
+
+    def discovery_state(self) -> DiscoveryState:
+        """What discovery knows."""
+        return self._discovery.state() if self._discovery else DiscoveryState(0, 0)
 
     async def open_stream(self, peer: PeerId, protocol: str) -> RawStream:
         """A raw stream to `peer`. Raises `StreamLost` when it is not connected or does not speak `protocol`."""
@@ -195,7 +234,7 @@ class Libp2pNetwork:
         return [records[peer].shown(self._gossip.score(peer)) for peer in sorted(records)]
 
     def dial_states(self) -> list[DialState]:
-        """The bootstrap addresses, in the order given."""
+        """The addresses that are dialled, in the order given."""
         return self._dialling.states() if self._dialling else []
 
     @property
@@ -210,7 +249,7 @@ class Libp2pNetwork:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(
-                lambda: self._link(Direction.ACCEPTED, None),
+                lambda: self._link(Direction.ACCEPTED, None, None),
                 address.host,
                 address.port,
                 family=_FAMILY[address.kind],
@@ -221,12 +260,12 @@ class Libp2pNetwork:
         self._servers.append(server)
         self._bound += [sock.getsockname()[:2] for sock in server.sockets]
 
-    async def _connect(self, address: Multiaddr) -> PeerId:
+    async def _connect(self, address: Multiaddr, origin: Origin) -> PeerId:
         """Dial once. Raises `DialFailed`."""
         if address.peer == self._peer:
             raise DialFailed("this is our own address", lasting=True)
         loop = asyncio.get_running_loop()
-        link = self._link(Direction.DIALLED, address.peer)
+        link = self._link(Direction.DIALLED, address.peer, origin)
         answer = self._board.answer(link)
         try:
             async with asyncio.timeout(self._settings.dial.connect_ms_max / 1000):
@@ -240,7 +279,7 @@ class Libp2pNetwork:
         finally:
             self._board.forget_answer(link)
 
-    def _link(self, direction: Direction, expected: PeerId | None) -> Link:
+    def _link(self, direction: Direction, expected: PeerId | None, origin: Origin | None) -> Link:
         role = Role.INITIATOR if direction is Direction.DIALLED else Role.RESPONDER
 
         def machine(link: Link) -> Connection:
@@ -260,6 +299,7 @@ class Libp2pNetwork:
             machine,
             self._clock,
             direction,
+            origin,
             flush_bytes=self._settings.flush_bytes,
             unread_bytes_max=self._settings.limits.unread_bytes_max,
         )
@@ -296,6 +336,10 @@ class Libp2pNetwork:
                     link.machine.describe(self._about(link), self._clock())
                     link.flush_soon()
 
+    def _given_up(self, address: Multiaddr) -> None:
+        if self._discovery is not None:
+            self._discovery.given_up(address)
+
     def _is_connected(self, peer: PeerId) -> bool:
         return peer in self._board.peers
 
@@ -309,7 +353,8 @@ class Libp2pNetwork:
 
 
 def _report(task: "asyncio.Task[None]") -> None:
-    """A dialling task that fails is a bug; whoever owns the loop is told."""
+    """A task that fails is a bug; whoever owns the loop is told."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        asyncio.get_running_loop().call_exception_handler({"message": "network dialling failed", "exception": error})
+        what = f"{task.get_name()} failed"
+        asyncio.get_running_loop().call_exception_handler({"message": what, "exception": error})

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from icn.adapters.network.dialing import DialFailed, Dialling
-from icn.adapters.network.ports import DialPhase
+from icn.adapters.network.ports import DialPhase, Origin
 from icn.adapters.network.settings import DialSettings
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
@@ -34,9 +34,10 @@ class Town:
     up: bool = False
     answers: bool = False
     lasting: bool = False
+    given_up: list[Multiaddr] = field(default_factory=list)
     dialled: list[int] = field(default_factory=list)
 
-    async def connect(self, _address: Multiaddr) -> PeerId:
+    async def connect(self, _address: Multiaddr, _origin: Origin) -> PeerId:
         self.dialled.append(now_ms())
         await pass_time(0)
         if not self.answers:
@@ -48,13 +49,18 @@ class Town:
 Scene = Callable[[Town, Dialling], Awaitable[None]]
 
 
-def play(scene: Scene, settings: DialSettings = SETTINGS, **town: bool) -> None:
+def play(scene: Scene, settings: DialSettings = SETTINGS, *, origin: Origin = Origin.BOOTSTRAP, **town: bool) -> None:
     async def main() -> None:
         there = Town(**town)
         dialling = Dialling(
-            settings, connect=there.connect, connected=lambda _: there.up, clock=now_ms, entropy=lambda _: MIDDLE
+            settings,
+            connect=there.connect,
+            connected=lambda _: there.up,
+            clock=now_ms,
+            entropy=lambda _: MIDDLE,
+            given_up=there.given_up.append,
         )
-        dialling.add(ADDRESS)
+        dialling.add(ADDRESS, origin)
         task = asyncio.create_task(dialling.run())
         await scene(there, dialling)
         task.cancel()
@@ -136,5 +142,69 @@ def test_nobody_is_called_while_the_peer_is_here_by_its_own_call():
         await pass_time(60)
         assert town.dialled == [0, 100, 300]
         assert dialling.states()[0].state is DialPhase.CONNECTED
+
+    play(scene)
+
+
+def test_hearsay_is_given_up_when_nobody_answers_there():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        assert dialling.unanswered_hearsay() == 1
+        assert dialling.calls(PEER)
+        await pass_time(20)
+        assert town.dialled == [0, 100, 300]
+        assert town.given_up == [ADDRESS]
+        assert dialling.states() == []
+        assert not dialling.calls(PEER)
+        dialling.add(ADDRESS, Origin.DISCOVERED)
+        await pass_time(20)
+        assert len(town.dialled) == 6, "it may be told of again"
+
+    play(scene, origin=Origin.DISCOVERED)
+
+
+def test_hearsay_that_proved_true_is_kept_connected_until_nobody_answers_any_more():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(40)
+        assert dialling.unanswered_hearsay() == 0
+        town.up = False
+        dialling.stir(PEER)
+        await pass_time(40)
+        assert town.dialled == [0, 40_100]
+        town.up = town.answers = False
+        dialling.stir(PEER)
+        await pass_time(20)
+        assert dialling.states() == []
+
+    play(scene, origin=Origin.MDNS, answers=True)
+
+
+def test_who_hearsay_led_to_can_be_let_go_while_it_is_connected():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        await pass_time(1)
+        dialling.drop_hearsay(PEER)
+        await pass_time(1)
+        assert town.up
+        assert dialling.states() == []
+        assert town.given_up == []
+
+    play(scene, origin=Origin.DISCOVERED, answers=True)
+
+
+def test_who_is_dialled_for_another_reason_is_not_let_go():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        dialling.add(ADDRESS, Origin.REQUESTED)
+        dialling.drop_hearsay(PEER)
+        await pass_time(20)
+        [state] = dialling.states()
+        assert (state.origin, len(town.dialled)) == (Origin.REQUESTED, 6)
+
+    play(scene, origin=Origin.DISCOVERED)
+
+
+def test_what_the_operator_said_stays_when_others_say_it_too():
+    async def scene(town: Town, dialling: Dialling) -> None:
+        dialling.add(ADDRESS, Origin.DISCOVERED)
+        await pass_time(20)
+        assert [state.origin for state in dialling.states()] == [Origin.BOOTSTRAP]
 
     play(scene)

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from icn.adapters.network import tcp
-from icn.adapters.network.ports import DialPhase
+from icn.adapters.network.ports import DialPhase, Origin
 from icn.adapters.network.stream import RawStream, StreamLost
 from icn.kernel.errors import InvariantBroken
 from icn.protocol.libp2p.limits import ConnectionLimits
@@ -201,8 +201,8 @@ def test_the_connection_that_lost_against_its_duplicate_is_closed_in_time():
         quick = {"retire_ms": 30, "tick_ms": 10}
         b, b_told = await world.start("b", **quick)
         a, a_told = await world.start("a", **quick)
-        a.dial(Multiaddr.parse(b.listen_addresses[0]))
-        b.dial(Multiaddr.parse(a.listen_addresses[0]))
+        a.dial(Multiaddr.parse(b.listen_addresses[0]), Origin.REQUESTED)
+        b.dial(Multiaddr.parse(a.listen_addresses[0]), Origin.REQUESTED)
         await a_told.until(lambda: a_told.ups)
         await eventually(lambda: len(a._board.sockets) == len(b._board.sockets) == 1)
         assert a.send(b.peer_id, PROTOCOL, b"x")
