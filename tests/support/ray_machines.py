@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,6 +67,13 @@ class RayMachine:
         """The workers of its sandbox."""
         return {pid for pid in self.processes() if "icn.adapters.wasm.worker" in command_of(pid)}
 
+    def leave(self) -> None:
+        """As when Ray is stopped there for good."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+        self.kill()
+
     def kill(self) -> None:
         """Everything at once, as when its power fails."""
         if self.process is not None:
@@ -91,9 +98,9 @@ class RayMachines:
         flags = ("--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={folder}", *more)
         self._start(self.head, *flags)
 
-    def join(self, *more: str) -> None:
-        """Have the other machine join it."""
-        self._start(self.other, f"--address={self.address}", *more)
+    def join(self, *more: str, inside: Sequence[str] = ()) -> None:
+        """Have the other machine join it. `inside`: the words before a command that take something from it."""
+        self._start(self.other, f"--address={self.address}", *more, inside=inside)
 
     @property
     def address(self) -> str:
@@ -124,7 +131,7 @@ class RayMachines:
         finally:
             found.close()
 
-    def _start(self, machine: RayMachine, *flags: str) -> None:
+    def _start(self, machine: RayMachine, *flags: str, inside: Sequence[str] = ()) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(machine.folder),
@@ -140,6 +147,7 @@ class RayMachines:
             "RAY_prestart_worker_first_driver": "0",
         }
         command = [
+            *inside,
             str(RAY),
             "start",
             "--block",

@@ -38,6 +38,7 @@ from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.kernel.errors import Invalid
 
 T = TypeVar("T")
+_LEFT = "it has left the cluster"
 
 
 @dataclass(slots=True, eq=False)
@@ -139,7 +140,7 @@ class Foreman:
             self._present.pop(machine).set()
             self._heard.pop(machine, None)
             if machine in self._machines:
-                self._machines[machine].fail(RunnerLost("it has left the cluster"))
+                self._machines[machine].fail(RunnerLost(_LEFT))
         for machine, member in now.items():
             if machine not in self._present:
                 self._present[machine] = left = asyncio.Event()
@@ -153,7 +154,7 @@ class Foreman:
             state = await self._begun(runner)
             if left.is_set():
                 runner.kill()
-                return
+                break
             self._heard[member.machine] = None
             if state.refusal:
                 runner.kill()
@@ -165,6 +166,8 @@ class Foreman:
             said_last = None
             await self._keep(member, runner, state)
             await _either(left, bounds.RUNNER_RETRY_S)
+        if said_last is not None:
+            self._tell(MachineDown(member.machine, member.name, _LEFT))
 
     async def _begun(self, runner: RunnerCalls) -> RunnerState:
         try:

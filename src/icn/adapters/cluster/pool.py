@@ -121,6 +121,11 @@ class ClusterPool:
         with self._lock:
             return 0 if self._closing.is_set() else max(0, self._capacity() - len(self._open))
 
+    def refused(self) -> tuple[MachineRefused, ...]:
+        """Machines that cannot take jobs, for operators."""
+        with self._lock:
+            return tuple(self._refused.values())
+
     def submit(self, request: ExecutionRequest, module: bytes, done: Done) -> None:
         """See `Executor.submit`."""
         request.check()
@@ -255,6 +260,7 @@ class ClusterPool:
             case MachineDown(machine, name, why):
                 with self._lock:
                     self._machines.pop(machine, None)
+                    self._refused.pop(machine, None)
                 log.warning("machine down", machine=name, why=why)
             case MachineRefused(machine, name, why):
                 with self._lock:

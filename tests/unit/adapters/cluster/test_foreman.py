@@ -154,6 +154,19 @@ def test_a_machine_that_cannot_take_jobs_is_refused_by_name_and_asked_again_late
     assert all(hired.killed for hired in machines.hired[:-1])
 
 
+def test_a_refused_machine_that_leaves_is_forgotten() -> None:
+    async def story(machines: Machines) -> None:
+        machines.join("a")
+        machines.states["a"] = REFUSING
+        await pass_time(3)
+        machines.leave("a")
+        await pass_time(3)
+
+    machines = played(story)
+    assert machines.told(MachineDown) == [MachineDown("a", "host of a", "it has left the cluster")]
+    assert len(machines.hired) == 1
+
+
 def test_a_runner_that_never_begins_does_not_keep_the_first_look_from_ending() -> None:
     async def story(machines: Machines) -> None:
         machines.join("a")
