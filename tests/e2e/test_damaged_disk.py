@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from node_process import NodeProcess, base64_of, wait_until
 
 from icn.kernel.ids import RAW, Cid
 from icn.stores import keyspace
+from support.federations import metric
 from support.processes import Nodes, cli, same_root
 
 pytestmark = pytest.mark.slow
@@ -27,13 +27,6 @@ def flip(file: Path, cid: Cid) -> None:
         (data,) = database.execute("SELECT v FROM kv WHERE k = ?", (key,)).fetchone()
         database.execute("UPDATE kv SET v = ? WHERE k = ?", (bytes((data[0] ^ 1,)) + data[1:], key))
     database.close()
-
-
-def metric(node: NodeProcess, name: str) -> float:
-    request = urllib.request.Request(f"http://{node.http}/metrics", headers={"x-api-key": node.api_key})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        lines = response.read().decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
 
 def test_damaged_blocks_are_found_and_got_again_from_the_peer(nodes: Nodes) -> None:

@@ -54,6 +54,12 @@ def _endowed(node: NodeProcess) -> bool:
     )
 
 
+def metric(node: NodeProcess, name: str) -> float:
+    """A metric without labels, as the node exposes it now."""
+    lines = node.ask("GET", "/metrics").decode().splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith(name + " "))
+
+
 @dataclass
 class Writer:
     """Sends mana from one node, one transfer after the other, and remembers what was acknowledged."""
@@ -149,9 +155,15 @@ def check_nothing_lost(nodes: Sequence[NodeProcess], people: Sequence[Writer], *
         missing = [note for note in wanted if there[note] == 0]
         assert not missing, f"{node.name} lacks {len(missing)} acknowledged writes, first {missing[:3]}"
         assert max(there.values()) == 1, f"{node.name} has a transfer twice"
-    states = [_state(node, [*(other.did for other in nodes), *(writer.member for writer in people)]) for node in nodes]
-    for node, state in zip(nodes, states, strict=True):
-        assert state == states[0], f"{node.name} has another state than {nodes[0].name}"
+    dids = [*(other.did for other in nodes), *(writer.member for writer in people)]
+    states: list[dict[str, Any]] = []
+
+    def equal() -> bool:
+        states[:] = [_state(node, dids) for node in nodes]
+        return all(state == states[0] for state in states)
+
+    # Nodes acknowledge each other's news a moment later, in blocks of their own.
+    wait_until("equal states", equal)
     supply = states[0]["supply"]
     assert supply["balanced"]
     assert sum(states[0]["balances"].values()) == supply["minted"] - supply["burned"]

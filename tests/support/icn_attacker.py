@@ -166,8 +166,8 @@ class Attacker:
 class HostileMember(Attacker):
     """Joins honestly, then signs what no honest node would."""
 
-    def __init__(self, node: NodeProcess) -> None:
-        super().__init__(node)
+    def __init__(self, node: NodeProcess, seed: bytes | None = None) -> None:
+        super().__init__(node, seed)
         terms = NodeTerms(
             "hostile/1", MeshTerms(Duration(200), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins=True
         )
