@@ -58,8 +58,9 @@ class Announcing:
         if work.wall >= later(self.heads_sent_at, self.terms.anti_entropy):
             self.heads_sent_at = work.wall
             feeds = work.state.feeds
+            heads = Heads(feed_counts(feeds.clock()), feeds.root())
             for view in self.peers.greeted():
-                work.send(view.did, Heads(feed_counts(feeds.clock()), feeds.root()))
+                work.send(view.did, heads)
             return True
         return False
 

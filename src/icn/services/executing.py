@@ -165,12 +165,13 @@ class ExecutorService:
 
     def tick(self, work: UnitOfWork) -> None:
         """Stop what nobody waits for, answer what could not be fetched in time, offer what is free."""
-        self._stop_what_is_over(work)
-        self._stop_for_who_is_gone(work)
-        for execution in self._own(work):
-            late = work.wall >= execution.deadline
-            if late and _key(execution) not in self._started:
-                self._answer(work, execution, ExitKind.UNAVAILABLE, "module or input could not be had in time")
+        if self.capacity.in_use or self._gone:
+            self._stop_what_is_over(work)
+            self._stop_for_who_is_gone(work)
+            for execution in self._own(work):
+                late = work.wall >= execution.deadline
+                if late and _key(execution) not in self._started:
+                    self._answer(work, execution, ExitKind.UNAVAILABLE, "module or input could not be had in time")
         self.pledging.tick(work)
         self.offering.tick(work)  # last: places that have just become free are offered
 

@@ -39,6 +39,8 @@ class MendingService:
     def tick(self, work: UnitOfWork) -> None:
         """Ask for what is damaged."""
         damaged = self.content.damage.found
+        if not damaged and not self._asked_at:
+            return
         for cid in [cid for cid in self._asked_at if cid not in damaged]:
             del self._asked_at[cid]
         sources = [view.did for view in self.peers.greeted()]
@@ -51,7 +53,7 @@ class MendingService:
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick` has something to do."""
-        if not self.peers.greeted():
+        if not self.content.damage.found or not self.peers.greeted():
             return None
         moments = (
             later(at, ASKED_AGAIN_AFTER) if (at := self._asked_at.get(cid)) is not None else wall

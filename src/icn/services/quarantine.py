@@ -57,6 +57,8 @@ class Quarantine:
 
     def release(self, arrived: Cid | None, wall: Instant, peers: Peers) -> list[Waiting]:
         """Take out what waited for the block `arrived`, or (None) for a time that has come."""
+        if not self.waiting:
+            return []
         ready = [
             entry
             for entry in self.waiting.values()
