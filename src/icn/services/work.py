@@ -89,10 +89,11 @@ class UnitOfWork:
     _context_at: int = -1
     """The block count the cached context belongs to."""
 
-    @property
-    def did(self) -> Did:
-        """This node."""
-        return self.signer.did
+    did: Did = field(init=False)
+    """This node."""
+
+    def __post_init__(self) -> None:
+        self.did = self.signer.did
 
     def get(self, key: bytes) -> bytes | None:
         """A value as it will be after the commit."""

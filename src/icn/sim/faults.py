@@ -160,7 +160,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         late_for=absences.choice((2_000, 6_000)),
         slow=cables.choice((0, 0, 0, 1)),
         slow_for=cables.choice((100, 800)),
-        commit_for=cables.choice((2, 2, 10, 40)),
+        commit_for=cables.choice((2, 10, 10, 40)),
         jump_every=clocks.choice((0, 0, 3_000)),
         jump=clocks.choice((500, 8_000)),
     )

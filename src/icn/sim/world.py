@@ -316,7 +316,7 @@ def _draw_terms(rng: Random, memory: Random, bans: Random, *, joins: bool) -> No
             memory_bytes=memory.choice((2, 3, 16)) * MIB,
         ),
         replication=ReplicationTerms(
-            anti_entropy=Duration(rng.choice((1_000, 5_000))),
+            anti_entropy=Duration(rng.choice((1_000, 5_000, 5_000, 20_000))),
             acknowledge_after=Duration(rng.choice((50, 200))),
             answer_patience=Duration(rng.choice((1_000, 5_000))),
         ),
