@@ -1,5 +1,6 @@
 """What an attacker has: a bare socket, and below the rules of our machines, the ciphers of a finished handshake."""
 
+import json
 import os
 import socket
 import struct
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner, Signer
@@ -65,6 +66,17 @@ class Server(Victim):
         )
         assert self.process.stdout
         super().__init__(Multiaddr.parse(self.process.stdout.readline().strip()), self.process.pid)
+
+    def state(self) -> dict[str, Any]:
+        """See `libp2p_server.state`."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("state\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert "FAULT" not in line, line
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def stop(self) -> str:
         """End it, as its operator would; gives what it printed."""
@@ -186,3 +198,19 @@ def attacked(server: Server) -> Iterator[None]:
     yield
     assert server.process.poll() is None, "the node died"
     assert honest_ping(server), "the node is deaf"
+
+
+@contextmanager
+def watched(server: Server, growth_max: int) -> Iterator[None]:
+    """Over all that happens inside the node's memory grows by no more than `growth_max` bytes, it holds no files more
+    than before, and no bug reaches its event loop. It is ended."""
+    memory, files = server.rss(), server.files()
+    yield
+    assert honest_ping(server)
+    grown, left = server.rss() - memory, server.files() - files
+    said = server.stop()
+    print(f"\nmemory grew by {grown / 1e6:.1f} MB, to {(memory + grown) / 1e6:.1f} MB; {left} files more than before")
+    assert "FAULT" not in said
+    assert server.process.returncode == 0
+    assert grown < growth_max
+    assert left <= 2, "connections leak"
