@@ -15,6 +15,9 @@ from support.http_world import World, run
 COMMITTED = Path(__file__).resolve().parents[2] / "openapi.json"
 
 
+MEMBERSHIP = ("invite", "invitations/revoke", "join", "leave", "init")
+
+
 def written() -> str:
     """The document as it is committed."""
     return json.dumps(document(OPERATIONS, __version__), indent=1, ensure_ascii=False) + "\n"
@@ -137,7 +140,9 @@ def test_every_answer_is_what_the_document_says() -> None:
     assert everything - seen == {
         ("post", "/mesh/jobs/{job_id}/cancel"),
         ("post", "/federation/admit"),
-        *(("post", f"/federation/{what}") for what in ("invite", "invitations/revoke", "join", "leave")),  # test_routes
+        *(
+            ("post", f"/federation/{what}") for what in ("invite", "invitations/revoke", "join", "leave", "init")
+        ),  # test_routes
         ("post", "/mesh/blacklist/clear"),  # tests/http/test_blacklist.py: it needs somebody who is banned
         *of_backups,  # tests/http/test_backups.py: they need a target
     }

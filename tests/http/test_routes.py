@@ -300,9 +300,22 @@ def test_what_cannot_be_joined_is_refused() -> None:
             ({"invitation": line[:-9]}, 422, "was cut"),
             ({"invitation": line}, 409, "belongs to a federation"),
             ({"address": "/ip4/10.0.0.1/tcp/7000"}, 422, "impostor"),
+            ({"address": "nowhere"}, 422, "multiaddr"),
         ):
             refused = await world.client.post("/federation/join", asked)
             assert (refused.status, said in refused.json["detail"]) == (status, True), refused.json
+
+    run(test)
+
+
+def test_a_node_that_is_alone_founds_another_federation_on_request() -> None:
+    async def test(world: World) -> None:
+        wrong = await world.client.post("/federation/init", {"name": "x" * 65})
+        assert wrong.status == 422
+        begun = await world.client.post("/federation/init", {"name": "bakers"})
+        assert (begun.status, "archive" in begun.json["state"]) == (202, True)
+        again = await world.client.post("/federation/init", {})
+        assert (again.status, again.json["code"]) == (503, "federation.changing")
 
     run(test)
 

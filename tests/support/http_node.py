@@ -30,6 +30,7 @@ from icn.services.health import Check
 from icn.services.inputs import Executed, Input, Request, Tick
 from icn.services.queries import jobs
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
+from icn.stores.changeover import Founding
 from icn.stores.kv import KeyValueStore, Snapshot
 
 START = Instant(1_750_000_000_000)
@@ -163,6 +164,10 @@ class HttpNode:
                     self._metrics.observe_committed(effect)
                     for queue in self._followers:
                         queue.put_nowait(effect)
+
+    @property
+    def founding(self) -> Founding:
+        return Founding("configured", (self.did,), policy())
 
     def now(self) -> Instant:
         return self.clock.now()

@@ -25,6 +25,7 @@ from icn.protocol.codec import encode_message
 from icn.protocol.messages import NUMBERS
 from icn.services import rows
 from icn.stores.blocks import BlockMeta
+from icn.stores.changeover import Change, Former
 from icn.stores.contents import ContentMeta, TimeMark
 from icn.stores.format_1 import ContentMetaOfFormat1
 from icn.stores.joining import Aim
@@ -58,6 +59,8 @@ ROWS = (
     TimeMark,
     StoredReply,
     Aim,
+    Change,
+    Former,
 )
 
 

@@ -59,6 +59,7 @@ class HeadMarkFile:
     def write(self, mark: HeadMark) -> None:
         """Put `mark` into the slot that is not the newest. Durable when this returns."""
         if self._descriptor is None:
+            self.read()  # or a mark of an earlier process, with a higher number, would stay the newest
             self._descriptor = self._opened()
         number = self._number + 1
         data = _packed(number, mark)

@@ -98,6 +98,13 @@ def join(session: Session, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def init(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /federation/init."""
+    name = getattr(given, "name", None)
+    session.show(session.write("/federation/init", {} if name is None else {"name": name}), _facts)
+    return Exit.DONE
+
+
 def leave(session: Session, given: argparse.Namespace) -> Exit:
     """POST /federation/leave. It cannot be taken back, so it is said twice."""
     if not getattr(given, "yes", False):
@@ -172,6 +179,9 @@ ACTIONS = {
         invitations,
         (argument("--revoke", metavar="ID", type=hexadecimal, help="take this one back"),),
         writes=True,
+    ),
+    "init": Action(
+        init, (argument("--name", metavar="NAME", help="of the federation; default the configured one"),), writes=True
     ),
     "leave": Action(
         leave,

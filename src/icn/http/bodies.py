@@ -49,6 +49,13 @@ def decoded(text: str) -> bytes:
         raise Invalid("base64", "not the standard base64 encoding of bytes") from error
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has a character that cannot be shown")
+    return text
+
+
+ShownText = Annotated[str, AfterValidator(_printable)]
 DidText = Annotated[str, Field(max_length=NAME_CHARS_MAX, json_schema_extra={"format": "did"}), _is(Did.parse)]
 CidText = Annotated[str, Field(max_length=NAME_CHARS_MAX, json_schema_extra={"format": "cid"}), _is(Cid.parse)]
 JobIdText = Annotated[str, Field(max_length=NAME_CHARS_MAX, json_schema_extra={"format": "job-id"}), _is(JobId.parse)]
@@ -101,7 +108,7 @@ class InviteBody(Body):
     expires_seconds: int = Field(
         default=INVITATION_SECONDS, ge=1, le=limits.INVITATION_DAYS_MAX * 86_400, description="from now"
     )
-    note: str = Field(default="", max_length=limits.INVITATION_NOTE_CHARS_MAX)
+    note: ShownText = Field(default="", max_length=limits.INVITATION_NOTE_CHARS_MAX)
     addresses: list[Annotated[str, Field(max_length=limits.INVITATION_ADDRESS_CHARS_MAX)]] = Field(
         default=[], max_length=limits.INVITATION_ADDRESSES_MAX
     )
@@ -121,6 +128,13 @@ class JoinBody(Body):
     """The line of an invitation."""
     address: str | None = Field(default=None, max_length=limits.INVITATION_ADDRESS_CHARS_MAX)
     """The multiaddr of a member."""
+
+
+class InitBody(Body):
+    """A federation to found."""
+
+    name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """None: the configured one."""
 
 
 class LeaveBody(Body):

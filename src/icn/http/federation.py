@@ -1,19 +1,19 @@
 """Membership."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from starlette.responses import Response
 
 from icn.domain.federation.invitation import open_invitation, read_line
-from icn.http.bodies import DidBody, InviteBody, JoinBody, LeaveBody, RevokeBody
+from icn.http.bodies import DidBody, InitBody, InviteBody, JoinBody, LeaveBody, RevokeBody
 from icn.http.operations import Call, Operation, shown
 from icn.http.ports import PeerInfo
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import seconds
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.services.commands import Admit, Invite, Join, Leave, Revoke
+from icn.services.commands import Admit, Init, Invite, Join, Leave, Revoke
 from icn.services.queries import membership
 from icn.services.queries.membership import FederationView, InvitationsView, MembersView
 from icn.stores.joining import Aim
@@ -56,10 +56,10 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """The node joins."""
+    """The node joins a federation, or founds one; perhaps after it has given up another."""
 
     state: str
-    """What it waits for."""
+    """What happens, or what is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,15 @@ async def join(call: Call) -> Response:
     return await call.submit(Join(_aim(call.body(JoinBody))), status=HTTPStatus.ACCEPTED)
 
 
+async def init(call: Call) -> Response:
+    """Found a federation."""
+    name = call.body(InitBody).name
+    founding = call.node.founding
+    return await call.submit(
+        Init(founding if name is None else replace(founding, name=name)), status=HTTPStatus.ACCEPTED
+    )
+
+
 async def leave(call: Call) -> Response:
     """Leave the federation, for good."""
     call.body(LeaveBody)
@@ -181,6 +190,16 @@ OPERATIONS = (
         Joining,
         status=HTTPStatus.ACCEPTED,
         body=JoinBody,
+        writes=True,
+    ),
+    Operation(
+        "POST",
+        "/federation/init",
+        init,
+        "Found a federation, and give up the one this node is alone in, or has left",
+        Joining,
+        status=HTTPStatus.ACCEPTED,
+        body=InitBody,
         writes=True,
     ),
     Operation(

@@ -15,6 +15,7 @@ from icn.services.health import Check
 from icn.services.job_times import JobFigures
 from icn.services.settings import ExecutorTerms
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
+from icn.stores.changeover import Founding
 from icn.stores.kv import Reader, Snapshot
 
 
@@ -209,6 +210,10 @@ class NodeApi(Protocol):
     @property
     def backups(self) -> BackupsApi:
         """Scheduled backups, also those asked for."""
+
+    @property
+    def founding(self) -> Founding:
+        """The federation that this node founds when it is told to, as it is configured."""
 
     def now(self) -> Instant:
         """The node's clock."""

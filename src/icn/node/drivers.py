@@ -19,7 +19,7 @@ from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
 from icn.node.departures import MayLeave
 from icn.node.executions import Executions
-from icn.node.writer import BatchDone, BatchFailed, LiveView, Report, Writer
+from icn.node.writer import BatchDone, BatchFailed, EngineReplaced, LiveView, Report, Writer
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
@@ -246,6 +246,9 @@ class Drivers:
                     future = self._callers.get(reply.token)
                     if future is not None and not future.done():
                         future.set_result(reply.answer)
+            case EngineReplaced():
+                for peer in list(self._up):
+                    self._drop(peer, "this node changes its federation")
             case MayLeave(effects):
                 for effect in effects:
                     self._do(effect)

@@ -43,6 +43,7 @@ from icn.kernel.limits import MIB, QUEUE_INPUTS_MAX
 from icn.kernel.signing import Signer
 from icn.node.backup_jobs import BackupJobs, BackupTerms
 from icn.node.backups import Backups, Intervals
+from icn.node.changeover import FOLDER_NAME, Changeover
 from icn.node.collecting import collect_seldom
 from icn.node.conditions import ConditionsWatch, SheddingLimits
 from icn.node.demonstration import seed
@@ -248,6 +249,8 @@ class _Node:
         settings, signer = self._settings, self._signer
         storage = storage_settings(settings)
         marker = assemble.head_marker(settings)
+        folder = settings.runtime.data_dir / FOLDER_NAME
+        changeover = Changeover(signer.did, folder, assemble.AGENT, settings.storage.backend, marker)
 
         def store_of(stopping: threading.Event) -> KeyValueStore | None:
             if self._stands_by:
@@ -256,6 +259,7 @@ class _Node:
 
         def engine_over(store: KeyValueStore) -> Engine:
             tell_of_upgrade(store, settings.storage.place)
+            changeover.complete(store)
             return assemble.open_engine(
                 store=store,
                 clock=self._clock,

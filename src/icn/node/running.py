@@ -29,6 +29,7 @@ from icn.services.commands import FetchContent, NodeCommand
 from icn.services.effects import Committed
 from icn.services.health import Check, Facts, readiness
 from icn.stores import blocks
+from icn.stores.changeover import Founding
 from icn.stores.kv import KeyValueStore, Snapshot, StoreUnavailable
 
 DISK_FREE_BYTES_MIN = 256 * MIB
@@ -113,6 +114,12 @@ class RunningNode:
     def backups(self) -> Backups:
         """Scheduled backups."""
         return self._backups
+
+    @property
+    def founding(self) -> Founding:
+        """The federation that this node founds when it is told to."""
+        found = assemble.founding(self._settings, self._signer)
+        return Founding(found.name, found.founders, found.policy)
 
     def readings(self) -> Readings:
         """What is, for a scrape of the metrics."""

@@ -84,7 +84,12 @@ class BatchDone:
     seconds: float
 
 
-Report = BatchDone | BatchFailed | MayLeave
+@dataclass(frozen=True, slots=True)
+class EngineReplaced:
+    """Another engine goes on, in another federation: every conversation with peers ends."""
+
+
+Report = BatchDone | BatchFailed | MayLeave | EngineReplaced
 
 
 class Writer:
@@ -167,6 +172,13 @@ class Writer:
                     if again is None:
                         return
                     store, engine = again
+                    wake_at = self._clock.now()
+                if engine.changing.is_under_way:
+                    if self._departures is not None:
+                        self._departures.drain()  # as above
+                    self._on_report(EngineReplaced())
+                    engine = self._open_engine(store)  # which carries the change out first
+                    self._on_author(store, engine)
                     wake_at = self._clock.now()
                 batch = self._next_batch(wake_at, idle_wait)
         finally:

@@ -11,6 +11,7 @@ from icn.kernel.mana import Mana
 from icn.stores.archive import ContentLine
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.backups import FinishedBackup
+from icn.stores.changeover import Founding
 from icn.stores.joining import Aim
 
 
@@ -53,6 +54,13 @@ class Join:
     """Join a federation."""
 
     aim: Aim
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """Found a federation on the operator's word, whatever this node is in."""
+
+    founding: Founding
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +224,7 @@ class NoteDrill:
 
 
 BackupCommand = RecordBackup | NoteBackup | NoteDrill
-FederationCommand = Admit | Invite | Revoke | Join | Leave
+FederationCommand = Admit | Invite | Revoke | Join | Init | Leave
 NodeCommand = (
     Found
     | FederationCommand

@@ -24,6 +24,7 @@ from icn.kernel.mana import Mana
 from icn.services import rows
 from icn.services.answers import Answer, Done, refused
 from icn.services.authorship import Authorship
+from icn.services.changing import ChangingService
 from icn.services.commands import (
     Admit,
     Cancel,
@@ -34,6 +35,7 @@ from icn.services.commands import (
     Found,
     ImportBlocks,
     ImportContent,
+    Init,
     Invite,
     Join,
     Leave,
@@ -93,6 +95,7 @@ class Dispatch:
     replication: ReplicationService
     inviting: InvitingService
     joining: JoiningService
+    changing: ChangingService
     pruning: PruningService
     mending: MendingService
     home: HomeService
@@ -123,12 +126,9 @@ class Dispatch:
 
     def _decide(self, work: UnitOfWork, request: Request, command: NodeCommand, envelope: Envelope) -> dict[str, Any]:
         match command:
-            case Found(name, founders, policy):
-                found = FoundFederation(name, founders, policy)
-                work.record(decide_federation(work.state.federation, found, work.context()), envelope)
-                open_own_account(work)
-                return {"federation": name}
-            case Admit() | Invite() | Revoke() | Join() | Leave():
+            case Found():
+                return self._found(work, command, envelope)
+            case Admit() | Invite() | Revoke() | Join() | Init() | Leave():
                 self._only_operator(work, request)
                 return self._membership(work, command, envelope)
             case OpenAccountFor():
@@ -174,6 +174,13 @@ class Dispatch:
             case _:
                 assert_never(command)
 
+    @staticmethod
+    def _found(work: UnitOfWork, command: Found, envelope: Envelope) -> dict[str, Any]:
+        found = FoundFederation(command.name, command.founders, command.policy)
+        work.record(decide_federation(work.state.federation, found, work.context()), envelope)
+        open_own_account(work)
+        return {"state": f"the federation {command.name!r} is founded"}
+
     def _membership(self, work: UnitOfWork, command: FederationCommand, envelope: Envelope) -> dict[str, Any]:
         match command:
             case Admit(node):
@@ -183,8 +190,14 @@ class Dispatch:
             case Revoke(id_):
                 return self.inviting.revoke(work, id_, envelope)
             case Join(aim):
-                self.joining.begin(work, aim)
-                return {"state": self.joining.explain(work.state, work.did)}
+                if self.joining.begin(work, aim):
+                    return {"state": self.joining.explain(work.state, work.did)}
+                return self.changing.begin(work, aim, None)
+            case Init(founding):
+                if work.state.federation.federation is not None:
+                    return self.changing.begin(work, None, founding)
+                self.joining.give_up(work)
+                return self._found(work, Found(founding.name, founding.founders, founding.policy), envelope)
             case Leave():
                 leave(work, self.executor.offering.unsettled, envelope, self.executor.terms.executor.unsettled_after)
                 return {"node": str(work.did), "left": True}

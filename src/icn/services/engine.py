@@ -57,10 +57,13 @@ from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.arrivals import RecordsRefused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
 from icn.services.capacity import Capacity
+from icn.services.changing import ChangingService, FederationChanging
 from icn.services.commands import (
     BackupCommand,
     FetchContent,
     ImportBlocks,
+    Init,
+    Join,
     LookAtJob,
     NoteScan,
     RestoreContent,
@@ -90,6 +93,7 @@ from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, contents
+from icn.stores.changeover import given_up
 from icn.stores.kv import Fence, KeyValueStore
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
@@ -148,6 +152,7 @@ class Engine:
     inviting: InvitingService
     joining: JoiningService
     forks: Equivocations
+    changing: ChangingService
     content: ContentService
     pruning: PruningService
     mending: MendingService
@@ -205,6 +210,7 @@ class Engine:
         replication = ReplicationService.of(terms, peers, authorship, forks)
         if (sought := authorship.target) is not None and state.federation.federation is None:
             replication.arrivals.target, replication.arrivals.is_pinned = sought.federation, True
+        replication.former = given_up(store)
         inviting = InvitingService(entropy, peers)
         joining = JoiningService.of(replication, store, state, terms.invited)
         content = ContentService(terms.replication.answer_patience, replication.damage)
@@ -217,6 +223,8 @@ class Engine:
         offering.unsettled.load(store)
         pledging = PledgingService(content, entropy, offering.unsettled)
         executor = ExecutorService(terms, peers, content, offering, pledging)
+        changing = ChangingService(peers, offering.unsettled, terms.executor.unsettled_after)
+        changing.load(store)
         return cls(
             store=store,
             clock=clock,
@@ -232,6 +240,7 @@ class Engine:
             inviting=inviting,
             joining=joining,
             forks=forks,
+            changing=changing,
             content=content,
             pruning=pruning,
             mending=mending,
@@ -242,6 +251,7 @@ class Engine:
                 replication,
                 inviting,
                 joining,
+                changing,
                 pruning,
                 mending,
                 home,
@@ -333,6 +343,7 @@ class Engine:
     def _take_up(self, work: UnitOfWork) -> None:
         """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""
         self.joining.resume(work)
+        self.changing.found_as_told(work)
         self.home.resume(work)
         self.executor.resume(work)
         take_what_is_due(work)
@@ -364,6 +375,7 @@ class Engine:
                 self.executor.offering.unsettled.load(self.store)
                 self.forks.load(self.store, self.state)
                 self.joining.load(self.store, self.state)
+                self.changing.load(self.store)
             self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
@@ -539,10 +551,13 @@ class Engine:
                 assert_never(message)
 
     def _may_author(self) -> bool:
-        return not self.authorship.is_held and not self.state.federation.has_ended(self.did)
+        ended = self.state.federation.has_ended(self.did) or self.changing.is_under_way
+        return not self.authorship.is_held and not ended
 
     def _why_not(self) -> Refusal:
         """Why nothing is recorded."""
+        if self.changing.is_under_way:
+            return FederationChanging()
         if self.state.federation.has_ended(self.did):
             return NodeHasLeft(self.did)
         return NodeHeld(self.authorship.explain(self.state))
@@ -579,7 +594,9 @@ class Engine:
                 same = digest in {request.digest, NO_DIGEST}
                 work.answer_again(request, answer if same else refused(KeyReused(request.key)))
                 return
-        if not work.may_author and not isinstance(request.command, WHILE_HELD):
+        may_change = isinstance(request.command, Join | Init) and not self.authorship.is_held
+        allowed = isinstance(request.command, WHILE_HELD) or (may_change and not self.changing.is_under_way)
+        if not work.may_author and not allowed:
             work.answer(request, refused(self._why_not()), recorded=False)
             return
         self.dispatch.take(work, request)

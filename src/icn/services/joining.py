@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from icn.domain.federation.invitation import InvitationPaper, open_invitation
-from icn.domain.federation.invitation_refusals import InvitationExpired, InvitationForAnother, WrongFederation
+from icn.domain.federation.invitation_refusals import InvitationExpired, InvitationForAnother
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.federation.refusals import AlreadyFounded
+from icn.domain.federation.refusals import AlreadyFounded, NodeHasLeft
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, Instant, later
@@ -43,6 +43,17 @@ class NothingToJoin(Refusal):
 
     def __init__(self) -> None:
         super().__init__("name what to join: the line of an invitation, or the address of a member")
+
+
+class FederationGivenUp(Refusal):
+    """This node's feed there has ended, and is in an archive."""
+
+    code: ClassVar[str] = "federation.given_up"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"this node has given up the federation {name!r}: it would come back under a new key")
 
 
 @dataclass(slots=True)
@@ -84,8 +95,11 @@ class JoiningService:
         if aim is not None:
             self._take_aim(aim, state)
 
-    def begin(self, work: UnitOfWork, aim: Aim) -> None:
-        """Join there from now on. Raises a `Refusal` for an invitation that is of no use here."""
+    def begin(self, work: UnitOfWork, aim: Aim) -> bool:
+        """Join there from now on. False where this node must give up another federation first.
+
+        Raises a `Refusal` for an invitation that is of no use here.
+        """
         if not aim.addresses:
             raise NothingToJoin
         federation = work.state.federation.federation
@@ -95,11 +109,17 @@ class JoiningService:
                 raise InvitationForAnother(paper.id, paper.node)
             if work.wall > paper.expires_at:
                 raise InvitationExpired(paper.id, paper.expires_at)
+            if paper.federation in self.replication.former:
+                raise FederationGivenUp(paper.name)
             if federation is not None and paper.federation != federation.id:
-                raise WrongFederation(str(paper.federation), paper.name)
+                return False
         member = work.state.federation.members.get(work.did)
-        if member is not None and member.joined and (member.admissions or not aim.invitation):
+        if member is not None and member.left_at is not None and self._is_ours(aim, work.state):
+            raise NodeHasLeft(work.did)
+        if member is not None and member.joined and self._is_ours(aim, work.state) and member.admissions:
             raise AlreadyFounded
+        if federation is not None and not aim.invitation:
+            return False
         self._take_aim(aim, work.state)
         joining.put_aim(work.batch, aim)
         self._is_stored = True
@@ -107,6 +127,26 @@ class JoiningService:
         self.resume(work)
         for view in self.replication.peers.greeted():
             self.peer_here(work, view.did)
+        return True
+
+    @staticmethod
+    def _is_ours(aim: Aim, state: State) -> bool:
+        """Whether the aim's invitation is into the federation that this node is in."""
+        federation = state.federation.federation
+        return (
+            bool(aim.invitation)
+            and federation is not None
+            and (open_invitation(aim.invitation).federation == federation.id)
+        )
+
+    def give_up(self, work: UnitOfWork) -> None:
+        """Another federation is founded instead."""
+        self.aim, self.paper, self.refusal = None, None, ""
+        self._presented_to, self._again_at = None, None
+        if self._has_pinned:
+            self.replication.arrivals.is_pinned = self._has_pinned = False
+        joining.forget_aim(work.batch)
+        self._is_stored = False
 
     def resume(self, work: UnitOfWork) -> None:
         """After a start: whom the aim names is dialled."""

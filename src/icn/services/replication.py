@@ -43,6 +43,8 @@ class ReplicationService:
     acknowledging: Acknowledging
     seeks: bool
     """Whether the federation of a peer may become this node's, while it has none."""
+    former: tuple[Cid, ...] = ()
+    """Federations that this node has given up, and had a feed in."""
     damage: Damage = field(default_factory=Damage)
     """The content service's, where there is one: signed blocks can be damaged as well."""
     named: dict[Did, tuple[Cid, ...]] = field(default_factory=dict)
@@ -175,6 +177,8 @@ class ReplicationService:
         ours = federation.id if federation is not None else self.arrivals.target
         view.introduced = True
         view.agent, view.executes, view.federation = hello.agent[:64], hello.executes, hello.federation
+        if federation is None and hello.federation in self.former:
+            raise PeerViolation(f"it belongs to a federation that this node has given up ({hello.federation})")
         if federation is None and hello.federation is not None and self._may_follow():
             # The first that is offered, for as long as somebody of it is here: whoever offered a federation that turned
             # out to have no genesis must not keep this node from joining another one for ever.

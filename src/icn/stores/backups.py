@@ -54,6 +54,12 @@ def note_finished(batch: Batch, known: tuple[FinishedBackup, ...], finished: Fin
     batch.put(_BACKUPS, _FINISHED.encode(_Finished(items)))
 
 
+def forget_all(batch: Batch) -> None:
+    """The store begins anew: neither was it backed up, nor did it come from a backup."""
+    batch.delete(_BACKUPS)
+    batch.delete(_ORIGIN)
+
+
 def forget_finished(batch: Batch) -> None:
     """The backups were of another history: the next one is full."""
     batch.delete(_BACKUPS)

@@ -35,6 +35,11 @@ class Reference:
     job: JobId | None
 
 
+def is_from_content(key: bytes) -> bool:
+    """Whether an entry says that content links to the target; otherwise a job names it."""
+    return key[_KIND_AT : _KIND_AT + 1] == _FROM_CONTENT
+
+
 def links(codec: int, data: bytes) -> tuple[Cid, ...]:
     """What content links to, as names that blocks here can have, each once.
 

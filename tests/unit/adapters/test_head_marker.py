@@ -35,6 +35,15 @@ def test_what_was_written_last_is_read_by_the_next_process(tmp_path: Path) -> No
     assert both(tmp_path).read() == (mark(3), mark(3))
 
 
+def test_a_process_that_writes_without_having_read_leaves_no_older_mark_in_force(tmp_path: Path) -> None:
+    marker = both(tmp_path)
+    for count in range(5):
+        marker.write(mark(count))
+    marker.close()
+    both(tmp_path).write(mark(0))
+    assert both(tmp_path).read() == (mark(0), mark(0))
+
+
 def test_the_files_are_the_owners_and_do_not_grow(tmp_path: Path) -> None:
     marker = both(tmp_path)
     for count in range(9):

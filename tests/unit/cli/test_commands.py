@@ -352,6 +352,13 @@ WRITES = {
         {"state": "waiting to join"},
         ["waiting to join"],
     ),
+    "federation init": (
+        "federation init --name bakers",
+        "/federation/init",
+        {"name": "bakers"},
+        {"state": "changing"},
+        ["changing"],
+    ),
     "federation join an address": (
         "federation join /ip4/10.0.0.1/tcp/7000/p2p/x",
         "/federation/join",
@@ -689,7 +696,7 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
     tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
-    tested |= {"federation join", "federation invite", "federation leave"}  # test_federation
+    tested |= {f"federation {verb}" for verb in ("init", "join", "invite", "leave")}  # test_federation
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     tested |= {"mesh receipt"}  # test_receipts
