@@ -23,13 +23,19 @@ from icn.http.openapi import document
 from icn.kernel.errors import Fault, Refusal
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+EXTRAS = ("ray",)
+"""What may not be installed: programs that import it have no leaves of their own, so the page does not depend on it."""
 
 
 def error_leaves() -> list[type[Refusal] | type[Fault]]:
     """Every refusal and fault of the package that nothing of ours specialises further, by code."""
     for module in pkgutil.walk_packages(icn.__path__, "icn."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                if error.name not in EXTRAS:
+                    raise
     leaves = {cls for root in (Refusal, Fault) for cls in _descendants(root) if not any(_ours(cls.__subclasses__()))}
     return sorted(leaves, key=lambda cls: (cls.code, cls.__module__, cls.__qualname__))
 
