@@ -15,7 +15,7 @@ from icn.services import arrivals, state
 from icn.sim.faults import CALM, CERTAIN
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
-from icn.sim.plan import Plan
+from icn.sim.plan import Plan, Run
 from icn.sim.plants import Plant
 from icn.sim.tempo import Tempo
 from icn.sim.world import World
@@ -72,6 +72,26 @@ def test_reading_each_block_once_for_all_nodes_changes_nothing(plant):
     once, each = World(plan).run(), World(plan, shares=False).run()
     assert (once.digest, once.steps, str(once.finding)) == (each.digest, each.steps, str(each.finding))
     assert arrivals.parse_block is block.parse_block
+
+
+def forging(seed: int, plant: Plant | None = None) -> Run:
+    """A run with a member that signs several histories."""
+    plan = dense(seed, nodes=4, seconds=8, plant=plant)
+    return World(plan, faults=replace(World(plan).faults, forge_every=300)).run()
+
+
+@pytest.mark.slow
+def test_a_member_that_signs_several_histories_harms_nobody() -> None:
+    runs = [forging(seed) for seed in (1, 4, 7, 10)]
+    assert [run.finding for run in runs] == [None] * len(runs)
+    assert sum(run.forks for run in runs) > 1
+    assert sum(run.void for run in runs) > 0
+
+
+@pytest.mark.slow
+def test_a_planted_ignored_fork_is_found_by_comparing_nodes() -> None:
+    found = [forging(seed, Plant.FORK_IGNORED).finding for seed in (1, 4, 7, 10)]
+    assert any(found)
 
 
 @pytest.mark.slow

@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, Header, Place, parse_block
 from icn.domain.dag.feeds import Clock, Feeds, merged_clock
-from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeJoined
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    EquivocationProven,
+    FederationFounded,
+    InvitationRedeemed,
+    NodeAdmitted,
+    NodeJoined,
+)
+from icn.domain.federation.model import JoinPolicy
 from icn.domain.federation.state import FederationState, name_genesis
 from icn.domain.records import EVENT_NAMES, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation
@@ -138,11 +146,13 @@ def records_of(
         raise PeerViolation(f"a block's records have their form: {error}") from error
     member = federation.members.get(header.author)
     begins = header.sequence == 0 and bool(records)
+    if is_side:
+        return records  # another author, who may have a feed, has built on it
     if not (begins and isinstance(records[0].event, NodeJoined | FederationFounded)) and (
         member is None or not (member.joined or is_lenient)
     ):
         raise PeerViolation("a block is authored by a member, and a feed begins with joining")
-    if member is not None and member.left_at is not None and not is_side:
+    if member is not None and member.left_at is not None:
         raise PeerViolation("a feed ends when its node leaves")
     return records
 
@@ -187,16 +197,36 @@ def _name_genesis(state: State, block: Block, records: list[Record]) -> None:
         name_genesis(state.federation, block.cid)
 
 
-def put_aside(state: State, records: list[Record], context: Context) -> None:
-    """All records of a side block are void."""
-    for record in records:
-        skip_event(state, record.event, context)
-
-
 def _void(state: State, block: Block, records: list[Record], which: range, context: Context) -> None:
     for index in which:
         skip_event(state, records[index].event, context)
         state.void[block.cid, index] = None
+
+
+def is_vouched_for(block: Block, federation: FederationState, context: Context) -> bool:
+    """Whether a block that begins the feed of a node may: by what counts, not by what a fork has made void."""
+    founded = federation.federation
+    is_open = founded is None or founded.policy.join_policy is JoinPolicy.OPEN
+    return block.header.sequence > 0 or is_open or federation.is_admitted(block.header.author, context.ancestry)
+
+
+def was_vouched_for(block: Block, block_of: Callable[[Cid], Block | None]) -> bool:
+    """Whether anything behind the block names its author as admitted, void or not."""
+    seen: dict[Cid, None] = {}
+    pending = list(links(block.header))
+    while pending:
+        cid = pending.pop()
+        behind = None if cid in seen else block_of(cid)
+        seen[cid] = None
+        if behind is None:
+            continue
+        for record in read_records(behind):
+            event = record.event
+            admitted = event.node if isinstance(event, NodeAdmitted | AdmissionCounted | InvitationRedeemed) else None
+            if admitted == block.header.author:
+                return True
+        pending += links(behind.header)
+    return False
 
 
 def keep(

@@ -14,7 +14,7 @@ The single checks are those of `services.acceptance`. Not here: what peers say t
 from collections import deque
 from dataclasses import dataclass, field
 
-from icn.domain.context import EventRefused
+from icn.domain.context import Context, EventRefused, entitled
 from icn.domain.dag.block import Block, parse_block
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
@@ -27,8 +27,10 @@ from icn.services.authorship import Authorship
 from icn.services.equivocation import SIGNED_TWO, Equivocations
 from icn.services.peers import Peers, PeerView, feed_counts
 from icn.services.quarantine import Quarantine, Waiting
+from icn.services.state import State
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
+from icn.stores.overlay import Overlay
 
 REFUSED_REMEMBERED_MAX = 4096
 
@@ -115,6 +117,13 @@ class Arrivals:
             moments.append(later(wall, self.patience))
         return min(moments, default=None)
 
+    def forget_unnamed(self, state: State) -> None:
+        """What waits of an author that has forked, and is in nobody's ancestry, waits no more."""
+        for entry in list(self.quarantine.waiting.values()):
+            header = entry.block.header
+            if state.is_side(header.author, header.sequence) and not self.quarantine.is_named(entry.block):
+                self.quarantine.drop(entry, self.peers)
+
     def _may_ask(self, cid: Cid, wall: Instant) -> bool:
         asked = self.asked.get(cid)
         return asked is None or wall >= later(asked, self.patience)
@@ -166,8 +175,7 @@ class Arrivals:
     def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether it is news, and what waited for it may go on. Raises `PeerViolation` when it can never be taken."""
         header, feeds = block.header, work.state.feeds
-        expected = feeds.next_sequence(header.author)
-        is_side = header.sequence < expected or work.state.is_side(header.author, header.sequence)
+        is_side = self._is_side(work, block)
         if is_side and work.has_block(block.cid):
             return False
         if block.cid in self.refused:
@@ -176,7 +184,7 @@ class Arrivals:
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        is_evidence = self.quarantine.awaits(block.cid, as_evidence=True)
+        is_evidence = self.quarantine.is_evidence(block.cid)
         if is_evidence:
             blocks.put_evidence(work.batch, block)
         if is_side and not self._is_named(work, view, block):
@@ -203,6 +211,17 @@ class Arrivals:
         self._apply(work, view, block, clock, is_side=is_side)
         return True
 
+    @staticmethod
+    def _is_side(work: UnitOfWork, block: Block) -> bool:
+        """Whether the block is another one than its author's feed has, or will have: for all that is known, it forked.
+
+        A block that is here already counts as one too, where its feed has gone on.
+        """
+        header, feeds = block.header, work.state.feeds
+        expected = feeds.next_sequence(header.author)
+        beside = header.sequence == expected > 0 and header.previous != feeds.heads[header.author].cid
+        return header.sequence < expected or beside or work.state.is_side(header.author, header.sequence)
+
     def _is_named(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether a block of a fork is to be taken: only where another author has built on it in good faith.
 
@@ -210,7 +229,7 @@ class Arrivals:
         """
         header = block.header
         self.forks.see(work, block)
-        if self.quarantine.awaits(block.cid, as_evidence=False) or view.is_file:
+        if view.is_file or self.quarantine.is_named(block):
             return True
         if view.did == header.author:
             raise PeerViolation(SIGNED_TWO.format(sequence=header.sequence))
@@ -269,8 +288,9 @@ class Arrivals:
         context = work.context_of(header.author, header.sequence, header.time, clock)
         try:
             if is_side:
-                acceptance.put_aside(state, records, context)
+                pass  # its records are void
             elif self.forks.cuts:
+                self._check_begins(work, block, context)
                 acceptance.apply_what_fits(state, block, records, context)
             else:
                 acceptance.apply_records(state, block, records, context)
@@ -286,6 +306,14 @@ class Arrivals:
         if author is not None and not is_side:  # what it built on, it has
             for who, count in clock.items():
                 author.counts[who] = max(count, author.counts.get(who, 0))
+
+    @staticmethod
+    def _check_begins(work: UnitOfWork, block: Block, context: Context) -> None:
+        """Raise `EventRefused` where a stranger begins a feed: its joining would be void, its blocks would be kept."""
+        if not acceptance.is_vouched_for(block, work.state.federation, context):
+            reader = Overlay(work.store, work.batch)
+            was = acceptance.was_vouched_for(block, lambda cid: blocks.get_block(reader, cid))
+            entitled(was, "a node joins as a founder, or after admission")
 
     def refuse(self, cid: Cid) -> None:
         """Remember that a block is against the rules."""

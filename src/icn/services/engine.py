@@ -329,6 +329,7 @@ class Engine:
         made.state.correlations = self.state.correlations
         self.state = made.state
         self.replication.arrivals.refused.clear()  # a record that no longer fits is void now, and its block is taken
+        self.replication.arrivals.forget_unnamed(self.state)
         self.authorship.committed()
         self._stale, self._resumed = False, False
         for peer, view in self.peers.views.items():

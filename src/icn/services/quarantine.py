@@ -65,16 +65,35 @@ class Quarantine:
             if (entry.missing == arrived if arrived is not None else _time_has_come(entry, wall))
         ]
         for entry in ready:
-            del self.waiting[entry.block.cid]
-            self.size -= len(entry.block.data)
-            view = peers.views.get(entry.sender)
-            if view is not None:
-                view.quarantined -= 1
+            self.drop(entry, peers)
         return ready
 
-    def awaits(self, cid: Cid, *, as_evidence: bool) -> bool:
-        """Whether a block waits for this one: as an ancestor, or to see that it proves a fork."""
-        return any(entry.missing == cid and entry.is_evidence == as_evidence for entry in self.waiting.values())
+    def is_evidence(self, cid: Cid) -> bool:
+        """Whether a block waits for this one to see that it proves a fork."""
+        return any(entry.missing == cid and entry.is_evidence for entry in self.waiting.values())
+
+    def is_named(self, block: Block) -> bool:
+        """Whether a block of another author waits for this one as an ancestor, or for a later one of the same chain."""
+        author = block.header.author
+        pending, seen = [block.cid], {block.cid: None}
+        while pending:
+            cid = pending.pop()
+            for entry in self.waiting.values():
+                if entry.missing != cid or entry.is_evidence or entry.block.cid in seen:
+                    continue
+                if entry.block.header.author != author:
+                    return True
+                seen[entry.block.cid] = None
+                pending.append(entry.block.cid)
+        return False
+
+    def drop(self, entry: Waiting, peers: Peers) -> None:
+        """Let one wait no more."""
+        del self.waiting[entry.block.cid]
+        self.size -= len(entry.block.data)
+        view = peers.views.get(entry.sender)
+        if view is not None:
+            view.quarantined -= 1
 
     def awaits_any(self, cid: Cid) -> bool:
         """The same, for whatever reason."""

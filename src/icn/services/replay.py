@@ -55,7 +55,6 @@ class Replay:
             acceptance.check_follows(block, state.feeds)
         records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
         if is_side:
-            acceptance.put_aside(state, records, context)
             state.feeds.put_aside(block)
             self._aside.append(block)
         else:

@@ -82,6 +82,8 @@ class Faults:
     """Milliseconds between settings of a running machine's clock on average, over all nodes; 0: none."""
     jump: int = 0
     """How far off, either way, it is set at most."""
+    forge_every: int = 0
+    """Milliseconds between blocks of a member that signs several histories, on average; 0: there is none."""
 
     def describe(self) -> str:
         """For a report."""
@@ -123,6 +125,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
     """
     restorations, liars, shaky = (Random(f"{seed}/{what}") for what in ("restorations", "liars", "shaky"))
     absences, clocks, cables = (Random(f"{seed}/faults/{what}") for what in ("absences", "clocks", "cables"))
+    forgers = Random(f"{seed}/faults/forgers")
 
     def sometimes(*values: int) -> int:
         return rng.choice(values)
@@ -163,6 +166,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         commit_for=cables.choice((2, 10, 10, 40)),
         jump_every=clocks.choice((0, 0, 3_000)),
         jump=clocks.choice((500, 8_000)),
+        forge_every=forgers.choice((0, 0, 0, 300, 1_500)),
     )
 
 

@@ -86,6 +86,8 @@ class Network:
         self.breaks = 0
         self.violations: list[str] = []
         self.tolerates_violations = False
+        self.outcasts: dict[Did, None] = {}
+        """Dishonest stations, who may be let go."""
 
     def attach(self, stations: Sequence[Station]) -> None:
         """Begin to connect everybody."""
@@ -124,7 +126,7 @@ class Network:
         pair = _pair(self._index[source], self._index[target])
         self._note(f"n{self._index[source]} drops n{self._index[target]}: {reason}")
         self.violations.append(reason)
-        expect(self.tolerates_violations, "honest peers are not accused", reason)
+        expect(self.tolerates_violations or target in self.outcasts, "honest peers are not accused", reason)
         self._break(pair, "a violation")
 
     def drop_all(self, did: Did) -> None:

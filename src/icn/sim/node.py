@@ -43,7 +43,7 @@ from icn.sim.executor import accident, lie, outcome_of, scripted_outcome
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import Finding
 from icn.sim.network import Network
-from icn.sim.plants import HastyPledging, Plant, forgive, keep_what_ended
+from icn.sim.plants import BlindToForks, HastyPledging, Plant, forgive, keep_what_ended
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.stores.kv import CommitUncertain, StoreUnavailable
@@ -137,6 +137,8 @@ class Node:
         if self._around.plant is Plant.EARLY_REVEAL:
             pledging = self.engine.executor.pledging
             self.engine.executor.pledging = HastyPledging(pledging.content, pledging.entropy, pledging.unsettled)
+        if self._around.plant is Plant.FORK_IGNORED:
+            self.engine.forks = self.engine.replication.arrivals.forks = BlindToForks(self.did)
         self._note("starts")
         self.push(Tick())
 

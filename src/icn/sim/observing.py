@@ -28,6 +28,8 @@ class Watch:
     """The same, of blocks that somebody else has stored."""
     ended: dict[tuple[Did, bytes], tuple[Cid, int, str]] = field(default_factory=dict)
     """(home, hold) to the record that ended it."""
+    forgers: dict[Did, None] = field(default_factory=dict)
+    """Members of whom several histories are expected."""
     revealing: dict[tuple[JobId, int], None] = field(default_factory=dict)
     """Attempts of several executors whose home has opened revealing."""
 
@@ -36,6 +38,8 @@ class Watch:
         for key, value in batch.operations.items():
             if key[:1] == keyspace.FEED and value is not None:
                 author = Did.from_public_key(key[1:_KEY_BYTES])
+                if author in self.forgers:
+                    continue
                 (self.signed if author == by else self.taken).setdefault(key, value)
                 if self.taken.get(key, value) != value or self.signed.get(key, value) != value:
                     sequence = int.from_bytes(key[_KEY_BYTES:], "big")

@@ -66,6 +66,12 @@ class Run:
     """Executors that homes put on their blacklists."""
     held: int = 0
     """Requests that a held node refused."""
+    forged: int = 0
+    """Blocks that a dishonest member signed."""
+    forks: int = 0
+    """Whether it was found to have signed two histories."""
+    void: int = 0
+    """Records without effect because of it."""
 
     @property
     def node_seconds(self) -> float:
@@ -73,7 +79,20 @@ class Run:
         return self.virtual_us / 1_000_000 * self.plan.nodes
 
 
-_SUMMED = ("blocks", "messages", "answered", "jobs", "transfers", "crashes", "breaks", "cuts", "put_back", "bans")
+_SUMMED = (
+    "blocks",
+    "messages",
+    "answered",
+    "jobs",
+    "transfers",
+    "crashes",
+    "breaks",
+    "cuts",
+    "put_back",
+    "bans",
+    "forks",
+    "void",
+)
 
 
 def totals(runs: list[Run]) -> dict[str, int]:

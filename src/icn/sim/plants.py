@@ -3,7 +3,7 @@
 Each is one that really occurs: an outbox row that was not part of the commit, a commit that was not synced, and a job
 whose end was recorded but not carried out in the live state, so that a later receipt or time-out ends it again; a node
 that keeps no head mark, in a world where stores are put back; and executors that show what they pledged as soon as they
-have pledged it, when others can still copy.
+have pledged it, when others can still copy; and nodes for which the branch of a forker that came first is its history.
 """
 
 from dataclasses import replace
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from icn.domain.mesh.model import Standing
 from icn.domain.mesh.state import StandingKey
+from icn.services.equivocation import Equivocations
 from icn.services.pledging import PledgingService
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -29,6 +30,7 @@ class Plant(Enum):
     NO_HEAD_MARK = "no-head-mark"
     EARLY_REVEAL = "early-reveal"
     BAN_IGNORED = "ban-ignored"
+    FORK_IGNORED = "fork-ignored"
 
 
 class _Sticky(dict[Key, Value]):
@@ -66,6 +68,14 @@ def forgive(state: State) -> None:
     """Plant the ignored ban: it is recorded, and whoever decides does not see it."""
     if not isinstance(state.mesh.standings, _Forgiving):
         state.mesh.standings = _Forgiving(state.mesh.standings)
+
+
+class BlindToForks(Equivocations):
+    """Plant the ignored fork: whichever branch came first counts, and nobody says anything."""
+
+    def is_due(self, work: UnitOfWork) -> bool:
+        """Never."""
+        return False
 
 
 class HastyPledging(PledgingService):

@@ -39,6 +39,8 @@ from icn.sim.capacity import nothing_is_owed
 from icn.sim.disk import Disk
 from icn.sim.faults import Faults, draw_faults, healed
 from icn.sim.findings import Finding, expect
+from icn.sim.forger import Forger
+from icn.sim.forks import forks_are_proved
 from icn.sim.model import Model
 from icn.sim.network import Network
 from icn.sim.node import Node, Surroundings
@@ -80,6 +82,7 @@ class World:
         self.watch = Watch()
         self.model = Model()
         self.restorations = 0
+        self.void = 0
         self.bans = 0
         self.cut_writes = [0, 0]
         """Acknowledged while the federation was cut: in its smaller part, in its larger."""
@@ -108,9 +111,11 @@ class World:
             )
             for index in range(plan.nodes)
         ]
+        self.forger = self._forger()
         self.trouble = Trouble(plan.seed, self.timeline, self.network, self.nodes, self.faults, self._note)
         dids = sorted(node.did for node in self.nodes)
-        founders = (self.nodes[0].did,) if openly else tuple(dids)
+        members = dids if self.forger is None else sorted((*dids, self.forger.did))
+        founders = (self.nodes[0].did,) if openly else tuple(members)
         policy = Policy(
             join_policy=JoinPolicy.OPEN if openly else JoinPolicy.INVITE,
             initial_grant=Mana(rng.choice((100, 1_000))),
@@ -126,6 +131,23 @@ class World:
             self._draw_rhythm(dense_pause_ms=rng.choice(DENSE_PAUSES_MS)),
             answer_lost=self.faults.answer_lost,
         )
+
+    def _forger(self) -> Forger | None:
+        if not self.faults.forge_every:
+            return None
+        owners = [node.did for node in self.nodes]
+        forger = Forger(
+            str(self.plan.seed),
+            self.timeline,
+            self.network,
+            self.nodes,
+            owners,
+            every_ms=self.faults.forge_every,
+            note=self._note,
+        )
+        self.network.outcasts[forger.did] = None
+        self.watch.forgers[forger.did] = None
+        return forger
 
     def _draw_rhythm(self, *, dense_pause_ms: int) -> Rhythm:
         plan = self.plan
@@ -159,6 +181,9 @@ class World:
         result.crashes = sum(node.crashes for node in self.nodes)
         result.put_back, result.held = self.restorations, self.model.held
         result.bans = self.bans
+        result.forged = 0 if self.forger is None else self.forger.forged
+        result.forks = sum(bool(node.engine is not None and node.engine.state.cuts) for node in self.nodes[:1])
+        result.void = self.void
         result.messages, result.breaks, result.cuts = self.network.messages, self.network.breaks, self.trouble.cuts
         result.cut_writes_few, result.cut_writes_many = self.cut_writes
         result.cpu_us = (time.process_time_ns() - began) // 1000
@@ -169,7 +194,9 @@ class World:
             node.start()
         for node in self.nodes[len(self.nodes) - self.faults.late :]:
             self.timeline.plan(self.faults.late_for * MS, node.start)
-        self.network.attach(self.nodes)
+        self.network.attach(self.nodes if self.forger is None else [*self.nodes, self.forger])
+        if self.forger is not None:
+            self.forger.begin()
         # Sometimes everybody is connected before there is a federation.
         self.timeline.plan(self.trouble.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
         self.trouble.begin()
@@ -180,6 +207,8 @@ class World:
     def _heal(self) -> None:
         self._note("everything heals")
         self.trouble.end()
+        if self.forger is not None:
+            self.forger.end()
         calm = healed(self.faults)
         self.network.faults = calm
         for node in self.nodes:
@@ -239,14 +268,19 @@ class World:
             checkers.supply_adds_up(f"{node.name}'s rows", loaded.ledger)
             nothing_is_owed(node.name, engine, self.model.put_back)
             checkers.feeds_verify(node.name, node.disk.platter, loaded, signatures=node is first)
+        stores = [node.disk.platter for node in self.nodes]
+        forks_are_proved(self.nodes, self.watch.forgers)
         chosen = self.trouble.chance.rng.choice(self.nodes)
         loaded = rows.load(chosen.disk.platter)
         entries = checkers.history(chosen.disk.platter)
-        checkers.money_by_hand(entries, loaded.ledger)
-        checkers.jobs_end_once(entries)
-        self.bans = bans_are_kept(entries, {node.did: node.terms.mesh.ban_after for node in self.nodes})
+        counting = [entry for entry in entries if not entry.is_void]
+        self.void = sum(entry.is_void for entry in entries)
+        checkers.money_by_hand(counting, loaded.ledger)
+        checkers.jobs_end_once(counting)
+        honest = [entry for entry in counting if entry.author not in self.watch.forgers]
+        self.bans = bans_are_kept(honest, {node.did: node.terms.mesh.ban_after for node in self.nodes})
         checkers.receipts_are_answered(entries, self.model.put_back)
-        what_was_agreed_is_right(entries, [node.disk.platter for node in self.nodes])
+        what_was_agreed_is_right(counting, stores)
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)
         checkers.same_state("replay", chosen.name, loaded, checkers.replayed(chosen.disk.platter))

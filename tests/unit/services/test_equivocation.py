@@ -7,6 +7,7 @@ from icn.domain.ledger.events import TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
+from icn.protocol.messages import Blocks
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
 from icn.services.verify import verify
@@ -187,3 +188,25 @@ def test_a_late_joiner_gets_both_branches() -> None:
     meet(world)
     agree(world)
     assert forker.did in world["late"].engine.state.cuts
+
+
+def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:
+    """A block that follows one which is not here, at the number that is due: somebody forked, not who passes it on."""
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    part(world)
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.greet(*NAMES)
+    forker.say(one, "a")
+    forker.say(other, "b")
+    forker.say(forker.opens(10), "b")
+    world.pass_time(1_000)
+    world.drop = lambda _source, target, message: target == "a" and isinstance(message, Blocks)
+    world.link("a", "b")
+    world.pass_time(1_000)
+    world.drop = None
+    meet(world)
+    agree(world)
+    honest = {node.did for node in world.nodes.values()}
+    assert not [peer for node in world.nodes.values() for peer, _ in node.disconnects if peer in honest]

@@ -123,14 +123,11 @@ def name_genesis(state: FederationState, genesis: Cid) -> None:
 
 
 def skip(state: FederationState, event: FederationEvent) -> None:
-    """A record without effect, because a fork made it void: whom it names is known by name, and no more.
+    """A record without effect, because a fork made it void: whose feed began with it is known by name, and no more.
 
-    What such a node wrote was taken in good faith, and others built on it: its blocks must be taken by everybody.
+    Such a node was taken for a member in good faith, and others built on it: its blocks must be taken by everybody.
     """
-    if (
-        isinstance(event, NodeJoined | NodeAdmitted | AdmissionCounted | InvitationRedeemed)
-        and event.node not in state.members
-    ):
+    if isinstance(event, NodeJoined) and event.node not in state.members:
         _put(state, Member(event.node, (), joined=False))
 
 
