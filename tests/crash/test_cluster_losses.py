@@ -24,7 +24,7 @@ SETTLING_S = 90.0
 """For a machine to join, or to be given up."""
 WITHOUT_NAMESPACES = 'for kind in mnt user net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done && exec "$@"'
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,6 @@ def test_what_is_large_goes_to_both_machines_and_back(executor: ClusterPool) -> 
     assert ended[0].fuel_used == ended[1].fuel_used
 
 
-@pytest.mark.long
 def test_a_machine_whose_ray_is_killed_is_lost_when_its_lease_is_over_and_may_come_back(
     machines: RayMachines, executor: ClusterPool
 ) -> None:
@@ -118,7 +117,6 @@ def test_a_machine_whose_ray_is_killed_is_lost_when_its_lease_is_over_and_may_co
     has_places(executor, 2)
 
 
-@pytest.mark.long
 def test_a_guest_on_a_machine_that_is_cut_off_has_ended_when_its_job_is_reported_lost(
     machines: RayMachines, executor: ClusterPool
 ) -> None:
@@ -140,7 +138,6 @@ def test_a_guest_on_a_machine_that_is_cut_off_has_ended_when_its_job_is_reported
     assert executor.capacity() == 1
 
 
-@pytest.mark.long
 def test_a_machine_that_leaves_takes_its_places_with_it_and_nothing_else(
     machines: RayMachines, executor: ClusterPool
 ) -> None:
@@ -151,7 +148,6 @@ def test_a_machine_that_leaves_takes_its_places_with_it_and_nothing_else(
     has_places(executor, 2)
 
 
-@pytest.mark.long
 def test_without_its_bridge_all_is_lost_when_the_leases_are_over_and_the_cluster_is_reached_again(
     machines: RayMachines, executor: ClusterPool
 ) -> None:
@@ -168,7 +164,6 @@ def test_without_its_bridge_all_is_lost_when_the_leases_are_over_and_the_cluster
     assert Driver(executor).outcome(HELLO).output == b"hello\n"
 
 
-@pytest.mark.long
 def test_a_machine_that_cannot_seal_its_workers_is_refused_by_name(machines: RayMachines) -> None:
     machines.other.kill()
     machines.join(inside=("unshare", "-Ur", "sh", "-c", WITHOUT_NAMESPACES, "sh"))
@@ -185,7 +180,6 @@ def test_a_machine_that_cannot_seal_its_workers_is_refused_by_name(machines: Ray
         machines.other.kill()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("wrong", ["token", "no TLS"])
 def test_who_is_not_secured_as_the_cluster_is_does_not_reach_it(machines: RayMachines, wrong: str) -> None:
     changed = {"token": "0" * 64} if wrong == "token" else {"tls": None}

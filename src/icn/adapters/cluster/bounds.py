@@ -23,6 +23,8 @@ MEMORY_PER_WORKER_BYTES = JOB_MEMORY_BYTES_MAX
 """Of a machine, for each worker that it gets by itself: the largest job finds a place anywhere."""
 
 # Node and bridge.
+KNOCK_S = 10.0
+"""For the cluster's head to take a connection."""
 CONNECT_S = 60.0
 """For the bridge to start and to reach the cluster."""
 ALIVE_EVERY_S = 2.0

@@ -17,8 +17,10 @@ import ray
 
 from icn.adapters.cluster import bounds, messages
 from icn.adapters.cluster.foreman import Foreman
+from icn.adapters.cluster.knocking import knock
 from icn.adapters.cluster.messages import Alive, Begin, Hello, Reached, Stop, ToNode, Unreachable
 from icn.adapters.cluster.ray_cluster import RayCluster
+from icn.adapters.cluster.settings import address_of
 from icn.adapters.wasm import hardening
 from icn.kernel.errors import Invalid
 
@@ -28,8 +30,13 @@ def main() -> int:
     hardening.die_with_parent()
     channel = socket.socket(fileno=0)
     hello = _first_message(channel)
+    if why := knock(hello.host, hello.port, hello.tls):
+        channel.sendall(messages.framed(Unreachable(why)))
+        return 1
     try:
-        ray.init(hello.address, log_to_driver=False, configure_logging=False, logging_level="error")
+        ray.init(
+            address_of(hello.host, hello.port), log_to_driver=False, configure_logging=False, logging_level="error"
+        )
     except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         channel.sendall(messages.framed(Unreachable(f"{type(error).__name__}: {error}"[: bounds.WHY_CHARS_MAX])))
         return 1

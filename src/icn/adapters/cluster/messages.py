@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from icn.adapters.cluster import bounds
+from icn.adapters.cluster.settings import TlsFiles
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import shape_of
@@ -36,7 +37,9 @@ class RunnerTerms:
 class Hello:
     """The first thing a bridge hears."""
 
-    address: str
+    host: str
+    port: int
+    tls: TlsFiles | None
     terms: RunnerTerms
 
 

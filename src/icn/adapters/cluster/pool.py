@@ -205,7 +205,7 @@ class ClusterPool:
             return False
         with self._lock:
             self._bridge = bridge
-        bridge.send(Hello(self._settings.address, self._terms()))
+        bridge.send(Hello(self._settings.host, self._settings.port, self._settings.tls, self._terms()))
         try:
             if self._connect(bridge):
                 while True:

@@ -36,4 +36,9 @@ class ClusterSettings:
     @property
     def address(self) -> str:
         """As Ray takes it, and as a person reads it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return address_of(self.host, self.port)
+
+
+def address_of(host: str, port: int) -> str:
+    """Both in one word."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,6 +6,7 @@ import pytest
 
 from icn.adapters.cluster import bounds, messages
 from icn.adapters.cluster.messages import Alive, Begin, Ended, Hello, MachineRefused, Stop
+from icn.adapters.cluster.settings import TlsFiles
 from icn.adapters.wasm import outcomes
 from icn.domain.mesh.execution import ExitKind
 from icn.kernel.errors import Invalid
@@ -19,7 +20,8 @@ OUTCOME = outcomes.without_guest(ExitKind.COMPLETED, "p", "", output=b"o")
 @pytest.mark.parametrize(
     "said",
     [
-        Hello("10.0.0.1:6379", TERMS),
+        Hello("10.0.0.1", 6379, TlsFiles(certificate="c", key="k", authority="a"), TERMS),
+        Hello("::1", 6379, None, TERMS),
         Begin(1, request(b"module"), b"module"),
         Begin(2, request(None), b""),
         Stop(1),
