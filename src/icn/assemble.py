@@ -178,7 +178,8 @@ def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork |
         agent=AGENT,
         discovery=DiscoverySettings(DiscoveryMode(chosen.discovery)),
         peers_low=min(chosen.min_peers, chosen.max_peers),
-        connections_max=chosen.max_peers,
+        peers_max=chosen.max_peers,
+        memory_bytes_max=chosen.memory_budget_bytes,
         dial=DialSettings(_retry(settings), _breaker(settings), connect_ms_max=chosen.connection_timeout_ms),
     )
     return Libp2pNetwork(wanted, signer, SystemEntropy().bytes, clock.now, PROTOCOL_MESSAGE_BYTES_MAX)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from icn.adapters.network.ports import NetworkFigures
+from icn.adapters.network_metrics import NetworkMetrics
 from icn.domain.ledger.model import Supply
 from icn.domain.mesh.events import (
     AttemptAbandoned,
@@ -78,7 +80,7 @@ class Readings:
     blocks: int
     jobs_open: int
     executors_banned: int
-    peers_connected: int
+    network: NetworkFigures
     queue_depth: int
     executor: ExecutorLoad
     is_author: bool
@@ -98,7 +100,7 @@ class Readings:
         did: Did,
         now: Instant,
         started_at: Instant,
-        peers_connected: int,
+        network: NetworkFigures,
         queue_depth: int,
         executor: ExecutorLoad,
         is_author: bool,
@@ -117,7 +119,7 @@ class Readings:
             blocks=rows.load_position(reader).block_count,
             jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
             executors_banned=banned_count(reader, did, now),
-            peers_connected=peers_connected,
+            network=network,
             queue_depth=queue_depth,
             executor=executor,
             is_author=is_author,
@@ -147,7 +149,7 @@ class Metrics:
         self._executed = Counter(
             "icn_jobs_executed_total", "Executions of this node that ended with a receipt.", registry=registry
         )
-        self._peers = Gauge("icn_p2p_peers_connected", "Connected peers.", registry=registry)
+        self._network = NetworkMetrics(registry)
         self._memory_denied = Counter(
             "wasm_memory_growth_denied_total", "Growths of linear memory denied by the limiter.", registry=registry
         )
@@ -445,7 +447,7 @@ class Metrics:
     def _set(self, now: Readings) -> None:
         self._uptime.set(now.uptime_seconds)
         self._balance.set(now.mana_balance)
-        self._peers.set(now.peers_connected)
+        self._network.set(now.network)
         self._queue_depth.set(now.queue_depth)
         self._set_executor(now.executor)
         self._is_author.set(now.is_author)
@@ -496,7 +498,7 @@ class Metrics:
     def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
         """(name as scraped, type, labels, meaning) of every metric, in order of declaration."""
         found = []
-        for metric in vars(self).values():
+        for metric in (*vars(self).values(), *vars(self._network).values()):
             if isinstance(metric, MetricWrapperBase):
                 described = next(iter(metric.describe()))
                 name = described.name + ("_total" if described.type == "counter" else "")

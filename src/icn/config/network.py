@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from icn.config.placeholders import placeholder_in
 from icn.config.section import TIMEOUT_MS_MAX, Section, Setting, as_tuple, from_text
 from icn.config.values import HostPort
+from icn.kernel.limits import MIB
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 
 PEERS_MAX = 4096
@@ -64,7 +65,25 @@ class NetworkSettings(Section):
         Field(ge=0, le=PEERS_MAX),
         Setting("While fewer nodes are connected, nodes that were discovered are called. Never above `max_peers`."),
     ] = 32
-    max_peers: Annotated[int, Field(ge=1, le=PEERS_MAX), Setting("Most nodes connected at once.")] = 50
+    max_peers: Annotated[
+        int,
+        Field(ge=1, le=PEERS_MAX),
+        Setting(
+            "Most nodes connected at once, whoever called. One more makes those of least use go, down to `min_peers`; "
+            "bootstrap peers and members of the federation keep their places."
+        ),
+    ] = 50
+    memory_budget_bytes: Annotated[
+        int,
+        Field(ge=32 * MIB, le=65_536 * MIB),
+        Setting(
+            "What all connections may make this node hold. When it is nearly used up nothing new is accepted; when it "
+            "is, the connection that holds most is closed.",
+            key="memory_budget_mib",
+            scale=MIB,
+            unit="bytes",
+        ),
+    ] = 256 * MIB
     connection_timeout_ms: Annotated[
         int,
         Field(ge=1, le=TIMEOUT_MS_MAX),

@@ -150,6 +150,8 @@ class _Node:
         self._scanner = self._make_scanner(node, drivers)
         ledger_path = settings.storage.mana_ledger_path
         self._ledger_file = None if ledger_path is None else LedgerFile(ledger_path, signer.did, node.snapshot)
+        if network is not None:
+            network.prefer(lambda peer: peer.did in drivers.view.peers_in_sync)
         if network is not None and settings.storage.backend != "memory":
             path = settings.runtime.data_dir / FILE_NAME
             self._remembered = RememberedPeers(path, network, lambda: drivers.view.peers_in_sync, self._clock)

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from icn import __version__, assemble
 from icn.adapters.clock import SystemClock, monotonic_ms
 from icn.adapters.metrics import BreakerReading, Metrics, Readings
+from icn.adapters.network.ports import NetworkFigures
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.wasm.ports import Executor
 from icn.adapters.wasm.refusals import SandboxClosed
@@ -131,7 +132,7 @@ class RunningNode:
                 did=self.did,
                 now=self.now(),
                 started_at=self._facts.started_at,
-                peers_connected=live.peers_connected,
+                network=network.figures() if (network := self._started_network()) else NetworkFigures(),
                 queue_depth=live.queue_depth,
                 executor=self._drivers.view.executor,
                 is_author=self._writer.phase is WriterPhase.AUTHOR,
@@ -165,7 +166,7 @@ class RunningNode:
             executor_running=self._drivers.view.running,
             executing_peers=self._drivers.view.executors,
             blocks_damaged=len(self._drivers.damaged),
-            peers_connected=len(network.peers()) if (network := self._started_network()) is not None else 0,
+            peers_connected=network.figures().peers if (network := self._started_network()) is not None else 0,
         )
 
     def _places(self) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_page
+from icn.adapters.network.ports import NetworkFigures
 from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
@@ -30,6 +31,7 @@ from support.http_node import GRANT, HttpNode, signer_of
 from support.http_specs import echo_spec
 
 ROOT = Path(__file__).resolve().parents[3]
+FIGURES = NetworkFigures(4, 3, 9, memory_bytes=100, memory_bytes_max=1000, trimmed=2, refused={"places": 5})
 GUIDE = (
     "icn_node_uptime_seconds",
     "icn_mana_balance_total",
@@ -125,7 +127,7 @@ def test_bans_are_counted_once_those_under_way_are_shown_and_refusals_have_their
             did=node.did,
             now=Instant(node.now() + later),
             started_at=node.now(),
-            peers_connected=0,
+            network=NetworkFigures(),
             queue_depth=0,
             executor=NO_LOAD,
             is_author=True,
@@ -150,7 +152,7 @@ def test_what_is_read_at_a_scrape() -> None:
             did=node.did,
             now=Instant(node.now() + 2_500),
             started_at=node.now(),
-            peers_connected=4,
+            network=FIGURES,
             queue_depth=5,
             executor=ExecutorLoad(Usage(8, 3, 1, 1000, 300, 100), waiting=6, strain=Strain.DISK),
             is_author=True,
@@ -171,6 +173,12 @@ def test_what_is_read_at_a_scrape() -> None:
     assert value(metrics, "icn_node_uptime_seconds") == 2
     assert value(metrics, "icn_mana_balance_total") == GRANT + 25
     assert value(metrics, "icn_p2p_peers_connected") == 4
+    assert value(metrics, "icn_p2p_discovery_contacts") == 3
+    assert value(metrics, "icn_p2p_discovery_known_peers") == 9
+    assert value(metrics, "icn_p2p_memory_bytes") == 100
+    assert value(metrics, "icn_p2p_memory_budget_bytes") == 1000
+    assert value(metrics, "icn_p2p_peers_trimmed_total") == 2, "counted once, however often it is read"
+    assert value(metrics, 'icn_p2p_connections_refused_total{reason="places"}') == 5
     assert value(metrics, 'icn_mana_supply{part="minted"}') == 2 * GRANT
     assert value(metrics, "icn_feed_height") == 2
     for state, places, memory in (("in_use", 3, 300), ("reserved", 1, 100), ("free", 4, 600)):

@@ -103,6 +103,7 @@ SAMPLES = {
     "network.discovery": ("client", "client"),
     "network.min_peers": (5, 5),
     "network.max_peers": (7, 7),
+    "network.memory_budget_mib": (64, 64 << 20),
     "network.connection_timeout": (9, 9000),
     "storage.backend": ("memory", "memory"),
     "storage.path": ("/p", Path("/p")),

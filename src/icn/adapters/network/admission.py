@@ -1,8 +1,10 @@
 """Decides which accepted connections may stay.
 
 Before its handshake a connection is nobody: when there are too many, the oldest goes, so sockets that do nothing shut
-nobody out who does something. After its handshake a connection is somebody's: when there are too many, the newcomer
-goes. Counts are per IPv4 address and per IPv6 /64, since a /64 is what one customer gets.
+nobody out who does something. After its handshake a connection is somebody's: when there are too many from one address,
+the newcomer goes. Counts are per IPv4 address and per IPv6 /64, since a /64 is what one customer gets.
+
+Not here: how many peers there may be in all (`places`).
 """
 
 import ipaddress
@@ -35,8 +37,6 @@ class Admission:
     def establish(self, link: Link) -> str | None:
         """Its handshake is done; gives the reason why it may not stay, if there is one."""
         origin = self._shaking.pop(link, None) or origin_of(link.host)
-        if len(self._established) >= self._settings.connections_max:
-            return "too many connections"
         count = self._per_origin.get(origin, 0)
         if count >= self._settings.connections_per_address_max:
             return "too many connections from one address"

@@ -106,6 +106,10 @@ class Dialling:
         """Whether an address of `peer` is being kept connected."""
         return any(target.peer == peer for target in self._targets)
 
+    def answers_for(self, peer: PeerId) -> bool:
+        """Whether `peer` is kept connected because somebody answers for its address."""
+        return any(target.peer == peer and not target.origin.is_hearsay for target in self._targets)
+
     def unanswered_hearsay(self) -> int:
         """Addresses of hearsay that are being called, and where nobody has answered."""
         return sum(target.origin.is_hearsay and not self._is_up(target) for target in self._targets)

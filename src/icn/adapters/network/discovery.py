@@ -15,7 +15,6 @@ Not here: dialling again and again (`dialing`), what is known of addresses (`add
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from icn.adapters.network.address_book import AddressBook
@@ -34,16 +33,6 @@ from icn.protocol.libp2p.kademlia.settings import ADDRESSES_PER_PEER_MAX, MESSAG
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 _SECOND_MS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveryState:
-    """For metrics."""
-
-    contacts: int
-    """In the routing table."""
-    known: int
-    """Peers that others told of."""
 
 
 class Discovery:
@@ -85,9 +74,15 @@ class Discovery:
         """Whether anything is asked at all."""
         return self._settings.discovery.mode is not DiscoveryMode.OFF
 
-    def state(self) -> DiscoveryState:
-        """What is known now."""
-        return DiscoveryState(len(self._machine.contacts), len(self._book))
+    @property
+    def contacts(self) -> int:
+        """Peers in the routing table."""
+        return len(self._machine.contacts)
+
+    @property
+    def known(self) -> int:
+        """Peers that others told of."""
+        return len(self._book)
 
     async def run(self) -> None:
         """Let time pass for the machine, and keep enough peers, until cancelled."""

@@ -130,6 +130,11 @@ class Gossip:
             verdicts={verdict.value: count for verdict, count in figures.verdicts.items()},
         )
 
+    @property
+    def cached_bytes(self) -> int:
+        """Messages kept for those who ask for them."""
+        return self._router.cached_bytes
+
     def score(self, peer: PeerId) -> int | None:
         """What is thought of a peer, in thousandths of a point; None where it does not speak the protocol."""
         return self._router.score(peer, self._clock()) if peer in self._speakers else None

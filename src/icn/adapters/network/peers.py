@@ -116,6 +116,11 @@ class PeerRecord:
             self.current.retired_at = None
         return was_current
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that the peer's going would cut off."""
+        return bool(self.queued_bytes or any(record.raw for record in self.records))
+
     def waiting(self) -> int:
         """Bytes that wait for this peer, here and in the connection in use."""
         return self.queued_bytes + self.current.link.machine.pending

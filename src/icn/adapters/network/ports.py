@@ -41,7 +41,8 @@ node's task group. No callback comes after `stop` has returned.
 goodbye to everybody, and returns when every socket is closed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
@@ -176,6 +177,23 @@ class GossipShown:
     dropped: int
     """RPCs for which a peer's queue had no room."""
     verdicts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFigures:
+    """How a network fares, for metrics. Counts are since the start."""
+
+    peers: int = 0
+    contacts: int = 0
+    """Peers in the routing table of discovery."""
+    known: int = 0
+    """Peers that others told of."""
+    memory_bytes: int = 0
+    memory_bytes_max: int = 0
+    trimmed: int = 0
+    """Peers that had to go for others."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Connections that were ended, by what there was too much of."""
 
 
 class NetworkListener(Protocol):

@@ -71,13 +71,14 @@ class NetworkSettings:
     dial: DialSettings = field(default_factory=DialSettings)
     gossip: RouterSettings = field(default_factory=RouterSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    peers_max: int = 512
+    """Connected peers, whoever dialled; one more makes others go (`places`)."""
     peers_low: int = 32
-    """With fewer peers connected, addresses that were discovered are dialled."""
-
-    connections_max: int = 512
-    """Accepted connections past their handshake. Our own dials are not counted: strangers cannot shut us in."""
+    """How many stay then. With fewer, addresses that were discovered are dialled."""
+    grace_ms: int = 20_000
+    """A peer is not let go within this time of its coming."""
     connections_per_address_max: int = 64
-    """The same, from one IPv4 address or one IPv6 /64."""
+    """Accepted connections past their handshake, from one IPv4 address or one IPv6 /64."""
     connections_per_peer_max: int = 4
     """Beyond the one in use, while duplicates are being settled."""
     handshakes_max: int = 128
@@ -86,8 +87,8 @@ class NetworkSettings:
 
     peer_queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
     """What may wait for one peer."""
-    incomplete_bytes_max: int = 256 * MIB
-    """Halves of messages held for all peers together. Beyond it the connection holding most is closed."""
+    memory_bytes_max: int = 256 * MIB
+    """What all peers together may make us hold (`memory`)."""
 
     simultaneous_ms: int = 5_000
     """Two connections to one peer whose handshakes ended this close together were dialled at the same time."""

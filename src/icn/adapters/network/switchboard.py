@@ -15,7 +15,9 @@ from icn.adapters.network.admission import Admission
 from icn.adapters.network.dialing import DialFailed
 from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
+from icn.adapters.network.memory import MemoryBudget
 from icn.adapters.network.peers import Incoming, LinkRecord, OutgoingPhase, PeerRecord
+from icn.adapters.network.places import Standing, room_for
 from icn.adapters.network.ports import Direction, NetworkListener
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.stream import RawCallback, RawStream, StreamLost
@@ -58,17 +60,25 @@ class Switchboard:
         self._gossip = gossip
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(settings)
+        self.memory = MemoryBudget(settings.memory_bytes_max)
         self._records: dict[Link, LinkRecord] = {}
         self._answers: dict[Link, asyncio.Future[PeerId]] = {}
         self._openings: dict[tuple[Link, int], asyncio.Future[RawStream]] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._held = 0
         self._ended = False
         self._socket_closed = asyncio.Event()
         self.raw: dict[str, RawCallback] = {}
         """Protocols served by raw streams."""
         self.identified: Callable[[LinkRecord], object] = lambda _: None
         """Told whenever a peer has said something about itself."""
+        self.is_wanted: Callable[[PeerId], bool] = lambda _: False
+        """Whether a peer keeps its place whatever happens."""
+        self.let_go: Callable[[PeerId], object] = lambda _: None
+        """Told of a peer before it is made to go for others."""
+        self.trimmed = 0
+        """Peers that had to go for others."""
+        self.refused = dict.fromkeys(("handshakes", "address", "places", "memory"), 0)
+        """Connections that were ended, by what there was too much of."""
         self.listener: NetworkListener | None = None
         """Who is told; None before the start and after the stop."""
         self.sockets: dict[Link, None] = {}
@@ -113,7 +123,10 @@ class Switchboard:
                     record.link.flush_soon()
 
     def tick(self, now: int) -> None:
-        """Deadlines of every link."""
+        """Deadlines of every link, and the account of what they hold."""
+        self.memory.note_shared("gossip", self._gossip.cached_bytes)
+        for known in list(self._records.values()):
+            self.count(known)
         for link in list(self.sockets):
             record = self._records.get(link)
             if link.closing_since is not None:
@@ -153,10 +166,16 @@ class Switchboard:
         self.sockets[link] = None
         if self._ended:
             link.abort("we are stopping")
+        elif link.direction is Direction.ACCEPTED and self.memory.is_tight:
+            self.refused["memory"] += 1
+            link.abort("there is no memory left for it")
         elif link.direction is Direction.ACCEPTED:
             evicted = self._admission.arrive(link)
             if evicted is not None:
+                self.refused["handshakes"] += 1
                 evicted.abort("a newer connection took its place before the handshake")
+        if link in self.sockets:
+            self.memory.note(link, 0)
 
     def link_event(self, link: Link, event: ConnectionEvent) -> None:
         """The machine told something."""
@@ -197,6 +216,7 @@ class Switchboard:
             return
         for stream in record.raw.values():
             stream.on_room()
+        self.count(record)
         peer = self.peers.get(link.peer) if link.peer else None
         if peer is not None and peer.current is record and peer.queued_bytes:
             peer.pump(self._clock())
@@ -204,13 +224,13 @@ class Switchboard:
     def link_lost(self, link: Link, reason: str) -> None:
         """The link carries nothing any more."""
         self._admission.leave(link)
+        self.memory.forget(link)
         answer = self._answers.pop(link, None)
         if answer is not None and not answer.done():
             answer.set_exception(DialFailed(reason, lasting=link.is_wrong))
         record = self._records.pop(link, None)
         if record is None or link.peer is None:
             return
-        self._held -= record.held
         for key in [key for key in self._openings if key[0] is link]:
             self._fail_opening(key, reason)
         for raw in list(record.raw.values()):
@@ -239,6 +259,10 @@ class Switchboard:
         link.is_wrong = refusal is not None
         if refusal is None and link.direction is Direction.ACCEPTED:
             refusal = self._admission.establish(link)
+            self.refused["address"] += refusal is not None
+        if refusal is None and peer not in self.peers and not self._make_room(link, peer):
+            refusal = "all places for peers are taken"
+            self.refused["places"] += 1
         if refusal is not None:
             link.close(refusal)
             return
@@ -272,6 +296,41 @@ class Switchboard:
         if link.peer is not None:
             outbound = link.direction is Direction.DIALLED
             self._gossip.peer_speaks(link.peer, protocols, outbound=outbound, host=link.host)
+
+    def _make_room(self, link: Link, newcomer: PeerId) -> bool:
+        """Let peers go for a newcomer, where that must be; whether it may stay."""
+        wanted = self.is_wanted(newcomer) or (link.origin is not None and not link.origin.is_hearsay)
+        standings = [self._standing(record) for record in self.peers.values()]
+        room = room_for(standings, newcomer_is_wanted=wanted, now=self._clock(), settings=self._settings)
+        for peer in room.leaving:
+            self.trimmed += 1
+            self.let_go(peer)
+            for record in list(self.peers[peer].records):
+                record.link.close("its place was needed")
+        return room.admitted
+
+    def _standing(self, record: PeerRecord) -> Standing:
+        said = record.current.said
+        return Standing(
+            peer=record.peer,
+            since_ms=record.since_ms,
+            is_wanted=self.is_wanted(record.peer),
+            is_busy=record.is_busy,
+            speaks_ours=said is None or any(name in said.protocols for name in self._protocols if name not in MESHSUB),
+            score=self._gossip.score(record.peer) or 0,
+            dialled=record.current.link.direction is Direction.DIALLED,
+        )
+
+    def count(self, record: LinkRecord) -> None:
+        """Note what a link holds; end the worst while that is too much."""
+        if self._records.get(record.link) is not record:
+            return
+        machine, peer = record.link.machine, self.peers.get(record.link.peer) if record.link.peer else None
+        queued = peer.queued_bytes if peer is not None and peer.current is record else 0
+        self.memory.note(record.link, machine.unread + machine.pending + record.held + queued)
+        while self.memory.is_spent and (worst := self.memory.worst()) is not None:
+            self.refused["memory"] += 1
+            worst.abort("it held more of our memory than anybody when that ran out")
 
     def _answered(self, link: Link, peer: PeerId) -> None:
         answer = self._answers.pop(link, None)
@@ -314,28 +373,25 @@ class Switchboard:
         raw = record.raw.get(stream)
         if raw is not None:
             raw.on_data(data)
+            self.count(record)
             return
         record.link.machine.consume(stream, len(data))
         incoming = record.incoming.get(stream)
         if incoming is None:
             return
-        held = incoming.reader.held
         try:
             messages = incoming.reader.receive(data)
         except (PeerViolation, Invalid):
             self._drop_incoming(record, stream)
             record.link.machine.reset_stream(stream)
             return
-        self._held += incoming.reader.held - held
+        self.count(record)
         if self.listener and record.link.peer:
             for message in messages:
                 if incoming.protocol in MESHSUB:
                     self._loop.call_soon(self._gossip.receive, record.link.peer, message)
                 else:
                     self._loop.call_soon(self.listener.message, record.link.peer, incoming.protocol, message)
-        if self._held > self._settings.incomplete_bytes_max:
-            most = max(self._records.values(), key=lambda record: record.held)
-            most.link.abort("it held more of our memory than anybody when that ran out")
 
     def _on_end(self, record: LinkRecord, stream: int) -> None:
         raw = record.raw.get(stream)
@@ -374,9 +430,8 @@ class Switchboard:
             peer.pump(self._clock())
 
     def _drop_incoming(self, record: LinkRecord, stream: int) -> None:
-        incoming = record.incoming.pop(stream, None)
-        if incoming is not None:
-            self._held -= incoming.reader.held
+        if record.incoming.pop(stream, None) is not None:
+            self.count(record)
 
     # Raw streams.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from icn.adapters.network.addresses import announced, reachable
 from icn.adapters.network.dialing import DialFailed, Dialling
-from icn.adapters.network.discovery import Discovery, DiscoveryState
+from icn.adapters.network.discovery import Discovery
 from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
 from icn.adapters.network.peers import OutgoingPhase
@@ -20,6 +20,7 @@ from icn.adapters.network.ports import (
     Direction,
     GossipShown,
     ListenFailed,
+    NetworkFigures,
     NetworkListener,
     Origin,
 )
@@ -81,6 +82,7 @@ class Libp2pNetwork:
         self._switchboard: Switchboard | None = None
         self._dialling: Dialling | None = None
         self._discovery: Discovery | None = None
+        self._prefers: Callable[[PeerId], bool] = lambda _: False
         self._tasks: list[asyncio.Task[None]] = []
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -100,6 +102,10 @@ class Libp2pNetwork:
         self._raw[protocol] = callback
         self._spoken.add(protocol)
         self._describe()
+
+    def prefer(self, prefers: Callable[[PeerId], bool]) -> None:
+        """Peers for whom `prefers` is true keep their places when others must go; asked each time."""
+        self._prefers = prefers
 
     async def start(self, listener: NetworkListener) -> None:
         """Listen, and begin to dial. Raises `ListenFailed`."""
@@ -133,6 +139,8 @@ class Libp2pNetwork:
             secret=self._entropy(KEY_BYTES),
         )
         self._switchboard.identified = self._discovery.identified
+        self._switchboard.is_wanted = self._is_wanted
+        self._switchboard.let_go = self._dialling.drop_hearsay
         if self._settings.discovery.mode is DiscoveryMode.SERVER:
             self.handle(KADEMLIA, self._discovery.serve)
         for address in self._settings.bootstrap:
@@ -176,6 +184,7 @@ class Libp2pNetwork:
             return False
         record.queue(protocol, payload)
         record.pump(self._clock())
+        self._board.count(record.current)
         return True
 
     def subscribe(self, topic: str) -> None:
@@ -220,9 +229,18 @@ class Libp2pNetwork:
             raise InvariantBroken("a network is used after its start")
         return await self._discovery.find(peer)
 
-    def discovery_state(self) -> DiscoveryState:
-        """What discovery knows."""
-        return self._discovery.state() if self._discovery else DiscoveryState(0, 0)
+    def figures(self) -> NetworkFigures:
+        """How it fares."""
+        board, discovery = self._board, self._discovery
+        return NetworkFigures(
+            peers=len(board.peers),
+            contacts=discovery.contacts if discovery else 0,
+            known=discovery.known if discovery else 0,
+            memory_bytes=board.memory.used,
+            memory_bytes_max=self._settings.memory_bytes_max,
+            trimmed=board.trimmed,
+            refused=dict(board.refused),
+        )
 
     async def open_stream(self, peer: PeerId, protocol: str) -> RawStream:
         """A raw stream to `peer`. Raises `StreamLost` when it is not connected or does not speak `protocol`."""
@@ -292,6 +310,7 @@ class Libp2pNetwork:
                 about=self._about(link),
                 ping_secret=self._entropy(KEY_BYTES),
                 expected=expected,
+                admits=self._admits_streams,
             )
 
         return Link(
@@ -339,6 +358,12 @@ class Libp2pNetwork:
     def _given_up(self, address: Multiaddr) -> None:
         if self._discovery is not None:
             self._discovery.given_up(address)
+
+    def _is_wanted(self, peer: PeerId) -> bool:
+        return self._prefers(peer) or (self._dialling is not None and self._dialling.answers_for(peer))
+
+    def _admits_streams(self) -> bool:
+        return self._switchboard is None or not self._switchboard.memory.is_tight
 
     def _is_connected(self, peer: PeerId) -> bool:
         return peer in self._board.peers

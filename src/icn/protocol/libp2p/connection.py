@@ -27,7 +27,7 @@ on as long as the connection and are its keep-alive.
 Not here: sockets, the clock, who may connect, what happens with two connections to one peer (`adapters.network`).
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -141,12 +141,15 @@ class Connection:
         ping_secret: bytes,
         expected: PeerId | None = None,
         early_muxer: bool = True,
+        admits: Callable[[], bool] = lambda: True,
     ) -> None:
         """A connection just opened.
 
         `owners` are the protocols the peer may open streams for, asked each time; `about` is what identify tells the
-        peer; `expected` is who must answer. `early_muxer` off takes the longer path of older peers.
+        peer; `expected` is who must answer. `early_muxer` off takes the longer path of older peers. While `admits` is
+        false, streams that the peer opens are reset.
         """
+        self._admits = admits
         self._role = role
         self._keys = keys
         self._limits = limits
@@ -316,6 +319,9 @@ class Connection:
         match event:
             case Opened(stream):
                 self._sweep()
+                if not self._admits():
+                    self._session.reset(stream)
+                    return
                 limits = self._limits
                 machine = Responder(self._spoken, limits.line_bytes_max, limits.proposals_max)
                 self._uses[stream] = _Negotiating(machine, "", now + limits.negotiation_ms_max, ours=False)
@@ -475,6 +481,9 @@ class Connection:
             if self._ping_stream is not None:
                 self.reset_stream(self._ping_stream)
             self._end_ping(now)
+            if self._pinger.lose():
+                self._close("the peer answers no pings", violation=False)
+                return
         if self._pinger.due(now):
             self._ping_stream = self._propose(PING, now, ours=True)
             if self._ping_stream is not None:

@@ -42,6 +42,8 @@ class ConnectionLimits:
     """From a ping's answer to the next ping."""
     ping_answer_ms_max: int = 10_000
     """After this a ping is given up and another one sent."""
+    pings_lost_max: int = 3
+    """So many pings in a row that are not answered in time: the connection is dead, whatever else comes on it."""
     silence_ms_max: int = 40_000
     """Not a byte for this long, though we pinged: the connection is dead. Twice the time a ping and its answer take."""
     identify_bytes_max: int = 8 * KIB

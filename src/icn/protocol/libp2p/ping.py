@@ -8,6 +8,9 @@ binary data on an open stream. The listening peer echoes the same 32-byte payloa
 | RESTING | `due` after a while | - | - | - |
 | WAITING, from `begin` | `expired` after a while | given | equal: RESTING; different: violation | RESTING |
 
+A few pings in a row that expire end the connection (`lose`): a peer whose machine still sends, and whose program does
+not answer, is gone. One that refuses the protocol has answered.
+
 Each ping has a stream of its own: go and js end a ping stream that rests for ten seconds.
 
 The payload is a hash of a secret handed in and a counter: as good as random to the peer, and repeatable for us.
@@ -49,6 +52,7 @@ class Pinger:
         self._began_at: int | None = None
         self._sent_at: int | None = None
         self._count = 0
+        self._lost = 0
         self._echoed = bytearray()
 
     def due(self, now: int) -> bool:
@@ -58,6 +62,11 @@ class Pinger:
     def expired(self, now: int) -> bool:
         """Whether the ping on its way has taken too long."""
         return self._began_at is not None and now - self._began_at > self._limits.ping_answer_ms_max
+
+    def lose(self) -> bool:
+        """Count a ping that expired; whether that was one too many in a row."""
+        self._lost += 1
+        return self._lost >= self._limits.pings_lost_max
 
     def begin(self, now: int) -> None:
         """A stream is being opened for the next ping."""
@@ -78,6 +87,7 @@ class Pinger:
         if len(self._echoed) < PING_BYTES:
             return None
         trip = now - self._sent_at
+        self._lost = 0
         self.rest(now)
         return trip
 

@@ -8,7 +8,6 @@ from icn.adapters.network.settings import NetworkSettings
 
 SETTINGS = NetworkSettings(
     listen=(),
-    connections_max=4,
     connections_per_address_max=2,
     handshakes_max=4,
     handshakes_per_address_max=2,
@@ -46,12 +45,6 @@ def test_an_established_connection_is_not_evicted_but_the_newcomer_refused():
     assert [admission.establish(link) for link in links] == [None, None, "too many connections from one address"]
     admission.leave(links[0])
     assert admission.establish(links[2]) is None
-
-
-def test_all_addresses_together_are_bounded():
-    admission = Admission(SETTINGS)
-    links: list[Any] = [From(f"192.0.2.{number}") for number in range(5)]
-    assert [admission.establish(link) for link in links] == [None] * 4 + ["too many connections"]
 
 
 @pytest.mark.parametrize(

@@ -66,14 +66,14 @@ def test_nodes_that_know_one_and_the_same_find_each_other_and_keep_each_other_wi
 
 def test_no_more_are_called_than_are_wanted():
     async def scene(world):
-        hub, told = await world.start("hub", **QUICK)
-        others = [
-            (await world.start(f"n{number}", *hub.listen_addresses, peers_low=1, **QUICK))[0] for number in range(4)
-        ]
-        await told.until(lambda: len(told.ups) == 4)
-        await eventually(lambda: all(network.discovery_state().known for network in others))
-        for network in others:
-            assert [state.origin for state in network.dial_states()] == [Origin.BOOTSTRAP]
+        hub, _ = await world.start("hub", **QUICK)
+        for number in range(3):
+            await world.start(f"n{number}", *hub.listen_addresses, peers_low=1, **QUICK)
+        await eventually(lambda: hub.figures().contacts == 3)
+        last, _ = await world.start("last", *hub.listen_addresses, peers_low=1, **QUICK)
+        await eventually(lambda: last.figures().known == 3)
+        last._discovery._tick(clock())
+        assert [state.origin for state in last.dial_states()] == [Origin.BOOTSTRAP]
 
     play(scene)
 
@@ -84,9 +84,9 @@ def test_a_client_finds_and_is_no_contact_of_others():
         server, _ = await world.start("server", *hub.listen_addresses, **QUICK)
         client, _ = await world.start("client", *hub.listen_addresses, **CLIENT)
         await eventually(lambda: {hub.peer_id, server.peer_id} <= connected(client))
-        await eventually(lambda: client.discovery_state().contacts == 2)
+        await eventually(lambda: client.figures().contacts == 2)
         assert KADEMLIA not in [name for peer in hub.peers() if peer.peer == client.peer_id for name in peer.protocols]
-        assert hub.discovery_state().contacts == 1
+        assert hub.figures().contacts == 1
 
     play(scene)
 
@@ -97,8 +97,8 @@ def test_nothing_is_asked_or_answered_where_it_is_off():
         silent, told = await world.start("silent", *hub.listen_addresses, **OFF)
         await world.start("other", *hub.listen_addresses, peers_low=0, **QUICK)
         await told.until(lambda: told.ups)
-        await eventually(lambda: hub.discovery_state().contacts == 1)
-        assert silent.discovery_state().contacts == 0
+        await eventually(lambda: hub.figures().contacts == 1)
+        assert silent.figures().contacts == 0
         assert await silent.find(peer_of("other")) == ()
         assert await silent.find(hub.peer_id) != ()
 
@@ -130,7 +130,7 @@ def test_addresses_where_nobody_answers_age_out():
         node._discovery.tell(gone.peer_id, (address.without_peer(),), Origin.DISCOVERED)
         await eventually(lambda: [state.attempts for state in node.dial_states()] == [1])
         await eventually(lambda: node.dial_states() == [])
-        assert node.discovery_state().known == 1
+        assert node.figures().known == 1
         assert node._discovery._book.callable_now(clock()) == [], "not at once again"
 
     play(scene)
@@ -212,9 +212,9 @@ def test_a_peer_that_answers_nonsense_is_as_good_as_none():
         await liar.start(Recorder())
         node, told = await world.start("node", *liar.listen_addresses, **QUICK)
         await told.until(lambda: told.ups)
-        await eventually(lambda: node.discovery_state().contacts == 1)
+        await eventually(lambda: node.figures().contacts == 1)
         assert await node.find(peer_of("somebody")) == ()
-        assert node.discovery_state().contacts == 0
+        assert node.figures().contacts == 0
         assert not told.downs
 
     play(scene)
@@ -231,7 +231,7 @@ def test_a_search_ends_with_the_network():
         await mute.start(Recorder())
         node, told = await world.start("node", *mute.listen_addresses, **QUICK)
         await told.until(lambda: told.ups)
-        await eventually(lambda: node.discovery_state().contacts == 1)
+        await eventually(lambda: node.figures().contacts == 1)
         search = asyncio.ensure_future(node.find(peer_of("somebody")))
         await asyncio.sleep(0)
         await node.stop()

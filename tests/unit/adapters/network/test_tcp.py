@@ -8,7 +8,9 @@ import pytest
 import uvloop
 
 from icn.adapters.network import tcp
+from icn.adapters.network.memory import CONNECTION_BYTES
 from icn.adapters.network.ports import DialPhase, Origin
+from icn.adapters.network.settings import DiscoveryMode, DiscoverySettings
 from icn.adapters.network.stream import RawStream, StreamLost
 from icn.kernel.errors import InvariantBroken
 from icn.protocol.libp2p.limits import ConnectionLimits
@@ -164,7 +166,7 @@ def test_unread_bytes_stop_the_socket_and_not_the_node():
 
 def test_halves_of_messages_are_bounded_over_all_peers():
     async def scene(world):
-        b, b_told = await world.start("b", incomplete_bytes_max=1 << 20)
+        b, b_told = await world.start("b", memory_bytes_max=1 << 20)
         a, _ = await world.start("a", *b.listen_addresses)
         await b_told.until(lambda: b_told.ups)
         stream = await a.open_stream(b.peer_id, PROTOCOL)
@@ -173,7 +175,192 @@ def test_halves_of_messages_are_bounded_over_all_peers():
             await asyncio.gather(stream.write(half), stream.read_exactly(1))
         await b_told.until(lambda: b_told.downs)
         assert "memory" in b_told.downs[0][1]
-        assert b._board._held == 0
+        await eventually(lambda: b._board.memory.used <= 2 * CONNECTION_BYTES)
+        assert b._board.refused["memory"] == 1
+
+    play(scene)
+
+
+def test_when_memory_is_tight_nothing_new_is_taken_and_what_is_there_goes_on():
+    async def scene(world):
+        release = asyncio.Event()
+
+        async def read_later(stream: RawStream) -> None:
+            await release.wait()
+            await echo(stream)
+
+        b = world.make("b", memory_bytes_max=1 << 20)
+        b.handle(ECHO, read_later)
+        await b.start(Recorder())
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: a_told.ups)
+        streams = [await a.open_stream(b.peer_id, ECHO) for _ in range(4)]
+        writing = [asyncio.ensure_future(stream.write(bytes(220_000))) for stream in streams]
+        await eventually(lambda: b._board.memory.is_tight)
+        with pytest.raises(StreamLost):
+            await a.open_stream(b.peer_id, ECHO)
+        c, _ = await world.start("c", *b.listen_addresses)
+        await eventually(lambda: c.dial_states()[0].attempts >= 1)
+        await eventually(lambda: b._board.refused["memory"] >= 1)
+        assert [peer.peer for peer in b.peers()] == [a.peer_id]
+        release.set()
+        for stream in streams:
+            assert len(await stream.read_exactly(220_000)) == 220_000
+        await asyncio.gather(*writing)
+        await eventually(lambda: bool(c.peers()))
+
+    play(scene)
+
+
+def test_what_waits_for_a_peer_that_does_not_read_counts_against_it():
+    async def scene(world):
+        async def never_read(stream: RawStream) -> None:
+            await asyncio.Event().wait()
+
+        b, b_told = await world.start("b", protocols={PROTOCOL: 100_000})
+        b_told.on_message = None
+        a, a_told = await world.start("a", *b.listen_addresses, memory_bytes_max=1 << 20, protocols={PROTOCOL: 100_000})
+        await a_told.until(lambda: a_told.ups)
+        before = a._board.memory.used
+        assert a.send(b.peer_id, PROTOCOL, bytes(100_000))
+        assert a._board.memory.used >= before + 100_000
+        await b_told.until(lambda: b_told.messages)
+        await eventually(lambda: a._board.memory.used < before + 10_000)
+
+    play(scene)
+
+
+QUIET = {"discovery": DiscoverySettings(DiscoveryMode.OFF), "tick_ms": 10}
+
+
+async def crowd(world: World, hub, told, names: str) -> dict[str, object]:
+    """Peers that come one after the other, each known to be there before the next."""
+    made = {}
+    for name in names:
+        made[name], _ = await world.start(name, *hub.listen_addresses, **QUIET)
+        await told.until(lambda name=name: made[name].peer_id in [peer for peer, _ in told.ups])
+    return made
+
+
+def names_of(network, made) -> str:
+    there = {peer.peer for peer in network.peers()}
+    return "".join(name for name, one in made.items() if one.peer_id in there)
+
+
+def test_one_peer_too_many_makes_the_newest_go_down_to_the_low_mark():
+    async def scene(world):
+        hub, told = await world.start("hub", peers_max=4, peers_low=2, grace_ms=0, **QUIET)
+        made = await crowd(world, hub, told, "abcd")
+        assert names_of(hub, made) == "abcd"
+        assert hub._board.trimmed == 0
+        made["e"], _ = await world.start("e", *hub.listen_addresses, **QUIET)
+        await told.until(lambda: told.downs)
+        assert [reason for _, reason in told.downs[:3]] == ["its place was needed"] * 3
+        gone = [peer for peer, _ in told.downs[:3]]
+        assert gone == [made[name].peer_id for name in "dcb"]
+        assert len(hub.peers()) <= 4
+
+    play(scene)
+
+
+def test_when_nobody_can_go_the_newcomer_does_and_is_told_so_by_the_hang_up():
+    async def scene(world):
+        hub, told = await world.start("hub", peers_max=2, peers_low=1, **QUIET)
+        made = await crowd(world, hub, told, "ab")
+        late, _ = await world.start("c", *hub.listen_addresses, **QUIET)
+        await eventually(lambda: hub._board.refused["places"] >= 1)
+        assert names_of(hub, made) == "ab"
+        assert not told.downs
+        await eventually(lambda: late.dial_states()[0].attempts >= 1)
+
+    play(scene)
+
+
+def test_members_and_peers_that_are_asked_for_keep_their_places():
+    async def scene(world):
+        hub, told = await world.start("hub", peers_max=3, peers_low=0, grace_ms=0, **QUIET)
+        made = await crowd(world, hub, told, "ab")
+        member = made["a"].peer_id
+        hub.prefer(lambda peer: peer == member)
+        wanted, _ = await world.start("w", **QUIET)
+        hub.dial(Multiaddr.parse(wanted.listen_addresses[0]), Origin.REQUESTED)
+        await told.until(lambda: wanted.peer_id in [peer for peer, _ in told.ups])
+        await world.start("c", *hub.listen_addresses, **QUIET)
+        await told.until(lambda: told.downs)
+        assert told.downs[0] == (made["b"].peer_id, "its place was needed")
+        assert {member, wanted.peer_id} <= {peer.peer for peer in hub.peers()}
+        assert {member, wanted.peer_id}.isdisjoint(peer for peer, _ in told.downs)
+
+    play(scene)
+
+
+def test_who_is_asked_for_finds_a_place_among_newcomers():
+    async def scene(world):
+        hub, told = await world.start("hub", peers_max=1, peers_low=0, **QUIET)
+        made = await crowd(world, hub, told, "a")
+        wanted, _ = await world.start("w", **QUIET)
+        hub.dial(Multiaddr.parse(wanted.listen_addresses[0]), Origin.INVITED)
+        await told.until(lambda: wanted.peer_id in [peer for peer, _ in told.ups])
+        assert told.downs[0][0] == made["a"].peer_id
+        assert [peer.peer for peer in hub.peers()] == [wanted.peer_id]
+
+    play(scene)
+
+
+def test_a_peer_with_a_stream_under_way_is_not_let_go():
+    async def scene(world):
+        hub = world.make("hub", peers_max=2, peers_low=0, grace_ms=0, **QUIET)
+        hub.handle(ECHO, echo)
+        told = Recorder()
+        await hub.start(told)
+        made = await crowd(world, hub, told, "ab")
+        stream = await made["b"].open_stream(hub.peer_id, ECHO)
+        await stream.write(b"x")
+        assert await stream.read_exactly(1) == b"x"
+        await world.start("c", *hub.listen_addresses, **QUIET)
+        await told.until(lambda: told.downs)
+        assert told.downs[0][0] == made["a"].peer_id
+        assert made["b"].peer_id in {peer.peer for peer in hub.peers()}
+
+    play(scene)
+
+
+def test_a_discovered_peer_that_had_to_go_is_not_called_back():
+    async def scene(world):
+        hub, told = await world.start("hub", peers_max=2, peers_low=0, grace_ms=0, **QUIET)
+        found, _ = await world.start("found", **QUIET)
+        hub._dialling.add(Multiaddr.parse(found.listen_addresses[0]), Origin.DISCOVERED)
+        await told.until(lambda: told.ups)
+        made = await crowd(world, hub, told, "a")
+        await world.start("b", *hub.listen_addresses, **QUIET)
+        await told.until(lambda: len(told.downs) >= 2)
+        assert {found.peer_id, made["a"].peer_id} == {peer for peer, _ in told.downs[:2]}
+        await eventually(lambda: hub.dial_states() == [])
+        assert [peer for peer, _ in told.ups].count(found.peer_id) == 1
+
+    play(scene)
+
+
+def test_what_was_read_counts_no_more_though_nothing_else_happens():
+    async def scene(world):
+        b = world.make("b", tick_ms=10)
+        got = []
+
+        async def read(stream: RawStream) -> None:
+            got.append(await stream.read_exactly(1000))
+            await asyncio.Event().wait()
+
+        b.handle(ECHO, read)
+        await b.start(Recorder())
+        a, told = await world.start("a", *b.listen_addresses)
+        await told.until(lambda: told.ups)
+        await (await a.open_stream(b.peer_id, ECHO)).write(bytes(1000))
+        await eventually(lambda: bool(got))
+        await eventually(lambda: b._board.memory.used == CONNECTION_BYTES)
+        [record] = b._board._records.values()
+        b.disconnect(a.peer_id, "enough")
+        b._board.count(record)
+        assert b._board.memory.used == 0, "what is gone is not counted again"
 
     play(scene)
 

@@ -1,4 +1,6 @@
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from icn.protocol.libp2p.identify import IDENTIFY, PUSH, encode
 from icn.protocol.libp2p.limits import ConnectionLimits
 from icn.protocol.libp2p.multistream import HEADER as MULTISTREAM
 from icn.protocol.libp2p.multistream import line
+from icn.protocol.libp2p.ping import Echo
 from icn.protocol.libp2p.yamux import HEADER
 from support.libp2p_pair import ECHO, Pair, about
 
@@ -126,6 +129,50 @@ def test_a_silent_peer_is_given_up_and_an_idle_one_is_not():
     for _ in range(10):
         pair.tick(limits.ping_every_ms)
     assert [closed.reason for closed in pair.one.told(Closed)] == ["the peer has fallen silent"]
+
+
+def pass_pings(pair: Pair, stream: int, count: int, mute: Callable[[int], bool], monkeypatch: Any) -> int:
+    """Let both talk while pings come and go; `mute` says which are not answered. Gives how many there were."""
+    limits = ConnectionLimits()
+    receive = Echo.receive
+    for number in range(count):
+        monkeypatch.setattr(Echo, "receive", (lambda *_: b"") if mute(number) else receive)
+        for wait in (limits.ping_every_ms, limits.ping_answer_ms_max + 1):
+            pair.tick(wait)
+            if pair.one.told(Closed):
+                return number
+            pair.two.machine.write(stream, b"chatter")
+            pair.settle()
+    return count
+
+
+def test_a_peer_that_talks_and_answers_no_pings_is_given_up(monkeypatch):
+    pair, stream = opened()
+    pings = pass_pings(pair, stream, 20, lambda _: True, monkeypatch)
+    [closed] = pair.one.told(Closed)
+    assert closed.reason == "the peer answers no pings"
+    assert not closed.violation
+    assert pings <= ConnectionLimits().pings_lost_max
+
+
+def test_a_lost_ping_now_and_then_is_forgiven(monkeypatch):
+    pair, stream = opened()
+    assert pass_pings(pair, stream, 20, lambda number: number % 3 != 2, monkeypatch) == 20
+    assert len(pair.one.told(Measured)) >= 6
+
+
+def test_while_nothing_is_admitted_streams_of_the_peer_are_reset_and_ours_work():
+    pair = Pair()
+    pair.settle()
+    pair.two.machine._admits = lambda: False
+    refused = pair.one.machine.open_stream(ECHO, pair.now)
+    pair.settle()
+    assert [event.stream for event in pair.one.told(StreamReset)] == [refused]
+    assert not pair.two.told(StreamOpened)
+    ours = pair.two.machine.open_stream(ECHO, pair.now)
+    pair.settle()
+    assert pair.two.told(StreamOpened) == [StreamOpened(ours, ECHO, inbound=False)]
+    assert pair.two.machine.state is State.OPEN
 
 
 def test_a_stream_without_a_protocol_is_given_up():

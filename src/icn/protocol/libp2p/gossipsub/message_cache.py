@@ -31,6 +31,11 @@ class MessageCache:
     def __len__(self) -> int:
         return len(self._messages)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all messages."""
+        return self._size
+
     def put(self, message: bytes, topic: str, raw: bytes) -> None:
         """Keep a message from now on."""
         if message in self._messages or len(raw) > self._bytes_max:

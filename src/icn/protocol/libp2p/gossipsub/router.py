@@ -104,6 +104,11 @@ class Router:
         """What is thought of a peer, in thousandths of a point."""
         return self._scores.of(peer, now)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Messages kept for those who ask for them."""
+        return self._cache.size
+
     def mesh(self, topic: str) -> tuple[PeerId, ...]:
         """Who is in the mesh of a topic of ours."""
         return tuple(self._overlay.mesh.get(topic, ()))
