@@ -59,6 +59,19 @@ def test_both_sides_learn_of_each_other(play):
     play(scene)
 
 
+def test_each_side_says_what_it_speaks(play):
+    async def scene(world):
+        b, b_told = await world.start("b", protocols={OTHER: 100})
+        a, a_told = await world.start("a", *b.listen_addresses)
+        await a_told.until(lambda: b.peer_id in a_told.spoken)
+        await b_told.until(lambda: a.peer_id in b_told.spoken)
+        assert OTHER in a_told.spoken[b.peer_id]
+        assert PROTOCOL not in a_told.spoken[b.peer_id]
+        assert {PROTOCOL, OTHER} <= set(b_told.spoken[a.peer_id])
+
+    play(scene)
+
+
 def test_listen_addresses_are_real_and_name_us(play):
     async def scene(world):
         a, _ = await world.start("a")

@@ -7,7 +7,7 @@ honest one would, with an engine of its own, because only a member's blocks get 
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 from node_process import NodeProcess  # type: ignore[import-not-found] # on pytest's path, not mypy's
@@ -45,7 +45,7 @@ from icn.services.effects import Disconnect, Send
 from icn.services.engine import Engine
 from icn.services.inputs import Input, PeerUp, Received, Tick
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
-from support.libp2p_network import RepeatableEntropy, clock, eventually
+from support.libp2p_network import ANY_PORT, RepeatableEntropy, clock, eventually
 from support.world import CountingEntropy
 
 PROTOCOLS = dict.fromkeys((FEED_PROTOCOL, MESH_PROTOCOL, CONTENT_PROTOCOL), 16 * MIB)
@@ -67,24 +67,39 @@ class Attacker:
 
     numbers = itertools.count(1)
 
-    def __init__(self, node: NodeProcess, seed: bytes | None = None) -> None:
+    def __init__(
+        self,
+        node: NodeProcess,
+        seed: bytes | None = None,
+        protocols: Mapping[str, int] = PROTOCOLS,
+        *,
+        listens: bool = False,
+    ) -> None:
+        """`listens`: it is dialled instead of dialling."""
         self.node = node
         self.signer = SeedSigner(seed or os.urandom(32))
         self.target = Multiaddr.parse(node.p2p)
         settings = NetworkSettings(
-            listen=(), bootstrap=(self.target,), agent="hostile", dial=ONCE, peer_queue_bytes_max=1 << 30
+            listen=(ANY_PORT,) if listens else (),
+            bootstrap=() if listens else (self.target,),
+            agent="hostile",
+            dial=ONCE,
+            peer_queue_bytes_max=1 << 30,
         )
         entropy = RepeatableEntropy(f"attacker {next(self.numbers)} {os.getpid()}")
-        self.network = Libp2pNetwork(settings, self.signer, entropy, clock, PROTOCOLS)
+        self.network = Libp2pNetwork(settings, self.signer, entropy, clock, protocols)
         self.said: list[Message] = []
         """What the node sent."""
         self.is_up = False
         self.ended: list[str] = []
+        self.spoken: tuple[str, ...] = ()
+        """What the node says it speaks."""
         self.on_message: Callable[[Message], None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.network.start(self)
-        await eventually(lambda: self.is_up or bool(self.ended))
+        if not self.network.listen_addresses:
+            await eventually(lambda: self.is_up or bool(self.ended))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -105,6 +120,10 @@ class Attacker:
         self.said.append(message)
         if self.on_message is not None:
             self.on_message(message)
+
+    def speaks(self, _peer: PeerId, protocols: tuple[str, ...]) -> None:
+        """See `NetworkListener`."""
+        self.spoken = protocols
 
     def delivered(self, delivery: Delivery) -> None:
         """See `NetworkListener`. Counts as said, like what is sent to it alone."""

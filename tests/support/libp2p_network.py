@@ -64,6 +64,7 @@ class Recorder:
     downs: list[tuple[PeerId, str]] = field(default_factory=list)
     messages: list[tuple[PeerId, str, bytes]] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    spoken: dict[PeerId, tuple[str, ...]] = field(default_factory=dict)
     said: asyncio.Event = field(default_factory=asyncio.Event)
     on_message: Callable[[PeerId, str, bytes], Any] | None = None
     on_delivery: Callable[[Delivery], Any] | None = None
@@ -81,6 +82,10 @@ class Recorder:
         self.said.set()
         if self.on_message:
             self.on_message(peer, protocol, payload)
+
+    def speaks(self, peer: PeerId, protocols: tuple[str, ...]) -> None:
+        self.spoken[peer] = protocols
+        self.said.set()
 
     def delivered(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)

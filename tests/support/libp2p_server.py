@@ -50,6 +50,9 @@ class Silent:
         if self.network:
             self.network.send(peer, protocol, payload)
 
+    def speaks(self, peer: PeerId, protocols: tuple[str, ...]) -> None:
+        pass
+
     def delivered(self, delivery: Delivery) -> None:
         if self.network:
             self.network.judge(delivery.token, Verdict.ACCEPT)

@@ -329,6 +329,11 @@ class Metrics:
         self._dropped = Counter(
             "icn_p2p_peers_dropped_total", "Peers dropped for a violation, or for being too slow.", registry=registry
         )
+        self._other_versions = Counter(
+            "icn_p2p_peers_of_other_version_total",
+            "Peers dropped because they speak another version of the protocol of blocks, or none.",
+            registry=registry,
+        )
         # Calls to other machines.
         self._breakers = Gauge(
             "icn_breakers",
@@ -436,6 +441,10 @@ class Metrics:
     def observe_dropped_peer(self) -> None:
         """A peer was dropped."""
         self._dropped.inc()
+
+    def observe_other_version(self) -> None:
+        """A peer speaks another version of our protocols, or none."""
+        self._other_versions.inc()
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format 0.0.4."""

@@ -23,7 +23,8 @@ from icn.node.writer import BatchDone, BatchFailed, EngineReplaced, LiveView, Re
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.protocol.messages import Message, protocol_of
+from icn.protocol.messages import FEED_PROTOCOL, Message, protocol_of
+from icn.protocol.versions import mismatch
 from icn.services.answers import Answer, Refused
 from icn.services.commands import NodeCommand
 from icn.services.effects import (
@@ -53,6 +54,8 @@ FOLLOWED_EVENTS_MAX = 1000
 """Events that may wait for one slow follower; then it is cut off and comes back with its cursor."""
 
 
+NOTICE_SECS = 1.0
+"""How long a peer of another version is kept: so that it, too, hears from identify which one this node speaks."""
 ANSWER_SECS_MAX = 60.0
 """The longest a caller waits. Only fetching takes that long; a failed commit may lose who waits for it."""
 
@@ -108,6 +111,9 @@ class Observer(Protocol):
     def observe_dropped_peer(self) -> None:
         """A connection was ended by us."""
 
+    def observe_other_version(self) -> None:
+        """A peer speaks another version of our protocols, or none."""
+
 
 class Drivers:
     """Between engine and world. Satisfies `adapters.network.ports.NetworkListener`."""
@@ -131,6 +137,8 @@ class Drivers:
         self._callers: dict[int, asyncio.Future[Answer]] = {}
         self._up: dict[PeerId, None] = {}
         """Connected peers, without those being let go."""
+        self._strangers: dict[PeerId, str] = {}
+        """Those of them that do not speak our protocol, and why they are let go."""
         self._dial_address = dial
         self._dials = False
         self._to_dial: dict[str, None] = {}  # bounded: by INVITATION_ADDRESSES_MAX, of one aim
@@ -193,9 +201,18 @@ class Drivers:
     def peer_down(self, peer: PeerId, reason: str) -> None:
         """See `NetworkListener`."""
         self._up.pop(peer, None)
+        self._strangers.pop(peer, None)
         if not self._writer.offer(PeerDown(peer.did)):
             # The engine must hear of it; the queue is full only for a moment.
             self._loop.call_later(0.05, self.peer_down, peer, reason)
+
+    def speaks(self, peer: PeerId, protocols: tuple[str, ...]) -> None:
+        """See `NetworkListener`. Who does not speak the protocol of blocks has nothing to say to us."""
+        if FEED_PROTOCOL in protocols:
+            self._strangers.pop(peer, None)
+        elif peer in self._up and peer not in self._strangers:
+            self._strangers[peer] = mismatch(FEED_PROTOCOL, protocols)
+            self._loop.call_later(NOTICE_SECS, self._let_go, peer)
 
     def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         """See `NetworkListener`."""
@@ -338,7 +355,7 @@ class Drivers:
             self._drop(peer, "this node has more to do than it can take")
 
     def _send(self, to: PeerId, message: Message) -> None:
-        if self._network is None or to not in self._up:
+        if self._network is None or to not in self._up or to in self._strangers:
             return
         if not self._network.send(to, protocol_of(message), encode_message(message)):
             self._drop(to, "what waits for it exceeds its bound")
@@ -358,6 +375,12 @@ class Drivers:
             self._dial_address(Multiaddr.parse(address))
         except (DialFailed, Invalid) as error:
             log.warning("address not dialled", address=address, why=str(error))
+
+    def _let_go(self, peer: PeerId) -> None:
+        reason = self._strangers.get(peer)
+        if reason is not None:
+            self._observer.observe_other_version()
+            self._drop(peer, reason)
 
     def _drop(self, peer: PeerId, reason: str) -> None:
         if self._network is not None and peer in self._up:  # once, however much was still to be said to it

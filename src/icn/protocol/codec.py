@@ -53,7 +53,7 @@ def decode_message(protocol: str, data: bytes) -> Message:
             raise Invalid("message", "a number and fields are expected")
         shape = _BY_NUMBER.get(value[0])
         if shape is None:
-            raise Invalid("message", f"number {value[0]} is not known")
+            raise Invalid("message", f"number {value[0]} is not known here: its sender may run a newer version")
         message: Message = shape.from_map(value[1])
         if _encoded(message) != data:
             raise Invalid("message", "not the canonical encoding, or bytes behind it")

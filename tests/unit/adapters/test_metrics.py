@@ -206,10 +206,12 @@ def test_batches_and_requests() -> None:
     metrics.observe_batch(inputs=3, seconds=0.002, depth=7)
     metrics.observe_request(route="/health", method="GET", status=200, seconds=0.001)
     metrics.observe_dropped_peer()
+    metrics.observe_other_version()
     assert value(metrics, "icn_commit_batch_inputs_sum") == 3
     assert value(metrics, "icn_queue_depth") == 7
     assert value(metrics, 'icn_http_requests_total{method="GET",route="/health",status="200"}') == 1
     assert value(metrics, "icn_p2p_peers_dropped_total") == 1
+    assert value(metrics, "icn_p2p_peers_of_other_version_total") == 1
 
 
 def test_jobs_by_phase_and_outcome_with_series_from_the_start() -> None:

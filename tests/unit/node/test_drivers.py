@@ -24,6 +24,8 @@ PEER = PeerId.of(SeedSigner(b"\2" * 32).did)
 class Counting:
     """An observer."""
 
+    other_versions = 0
+
     def observe_batch(self, *, inputs: int, seconds: float, depth: int) -> None:
         pass
 
@@ -36,16 +38,21 @@ class Counting:
     def observe_dropped_peer(self) -> None:
         pass
 
+    def observe_other_version(self) -> None:
+        self.other_versions += 1
+
 
 class Line:
     """As much of a network as drivers use to end a conversation."""
 
     def __init__(self) -> None:
         self.ended: list[PeerId] = []
+        self.reasons: list[str] = []
         self.dialled: list[Multiaddr] = []
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         self.ended.append(peer)
+        self.reasons.append(reason)
 
 
 def idle_writer() -> Writer:
@@ -111,5 +118,40 @@ def test_an_address_is_dialled_once_the_network_is_up() -> None:
         drivers.network_started()
         drivers.report(MayLeave([Dial("/ip4/10.0.0.2/tcp/7000")]))
         assert [str(address) for address in line.dialled] == ["/ip4/10.0.0.1/tcp/7000", "/ip4/10.0.0.2/tcp/7000"]
+
+    asyncio.run(story())
+
+
+def test_a_peer_of_another_version_is_let_go_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drivers_module, "NOTICE_SECS", 0.0)
+
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        drivers.peer_up(PEER, "somewhere")
+        drivers.speaks(PEER, ("/ipfs/ping/1.0.0", "/icn/feed/9"))
+        drivers.speaks(PEER, ("/ipfs/ping/1.0.0", "/icn/feed/9", "/icn/more/1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert line.reasons == ["speaks /icn/feed/9, this node /icn/feed/1: upgrade this node"]
+
+    asyncio.run(story())
+
+
+def test_a_peer_that_learns_our_version_in_time_or_leaves_by_itself_is_not_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drivers_module, "NOTICE_SECS", 0.0)
+
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        for change in (lambda: drivers.speaks(PEER, ("/icn/feed/1",)), lambda: drivers.peer_down(PEER, "it left")):
+            drivers.peer_up(PEER, "somewhere")
+            drivers.speaks(PEER, ())
+            change()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert line.ended == []
 
     asyncio.run(story())

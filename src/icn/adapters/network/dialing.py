@@ -51,6 +51,8 @@ class _Target:
     """Attempts after the first of a call, since the start."""
     next_attempt_ms: int | None = None
     last_error: str | None = None
+    lost_for: str = ""
+    """Why its peer's last connection ended."""
     is_dropped: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     """Its peer came or went."""
@@ -124,10 +126,11 @@ class Dialling:
                     group.create_task(self._keep(target), name=f"dial {target.address}")
                 await self._added.wait()
 
-    def stir(self, peer: PeerId) -> None:
-        """`peer` came up or went down."""
+    def stir(self, peer: PeerId, lost_for: str = "") -> None:
+        """`peer` came up, or went down for that reason."""
         for target in self._targets:
             if target.peer == peer:
+                target.lost_for = lost_for
                 target.stirred.set()
 
     def states(self) -> list[DialState]:
@@ -204,7 +207,7 @@ class Dialling:
                 continue
         if target.is_dropped:
             return
-        target.last_error = "the connection was lost"
+        target.last_error = f"the connection was lost: {target.lost_for}"
         if dialled and self._clock() < steady_at:
             target.breaker.failed(self._clock())
 

@@ -255,6 +255,7 @@ class LoopbackNetwork:
         self._changed(peer)
         if self._listener:
             asyncio.get_running_loop().call_soon(self._listener.peer_up, peer, address)
+            asyncio.get_running_loop().call_soon(self._listener.speaks, peer, shown.protocols)
         outbound = direction is Direction.DIALLED
         self._gossip.peer_speaks(peer, (MESHSUB_1_1,), outbound=outbound, host="")
 
@@ -265,14 +266,14 @@ class LoopbackNetwork:
             wire.other._down(self._peer, reason)  # noqa: SLF001 - as above
 
     def _down(self, peer: PeerId, reason: str) -> None:
-        self._changed(peer)
+        self._changed(peer, reason)
         if self._listener:
             asyncio.get_running_loop().call_soon(self._gossip.peer_gone, peer)
             asyncio.get_running_loop().call_soon(self._listener.peer_down, peer, reason)
 
-    def _changed(self, peer: PeerId) -> None:
+    def _changed(self, peer: PeerId, lost_for: str = "") -> None:
         if self._dialling:
-            self._dialling.stir(peer)
+            self._dialling.stir(peer, lost_for)
 
     def _deliver(self, wire: _Wire, protocol: str, payload: bytes) -> None:
         wire.in_flight -= len(payload)

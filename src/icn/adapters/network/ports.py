@@ -205,6 +205,9 @@ class NetworkListener(Protocol):
     def peer_down(self, peer: PeerId, reason: str) -> None:
         """The last connection to `peer` is gone."""
 
+    def speaks(self, peer: PeerId, protocols: tuple[str, ...]) -> None:
+        """`peer` has said which protocols it speaks; told again when that changes."""
+
     def message(self, peer: PeerId, protocol: str, payload: bytes) -> None:
         """`peer` sent `payload` under `protocol`."""
 

@@ -48,10 +48,10 @@ class Switchboard:
         ours: PeerId,
         protocols: Mapping[str, int],
         clock: Callable[[], int],
-        stir: Callable[[PeerId], None],
+        stir: Callable[[PeerId, str], None],
         gossip: Gossip,
     ) -> None:
-        """`stir` is told whenever a peer comes or goes; `gossip` gets what comes under its protocols."""
+        """`stir` is told whenever a peer comes or goes, and why; `gossip` gets what comes under its protocols."""
         self._settings = settings
         self._ours = ours
         self._protocols = protocols
@@ -201,6 +201,8 @@ class Switchboard:
             case Identified(said):
                 record.said = said
                 self._speaks(record, said.protocols)
+                if self.listener and record.link.peer:
+                    self._loop.call_soon(self.listener.speaks, record.link.peer, said.protocols)
                 self.identified(record)
             case Measured(rtt_ms):
                 record.rtt_ms = rtt_ms
@@ -239,7 +241,7 @@ class Switchboard:
         was_current = peer.remove(record)
         if not peer.records:
             del self.peers[link.peer]
-            self._stir(link.peer)
+            self._stir(link.peer, reason)
             if self.listener:
                 self._loop.call_soon(self._gossip.peer_gone, link.peer)
                 self._loop.call_soon(self.listener.peer_down, link.peer, reason)
@@ -273,7 +275,7 @@ class Switchboard:
         if known is None:
             self.peers[peer] = PeerRecord(peer, now, [record])
             self._records[link] = record
-            self._stir(peer)
+            self._stir(peer, "")
             if self.listener:
                 self._loop.call_soon(self.listener.peer_up, peer, link.address)
         else:

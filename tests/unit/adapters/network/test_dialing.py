@@ -126,7 +126,9 @@ def test_a_connection_that_had_held_is_called_again_at_once_when_it_is_lost():
     async def scene(town: Town, dialling: Dialling) -> None:
         await pass_time(40)
         town.up = False
-        dialling.stir(PEER)
+        dialling.stir(PEER, "it was pulled out")
+        await asyncio.sleep(0)
+        assert dialling.states()[0].last_error == "the connection was lost: it was pulled out"
         await pass_time(1)
         assert town.dialled == [0, 40_100]
         assert dialling.states()[0].breaker is BreakerState.CLOSED
