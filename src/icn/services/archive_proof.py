@@ -25,11 +25,10 @@ from icn.services.archive_check import (
     Items,
     claimed,
     examine,
-    federation_of,
     known_parts,
 )
 from icn.services.backup import digest_of
-from icn.services.intake import Intake
+from icn.services.intake import Choice, Intake
 from icn.services.state import State
 from icn.services.verify import Finding
 from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part, read_car
@@ -149,7 +148,10 @@ class Replay:
             clock, _ = self._intake.take(block)
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
             raise ReplayRefused(where, f"is against the rules: {error}") from error
-        state.feeds.advance(block, clock)
+        if self._intake.is_side(block):
+            state.feeds.put_aside(block)
+        else:
+            state.feeds.advance(block, clock)
         state.last_arrival += 1
         self.added += 1
         self._count += 1
@@ -162,7 +164,7 @@ class _ReplayProof:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._intake = Intake(State(), federation_of(manifest))
+        self._intake = Intake.begin(manifest)
         self._replay = Replay(self._intake)
         self._number = manifest.since.arrival
 
@@ -174,6 +176,7 @@ class _ReplayProof:
     def end(self) -> None:
         """See `Proof`."""
         require_reached(self._intake.state, self._manifest, may_be_ahead=False)
+        require_chosen(self._intake)
 
 
 class _FeedsProof:
@@ -181,6 +184,7 @@ class _FeedsProof:
 
     def __init__(self, manifest: Manifest) -> None:
         self._due = clock_of_entries(manifest.clock_to)
+        self._choice = Choice.of(manifest)
         self._counts = clock_of_entries(manifest.clock_since)
         self._newest: dict[Did, Cid] = {}
         self._number = manifest.since.arrival
@@ -204,6 +208,9 @@ class _FeedsProof:
         header = block.header
         if not block.is_genuine():
             raise ReplayRefused(where, f"is not signed by its author {header.author}")
+        cut = self._choice.cuts.get(header.author)
+        if cut is not None and header.sequence >= cut.sequence and cid not in self._choice.kept[header.author]:
+            return  # in no feed, because its author forked
         follows = self._newest.get(header.author)
         if header.sequence != self._counts.get(header.author, 0) or follows not in {None, header.previous}:
             raise ReplayRefused(where, f"is not the next block of {header.author}")
@@ -213,13 +220,24 @@ class _FeedsProof:
 def require_reached(state: State, manifest: Manifest, *, may_be_ahead: bool) -> None:
     """Raise `ReplayRefused` unless the blocks taken lead to what the manifest says they do.
 
-    `may_be_ahead`: there were others before them.
+    `may_be_ahead`: there were others before them. An archive that knows of fewer forks than the newest one of its chain
+    is not asked: what it counted does not count any more.
     """
+    if dict(Choice.of(manifest).cuts) != state.cuts:
+        return
     clock, due = state.feeds.clock(), clock_of_entries(manifest.clock_to)
     if clock == due:
         _compare(state, manifest)
     elif not (may_be_ahead and all(clock.get(author, 0) >= count for author, count in due.items())):
         raise ReplayRefused(MANIFEST, "the blocks do not reach the feeds it names")
+
+
+def require_chosen(intake: Intake) -> None:
+    """Raise `ReplayRefused` unless all blocks taken show the forks that the newest archive names."""
+    try:
+        intake.check_choice()
+    except PeerViolation as error:
+        raise ReplayRefused(MANIFEST, str(error)) from error
 
 
 def _compare(state: State, manifest: Manifest) -> None:

@@ -38,6 +38,7 @@ from icn.stores.archive import (
     Counts,
     Entry,
     FederationName,
+    ForkName,
     HeadName,
     LedgerDigest,
     Manifest,
@@ -146,7 +147,14 @@ def draft(reader: Reader, order: BackupOrder) -> Manifest:
         ledger=ledger_digest(reader),
         parent=parent,
         parts=(),
+        forks=tuple(_forks(reader)),
     )
+
+
+def _forks(reader: Reader) -> Iterator[ForkName]:
+    for _, cut in rows.CUTS.rows(reader):
+        kept = (blocks.cid_at(reader, cut.author, cut.sequence + offset) for offset in range(cut.kept))
+        yield ForkName(cut.author, cut.sequence, tuple(str(cid) for cid in kept if cid is not None))
 
 
 def entries(reader: Reader, manifest: Manifest, reached: Reached) -> Iterator[Entry]:

@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icn.kernel.errors import Invalid, InvariantBroken, require
-from icn.services.archive_check import Examination, federation_of
-from icn.services.archive_proof import Ahead, Entries, ReplayRefused, require_reached
+from icn.services.archive_check import Examination
+from icn.services.archive_proof import Ahead, Entries, ReplayRefused, require_chosen, require_reached
 from icn.services.intake import Intake
 from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Restored, Writing
-from icn.services.state import State
 from icn.stores import keyspace
 from icn.stores.archive import ArchiveDamaged
 from icn.stores.kv import Batch
@@ -78,7 +77,7 @@ def fill(
     """
     require(planned.begins and planned.fills, "an empty store is filled from the beginning")
     beginning = _Beginning(loading)
-    intake = Intake(State(), federation_of(planned.newest), beginning)
+    intake = Intake.begin(planned.newest, beginning)
     writing = Writing(planned, intake, beginning.load, commit_bytes=LOAD_BYTES, is_checked=False)
     writing.begin(store_id)
     identity = None
@@ -88,6 +87,10 @@ def fill(
             require_reached(intake.state, link.manifest, may_be_ahead=False)
         except ReplayRefused as refused:
             raise _damaged(link, refused.where, refused.what) from refused
+    try:
+        require_chosen(intake)
+    except ReplayRefused as refused:
+        raise _damaged(planned.chain[-1], refused.where, refused.what) from refused
     writing.end(no_newer_blocks=no_newer_blocks)
     return Filled(writing.done, identity)
 

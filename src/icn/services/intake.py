@@ -4,22 +4,44 @@ The steps are those of `services.acceptance`, as replication takes them; nothing
 archive had the ancestors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from icn.domain.context import Context
 from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Clock
+from icn.domain.dag.forks import Cut
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance
 from icn.services.ancestry import BlockAncestry
 from icn.services.state import State
+from icn.services.surveying import Survey
 from icn.stores import blocks
+from icn.stores.archive import Manifest
 from icn.stores.kv import Reader
 
 KEPT_MAX = 4096
 """Of the newest places and clocks that a state remembers when the blocks are in the store: parents mostly are new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What counts of authors that forked, as an archive claims it: known before its blocks are read."""
+
+    cuts: Mapping[Did, Cut] = field(default_factory=dict)
+    kept: Mapping[Did, tuple[Cid, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Choice":
+        """That of an archive."""
+        kept = {fork.author: tuple(Cid.parse(cid) for cid in fork.kept) for fork in manifest.forks}
+        cuts = {
+            fork.author: Cut(fork.author, fork.sequence, len(fork.kept), next(reversed(kept[fork.author]), None))
+            for fork in manifest.forks
+        }
+        return cls(cuts, kept)
 
 
 @dataclass(slots=True)
@@ -31,12 +53,29 @@ class Intake:
     """Whose blocks are taken."""
     store: Reader | None = None
     """Where the blocks behind the state are; None where it began empty."""
+    choice: Choice = field(default_factory=Choice)
     _places: dict[Cid, Place] = field(default_factory=dict)
     _clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict)
+    _side_clocks: dict[Cid, Clock] = field(default_factory=dict)
+    _survey: Survey = field(default_factory=Survey)
+
+    @classmethod
+    def begin(cls, manifest: Manifest, store: Reader | None = None) -> "Intake":
+        """From nothing, to where the archive ends. `store`: where what is taken can be looked up."""
+        choice = Choice.of(manifest)
+        named = None if manifest.federation is None else Cid.parse(manifest.federation.id)
+        made = cls(State(cuts=dict(choice.cuts)), named, store, choice)
+        made._survey = Survey({author: cut.sequence for author, cut in choice.cuts.items()})
+        return made
 
     def knows(self, cid: Cid) -> bool:
-        """Whether the block is in a feed already."""
+        """Whether the block is here already."""
         return cid in self._places or (self.store is not None and blocks.get_meta(self.store, cid) is not None)
+
+    def is_side(self, block: Block) -> bool:
+        """Whether the block goes into no feed, because its author forked."""
+        author = block.header.author
+        return self.state.is_side(author, block.header.sequence) and block.cid not in self.choice.kept.get(author, ())
 
     def take(self, block: Block, *, genuine: bool = False) -> tuple[Clock, list[Record]]:
         """Check a block and apply its records; feeds and store are still the caller's to change. Signature included.
@@ -47,36 +86,63 @@ class Intake:
             PeerViolation, EventRefused: it can never be accepted. The state may be half changed.
         """
         header, state = block.header, self.state
+        if state.cuts != dict(self.choice.cuts):
+            raise PeerViolation("the store knows of other forks than the archive: restore into an empty one")
         acceptance.check_federation(block, self.federation)
         if not genuine and not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        acceptance.check_follows(block, state.feeds)
-        clock = acceptance.clock_from_links(block, self._ancestor_of)
+        is_side = self.is_side(block)
+        if not is_side:
+            acceptance.check_follows(block, state.feeds)
+        clock = acceptance.clock_from_links(block, self._ancestor_of, is_side=is_side)
         self._places[block.cid] = block.place
-        self._clocks[header.author, header.sequence] = clock
-        records = acceptance.records_of(block, state.federation)
+        if is_side:
+            self._side_clocks[block.cid] = clock
+        else:
+            self._clocks[header.author, header.sequence] = clock
+        records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
         ancestry = BlockAncestry(clock, state.federation, self._clock_of)
-        acceptance.apply_records(state, block, records, Context(header.author, header.sequence, header.time, ancestry))
+        context = Context(header.author, header.sequence, header.time, ancestry)
+        if not is_side:
+            apply = acceptance.apply_what_fits if state.cuts else acceptance.apply_records
+            apply(state, block, records, context)
+        self._survey.take(block, records, clock, self._clock_of, state.federation)
         return clock, records
 
     def proves_fork(self, block: Block) -> bool:
-        """Whether it is a genuine block beside another one of its author with its number, which is in the feed."""
+        """Whether it is a genuine block beside another one of its author with its number, or from where it is cut."""
         header = block.header
         place = (header.author, header.sequence)
         beside = place in self._clocks or (self.store is not None and blocks.cid_at(self.store, *place) is not None)
-        return beside and not self.knows(block.cid) and block.is_genuine()
+        proves = (beside or self.state.is_side(*place)) and not self.knows(block.cid) and block.is_genuine()
+        if proves:
+            self._survey.evidence[block.cid] = place
+        return proves
+
+    def check_choice(self) -> None:
+        """Raise `PeerViolation` unless what counts of forkers is what the blocks say, all of which were taken."""
+        self._survey.check(self.choice.kept, self._place_of)
+
+    def _place_of(self, cid: Cid) -> Place | None:
+        place = self._places.get(cid)
+        if place is None and self.store is not None:
+            meta = blocks.get_meta(self.store, cid)
+            place = None if meta is None else meta.place
+        return place
 
     def forget(self) -> None:
         """What was taken is in the store now, or will be when it is looked up: all but the newest may go."""
         for older in tuple(self._places)[:-KEPT_MAX]:
             del self._places[older]
+        self._side_clocks = {cid: clock for cid, clock in self._side_clocks.items() if cid in self._places}
         for oldest in tuple(self._clocks)[:-KEPT_MAX]:
             del self._clocks[oldest]
 
     def _ancestor_of(self, cid: Cid) -> tuple[Place, Clock]:
         place = self._places.get(cid)
         if place is not None:
-            return place, self._clock_of(place.author, place.sequence)
+            aside = self._side_clocks.get(cid)
+            return place, self._clock_of(place.author, place.sequence) if aside is None else aside
         meta = None if self.store is None else blocks.get_meta(self.store, cid)
         if meta is None:
             raise PeerViolation(f"it names {cid}, which did not come before it")

@@ -9,7 +9,7 @@ It happens at most once for each number at which an author is found to have fork
 there on becomes confirmed; it takes as long as a deep verification, and as much memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from icn.domain.context import EventRefused
@@ -25,7 +25,7 @@ from icn.domain.federation.events import (
     NodeLeft,
 )
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.records import EVENT_NAMES, read_record
+from icn.domain.records import EVENT_NAMES, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance, rows
@@ -156,7 +156,10 @@ def _voters(reader: Reader, cuts: Mapping[Did, int]) -> dict[Did, tuple[Did, ...
         found |= dict(_blocks_with(reader, name))
     federation = rows.load_federation(reader)
     by_vote = federation is not None and federation.policy.join_policy is JoinPolicy.VOTE
-    in_order = [each for _, block in sorted(found.items()) for each in _vouchings(reader, block, by_vote=by_vote)]
+    in_order: list[Vouching] = []
+    for _, block in sorted(found.items()):
+        records = [read_record(data) for data in block.records]
+        in_order += vouchings_of(block.place, records, _ancestor(reader, block.cid)[1], by_vote=by_vote)
     voters: dict[Did, tuple[Did, ...]] = {}
     for author, sequence in sorted(cuts.items()):
         if sequence and blocks.cid_at(reader, author, sequence - 1) is not None:
@@ -164,11 +167,10 @@ def _voters(reader: Reader, cuts: Mapping[Did, int]) -> dict[Did, tuple[Did, ...
     return voters
 
 
-def _vouchings(reader: Reader, block: Block, *, by_vote: bool) -> Iterator[Vouching]:
-    header = block.header
-    _, clock = _ancestor(reader, block.cid)
-    for data in block.records:
-        event = read_record(data).event
+def vouchings_of(place: Place, records: Sequence[Record], clock: Clock, *, by_vote: bool) -> Iterator[Vouching]:
+    """What the records of a block do for who counts. `by_vote`: it takes more than half of the members to admit."""
+    for record in records:
+        event = record.event
         match event:
             case FederationFounded():
                 kind, nodes = VouchingKind.FOUNDS, event.founders
@@ -182,7 +184,7 @@ def _vouchings(reader: Reader, block: Block, *, by_vote: bool) -> Iterator[Vouch
                 kind, nodes = VouchingKind.LEAVES, (event.node,)
             case _:
                 continue
-        yield Vouching(kind, header.author, header.sequence, nodes, clock)
+        yield Vouching(kind, place.author, place.sequence, nodes, clock)
 
 
 def _blocks_with(reader: Reader, event_name: str) -> list[tuple[int, Block]]:

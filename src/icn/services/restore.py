@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator
 from icn.kernel.errors import InvariantBroken
 from icn.services import rows
 from icn.services.archive_check import Examination, federation_of, known_parts
-from icn.services.archive_proof import Replay, ReplayRefused
-from icn.services.intake import Intake
+from icn.services.archive_proof import Replay, ReplayRefused, require_chosen
+from icn.services.intake import Choice, Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
 from icn.services.restore_writing import Restored, Writing
-from icn.services.state import State
 from icn.stores import archive, blocks, contents
 from icn.stores.archive import ArchiveDamaged, ArchiveKind, ContentLine
 from icn.stores.kv import KeyValueStore, Reader
@@ -38,14 +37,20 @@ def check(planned: Plan, target: Reader, on_bytes: Callable[[int], None]) -> int
 
     Gives how many blocks the store would get. Raises `ArchiveDamaged`.
     """
-    federation = federation_of(planned.newest)
     is_empty = blocks.last_arrival(target) < 0
     begins = planned.begins
     added = 0
     if begins:
-        added = _replay(planned, Intake(State(), federation), on_bytes)
+        intake = Intake.begin(planned.newest)
+        added = _replay(planned, intake, on_bytes)
+        try:
+            require_chosen(intake)
+        except ReplayRefused as refused:
+            raise ArchiveDamaged(
+                planned.chain[-1].examined.archive.name, f"{refused.where}: {refused.what}"
+            ) from refused
     if not begins or not is_empty:
-        added = _replay(planned, Intake(rows.load(target), federation, target), on_bytes)
+        added = _replay(planned, _onto(planned, target), on_bytes)
     if planned.fills:
         _check_content(planned, target)
     return added
@@ -64,7 +69,8 @@ def apply(
     May be broken off at any time, and done again. Raises `ArchiveDamaged` when an archive changed since, and faults.
     """
     fence = store.claim()
-    intake = Intake(rows.load(store), federation_of(planned.newest), store)
+    is_empty = blocks.last_arrival(store) < 0
+    intake = Intake.begin(planned.newest, store) if is_empty else _onto(planned, store)
     writing = Writing(
         planned, intake, lambda batch: store.commit(batch, fence), commit_bytes=COMMIT_BYTES, is_checked=True
     )
@@ -82,6 +88,11 @@ def apply(
             on_bytes(part.size)
     writing.end(no_newer_blocks=no_newer_blocks)
     return writing.done
+
+
+def _onto(planned: Plan, store: Reader) -> Intake:
+    """What goes on from what a store holds."""
+    return Intake(rows.load(store), federation_of(planned.newest), store, Choice.of(planned.newest))
 
 
 def _replay(planned: Plan, intake: Intake, on_bytes: Callable[[int], None]) -> int:

@@ -117,7 +117,8 @@ class Writing:
             clock, records = self.intake.take(block, genuine=self._is_checked)
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
             raise ReplayRefused(where, f"is against the rules: {error}") from error
-        acceptance.keep(self.intake.state, self._batch, block, clock, records)
+        is_side = self.intake.is_side(block)
+        acceptance.keep(self.intake.state, self._batch, block, clock, records, is_side=is_side)
         if block.header.author == self._plan.owner and not self._plan.fills:
             restored.mark_restored(self._batch)  # the store lacked blocks that its own node had signed
         self._grew = True
@@ -207,6 +208,7 @@ class Writing:
         state = self.intake.state
         if self._grew:
             require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
+            rows.save_cuts(state, self._batch)
             rows.save(state, self._batch)
         if len(self._batch):
             self._commit_batch(self._batch)

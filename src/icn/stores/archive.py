@@ -160,6 +160,17 @@ class LedgerDigest:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkName:
+    """An author that forked, and what of it counted when the backup was taken."""
+
+    author: Did
+    sequence: int
+    """Where its feed is cut."""
+    kept: tuple[str, ...]
+    """The blocks from there on that count nevertheless, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What an archive is. `since` and `clock_since` are called `from` and `clock_from` in the file."""
 
@@ -184,6 +195,8 @@ class Manifest:
     parent: str | None
     """SHA-256 of the manifest of the backup that an incremental one goes on from, where it was taken since the last."""
     parts: tuple[Part, ...]
+    forks: tuple[ForkName, ...] = ()
+    """Left out of the file where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +293,8 @@ def write_manifest(manifest: Manifest) -> bytes:
     """The manifest as JSON, to be read by people too."""
     fields = shape_of(Manifest).to_map(manifest)
     named = {_JSON_NAMES.get(f.name, f.name): fields[f.name] for f in dataclasses.fields(Manifest)}
+    if not manifest.forks:
+        del named["forks"]
     return json.dumps(named, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
@@ -304,6 +319,7 @@ def read_manifest(data: bytes) -> Manifest:
         if name in fields or written not in fields:
             raise Invalid("manifest", f"field {written} is missing")
         fields[name] = fields.pop(written)
+    fields.setdefault("forks", [])
     manifest = shape_of(Manifest).from_map(fields)
     _check_manifest(manifest)
     return manifest
@@ -320,7 +336,7 @@ def _check_manifest(manifest: Manifest) -> None:
     numbers += [manifest.ledger.minted, manifest.ledger.burned, *(part.size for part in manifest.parts)]
     if min(numbers) < 0 or max(numbers) >= 2**63 or not manifest.to.covers(manifest.since):
         raise Invalid("manifest", "a number is out of bounds")
-    if len(manifest.parts) > PARTS_MAX or len(manifest.heads) > limits.CLOCK_ENTRIES_MAX:
+    if len(manifest.parts) > PARTS_MAX or max(len(manifest.heads), len(manifest.forks)) > limits.CLOCK_ENTRIES_MAX:
         raise Invalid("manifest", "more parts or heads than an archive has")
     if manifest.counts.blocks != manifest.to.arrival - manifest.since.arrival:
         raise Invalid("manifest", "the count of blocks is not that of their numbers")
@@ -334,6 +350,11 @@ def _check_manifest(manifest: Manifest) -> None:
         Cid.parse(manifest.federation.id)
     for head in manifest.heads:
         Cid.parse(head.cid)
+    for fork in manifest.forks:
+        for cid in fork.kept:
+            Cid.parse(cid)
+        if not 0 <= fork.sequence < 2**63:
+            raise Invalid("manifest", "a fork is at a number out of bounds")
 
 
 _JSON_NAMES = {"since": "from", "clock_since": "clock_from"}
