@@ -62,7 +62,10 @@ class Load:
 
     def jobs(self, count: int, at_once: int, tell: Callable[[Tally], None]) -> Tally:
         """Jobs at every node in turn. Nothing is done twice, whatever is repeated."""
-        modules = {one.name: self._stored(one) for one in self._asked} if count else {}
+        try:
+            modules = {one.name: self._stored(one) for one in self._asked} if count else {}
+        except Ended as ended:
+            return Tally(count, failures=[f"the module could not be stored: {ended.what}"])
 
         def one(number: int) -> None:
             home = self._asked[number % len(self._asked)]

@@ -1,7 +1,8 @@
 """Brings nodes of a devnet up: each is launched, remembered, and has said that it is ready, a few at a time.
 
-The first node founds the federation, so it comes first; the next two come before the others, so that everybody has
-three addresses to call and no single node's death keeps anybody from coming back.
+The first node founds the federation, so it comes first, and all others are given its address; those that start later,
+or again, also the addresses of the next two, so that no single node's death keeps anybody from coming back. Whom else
+there is they learn from each other.
 """
 
 import os
@@ -20,7 +21,7 @@ from icn.cli.devnet.state import Devnet, Node
 from icn.cli.session import Session
 
 SEEDS = 3
-"""Nodes whose addresses all others are given."""
+"""Nodes whose addresses others are given, as far as they are known."""
 STARTING_PER_CORE = 2
 """So many at once: a start is mostly work, and more would only make each of them slower."""
 _BETWEEN_LOOKS = 0.02
@@ -142,10 +143,9 @@ def start(launcher: Launcher, names: Sequence[str], *, within: float, tell: Call
 
 
 def _may_start(devnet: Devnet, name: str) -> bool:
-    """Whether those whose addresses it is given have said where they listen."""
-    index = next(number for number, node in enumerate(devnet.nodes) if node.name == name)
-    needed = 0 if index == 0 else 1 if index < SEEDS else SEEDS
-    return all(node.p2p for node in devnet.nodes[:needed])
+    """Whether there is somebody to call: all but the first join what that one has founded."""
+    first = devnet.nodes[0]
+    return name == first.name or bool(first.p2p)
 
 
 def _if_free(address: str, port: str) -> str:

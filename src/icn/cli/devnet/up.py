@@ -7,7 +7,8 @@ import time
 from icn.cli.arguments import Action, argument
 from icn.cli.blocks import Column, Show, Table
 from icn.cli.devnet import agreement
-from icn.cli.devnet.asking import Asker, askers
+from icn.cli.devnet.admitting import Admitter
+from icn.cli.devnet.asking import askers
 from icn.cli.devnet.folder import Folder
 from icn.cli.devnet.options import DIR, folder_of, node_count, within
 from icn.cli.devnet.processes import lives, send
@@ -22,7 +23,7 @@ NODES = 3
 SECONDS = 120.0
 API_KEY_BYTES = 32
 BACKENDS = ("sqlite", "sled", "rocksdb")
-POLICIES = ("open", "invite")
+POLICIES = ("open", "invite", "vote")
 
 
 def up(session: Session, given: argparse.Namespace) -> Exit:
@@ -88,7 +89,7 @@ def _check_federation(
     session: Session, folder: Folder, devnet: Devnet, verdict: Verdict, within_seconds: float
 ) -> None:
     asked = askers(session, folder, devnet.nodes)
-    admitter = _Admitter(asked[0], [node.did for node in devnet.nodes[1:]])
+    admitter = Admitter(asked, votes=devnet.terms.policy == "vote")
 
     def look() -> str | None:
         return (
@@ -97,31 +98,6 @@ def _check_federation(
 
     found = agreement.await_that(session, look, max(1.0, within_seconds))
     verdict.check("all are members, serve, and have equal roots", found.holds, found.detail)
-
-
-class _Admitter:
-    """Lets the first node admit the others, each as soon as the rules allow it."""
-
-    def __init__(self, first: Asker, dids: list[str]) -> None:
-        self._first = first
-        self._left = dids
-
-    def against(self) -> str | None:
-        """Admit whom it can; who is still left."""
-        if not self._left:
-            return None
-        members = self._first.get("/federation/status").parts("members")
-        admitted = {member.text("did") for member in members if member.truth("admitted")}
-        self._left = [did for did in self._left if did not in admitted]
-        for did in list(self._left):
-            try:
-                self._first.post("/federation/admit", {"did": did})
-            except Ended as ended:
-                if ended.exit_status is not Exit.NOT_FOUND_OR_UNVERIFIED:
-                    raise
-                continue  # it has not joined yet, and will
-            self._left.remove(did)
-        return f"{len(self._left)} nodes have not joined" if self._left else None
 
 
 def _tell(verdict: Verdict, folder: Folder, started: Started, took: float) -> None:
