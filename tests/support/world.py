@@ -19,12 +19,13 @@ from icn.domain.records import Event, Record
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.limits import GIB
-from icn.protocol.messages import Message
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.messages import Announce, Message
 from icn.services.answers import Answer, Done
 from icn.services.commands import Found, NodeCommand, Submit
-from icn.services.effects import Committed, Disconnect, Effect, RunJob, Send, StopJob
+from icn.services.effects import Committed, Disconnect, Effect, Judge, Publish, RunJob, Send, StopJob
 from icn.services.engine import Engine, Outcome
-from icn.services.inputs import Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.inputs import Executed, Gossiped, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.ports import HeadMark
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.kv import Batch, Fence, Properties, Snapshot, StoreUnavailable
@@ -151,6 +152,7 @@ class Node:
     answers: dict[int, Answer] = field(default_factory=dict)
     events: list[tuple[Did, Record]] = field(default_factory=list)
     disconnects: list[tuple[Did, str]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     runs: list[ExecutionRequest] = field(default_factory=list)
     stops: list[tuple[JobId, int]] = field(default_factory=list)
     wake_at: Instant | None = None
@@ -162,6 +164,15 @@ class Node:
     def happened(self, kind: type[Event]) -> list[Event]:
         """Events of one kind that became durable here, in order."""
         return [record.event for _, record in self.events if isinstance(record.event, kind)]
+
+
+def _sender(input_: Input) -> Did | None:
+    """Over whose connection an input came."""
+    match input_:
+        case Received(peer, _) | Gossiped(_, peer, _):
+            return peer
+        case _:
+            return None
 
 
 @dataclass
@@ -176,6 +187,9 @@ class World:
     """Whether a message from one node to another is lost."""
     marks: dict[str, Marks] = field(default_factory=dict)
     """By node, of those that keep head marks."""
+    gossip: dict[bytes, tuple[Announce, dict[str, None]]] = field(default_factory=dict)
+    """What was published, by token, and who has been told."""
+    _published: int = 0
     _token: int = 0
 
     def add(self, name: str, node_terms: NodeTerms | None = None, run: Run = echo, number: int = 0) -> Node:
@@ -233,7 +247,7 @@ class World:
         for one, other in ((a, b), (b, a)):
             if self.links.pop((one, other), 1) is None:
                 node, peer = self[one], self[other].did
-                node.inbox = deque(i for i in node.inbox if not (isinstance(i, Received) and i.peer == peer))
+                node.inbox = deque(i for i in node.inbox if _sender(i) != peer)
                 node.inbox.append(PeerDown(peer))
 
     def isolate(self, name: str) -> None:
@@ -262,6 +276,15 @@ class World:
                 lost = self.drop is not None and self.drop(node.name, other, message)
                 if (node.name, other) in self.links and not lost:
                     self[other].inbox.append(Received(node.did, message))
+            case Publish(topic, message):
+                self._published += 1
+                token = f"{topic}/{self._published}".encode()
+                self.gossip[token] = message, {node.name: None}
+                self._spread(node.name, token)
+            case Judge(token, verdict):
+                node.verdicts.append(verdict)
+                if verdict is Verdict.ACCEPT and token in self.gossip:  # otherwise the test itself brought it
+                    self._spread(node.name, token)
             case Disconnect(peer, reason):
                 node.disconnects.append((peer, reason))
                 other = self.name_of(peer)
@@ -276,6 +299,15 @@ class World:
                 node.stops.append((job, attempt))
             case Committed(author=author, record=record):
                 node.events.append((author, record))
+
+    def _spread(self, name: str, token: bytes) -> None:
+        """To every neighbour whom nobody has told yet. What is lost on one link may come over another."""
+        message, told = self.gossip[token]
+        for other in [b for a, b in self.links if a == name]:
+            lost = self.drop is not None and self.drop(name, other, message)
+            if other not in told and not lost:
+                told[other] = None
+                self[other].inbox.append(Gossiped(token, self[name].did, message))
 
     def settle(self, rounds: int = 400) -> None:
         """Until nobody has anything to say at this instant."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, assert_never
 import structlog
 
 from icn.adapters.network.dialing import DialFailed
+from icn.adapters.network.gossip import PublicationDropped
 from icn.adapters.network.ports import Delivery, Network
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
@@ -23,7 +24,7 @@ from icn.node.writer import BatchDone, BatchFailed, EngineReplaced, LiveView, Re
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.protocol.messages import FEED_PROTOCOL, Message, protocol_of
+from icn.protocol.messages import FEED_PROTOCOL, Announce, Message, protocol_of
 from icn.protocol.versions import mismatch
 from icn.services.answers import Answer, Refused
 from icn.services.commands import NodeCommand
@@ -38,14 +39,17 @@ from icn.services.effects import (
     Effect,
     ExecutorNotice,
     Finding,
+    Judge,
     PhaseEnded,
+    Publish,
     Rechecked,
     RunJob,
     Send,
     StopJob,
     StoreNotice,
+    Subscribe,
 )
-from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request
+from icn.services.inputs import Conditions, Executed, Gossiped, Input, PeerDown, PeerUp, Received, Request
 
 log = structlog.get_logger("icn.node")
 
@@ -226,9 +230,17 @@ class Drivers:
         self._offer_from(peer, received)
 
     def delivered(self, delivery: Delivery) -> None:
-        """See `NetworkListener`. This node has subscribed to nothing, so it has nothing to judge."""
-        if self._network is not None:
-            self._network.judge(delivery.token, Verdict.IGNORE)
+        """See `NetworkListener`."""
+        try:
+            message = decode_message(FEED_PROTOCOL, delivery.payload)
+        except PeerViolation:
+            message = None
+        if not isinstance(message, Announce):
+            self._judge(delivery.token, Verdict.REJECT)
+        elif delivery.bearer not in self._up or not self._writer.offer(
+            Gossiped(delivery.token, delivery.bearer.did, message)
+        ):
+            self._judge(delivery.token, Verdict.IGNORE)
 
     # Executions in
 
@@ -312,6 +324,13 @@ class Drivers:
                 self._send(PeerId.of(peer), message)
             case Dial(address):
                 self._dial(address)
+            case Subscribe(topic):
+                if self._network is not None:
+                    self._network.subscribe(topic)
+            case Publish(topic, message):
+                self._publish(topic, message)
+            case Judge(token, verdict):
+                self._judge(token, verdict)
             case Disconnect(peer, reason):
                 self._drop(PeerId.of(peer), reason)
             case RunJob(request, module):
@@ -381,6 +400,18 @@ class Drivers:
         if reason is not None:
             self._observer.observe_other_version()
             self._drop(peer, reason)
+
+    def _publish(self, topic: str, message: Announce) -> None:
+        if self._network is None:
+            return
+        try:
+            self._network.publish(topic, encode_message(message))
+        except PublicationDropped as dropped:
+            log.warning("publication dropped", topic=topic, detail=f"{dropped}; peers ask for what they lack")
+
+    def _judge(self, token: bytes, verdict: Verdict) -> None:
+        if self._network is not None:
+            self._network.judge(token, verdict)
 
     def _drop(self, peer: PeerId, reason: str) -> None:
         if self._network is not None and peer in self._up:  # once, however much was still to be said to it

@@ -1,18 +1,24 @@
-"""Telling peers what is here: our own new blocks at once, others' a little later, and everything now and then.
+"""Telling peers what is here: our own new blocks are published, and what came is spoken of a little later, and always.
 
 ```
- a commit ─> Announce to every peer; who lacks its ancestors asks with Want
- blocks of others ─> Heads, a little later, to those who may lack them
+ a commit ─> Publish; gossip brings it to everybody, who lacks its ancestors asks with Want
+ news, ours or others' ─> Heads, a little later, to those who have not shown since that they have it
  anti-entropy ─> Heads to everybody, which repairs whatever was lost on the way
 ```
+
+A peer that does not gossip, and one that a publication missed, learn of a block by the second. Most have shown by then
+that they have it: they have built on it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from icn.domain.dag.block import Block
+from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Heads
+from icn.services.effects import Publish
+from icn.services.gossiping import topic_of
 from icn.services.peers import Peers, feed_counts
 from icn.services.settings import ReplicationTerms
 from icn.services.work import UnitOfWork
@@ -25,31 +31,29 @@ class Announcing:
     terms: ReplicationTerms
     peers: Peers
     relay_at: Instant | None = None
-    """When peers are to be told of blocks that came from others."""
+    """When peers are to be asked whether they have what is news now."""
+    relayed: Clock = field(default_factory=dict)
+    """What is here that they should have by then."""
     heads_sent_at: Instant = Instant(0)
 
     def announce(self, work: UnitOfWork) -> None:
-        """Our own new blocks go to every peer at once.
-
-        Of others' blocks we only tell, a little later, who may lack them: most peers have them from their author by
-        then, and say so by building on them.
-        """
+        """Publish our own new blocks, and see to it that all that is new here is spoken of."""
+        federation, feeds = work.state.federation.federation, work.state.feeds
         own = [block for block, source in work.accepted if source is None]
-        if len(own) < len(work.accepted) and self.relay_at is None:
-            self.relay_at = later(work.wall, self.terms.relay_after)
-        for view in self.peers.greeted() if own else ():
+        if federation is not None and federation.id is not None:
             for part in _parts(own):
-                work.send(view.did, Announce(tuple(block.data for block in part)))
-            view.counts[work.did] = work.state.feeds.next_sequence(work.did)
+                work.effects.append(Publish(topic_of(federation.id), Announce(tuple(block.data for block in part))))
+        if work.accepted and self.relay_at is None and self.peers.views:
+            self.relay_at, self.relayed = later(work.wall, self.terms.relay_after), dict(feeds.clock())
 
     def _relay(self, work: UnitOfWork) -> None:
-        """Tell those who, for all we know, lack something."""
+        """Tell those who have not shown that they have what was news."""
         feeds = work.state.feeds
         heads = Heads(feed_counts(feeds.clock()), feeds.root())
         for view in self.peers.greeted():
-            if any(view.counts.get(author, 0) <= head.sequence for author, head in feeds.heads.items()):
+            if any(view.counts.get(author, 0) < count for author, count in self.relayed.items()):
                 work.send(view.did, heads)
-        self.relay_at = None
+        self.relay_at, self.relayed = None, {}
 
     def tick(self, work: UnitOfWork) -> bool:
         """Relay and anti-entropy. Whether a round of anti-entropy was due."""

@@ -7,7 +7,8 @@ from icn.domain.mesh.execution import ExecutionRequest
 from icn.domain.records import Record
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant
-from icn.protocol.messages import Message
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.messages import Announce, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,29 @@ class Send:
 
     peer: Did
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Take what is published on a topic, from now on. Said again after every start; once is enough."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """To everybody who is subscribed to the topic, over whomever it takes. May be lost, like what is sent."""
+
+    topic: str
+    message: Announce
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What becomes of a publication that came: whether it travels on, and what is thought of who brought it."""
+
+    token: bytes
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +182,7 @@ class Rechecked:
     finding: Finding
 
 
-Effect = Send | Dial | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice | Rechecked
+Gossip = Subscribe | Publish | Judge
+"""What the gossip is asked to do."""
+
+Effect = Send | Gossip | Dial | Disconnect | RunJob | StopJob | Committed | StoreNotice | ExecutorNotice | Rechecked

@@ -71,11 +71,12 @@ from icn.services.commands import (
 )
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
-from icn.services.effects import Disconnect, Effect, Send
+from icn.services.effects import Disconnect, Effect, Send, Subscribe
 from icn.services.equivocation import Equivocations
 from icn.services.executing import ExecutorService
 from icn.services.federation import count_votes, join_when_caught_up, take_what_is_due
-from icn.services.inputs import Conditions, Executed, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.gossiping import topic_of
+from icn.services.inputs import Conditions, Executed, Gossiped, Input, PeerDown, PeerUp, Received, Request, Tick
 from icn.services.inviting import InvitingService
 from icn.services.joining import JoiningService
 from icn.services.leaving import who_left
@@ -296,6 +297,9 @@ class Engine:
         self._round_off(work)
         if lonely and self.state.federation.federation is not None:
             self.replication.greet_all_again(work)
+        federation = self.state.federation.federation
+        if federation is not None and federation.id is not None and (lonely or not resumed):
+            work.effects.append(Subscribe(topic_of(federation.id)))
         replies = work.finish()
         if len(work.batch):
             marked_at = self._mark_time(work)
@@ -381,6 +385,7 @@ class Engine:
             wall = self.clock.now()
             now = max(wall, self.state.feeds.latest_time())
             work = UnitOfWork(self.state, self.store, self.signer, self.outbox, self.replies, now, wall)
+            self.replication.gossiping.begin()
             try:
                 arrivals.release(work)
                 for input_ in arriving:
@@ -454,6 +459,8 @@ class Engine:
                 self._lose(work, peer)
             case Received(peer, message):
                 self._receive(work, peer, message)
+            case Gossiped():
+                self.replication.gossiping.take(work, input_)
             case Executed(request, outcome):
                 if work.may_author and is_recheck(request):
                     self.home.recheck.take_outcome(work, request, outcome)
@@ -623,7 +630,9 @@ def _brings_blocks(input_: Input) -> bool:
     """Whether blocks of others come with it, which must be taken before anything else."""
     if isinstance(input_, Request):
         return isinstance(input_.command, ImportBlocks)
-    return isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)
+    return isinstance(input_, Gossiped) or (
+        isinstance(input_, Received) and isinstance(input_.message, Blocks | Announce)
+    )
 
 
 def _from_stored(stored: StoredReply) -> Answer:

@@ -5,7 +5,7 @@ from enum import Enum
 
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.ids import Did
-from icn.protocol.messages import Message
+from icn.protocol.messages import Announce, Message
 from icn.services.commands import NodeCommand
 
 
@@ -46,6 +46,16 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Gossiped:
+    """Blocks that somebody has published; the effect `Judge` says what becomes of them."""
+
+    token: bytes
+    bearer: Did
+    """The connected peer that brought them. It has found them valid, or it is not honest."""
+    message: Announce
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """An execution of ours ended."""
 
@@ -76,4 +86,4 @@ class Conditions:
     strain: Strain | None
 
 
-Input = Request | PeerUp | PeerDown | Received | Executed | Conditions | Tick
+Input = Request | PeerUp | PeerDown | Received | Gossiped | Executed | Conditions | Tick

@@ -5,7 +5,8 @@
 ```
 
 Parts of it with a reason of their own to change: `arrivals` what becomes of a block that came, `quarantine` those that
-wait, `announcing` who is told of what is here, `acknowledging` when news is acknowledged.
+wait, `announcing` who is told of what is here, `gossiping` what is said of what others published, `acknowledging` when
+news is acknowledged.
 """
 
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from icn.services.arrivals import Arrivals
 from icn.services.authorship import Authorship
 from icn.services.damage import Damage
 from icn.services.equivocation import Equivocations
+from icn.services.gossiping import Gossiping
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
@@ -41,6 +43,7 @@ class ReplicationService:
     arrivals: Arrivals
     announcing: Announcing
     acknowledging: Acknowledging
+    gossiping: Gossiping
     seeks: bool
     """Whether the federation of a peer may become this node's, while it has none."""
     former: tuple[Cid, ...] = ()
@@ -56,13 +59,15 @@ class ReplicationService:
     def of(cls, terms: NodeTerms, peers: Peers, authorship: Authorship, forks: Equivocations) -> "ReplicationService":
         """One with nothing under way."""
         replication = terms.replication
+        arrivals = Arrivals(peers, authorship, forks, replication.answer_patience)
         return cls(
             terms,
             peers,
             authorship,
-            Arrivals(peers, authorship, forks, replication.answer_patience),
+            arrivals,
             Announcing(replication, peers),
             Acknowledging(replication),
+            Gossiping(peers, arrivals),
             terms.joins,
         )
 

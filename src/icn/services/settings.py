@@ -35,8 +35,8 @@ class ReplicationTerms:
 
     anti_entropy: Duration = Duration(5_000)
     """Everybody is told what we have this often, so that what was lost on the way is asked for."""
-    relay_after: Duration = Duration(100)
-    """How long peers have to learn of a block from its author before we tell them that it is there."""
+    relay_after: Duration = Duration(500)
+    """How long peers have to show that gossip brought them a block, before we tell them that it is there."""
     acknowledge_after: Duration = Duration(200)
     """News is acknowledged with an empty block if nothing else was to be said for this long."""
     answer_patience: Duration = Duration(5_000)

@@ -51,6 +51,9 @@ class Station(Protocol):
     def push(self, input_: Input) -> None:
         """Give the node an input."""
 
+    def hear(self, peer: Did, data: bytes) -> None:
+        """Give the node's gossip an RPC."""
+
 
 @dataclass(slots=True)
 class _Connection:
@@ -99,6 +102,16 @@ class Network:
 
     def send(self, source: Did, target: Did, message: Message) -> None:
         """What the `Send` effect asks. Lost where there is no connection."""
+        if self._rng.randrange(CODEC_SAMPLE) == 0:
+            again = decode_message(protocol_of(message), encode_message(message))
+            expect(again == message, "codec", f"{type(message).__name__} is another one after the wire")
+        self._carry(source, target, protocol_of(message), message)
+
+    def send_rpc(self, source: Did, target: Did, protocol: str, data: bytes) -> None:
+        """What a router asks. Lost where there is no connection."""
+        self._carry(source, target, protocol, data)
+
+    def _carry(self, source: Did, target: Did, protocol: str, message: Message | bytes) -> None:
         a, b = self._index[source], self._index[target]
         connection = self._connections.get(_pair(a, b))
         if connection is None or not connection.is_open or not connection.told.get(a):
@@ -109,10 +122,7 @@ class Network:
         if self._chance.happens(self.faults.loss):
             self._break(_pair(a, b), "a message was lost")
             return
-        if self._rng.randrange(CODEC_SAMPLE) == 0:
-            again = decode_message(protocol_of(message), encode_message(message))
-            expect(again == message, "codec", f"{type(message).__name__} is another one after the wire")
-        lane = (a, protocol_of(message))
+        lane = (a, protocol)
         arrival = max(self._timeline.now_us + self._delay(), connection.opens_at[b])
         if not self._chance.happens(self.faults.reordering):
             arrival = max(arrival, connection.last_arrival.get(lane, 0))
@@ -206,11 +216,15 @@ class Network:
         if self._stations[side].life == life:
             self._stations[side].push(PeerDown(self._stations[other].did))
 
-    def _deliver_at(self, arrival: int, connection: _Connection, a: int, b: int, message: Message) -> None:
+    def _deliver_at(self, arrival: int, connection: _Connection, a: int, b: int, message: Message | bytes) -> None:
         self._timeline.plan(arrival - self._timeline.now_us, self._deliver, connection, a, b, message)
 
-    def _deliver(self, connection: _Connection, a: int, b: int, message: Message) -> None:
-        if connection.is_open:
+    def _deliver(self, connection: _Connection, a: int, b: int, message: Message | bytes) -> None:
+        if not connection.is_open:
+            return
+        if isinstance(message, bytes):
+            self._stations[b].hear(self._stations[a].did, message)
+        else:
             self._stations[b].push(Received(self._stations[a].did, message))
 
     def _delay(self) -> int:

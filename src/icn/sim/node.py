@@ -27,11 +27,14 @@ from icn.services.effects import (
     Dial,
     Disconnect,
     Effect,
+    Judge,
     PhaseEnded,
+    Publish,
     Rechecked,
     RunJob,
     Send,
     StopJob,
+    Subscribe,
 )
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Input, Received, Request, Tick
@@ -42,6 +45,7 @@ from icn.sim.disk import Disk, DiskMarker, DiskStore, ProcessDied
 from icn.sim.executor import accident, lie, outcome_of, scripted_outcome
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import Finding
+from icn.sim.gossip import Gossip
 from icn.sim.network import Network
 from icn.sim.plants import BlindToForks, HastyPledging, Plant, forgive, keep_what_ended
 from icn.sim.timeline import MS, SECOND, Timeline
@@ -84,6 +88,7 @@ class Node:
         self.terms = terms
         self.disk = disk
         self.faults = faults
+        self._seed = seed
         self.engine: Engine | None = None
         self.life = 0
         self.crashes = 0
@@ -94,6 +99,7 @@ class Node:
         self._delay_us = (faults.slow_for if index < faults.slow else faults.commit_for) * MS
         self._drift_ppm = self._rng.randint(-faults.drift_ppm, faults.drift_ppm)
         self._clock = self._set_clock()
+        self._gossip: Gossip | None = None
         self._inbox: deque[Input] = deque()  # bounded: by the run, which ends
         self._work_planned = False
         self._wake_us: int | None = None
@@ -139,6 +145,8 @@ class Node:
             self.engine.executor.pledging = HastyPledging(pledging.content, pledging.entropy, pledging.unsettled)
         if self._around.plant is Plant.FORK_IGNORED:
             self.engine.forks = self.engine.replication.arrivals.forks = BlindToForks(self.did)
+        rng = Random(f"{self._seed}/{self.name}/gossip{self.life}")
+        self._gossip = Gossip(self.signer, rng, self._around.timeline, self._around.network, self.push)
         self._note("starts")
         self.push(Tick())
 
@@ -154,6 +162,8 @@ class Node:
             return
         self._note(f"dies: {why}")
         self.engine = None
+        if self._gossip is not None:
+            self._gossip.end()
         self.life += 1
         self.crashes += 1
         self._inbox.clear()
@@ -171,8 +181,15 @@ class Node:
         """Put an input into the queue; lost where no process is there to take it."""
         if self.engine is None:
             return
+        if self._gossip is not None:
+            self._gossip.notice(input_)
         self._inbox.append(input_)
         self._plan_work()
+
+    def hear(self, peer: Did, data: bytes) -> None:
+        """An RPC of the gossip's; lost where no process is there to take it."""
+        if self._gossip is not None:
+            self._gossip.hear(peer, data)
 
     def _set_clock(self) -> SkewedClock:
         # Anew at every start: between two processes a clock may be set, either way.
@@ -281,6 +298,9 @@ class Node:
             match effect:
                 case Send(peer, message):
                     self._around.network.send(self.did, peer, message)
+                case Subscribe() | Publish() | Judge():
+                    if self._gossip is not None:
+                        self._gossip.carry_out(effect)
                 case Dial():
                     pass  # the network connects everybody whom it can
                 case Disconnect(peer, reason):

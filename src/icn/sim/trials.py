@@ -45,7 +45,7 @@ from icn.kernel.limits import BATCH_INPUTS_MAX, GIB
 from icn.kernel.mana import MANA_MAX, Mana
 from icn.kernel.signing import SeedSigner
 from icn.services.commands import Found, Submit
-from icn.services.effects import Committed, Disconnect, RunJob, Send
+from icn.services.effects import Committed, Disconnect, Publish, RunJob, Send
 from icn.services.engine import Engine
 from icn.services.inputs import Executed, Input, PeerUp, Received, Request, Tick
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
@@ -214,6 +214,10 @@ class Federation:
             match effect:
                 case Send(peer, message):
                     self._push(peer, Received(did, message))
+                case Publish(_, message):
+                    for other in self._engines:
+                        if other != did:
+                            self._push(other, Received(did, message))
                 case RunJob(request):
                     self._push(did, Executed(request, self._execute(did, request)))
                 case Disconnect(peer, reason):

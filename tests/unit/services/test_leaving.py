@@ -8,10 +8,10 @@ from icn.domain.ledger.events import TransferReturned
 from icn.domain.mesh.events import JobAssigned
 from icn.domain.records import Record, write_record
 from icn.kernel.mana import Mana
-from icn.protocol.messages import Announce, Blocks
+from icn.protocol.messages import Announce
 from icn.services.answers import Answer, Refused
 from icn.services.commands import Admit, Cancel, Invite, Leave, OpenAccountFor, Pay
-from icn.services.effects import Send
+from icn.services.effects import Publish
 from icn.services.inputs import Received
 from icn.stores import blocks
 from support import builders
@@ -171,6 +171,6 @@ def test_a_leaving_that_was_not_committed_did_not_happen() -> None:
     assert token not in b.answers
     world.done("b", OpenAccountFor(builders.did(9)))
     assert not b.engine.state.federation.has_ended(b.did)
-    sent = [e for n, e in world.trace if n == "b" and isinstance(e, Send) and isinstance(e.message, Announce | Blocks)]
+    sent = [e for n, e in world.trace if n == "b" and isinstance(e, Publish)]
     assert sent, "it goes on"
     assert blocks.last_arrival(b.store) == b.engine.state.last_arrival

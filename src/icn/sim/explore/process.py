@@ -8,7 +8,7 @@ Not here: which inputs are possible (`moves`), what lies between nodes (`moves`)
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from icn.assemble import open_engine
@@ -34,6 +34,7 @@ from icn.services.effects import (
     Committed,
     Disconnect,
     Effect,
+    Publish,
     RunJob,
     Send,
     StopJob,
@@ -323,13 +324,26 @@ class Processes:
         number = self._keep(after)
         return Step(
             number,
-            tuple(self._sent(each, clock.time) for each in outcome.effects if isinstance(each, Send)),
+            tuple(self._all_sent(was.node, outcome.effects, clock.time)),
             tuple((reply.token, self._answer(reply.answer)) for reply in outcome.replies),
             tuple(each.reason for each in outcome.effects if isinstance(each, Disconnect)),
             self._dead(self.locals[number], unmarked) if self._may_crash else -1,
             self._dead(self.locals[number], disk) if self._may_crash else -1,
             tuple(self._told(was.node, outcome)),
         )
+
+    def _all_sent(self, node: int, effects: Sequence[Effect], at: Instant) -> Iterator[Sent]:
+        """What goes out. Everybody is connected to everybody here: what is published comes from its author."""
+        for effect in effects:
+            match effect:
+                case Send():
+                    yield self._sent(effect, at)
+                case Publish(_, message):
+                    for other, did in enumerate(self.dids):
+                        if other != node:
+                            yield self._sent(Send(did, message), at)
+                case _:
+                    pass
 
     def _sent(self, effect: Send, at: Instant) -> Sent:
         protocol, data = protocol_of(effect.message), encode_message(effect.message)

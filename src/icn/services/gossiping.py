@@ -1,0 +1,67 @@
+"""Blocks that travel by gossip: the topic of a federation, and the verdict on what came (semantics §2).
+
+| the blocks of a publication | verdict | because |
+|---|---|---|
+| are here now, new or known before | accept | whoever gets it from us can use it |
+| wait for ancestors or for their time, or found no room | ignore | nobody can say yet; the ancestors are asked for |
+| came before their bearer was introduced | ignore | it may be of another federation |
+| are of a fork that nobody has built on here | ignore | the bearer may have met this side of it first |
+| can never be valid, one of them, or there are none | reject | an honest bearer has checked them, by the same rules |
+
+What is ignored is not lost: peers compare what they have (`services.replication`). Not here: who is in the mesh, and
+what is thought of a bearer (`protocol.libp2p.gossipsub`).
+"""
+
+from dataclasses import dataclass, field
+
+from icn.kernel.errors import PeerViolation
+from icn.kernel.ids import DAG_CBOR, Cid, Did
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.services.arrivals import Arrivals, RecordsRefused
+from icn.services.effects import Judge
+from icn.services.inputs import Gossiped
+from icn.services.peers import Peers
+from icn.services.work import UnitOfWork
+
+
+def topic_of(federation: Cid) -> str:
+    """Where the blocks of a federation are published. The number is that of the payload: an encoded `Announce`."""
+    return f"/icn/{federation}/blocks/1"
+
+
+@dataclass(slots=True)
+class Gossiping:
+    """Judges publications."""
+
+    peers: Peers
+    arrivals: Arrivals
+    rejected: dict[Did, None] = field(default_factory=dict)
+    """Who brought something in this batch that can never be valid: once is enough, for each may cost a turn."""
+
+    def begin(self) -> None:
+        """Another batch, or another turn of one."""
+        self.rejected.clear()
+
+    def take(self, work: UnitOfWork, gossiped: Gossiped) -> None:
+        """Take the blocks of a publication, and judge it.
+
+        Raises:
+            RecordsRefused: the batch must be done again without one of them.
+        """
+        work.effects.append(Judge(gossiped.token, self._verdict(work, gossiped)))
+
+    def _verdict(self, work: UnitOfWork, gossiped: Gossiped) -> Verdict:
+        view, encoded = self.peers.views.get(gossiped.bearer), gossiped.message.blocks
+        if not encoded:
+            return Verdict.REJECT
+        if view is None or not view.greeted or gossiped.bearer in self.rejected:
+            return Verdict.IGNORE
+        try:
+            self.arrivals.take(work, view, encoded)
+        except RecordsRefused:
+            raise
+        except PeerViolation:
+            self.rejected[gossiped.bearer] = None
+            return Verdict.REJECT
+        is_here = all(work.has_block(Cid.of(data, DAG_CBOR)) for data in encoded)
+        return Verdict.ACCEPT if is_here else Verdict.IGNORE

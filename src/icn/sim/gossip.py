@@ -1,0 +1,109 @@
+"""The gossip of a simulated node: the shipped router, over the simulated links, in virtual time.
+
+It stands where the network adapter stands in a node: peers come and go by what the network tells the node, RPCs
+travel like messages, under a protocol of their own, and are lost, delayed, repeated and reordered as the run has drawn.
+It lives and dies with the node's process; what a router thinks of others dies with it.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import assert_never
+
+from icn.kernel.errors import PeerViolation
+from icn.kernel.ids import Did, PeerId
+from icn.kernel.signing import Signer
+from icn.protocol.codec import decode_message, encode_message
+from icn.protocol.libp2p.gossipsub import effects, inputs
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.libp2p.gossipsub.router import Router
+from icn.protocol.libp2p.gossipsub.settings import MESHSUB_1_1, RouterSettings
+from icn.protocol.messages import FEED_PROTOCOL, Announce
+from icn.services.effects import Gossip as GossipEffect
+from icn.services.effects import Judge, Publish, Subscribe
+from icn.services.inputs import Gossiped, Input, PeerDown, PeerUp
+from icn.sim.findings import Finding
+from icn.sim.network import Network
+from icn.sim.timeline import MS, Timeline
+
+SETTINGS = RouterSettings()
+"""Of every node: those that are shipped."""
+
+
+class Gossip:
+    """One process's router."""
+
+    def __init__(
+        self, signer: Signer, rng: Random, timeline: Timeline, network: Network, push: Callable[[Input], None]
+    ) -> None:
+        """`push` gives the node an input."""
+        self._did = signer.did
+        self._router = Router(SETTINGS, signer, rng, rng.randbytes)
+        self._timeline = timeline
+        self._network = network
+        self._push = push
+        self._woken_at: int | None = None
+        self._is_over = False
+
+    def end(self) -> None:
+        """The process is gone."""
+        self._is_over = True
+
+    def notice(self, input_: Input) -> None:
+        """What the network tells the node, its router hears as well."""
+        match input_:
+            case PeerUp(peer):
+                # Who dialled is not simulated: the one with the lower name did.
+                self._take(inputs.PeerJoined(PeerId.of(peer), MESHSUB_1_1, outbound=self._did < peer))
+            case PeerDown(peer):
+                self._take(inputs.PeerLeft(PeerId.of(peer)))
+            case _:
+                pass
+
+    def hear(self, peer: Did, data: bytes) -> None:
+        """An RPC came."""
+        self._take(inputs.RpcReceived(PeerId.of(peer), data))
+
+    def carry_out(self, effect: GossipEffect) -> None:
+        """What the engine asks."""
+        match effect:
+            case Subscribe(topic):
+                self._take(inputs.Subscribe(topic))
+            case Publish(topic, message):
+                self._take(inputs.Publish(topic, encode_message(message)))
+            case Judge(token, verdict):
+                self._take(inputs.Judge(token, verdict))
+
+    def _take(self, input_: inputs.Input) -> None:
+        if self._is_over:
+            return
+        for effect in self._router.handle(input_, self._timeline.now_us // MS):
+            match effect:
+                case effects.SendRpc(peer, data):
+                    self._network.send_rpc(self._did, peer.did, MESHSUB_1_1, data)
+                case effects.Deliver(token, _, bearer, _, payload):
+                    self._deliver(token, bearer.did, payload)
+                case effects.Disconnect(peer, reason):
+                    self._network.disconnect(self._did, peer.did, reason)
+                case effects.ResetStream(peer, reason):
+                    raise Finding("honest peers speak the protocol", f"{self._did} resets {peer}: {reason}")
+                case _:
+                    assert_never(effect)
+        wake_at = self._router.wake_at
+        if wake_at is not None and (self._woken_at is None or wake_at < self._woken_at):
+            self._woken_at = wake_at
+            self._timeline.plan(wake_at * MS - self._timeline.now_us, self._wake, wake_at)
+
+    def _deliver(self, token: bytes, bearer: Did, payload: bytes) -> None:
+        try:
+            message = decode_message(FEED_PROTOCOL, payload)
+        except PeerViolation:
+            message = None
+        if isinstance(message, Announce):
+            self._push(Gossiped(token, bearer, message))
+        else:
+            self._take(inputs.Judge(token, Verdict.REJECT))
+
+    def _wake(self, at: int) -> None:
+        if self._woken_at == at:
+            self._woken_at = None
+            self._take(inputs.Tick())
