@@ -429,6 +429,23 @@ def test_a_publication_to_nobody_is_told_to_the_publisher_and_one_without_room_i
     play(scene)
 
 
+def test_who_unsubscribes_is_told_nothing_more_and_the_others_know(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, a_told = await world.start("a", *b.listen_addresses)
+        accepting(a, a_told)
+        accepting(b, b_told)
+        await eventually(lambda: a.gossip().mesh == b.gossip().mesh == {TOPIC: 1})
+        b.unsubscribe(TOPIC)
+        b.unsubscribe(TOPIC)
+        assert b.gossip().mesh == {}
+        await eventually(lambda: a.gossip().mesh == {TOPIC: 0})
+        assert a.publish(TOPIC, b"to nobody") == 0
+        assert b_told.deliveries == []
+
+    play(scene)
+
+
 def test_a_peer_shows_its_score_once_it_is_known_to_speak_the_protocol(play):
     async def scene(world):
         b, b_told = await world.start("b")

@@ -147,6 +147,8 @@ class Drivers:
         self._dials = False
         self._to_dial: dict[str, None] = {}  # bounded: by INVITATION_ADDRESSES_MAX, of one aim
         """Addresses that the engine asked for before the network had started."""
+        self._topic: str | None = None
+        """On which the blocks of this node's federation are published."""
         self._next_token = 1
         self._followers: dict[int, asyncio.Queue[Committed | None]] = {}
         self.view = LiveView(root="", in_sync=None, peers=0, peers_in_sync={}, running=0, waiting_to_join=True)
@@ -237,8 +239,10 @@ class Drivers:
             message = None
         if not isinstance(message, Announce):
             self._judge(delivery.token, Verdict.REJECT)
-        elif delivery.bearer not in self._up or not self._writer.offer(
-            Gossiped(delivery.token, delivery.bearer.did, message)
+        elif (
+            delivery.topic != self._topic
+            or delivery.bearer not in self._up
+            or not self._writer.offer(Gossiped(delivery.token, delivery.bearer.did, message))
         ):
             self._judge(delivery.token, Verdict.IGNORE)
 
@@ -325,8 +329,7 @@ class Drivers:
             case Dial(address):
                 self._dial(address)
             case Subscribe(topic):
-                if self._network is not None:
-                    self._network.subscribe(topic)
+                self._subscribe(topic)
             case Publish(topic, message):
                 self._publish(topic, message)
             case Judge(token, verdict):
@@ -400,6 +403,15 @@ class Drivers:
         if reason is not None:
             self._observer.observe_other_version()
             self._drop(peer, reason)
+
+    def _subscribe(self, topic: str) -> None:
+        """A node is in one federation at a time: the topic takes the place of the one before."""
+        if self._network is None or topic == self._topic:
+            return
+        if self._topic is not None:
+            self._network.unsubscribe(self._topic)
+        self._topic = topic
+        self._network.subscribe(topic)
 
     def _publish(self, topic: str, message: Announce) -> None:
         if self._network is None:

@@ -21,7 +21,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Take what is published on a topic, from now on. Said again after every start; once is enough."""
+    """Take what is published on this topic from now on, and no other. Said again after every start; once is enough."""
 
     topic: str
 

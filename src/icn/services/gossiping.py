@@ -4,7 +4,7 @@
 |---|---|---|
 | are here now, new or known before | accept | whoever gets it from us can use it |
 | wait for ancestors or for their time, or found no room | ignore | nobody can say yet; the ancestors are asked for |
-| came before their bearer was introduced | ignore | it may be of another federation |
+| came before their bearer was introduced, or to a node without a federation | ignore | they may be of another one |
 | are of a fork that nobody has built on here | ignore | the bearer may have met this side of it first |
 | can never be valid, one of them, or there are none | reject | an honest bearer has checked them, by the same rules |
 
@@ -54,7 +54,8 @@ class Gossiping:
         view, encoded = self.peers.views.get(gossiped.bearer), gossiped.message.blocks
         if not encoded:
             return Verdict.REJECT
-        if view is None or not view.greeted or gossiped.bearer in self.rejected:
+        lonely = work.state.federation.federation is None  # it has left one, whose peers do not know yet
+        if lonely or view is None or not view.greeted or gossiped.bearer in self.rejected:
             return Verdict.IGNORE
         try:
             self.arrivals.take(work, view, encoded)

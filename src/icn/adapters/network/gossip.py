@@ -28,6 +28,7 @@ from icn.protocol.libp2p.gossipsub.inputs import (
     RpcReceived,
     Subscribe,
     Tick,
+    Unsubscribe,
     Verdict,
 )
 from icn.protocol.libp2p.gossipsub.router import Router
@@ -96,6 +97,10 @@ class Gossip:
     def subscribe(self, topic: str) -> None:
         """Take messages of `topic` from now on."""
         self._handle(Subscribe(topic))
+
+    def unsubscribe(self, topic: str) -> None:
+        """Take none any more."""
+        self._handle(Unsubscribe(topic))
 
     def publish(self, topic: str, payload: bytes) -> int:
         """Send a message to everybody in `topic`; how many peers' queues have taken it.

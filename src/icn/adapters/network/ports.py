@@ -230,6 +230,9 @@ class Network(Protocol):
     def subscribe(self, topic: str) -> None:
         """Take publications of `topic` from now on. Nothing happens when it is done already."""
 
+    def unsubscribe(self, topic: str) -> None:
+        """Take none any more; others are told. What was delivered may still be judged."""
+
     def publish(self, topic: str, payload: bytes) -> int:
         """Send `payload` to everybody in `topic`; how many peers have taken it. See the contract for what it raises."""
 

@@ -191,6 +191,10 @@ class Libp2pNetwork:
         """Take publications of `topic` from now on."""
         self._gossip.subscribe(topic)
 
+    def unsubscribe(self, topic: str) -> None:
+        """Take none any more."""
+        self._gossip.unsubscribe(topic)
+
     def publish(self, topic: str, payload: bytes) -> int:
         """Send `payload` to everybody in `topic`; how many peers have taken it. Raises as the port says."""
         return self._gossip.publish(topic, payload)
