@@ -79,6 +79,9 @@ class Forger:
             federation = next((one.id for one in known if one is not None), None)
             self._network.send(self.did, input_.peer, Hello("forger/1", federation, (), "", executes=False))
 
+    def hear(self, peer: Did, data: bytes) -> None:
+        """It takes no part in the gossip: what it forges it shows to whom it chooses."""
+
     def begin(self) -> None:
         """Act now and then, until `end`."""
         self._timeline.plan(self._rng.randrange(2 * self._every_ms) * MS, self._act)
