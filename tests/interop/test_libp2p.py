@@ -16,9 +16,11 @@ import pytest
 import uvloop
 
 from icn.adapters.network.ports import Origin
+from icn.adapters.network.settings import DiscoverySettings
 from icn.adapters.network.stream import RawStream
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
+from icn.protocol.libp2p.kademlia.settings import KademliaSettings
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from support import interop_table
 from support.interop_table import DIRECTIONS, PAGE, YES
@@ -39,6 +41,9 @@ STREAMS = 60
 TOPIC = "icn/test"
 PUBLICATIONS = 50
 SCENE_S_MAX = 30
+
+ASKED_ONLY = DiscoverySettings(kademlia=KademliaSettings(first_refresh_ms=3_600_000))
+"""Nobody searches by itself, so that who is found was found through the other."""
 
 CANNOT: dict[tuple[str, str, str], str] = {}
 """By implementation, capability and direction."""
@@ -159,6 +164,27 @@ async def gossip(meeting: Meeting) -> None:
         await theirs.event("message", topic=TOPIC, data=f"ours {number}", **{"from": str(ours.peer_id)})
 
 
+async def kademlia(meeting: Meeting) -> None:
+    """Each is asked by the other for a peer that only it is connected to."""
+    async with World("libp2p") as world:
+        near, _ = await world.start("near", meeting.address, discovery=ASKED_ONLY)
+        far, told = await world.start("far", meeting.theirs.address, discovery=ASKED_ONLY)
+        await eventually(
+            lambda: len(meeting.ours.peers()) == 2 and all(peer.protocols for peer in meeting.ours.peers())
+        )
+        await told.until(lambda: bool(told.spoken))
+        while not await meeting.ours.find(far.peer_id):
+            pass  # they may not have heard yet what it speaks; the scene has its time limit
+        assert [address.port for address in await meeting.ours.find(far.peer_id)] == [port_of(far)]
+        found = await meeting.theirs("find", peer=str(near.peer_id))
+        assert port_of(near) in [Multiaddr.parse(address).port for address in found["addresses"]]
+    await eventually(lambda: [peer.peer for peer in meeting.ours.peers()] == [meeting.peer])
+
+
+def port_of(network: Libp2pNetwork) -> int:
+    return Multiaddr.parse(network.listen_addresses[0]).port
+
+
 async def our_goodbye(meeting: Meeting) -> None:
     meeting.theirs.forget()
     meeting.ours.disconnect(meeting.peer, "enough")
@@ -184,6 +210,7 @@ CAPABILITIES: dict[str, Scene] = {
     "a protocol of one's own, 16 MiB each way": custom_protocol,
     "60 streams at once each way": many_streams,
     "gossip, 50 signed messages each way": gossip,
+    "Kademlia, each finds a peer through the other": kademlia,
     "our end is noticed": our_goodbye,
     "their end is noticed": their_death,
 }
@@ -202,7 +229,7 @@ async def tried(scene: Scene, meeting: Meeting) -> str:
 async def meet(implementation: Implementation, direction: str) -> tuple[str, dict[str, str]]:
     """The version of the other, and how each capability failed; an empty text for one that did not."""
     async with Judge(implementation.command()) as theirs, World("libp2p") as world:
-        ours = world.make("ours", agent="icn/test")
+        ours = world.make("ours", agent="icn/test", discovery=ASKED_ONLY)
         ours.handle(ECHO, echo)
         told = Recorder()
         await ours.start(told)
