@@ -122,8 +122,9 @@ def test_a_planted_lost_outbox_is_found_by_receipts_that_nobody_answered():
 
 @pytest.mark.slow
 def test_a_planted_missing_fsync_is_found_by_two_blocks_with_one_sequence():
-    found = found_by(Plant.MISSING_FSYNC, range(4))
-    assert [finding.checker for finding in found.values()] == ["no honest equivocation"]
+    # Whoever has lost what it answered may also answer otherwise, before it signs anything anew.
+    found = [World(dense(seed, plant=Plant.MISSING_FSYNC)).run().finding for seed in range(4)]
+    assert "no honest equivocation" in {finding.checker for finding in found if finding is not None}
 
 
 @pytest.mark.slow
@@ -177,6 +178,6 @@ def test_the_program_says_how_to_see_a_finding_again(capsys):
 @pytest.mark.slow
 def test_the_program_says_that_it_found_nothing(capsys, tmp_path):
     trace = tmp_path / "trace.txt"
-    assert main(["--seed", "0", "--nodes", "3", "--seconds", "4", "--trace", str(trace)]) == 0
+    assert main(["--seed", "0", "--nodes", "3", "--tempo", "dense", "--seconds", "6", "--trace", str(trace)]) == 0
     assert "1 seeds, 0 findings" in capsys.readouterr().out
     assert trace.read_text(encoding="utf-8").count("\n") > 30

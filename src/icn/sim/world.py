@@ -241,8 +241,10 @@ class World:
                 return f"{node.name} has open jobs: {[str(job) for job in state.mesh.jobs]}"
             if state.mesh.executions:
                 return f"{node.name} has executions under way: {list(state.mesh.executions)[:2]}"
-            if state.ledger.transits:
-                return f"{node.name} has mana in transit: {list(state.ledger.transits.values())[:1]}"
+            # A home that is not honest may leave alone what was sent to it, for ever.
+            owed = [t for t in state.ledger.transits.values() if t.payee_home not in self.watch.forgers]
+            if owed:
+                return f"{node.name} has mana in transit: {owed[:1]}"
             if engine.outbox.waiting:
                 return f"{node.name} has messages in its outbox"
             roots.append(state.feeds.root())
