@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from icn.adapters.gossip_metrics import GossipMetrics
 from icn.adapters.network.ports import NetworkFigures
 from icn.adapters.network_metrics import NetworkMetrics
 from icn.domain.ledger.model import Supply
@@ -150,6 +151,7 @@ class Metrics:
             "icn_jobs_executed_total", "Executions of this node that ended with a receipt.", registry=registry
         )
         self._network = NetworkMetrics(registry)
+        self._gossip = GossipMetrics(registry)
         self._memory_denied = Counter(
             "wasm_memory_growth_denied_total", "Growths of linear memory denied by the limiter.", registry=registry
         )
@@ -457,6 +459,7 @@ class Metrics:
         self._uptime.set(now.uptime_seconds)
         self._balance.set(now.mana_balance)
         self._network.set(now.network)
+        self._gossip.set(now.network.gossip)
         self._queue_depth.set(now.queue_depth)
         self._set_executor(now.executor)
         self._is_author.set(now.is_author)
@@ -507,7 +510,7 @@ class Metrics:
     def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
         """(name as scraped, type, labels, meaning) of every metric, in order of declaration."""
         found = []
-        for metric in (*vars(self).values(), *vars(self._network).values()):
+        for metric in (value for part in (self, self._network, self._gossip) for value in vars(part).values()):
             if isinstance(metric, MetricWrapperBase):
                 described = next(iter(metric.describe()))
                 name = described.name + ("_total" if described.type == "counter" else "")

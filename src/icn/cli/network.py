@@ -18,6 +18,7 @@ _PEERS = (
     ("connected_seconds", Column("SECONDS")),
     ("rtt_ms", Column("RTT MS")),
     ("in_sync", Column("IN SYNC")),
+    ("gossip_score", Column("SCORE")),
     ("bytes_in", Column("BYTES IN", Show.PIPED_ONLY)),
     ("bytes_out", Column("BYTES OUT", Show.PIPED_ONLY)),
     ("agent", Column("AGENT", Show.PIPED_ONLY)),

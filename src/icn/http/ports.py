@@ -75,6 +75,9 @@ class PeerInfo:
     in_sync: bool | None
     bytes_in: int
     bytes_out: int
+    gossip_score: int | None
+    """What its gossip has earned it, in whole points, rounded down; below 0 it gets less of this node's, below -2500 it
+    is not heard and let go. None where it takes no part."""
 
 
 @dataclass(frozen=True, slots=True)

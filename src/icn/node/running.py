@@ -198,6 +198,7 @@ class RunningNode:
                     in_sync=synced.get(peer.peer.did),
                     bytes_in=peer.bytes_in,
                     bytes_out=peer.bytes_out,
+                    gossip_score=None if peer.score is None else peer.score // 1_000,
                 )
                 for peer in network.peers()
             ),

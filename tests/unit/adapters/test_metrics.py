@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_page
-from icn.adapters.network.ports import NetworkFigures
+from icn.adapters.network.ports import GossipShown, NetworkFigures, Regard
 from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
@@ -31,7 +31,20 @@ from support.http_node import GRANT, HttpNode, signer_of
 from support.http_specs import echo_spec
 
 ROOT = Path(__file__).resolve().parents[3]
-FIGURES = NetworkFigures(4, 3, 9, memory_bytes=100, memory_bytes_max=1000, trimmed=2, refused={"places": 5})
+GOSSIP = GossipShown(
+    mesh={"/icn/x/blocks/1": 4},
+    peers={Regard.GOOD: 4, Regard.GRAYLISTED: 1},
+    published=7,
+    duplicates=9,
+    malformed=2,
+    crowded=1,
+    unheard=3,
+    dropped=5,
+    verdicts={"accept": 11, "ignore": 2, "reject": 0},
+)
+FIGURES = NetworkFigures(
+    4, 3, 9, memory_bytes=100, memory_bytes_max=1000, trimmed=2, refused={"places": 5}, gossip=GOSSIP
+)
 GUIDE = (
     "icn_node_uptime_seconds",
     "icn_mana_balance_total",
@@ -178,6 +191,14 @@ def test_what_is_read_at_a_scrape() -> None:
     assert value(metrics, "icn_p2p_memory_bytes") == 100
     assert value(metrics, "icn_p2p_memory_budget_bytes") == 1000
     assert value(metrics, "icn_p2p_peers_trimmed_total") == 2, "counted once, however often it is read"
+    assert value(metrics, "icn_gossip_mesh_peers") == 4
+    assert value(metrics, 'icn_gossip_peers{regard="graylisted"}') == 1
+    assert value(metrics, 'icn_gossip_messages_total{verdict="accept"}') == 11, "counted once, however often it is read"
+    assert value(metrics, 'icn_gossip_messages_total{verdict="malformed"}') == 2
+    assert value(metrics, "icn_gossip_duplicates_total") == 9
+    assert value(metrics, "icn_gossip_published_total") == 7
+    assert value(metrics, "icn_gossip_dropped_total") == 5
+    assert value(metrics, "icn_gossip_unheard_total") == 3
     assert value(metrics, 'icn_p2p_connections_refused_total{reason="places"}') == 5
     assert value(metrics, 'icn_mana_supply{part="minted"}') == 2 * GRANT
     assert value(metrics, "icn_feed_height") == 2

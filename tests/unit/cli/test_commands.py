@@ -158,6 +158,7 @@ PEER = {
     "in_sync": True,
     "bytes_in": 1,
     "bytes_out": 2,
+    "gossip_score": -12,
 }
 DIALED = {
     "address": "/ip4/127.0.0.1/tcp/7001",

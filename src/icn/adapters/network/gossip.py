@@ -14,7 +14,7 @@ from random import Random
 from typing import ClassVar, Protocol, assert_never
 
 from icn.adapters.network.admission import origin_of
-from icn.adapters.network.ports import Delivery, GossipShown, NetworkListener
+from icn.adapters.network.ports import Delivery, GossipShown, NetworkListener, Regard
 from icn.kernel.errors import Fault
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import Signer
@@ -83,6 +83,15 @@ class Gossip:
     ) -> None:
         """`clock` gives milliseconds, never backwards."""
         self._router = Router(settings, signer, Random(int.from_bytes(entropy(_SEED_BYTES), "big")), entropy)
+        scores = settings.scores
+        self._thresholds: tuple[tuple[Regard, int | None], ...] = (
+            (Regard.GOOD, 0),
+            (Regard.NEGATIVE, scores.gossip_threshold),
+            (Regard.NO_GOSSIP, scores.publish_threshold),
+            (Regard.NO_PUBLICATIONS, scores.graylist_threshold),
+            (Regard.GRAYLISTED, None),
+        )
+        """The least score that earns each, from the best one down."""
         self._clock = clock
         self._links = links
         self._speakers: dict[PeerId, _Speaker] = {}
@@ -126,11 +135,13 @@ class Gossip:
         figures = self._router.figures
         return GossipShown(
             mesh={topic: len(self._router.mesh(topic)) for topic in self._router.topics},
+            peers=self._regards(),
             published=figures.published,
             delivered=figures.delivered,
             duplicates=figures.duplicates,
             malformed=figures.malformed,
             crowded=figures.crowded,
+            unheard=figures.graylisted,
             dropped=self._dropped,
             verdicts={verdict.value: count for verdict, count in figures.verdicts.items()},
         )
@@ -209,6 +220,14 @@ class Gossip:
         taken = speaker is not None and self._links.send_rpc(effect.peer, speaker.protocol, effect.data)
         self._dropped += not taken
         return taken
+
+    def _regards(self) -> dict[Regard, int]:
+        now, thresholds = self._clock(), self._thresholds
+        counts = dict.fromkeys(Regard, 0)
+        for peer in self._speakers:
+            score = self._router.score(peer, now)
+            counts[next(regard for regard, least in thresholds if least is None or score >= least)] += 1
+        return counts
 
     def _deliver(self, effect: Deliver) -> None:
         if self.listener is not None:

@@ -162,21 +162,39 @@ class Delivery:
     """The peer that brought it."""
 
 
+class Regard(StrEnum):
+    """What follows from a peer's score. The values are labels of a metric."""
+
+    GOOD = "good"
+    NEGATIVE = "negative"
+    """It is in no mesh."""
+    NO_GOSSIP = "no_gossip"
+    """Nothing is advertised to it, and what it advertises is ignored."""
+    NO_PUBLICATIONS = "no_publications"
+    """What this node publishes is not sent to it either."""
+    GRAYLISTED = "graylisted"
+    """It is not heard, and let go."""
+
+
 @dataclass(frozen=True, slots=True)
 class GossipShown:
     """How publications fare. Counts are since the start."""
 
-    mesh: dict[str, int]
+    mesh: Mapping[str, int] = field(default_factory=dict)
     """By topic: peers that get every message from us."""
-    published: int
-    delivered: int
-    duplicates: int
-    malformed: int
-    crowded: int
+    peers: Mapping[Regard, int] = field(default_factory=dict)
+    """Peers that speak the protocol, by what is thought of them."""
+    published: int = 0
+    delivered: int = 0
+    duplicates: int = 0
+    malformed: int = 0
+    crowded: int = 0
     """Not taken because too many waited for their verdict."""
-    dropped: int
+    unheard: int = 0
+    """RPCs of graylisted peers."""
+    dropped: int = 0
     """RPCs for which a peer's queue had no room."""
-    verdicts: dict[str, int]
+    verdicts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,7 @@ class NetworkFigures:
     """Peers that had to go for others."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Connections that were ended, by what there was too much of."""
+    gossip: GossipShown = field(default_factory=GossipShown)
 
 
 class NetworkListener(Protocol):

@@ -244,6 +244,7 @@ class Libp2pNetwork:
             memory_bytes_max=self._settings.memory_bytes_max,
             trimmed=board.trimmed,
             refused=dict(board.refused),
+            gossip=self._gossip.shown(),
         )
 
     async def open_stream(self, peer: PeerId, protocol: str) -> RawStream:
