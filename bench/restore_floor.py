@@ -19,7 +19,8 @@ from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.sqlite import PUT
 from icn.adapters.storage.sqlite_format import open_writer
 from icn.stores import tar
-from icn.stores.archive import PART_BYTES_MAX, read_car
+from icn.stores.archive import PART_BYTES_MAX
+from icn.stores.archive_parts import read_car
 
 LOAD_BYTES = 16 * 1024 * 1024
 

@@ -13,7 +13,7 @@ from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, JobId, PeerId
 from icn.kernel.sealed import open_sealed
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX, decode_message, encode_message
 from icn.protocol.messages import NUMBERS, protocol_of
-from icn.stores import archive, car
+from icn.stores import archive_parts, car
 from support import builders
 
 GOLDEN = Path(__file__).resolve().parents[1] / "wire" / "golden"
@@ -92,7 +92,7 @@ def read_sealed(data: bytes) -> None:
 def read_car(data: bytes) -> None:
     """As strangers' CARs are read, and as parts of an archive are."""
     try:
-        for _ in archive.read_car(data):
+        for _ in archive_parts.read_car(data):
             pass
     except REFUSALS:
         pass
@@ -103,7 +103,7 @@ def read_car(data: bytes) -> None:
 
 def car_seeds() -> list[bytes]:
     blocks = [(Cid.of(content, RAW), content) for content in (b"one", b"two" * 50, b"")]
-    version_1 = archive.write_car(blocks)
+    version_1 = archive_parts.write_car(blocks)
     pragma = encode({"version": 2})
     head = bytes(16) + (51).to_bytes(8, "little") + len(version_1).to_bytes(8, "little") + bytes(8)
     return [version_1, car.encode_header([]), varint.encode(len(pragma)) + pragma + head + version_1]

@@ -18,7 +18,7 @@ from icn.adapters.wasm.engine import build_engine
 from icn.adapters.wasm.refusals import ModuleRefused
 from icn.adapters.wasm.rewrite import rewrite
 from icn.services.archive_check import Examination
-from icn.stores import archive, tar
+from icn.stores import archive, archive_parts, tar
 from icn.stores.archive import ArchiveNewer, Part
 from support.archives import back_up, history
 from support.wasm_guests import compiled, exiting, growing
@@ -48,7 +48,7 @@ def entries() -> dict[str, bytes]:
 
 
 def read_lines(data: bytes) -> None:
-    for read in (archive.read_content_lines, archive.read_local_lines):
+    for read in (archive_parts.read_content_lines, archive_parts.read_local_lines):
         try:
             for _ in read(data):
                 pass
@@ -58,7 +58,7 @@ def read_lines(data: bytes) -> None:
 
 def line_seeds() -> list[bytes]:
     own = [data for name, data in entries().items() if not name.endswith((".car", archive.MANIFEST))]
-    return [*own, archive.write_local_line("outbox_next", b"", b"12")]
+    return [*own, archive_parts.write_local_line("outbox_next", b"", b"12")]
 
 
 def read_tar(data: bytes) -> None:

@@ -7,7 +7,7 @@ from icn.http.app import create_app
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
 from icn.stores import blocks, contents, tar
-from icn.stores.archive import ContentLine, write_car, write_content_line
+from icn.stores.archive_parts import ContentLine, write_car, write_content_line
 from support.asgi_client import Answer, Client
 from support.http_node import START, HttpNode, signer_of
 from support.http_world import KEY, SETTINGS, World, run

@@ -25,7 +25,8 @@ from icn.services.restore_plan import plan
 from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores import backups, contents, keyspace, schema
-from icn.stores.archive import LOCAL_TABLES, ArchiveKind, Entry
+from icn.stores.archive import ArchiveKind, Entry
+from icn.stores.archive_parts import LOCAL_TABLES
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Batch, KeyValueStore, Reader
 from support.world import World, federation

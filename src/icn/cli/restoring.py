@@ -27,8 +27,9 @@ from icn.kernel.ids import Cid, Did
 from icn.services import restore
 from icn.services.archive_check import Examined, known_parts
 from icn.services.restore_plan import ForeignArchive, Plan, plan
-from icn.stores import archive, tar
-from icn.stores.archive import ContentLine, Entry, part_name, read_car
+from icn.stores import archive_parts, tar
+from icn.stores.archive import Entry, part_name
+from icn.stores.archive_parts import ContentLine, read_car
 
 NAMES_MAX = 4096
 """Blocks that the node is asked after together; what it takes at most."""
@@ -172,7 +173,7 @@ def _survey(session: Session, planned: Plan, own: Did, on_bytes: Callable[[int],
                 _note_own(found, parse_block(blocks[cid]), own)
             found.blocks_known += sum(1 for cid in blocks if cid not in found.blocks)
         elif name.startswith("content/") and name.endswith(".jsonl"):
-            lines = {line.cid: line for line in archive.read_content_lines(data)}
+            lines = {line.cid: line for line in archive_parts.read_content_lines(data)}
             unknown = [cid for cid in lines if cid not in found.content]
             lacked = dict.fromkeys(_not_there(session, unknown))
             found.content_known += len(unknown) - len(lacked)
@@ -254,10 +255,10 @@ class _Sending:
 
 def _files(folder: str, items: list[tuple[Cid, bytes]], lines: dict[Cid, ContentLine]) -> list[Entry]:
     """Parts as they stand in an archive, numbered anew."""
-    car = Entry(part_name(folder, 1, "car"), archive.write_car(items))
+    car = Entry(part_name(folder, 1, "car"), archive_parts.write_car(items))
     if folder != "content":
         return [car]
-    kept = b"".join(archive.write_content_line(replace(lines[cid], has_bytes=True)) for cid, _ in items)
+    kept = b"".join(archive_parts.write_content_line(replace(lines[cid], has_bytes=True)) for cid, _ in items)
     return [Entry(part_name(folder, 1, "jsonl"), kept), car]
 
 

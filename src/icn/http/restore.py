@@ -27,7 +27,8 @@ from icn.kernel.limits import MIB
 from icn.services.answers import Refused
 from icn.services.commands import ImportBlocks, NodeCommand, RestoreContent
 from icn.stores import contents, keyspace, tar
-from icn.stores.archive import ContentLine, Entry, read_car, read_content_lines, size_max, split_name
+from icn.stores.archive import Entry, size_max, split_name
+from icn.stores.archive_parts import ContentLine, read_car, read_content_lines
 from icn.stores.blocks import get_meta
 from icn.stores.kv import Reader
 

@@ -13,20 +13,19 @@ from typing import Protocol
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid
 from icn.services.verify import FINDINGS_MAX, Finding
-from icn.stores import archive
+from icn.stores import archive, archive_parts
 from icn.stores.archive import (
     IDENTITY,
     MANIFEST,
     ArchiveDamaged,
     ArchiveKind,
     ArchiveNewer,
-    ContentLine,
     Manifest,
     Order,
     Part,
-    read_car,
     split_name,
 )
+from icn.stores.archive_parts import ContentLine, read_car
 
 BLOCKS_PER_SAVE = 1000
 """After so many the replay lets go of the rows of what has ended."""
@@ -178,7 +177,7 @@ class Examination:
                 return self._take_car(folder, part.name, data)
             if folder == "content":
                 return self._take_lines(data)
-            local = tuple(archive.read_local_lines(data))
+            local = tuple(archive_parts.read_local_lines(data))
         except Invalid as error:
             self._awaited = []
             self.note(part.name, f"{error.what}: {error.why}")
@@ -238,7 +237,7 @@ class Examination:
 
     def _take_lines(self, data: bytes) -> Items:
         bare: list[tuple[ContentLine, bytes | None]] = []
-        for line in archive.read_content_lines(data):
+        for line in archive_parts.read_content_lines(data):
             self._found["content"] += 1
             if line.has_bytes:
                 self._awaited.append(line)

@@ -31,7 +31,8 @@ from icn.services.backup import digest_of
 from icn.services.intake import Choice, Intake
 from icn.services.state import State
 from icn.services.verify import Finding
-from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part, read_car
+from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part
+from icn.stores.archive_parts import read_car
 from icn.stores.blocks import clock_of_entries
 from icn.stores.kv import Batch
 

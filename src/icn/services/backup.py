@@ -28,13 +28,12 @@ from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.services import rows
 from icn.services.queries import dag
-from icn.stores import archive, backups, blocks, contents, keyspace, many, schema
+from icn.stores import archive, archive_parts, backups, blocks, contents, keyspace, many, schema
 from icn.stores.archive import (
     BEGINNING,
     PART_BYTES,
     PART_ITEMS_MAX,
     ArchiveKind,
-    ContentLine,
     Counts,
     Entry,
     FederationName,
@@ -45,6 +44,7 @@ from icn.stores.archive import (
     Position,
     part_name,
 )
+from icn.stores.archive_parts import ContentLine
 from icn.stores.blocks import clock_entries
 from icn.stores.kv import Reader
 from icn.stores.schema import owner_of
@@ -238,7 +238,7 @@ def _content(reader: Reader, since: int, begin: int, parts: int) -> Iterator[Ent
     for line, data in _content_with_bytes(reader, since, begin):
         if data is not None:
             part.add(line.cid, data)
-        part.say(archive.write_content_line(line))
+        part.say(archive_parts.write_content_line(line))
         if part.is_full:
             parts += 1
             yield from part.content(parts)
@@ -279,9 +279,9 @@ def _with_bytes(reader: Reader, lines: list[ContentLine]) -> Iterator[tuple[Cont
 
 def _local(reader: Reader) -> Iterator[Entry]:
     part, parts = _Part(), 1
-    for table, prefix in archive.LOCAL_TABLES.items():
+    for table, prefix in archive_parts.LOCAL_TABLES.items():
         for key, value in reader.scan(prefix):
-            part.say(archive.write_local_line(table, key[len(prefix) :], value))
+            part.say(archive_parts.write_local_line(table, key[len(prefix) :], value))
             if part.is_full:
                 yield Entry(part_name("local", parts, "jsonl"), b"".join(part.lines))
                 part, parts = _Part(), parts + 1
@@ -320,7 +320,7 @@ class _Part:
         self._size += len(line)
 
     def car(self) -> bytes:
-        return archive.write_car(self.blocks)
+        return archive_parts.write_car(self.blocks)
 
     def content(self, number: int) -> Iterator[Entry]:
         yield Entry(part_name("content", number, "jsonl"), b"".join(self.lines))

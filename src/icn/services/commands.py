@@ -8,7 +8,7 @@ from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
-from icn.stores.archive import ContentLine
+from icn.stores.archive_parts import ContentLine
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup
 from icn.stores.backups import FinishedBackup
 from icn.stores.changeover import Founding

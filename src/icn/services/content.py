@@ -19,7 +19,7 @@ from icn.services.damage import Damage
 from icn.services.fetching import Fetching, KeptParts, Part, Waiter
 from icn.services.work import UnitOfWork
 from icn.stores import contents, keyspace, references
-from icn.stores.archive import ContentLine
+from icn.stores.archive_parts import ContentLine
 from icn.stores.contents import ContentMeta
 
 SERVED_PER_BATCH_BYTES = 8 * limits.MIB

@@ -24,8 +24,9 @@ from icn.services.archive_proof import Replay, ReplayRefused, require_chosen
 from icn.services.intake import Choice, Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
 from icn.services.restore_writing import Restored, Writing
-from icn.stores import archive, blocks, contents
-from icn.stores.archive import ArchiveDamaged, ArchiveKind, ContentLine
+from icn.stores import archive_parts, blocks, contents
+from icn.stores.archive import ArchiveDamaged, ArchiveKind
+from icn.stores.archive_parts import ContentLine
 from icn.stores.kv import KeyValueStore, Reader
 
 COMMIT_BYTES = 16 * 1024 * 1024
@@ -124,4 +125,4 @@ def _check_content(planned: Plan, target: Reader) -> None:
 def _lines_of(link: Link) -> Iterator[ContentLine]:
     for part, data in known_parts(link.examined.archive, link.manifest):
         if part.name.startswith("content/") and part.name.endswith(".jsonl"):
-            yield from archive.read_content_lines(data)
+            yield from archive_parts.read_content_lines(data)

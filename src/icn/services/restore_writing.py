@@ -16,8 +16,9 @@ from icn.services.archive_check import Items
 from icn.services.archive_proof import ReplayRefused
 from icn.services.intake import Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
-from icn.stores import archive, backups, blocks, contents, keyspace, restored, schema
-from icn.stores.archive import BEGINNING, ContentLine, Position
+from icn.stores import archive_parts, backups, blocks, contents, keyspace, restored, schema
+from icn.stores.archive import BEGINNING, Position
+from icn.stores.archive_parts import ContentLine
 from icn.stores.kv import Batch, Reader
 
 COMMIT_OPERATIONS_MAX = 20_000
@@ -94,7 +95,7 @@ class Writing:
 
     def drop_local(self, reader: Reader) -> None:
         """Make room for the local rows of the newest archive: what was sent or answered before it is not to return."""
-        for prefix in archive.LOCAL_TABLES.values():
+        for prefix in archive_parts.LOCAL_TABLES.values():
             for key, _ in reader.scan(prefix):
                 self._batch.delete(key)
                 self._commit_if_due()

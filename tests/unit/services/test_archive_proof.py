@@ -11,7 +11,8 @@ from icn.services.archive_check import examine
 from icn.services.archive_proof import prove
 from icn.services.verify import Finding
 from icn.stores import archive
-from icn.stores.archive import MANIFEST, ArchiveKind, read_car, write_car
+from icn.stores.archive import MANIFEST, ArchiveKind
+from icn.stores.archive_parts import read_car, write_car
 from support.archives import archive_at, back_up, history, nothing
 from support.held_archive import HeldArchive
 

@@ -6,8 +6,9 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW, Cid
 from icn.services.backup import NoBackupBefore, NothingToBackUp, Reached, draft, entries
 from icn.services.commands import PutContent
-from icn.stores import archive, blocks, contents
-from icn.stores.archive import ArchiveKind, Position, read_car
+from icn.stores import archive_parts, blocks, contents
+from icn.stores.archive import ArchiveKind, Position
+from icn.stores.archive_parts import read_car
 from icn.stores.kv import Batch
 from support.archives import back_up, commit_beside, held, history, order, restore_into
 
@@ -23,7 +24,7 @@ def test_a_full_backup_holds_every_block_in_order_and_all_content() -> None:
     manifest, found = parts(store)
     journal = [cid for _, cid in blocks.journal(store)]
     assert [cid for cid, _ in read_car(found["blocks/000001.car"])] == journal
-    lines = list(archive.read_content_lines(found["content/000001.jsonl"]))
+    lines = list(archive_parts.read_content_lines(found["content/000001.jsonl"]))
     assert [line.cid for line in lines] == [cid for _, cid in contents.changes(store)]
     assert [cid for cid, _ in read_car(found["content/000001.car"])] == [line.cid for line in lines]
     assert manifest.root == world["a"].engine.state.feeds.root()
@@ -59,7 +60,7 @@ def test_an_incremental_backup_holds_what_came_since_and_of_what_changed_only_th
     assert [cid for cid, _ in read_car(found["blocks/000001.car"])] == [
         cid for _, cid in blocks.journal(store, full.manifest.to.arrival - 1)
     ]
-    lines = {line.cid: line for line in archive.read_content_lines(found["content/000001.jsonl"])}
+    lines = {line.cid: line for line in archive_parts.read_content_lines(found["content/000001.jsonl"])}
     assert not lines[old].has_bytes
     assert lines[old].pinned
     assert lines[Cid.of(b"new", RAW)].has_bytes
@@ -75,7 +76,7 @@ def test_since_a_date_reaches_back_to_the_mark_before_it() -> None:
     world.done("a", PutContent(b"much later", RAW, pinned=False, lifetime_ms=None))
     manifest, found = parts(world["a"].store, since=when, kind=ArchiveKind.INCREMENTAL)
     assert manifest.parent is None
-    lines = [line.cid for line in archive.read_content_lines(found["content/000001.jsonl"])]
+    lines = [line.cid for line in archive_parts.read_content_lines(found["content/000001.jsonl"])]
     assert Cid.of(b"much later", RAW) in lines
     assert manifest.since.arrival <= len(before.journal)
 

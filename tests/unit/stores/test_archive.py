@@ -5,15 +5,12 @@ from typing import Any
 import pytest
 
 from icn.kernel.errors import Invalid
-from icn.kernel.ids import RAW, Cid
-from icn.kernel.instant import Instant
 from icn.services.backup import draft
 from icn.stores import archive
 from icn.stores.archive import (
     MANIFEST,
     ArchiveKind,
     ArchiveNewer,
-    ContentLine,
     Manifest,
     Order,
     Part,
@@ -25,9 +22,6 @@ from icn.stores.archive import (
     write_manifest,
 )
 from support.archives import history, order
-
-CONTENT = Cid.of(b"abc", RAW)
-LINE = ContentLine(CONTENT, 3, Instant(5), pinned=True, expires_at=Instant(9), changed=7, has_bytes=True)
 
 
 @pytest.fixture(scope="module")
@@ -134,57 +128,6 @@ def test_the_order_of_names_has_no_gap_and_no_repetition() -> None:
     ):
         with pytest.raises(Invalid):
             taken(*bad)
-
-
-def test_blocks_are_read_as_written() -> None:
-    blocks = [(Cid.of(data, RAW), data) for data in (b"", b"x", b"y" * 100, b"z" * 300_000)]
-    data = archive.write_car(blocks)
-    assert list(archive.read_car(data)) == blocks
-    for cut in (*range(60), len(data) - 1, len(data) - 299_000):  # a cut between two blocks is a shorter file
-        with pytest.raises(Invalid):
-            list(archive.read_car(data[:cut]))
-    with pytest.raises(Invalid):
-        list(archive.read_car(data + b"\x05"))
-    with pytest.raises(Invalid, match="root"):
-        list(archive.read_car(data.replace(blocks[0][0].data, blocks[1][0].data, 1)))
-
-
-def test_lines_are_read_as_written() -> None:
-    other = replace(LINE, expires_at=None, pinned=False, has_bytes=False)
-    data = archive.write_content_line(LINE) + archive.write_content_line(other)
-    assert list(archive.read_content_lines(data)) == [LINE, other]
-    for bad in (
-        data[:-1],
-        data + b"\n",
-        b"",
-        data.replace(b'"size":3', b'"size":-3'),
-        data.replace(b'"size":3', b'"size":3.0'),
-        data.replace(b'"pinned":true', b'"pinned":1'),
-        data.replace(b'"size":3', b'"size":99999999'),
-        data.replace(b'"size":3', b'"size":03'),
-        data.replace(b'"size":3', b'"size": 3'),
-        data.replace(b'"size":3', b'"size":3,"size":3'),
-        b"\n" + data,
-        data.replace(b"}", b"}{"),
-        data * archive.PART_ITEMS_MAX,
-    ):
-        with pytest.raises(Invalid):
-            list(archive.read_content_lines(bad))
-
-
-def test_local_rows_are_those_of_named_tables_in_their_form() -> None:
-    key = bytes(32) + (1).to_bytes(8, "big")
-    line = archive.write_local_line("outbox", key, b"message")
-    assert list(archive.read_local_lines(line)) == [(b"o" + key, b"message")]
-    for table, rest, value in (
-        ("owner", b"", b"x"),
-        ("outbox", b"short", b"m"),
-        ("outbox_next", b"", b"-1"),
-        ("outbox_next", b"_other", b"1"),
-        ("reply", b"no separator", b""),
-    ):
-        with pytest.raises(Invalid):
-            list(archive.read_local_lines(archive.write_local_line(table, rest, value)))
 
 
 def test_a_position_covers_what_lies_before_it_in_both_numbers() -> None:

@@ -22,7 +22,7 @@ from typing import ClassVar, Protocol
 from icn.adapters.archive.settings import SYNC_BYTES
 from icn.adapters.archive.unfinished import PartsFile, Subject, Unfinished, Written
 from icn.kernel.errors import Invalid, Kind, Refusal
-from icn.stores import archive
+from icn.stores import archive, archive_parts
 from icn.stores.archive import IDENTITY, MANIFEST, Counts, Entry, Manifest, Position, split_name
 
 PACKERS = 2
@@ -211,7 +211,7 @@ class _Run:
         self._is_broken = True
         sha256, pieces = packing.result()
         end = self._files.store(entry.name, pieces)
-        lines = archive.count_lines(entry.data) if entry.name.endswith(".jsonl") else 0
+        lines = archive_parts.count_lines(entry.data) if entry.name.endswith(".jsonl") else 0
         self._next = _after(entry, self._next)
         size = len(entry.data)
         written = Written(entry.name, size, sha256, end, lines, self._next.arrival, self._next.change)
@@ -231,10 +231,10 @@ def _after(entry: Entry, position: Position) -> Position:
         return position
     folder, _, suffix = split_name(entry.name)
     if folder == "blocks":
-        return replace(position, arrival=position.arrival + sum(1 for _ in archive.read_car(entry.data)))
+        return replace(position, arrival=position.arrival + sum(1 for _ in archive_parts.read_car(entry.data)))
     if (folder, suffix) == ("content", "jsonl"):
         last = entry.data[entry.data[:-1].rfind(b"\n") + 1 :]
-        return replace(position, change=next(archive.read_content_lines(last)).changed + 1)
+        return replace(position, change=next(archive_parts.read_content_lines(last)).changed + 1)
     return position
 
 
