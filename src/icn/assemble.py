@@ -177,6 +177,7 @@ def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork |
         bootstrap=chosen.bootstrap_peers,
         agent=AGENT,
         discovery=DiscoverySettings(DiscoveryMode(chosen.discovery)),
+        mdns=chosen.enable_mdns,
         peers_low=min(chosen.min_peers, chosen.max_peers),
         peers_max=chosen.max_peers,
         memory_bytes_max=chosen.memory_budget_bytes,

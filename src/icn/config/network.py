@@ -60,6 +60,13 @@ class NetworkSettings(Section):
             "it only asks, which is right where others cannot call it; `off`: neither."
         ),
     ] = "server"
+    enable_mdns: Annotated[
+        bool,
+        Setting(
+            "Find nodes of the local network by multicast DNS, and be found. Everybody on that network then knows of "
+            "this node, and can tell it addresses to call."
+        ),
+    ] = False
     min_peers: Annotated[
         int,
         Field(ge=0, le=PEERS_MAX),

@@ -101,6 +101,7 @@ SAMPLES = {
     "network.p2p_listen_addr": ("/ip4/127.0.0.1/tcp/7", Multiaddr.parse("/ip4/127.0.0.1/tcp/7")),
     "network.bootstrap_peers": ([B1, B2], (Multiaddr.parse(B1), Multiaddr.parse(B2))),
     "network.discovery": ("client", "client"),
+    "network.enable_mdns": (True, True),
     "network.min_peers": (5, 5),
     "network.max_peers": (7, 7),
     "network.memory_budget_mib": (64, 64 << 20),

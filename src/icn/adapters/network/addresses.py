@@ -23,6 +23,12 @@ def reachable(host: str, port: int) -> list[Multiaddr]:
     return [Multiaddr.make(kind, one, port) for one in hosts]
 
 
+def multicast_interfaces(hosts: list[str]) -> list[str]:
+    """The IPv4 addresses at which to listen for the local network, for sockets bound to `hosts`."""
+    found = [_outward(Host.IP4) or _LOOPBACK[Host.IP4] if host in _WILDCARDS else host for host in hosts]
+    return list(dict.fromkeys(host for host in found if ":" not in host))
+
+
 def announced(found: list[Multiaddr], configured: tuple[Multiaddr, ...], peer: PeerId) -> list[Multiaddr]:
     """What to tell others: what the operator says, else what was found; each with our id."""
     return [address.with_peer(peer) for address in configured or found]

@@ -166,13 +166,12 @@ class Discovery:
     # Time.
 
     def _tick(self, now: int) -> None:
-        if not self.is_on:
-            return
-        if now - self._looked_at >= self._settings.discovery.look_again_ms:
-            self._looked_at = now
-            for record in list(self._board.peers.values()):
-                self._meet(record.current)
-        self._carry_out(self._machine.tick(now))
+        if self.is_on:
+            if now - self._looked_at >= self._settings.discovery.look_again_ms:
+                self._looked_at = now
+                for record in list(self._board.peers.values()):
+                    self._meet(record.current)
+            self._carry_out(self._machine.tick(now))
         self._call_somebody(now)
 
     def _meet(self, record: LinkRecord) -> None:

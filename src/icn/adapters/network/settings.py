@@ -12,6 +12,7 @@ from icn.protocol.breaker import BreakerSettings
 from icn.protocol.libp2p.gossipsub.settings import RouterSettings
 from icn.protocol.libp2p.kademlia.settings import KademliaSettings
 from icn.protocol.libp2p.limits import ConnectionLimits
+from icn.protocol.libp2p.mdns import PORT as MDNS_PORT
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 
@@ -71,6 +72,10 @@ class NetworkSettings:
     dial: DialSettings = field(default_factory=DialSettings)
     gossip: RouterSettings = field(default_factory=RouterSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    mdns: bool = False
+    """Whether nodes of the local network are asked and answered by multicast DNS."""
+    mdns_port: int = MDNS_PORT
+
     peers_max: int = 512
     """Connected peers, whoever dialled; one more makes others go (`places`)."""
     peers_low: int = 32

@@ -5,14 +5,16 @@ What a connection is, is in `protocol.libp2p`; what happens on connections, in `
 """
 
 import asyncio
+import base64
 import socket
 from collections.abc import Callable, Mapping
 
-from icn.adapters.network.addresses import announced, reachable
+from icn.adapters.network.addresses import announced, multicast_interfaces, reachable
 from icn.adapters.network.dialing import DialFailed, Dialling
 from icn.adapters.network.discovery import Discovery
 from icn.adapters.network.gossip import Gossip
 from icn.adapters.network.link import Link
+from icn.adapters.network.mdns import MdnsSocket
 from icn.adapters.network.peers import OutgoingPhase
 from icn.adapters.network.ports import (
     ConnectedPeer,
@@ -36,6 +38,7 @@ from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.gossipsub.settings import MESHSUB
 from icn.protocol.libp2p.identify import IDENTIFY, PUSH, Identification
 from icn.protocol.libp2p.kademlia.settings import PROTOCOL as KADEMLIA
+from icn.protocol.libp2p.mdns import Mdns
 from icn.protocol.libp2p.multiaddr import Host, Multiaddr
 from icn.protocol.libp2p.noise import KEY_BYTES, Role
 from icn.protocol.libp2p.ping import PING
@@ -50,6 +53,8 @@ _FAMILY = {
     Host.DNS6: socket.AF_INET6,
 }
 _BACKLOG = 256
+_MDNS_NAME_BYTES = 20
+"""Of randomness; as text 32 characters, as the specification has it at least."""
 
 
 class Libp2pNetwork:
@@ -82,6 +87,7 @@ class Libp2pNetwork:
         self._switchboard: Switchboard | None = None
         self._dialling: Dialling | None = None
         self._discovery: Discovery | None = None
+        self._mdns: list[MdnsSocket] = []
         self._prefers: Callable[[PeerId], bool] = lambda _: False
         self._tasks: list[asyncio.Task[None]] = []
         self._ticking: asyncio.TimerHandle | None = None
@@ -143,6 +149,8 @@ class Libp2pNetwork:
         self._switchboard.let_go = self._dialling.drop_hearsay
         if self._settings.discovery.mode is DiscoveryMode.SERVER:
             self.handle(KADEMLIA, self._discovery.serve)
+        if self._settings.mdns:
+            await self._join_multicast(self._discovery)
         for address in self._settings.bootstrap:
             self._dialling.add(address, Origin.BOOTSTRAP)
         loop = asyncio.get_running_loop()
@@ -161,6 +169,8 @@ class Libp2pNetwork:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for sock in self._mdns:
+            sock.close()
         for server in self._servers:
             server.close()
         if self._switchboard is not None:
@@ -283,6 +293,18 @@ class Libp2pNetwork:
         self._servers.append(server)
         self._bound += [sock.getsockname()[:2] for sock in server.sockets]
 
+    async def _join_multicast(self, discovery: Discovery) -> None:
+        name = base64.b32encode(self._entropy(_MDNS_NAME_BYTES)).rstrip(b"=").lower()
+        for interface in multicast_interfaces([host for host, _ in self._bound]):
+            sock = MdnsSocket(
+                Mdns(self._peer, name),
+                addresses=lambda: tuple(self._addresses),
+                told=discovery.tell,
+                clock=self._clock,
+            )
+            await sock.open(interface, self._settings.mdns_port)
+            self._mdns.append(sock)
+
     async def _connect(self, address: Multiaddr, origin: Origin) -> PeerId:
         """Dial once. Raises `DialFailed`."""
         if address.peer == self._peer:
@@ -379,6 +401,8 @@ class Libp2pNetwork:
         now = self._clock()
         if now - self._looked_at >= self._settings.addresses_every_ms:
             self._look_up_addresses()
+        for sock in self._mdns:
+            sock.tick(now)
         self._board.tick(now)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -445,5 +446,91 @@ def test_a_network_is_used_between_start_and_stop():
         with pytest.raises(InvariantBroken):
             a.peers()
         await a.start(Recorder())
+
+    play(scene)
+
+
+def resolving(monkeypatch, **addresses: list[str]) -> list[tuple[str, socket.AddressFamily]]:
+    """Names have these addresses, whatever the machine thinks; gives what was asked for, as it is asked."""
+    asked, real = [], socket.getaddrinfo
+
+    def look_up(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002 - the names of the real one
+        if host not in addresses:
+            return real(host, port, family, type, proto, flags)
+        asked.append((host, socket.AddressFamily(family)))
+        kinds = [(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in addresses[host]]
+        found = [(kind, type, 6, "", (one, port)) for kind, one in kinds if family in {0, kind}]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def play_on_asyncio(scene: Callable[[World], Awaitable[None]]) -> None:
+    """uvloop resolves names by itself."""
+
+    async def within() -> None:
+        async with World("libp2p") as world:
+            await scene(world)
+
+    asyncio.run(within())
+
+
+@pytest.mark.parametrize(
+    ("kind", "listen", "family"),
+    [
+        ("dns4", "/ip4/127.0.0.1/tcp/0", socket.AF_INET),
+        ("dns6", "/ip6/::1/tcp/0", socket.AF_INET6),
+        ("dns", "/ip4/127.0.0.1/tcp/0", socket.AF_UNSPEC),
+        ("dns", "/ip6/::1/tcp/0", socket.AF_UNSPEC),
+    ],
+)
+def test_a_name_is_resolved_to_addresses_of_its_kind_and_dialled(monkeypatch, kind, listen, family):
+    asked = resolving(monkeypatch, **{"node.test": ["127.0.0.1", "::1"]})
+
+    async def scene(world):
+        b, _ = await world.start("b", listen=(Multiaddr.parse(listen),))
+        port = Multiaddr.parse(b.listen_addresses[0]).port
+        a, told = await world.start("a", f"/{kind}/node.test/tcp/{port}/p2p/{b.peer_id}")
+        await told.until(lambda: told.ups)
+        assert [peer.peer for peer in a.peers()] == [b.peer_id]
+        assert asked[0] == ("node.test", family)
+
+    play_on_asyncio(scene)
+
+
+def test_a_name_without_an_address_of_its_kind_is_said_and_tried_again(monkeypatch):
+    resolving(monkeypatch, **{"node.test": ["127.0.0.1"]})
+
+    async def scene(world):
+        a, _ = await world.start("a", "/dns6/node.test/tcp/7000")
+        await eventually(lambda: a.dial_states()[0].attempts >= 2)
+        assert "not known" in a.dial_states()[0].last_error
+
+    play_on_asyncio(scene)
+
+
+def test_ipv6_is_listened_on_dialled_and_told_of():
+    async def scene(world):
+        b, b_told = await world.start("b", listen=(Multiaddr.parse("/ip6/::1/tcp/0"),))
+        assert b.listen_addresses[0].startswith("/ip6/::1/tcp/")
+        a, told = await world.start("a", *b.listen_addresses)
+        await told.until(lambda: told.ups)
+        assert a.peers()[0].address == b.listen_addresses[0].partition("/p2p/")[0]
+        await b_told.until(lambda: b_told.ups)
+        assert b_told.ups[0][1].startswith("/ip6/::1/tcp/")
+        await eventually(lambda: a.peers()[0].record is not None)
+        assert [str(address) for address in a.peers()[0].record.addresses] == b.listen_addresses
+
+    play(scene)
+
+
+def test_a_socket_on_all_ipv6_addresses_tells_of_real_ones():
+    async def scene(world):
+        b, _ = await world.start("b", listen=(Multiaddr.parse("/ip6/::/tcp/0"),))
+        assert all("/ip6/::/" not in address for address in b.listen_addresses)
+        assert any(address.startswith("/ip6/::1/") for address in b.listen_addresses)
 
     play(scene)
