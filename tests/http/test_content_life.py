@@ -171,7 +171,12 @@ def test_status_adds_up() -> None:
             "blocks": status["dag"]["signed_blocks"],
             "in_sync": None,
             "peers": [],
+            "waiting": 0,
+            "quarantine": [],
         }
+        asked = await world.client.post("/sync/now", {})
+        assert (asked.status, asked.json) == (200, {"asked": []}), "there is nobody to ask"
+        assert (await world.client.get("/dag/evidence")).json == {"items": [], "next_cursor": None}
 
     run(test)
 

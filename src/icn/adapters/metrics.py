@@ -47,7 +47,7 @@ from icn.services.effects import (
 )
 from icn.services.inputs import Strain
 from icn.services.job_times import JobFigures, JobTimes, Phase
-from icn.services.queries import accounts
+from icn.services.queries import accounts, forks
 from icn.services.queries.blacklist import banned_count
 from icn.services.scan import load_position
 from icn.stores.backup_schedule import Schedule, schedule_in
@@ -81,6 +81,7 @@ class Readings:
     blocks: int
     jobs_open: int
     executors_banned: int
+    members_forked: int
     network: NetworkFigures
     queue_depth: int
     executor: ExecutorLoad
@@ -120,6 +121,7 @@ class Readings:
             blocks=rows.load_position(reader).block_count,
             jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
             executors_banned=banned_count(reader, did, now),
+            members_forked=forks.count(reader),
             network=network,
             queue_depth=queue_depth,
             executor=executor,
@@ -231,6 +233,11 @@ class Metrics:
         )
         self._banned = Gauge(
             "icn_executors_banned", "Executors that get no job of this node at present.", registry=registry
+        )
+        self._forked = Gauge(
+            "icn_members_forked",
+            "Members found to have signed two histories: anything above 0 wants a look at icn-cli dag evidence.",
+            registry=registry,
         )
         self._rechecks = Counter(
             "icn_rechecks_total",
@@ -468,6 +475,7 @@ class Metrics:
         self._blocks.set(now.blocks)
         self._jobs_open.set(now.jobs_open)
         self._banned.set(now.executors_banned)
+        self._forked.set(now.members_forked)
         self._scan_finished.set(now.scan_finished_at // 1000)
         self._scan_read.set(now.scan_read_bytes)
         self._backup_scheduled.set(now.backups_scheduled)

@@ -81,6 +81,7 @@ def _status_view(answer: Document) -> Sequence[Block]:
                 ("blocks", dag.value("blocks")),
                 ("heads", dag.value("heads")),
                 ("in sync", dag.value("in_sync")),
+                *([("members that forked", f"{count}: icn-cli dag evidence")] if (count := dag.value("forks")) else []),
                 ("queue depth", answer.part("queue").value("depth")),
             ]
         ),

@@ -21,6 +21,7 @@ from icn.http import (
     mesh,
     network,
     restore,
+    sync,
     system,
 )
 from icn.http.edge import Edge
@@ -33,6 +34,7 @@ from icn.http.settings import HttpSettings
 OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
     *dag.OPERATIONS,
+    *sync.OPERATIONS,
     *car.OPERATIONS,
     *mana.OPERATIONS,
     *mesh.OPERATIONS,

@@ -6,14 +6,15 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from icn.http.bodies import BlockQuery, BlocksQuery, CidBody, PruneBody, PutBody, VerifyQuery, decoded
+from icn.http.bodies import BlockQuery, BlocksQuery, CidBody, PageQuery, PruneBody, PutBody, VerifyQuery, decoded
 from icn.http.operations import Call, Operation, paged, shown, sliced
-from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid, Did
+from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid
 from icn.services.answers import Refused
 from icn.services.commands import FetchContent, PinContent, PruneContent, PutContent
 from icn.services.content import ContentNotFound
-from icn.services.queries import dag, stored
+from icn.services.queries import dag, forks, stored
 from icn.services.queries.dag import RootView, StoredContent
+from icn.services.queries.forks import ForkView
 from icn.services.queries.stored import BlockLine, BlockMetaView, DagStatus
 from icn.services.verify import Report, verify
 
@@ -51,25 +52,6 @@ class Pruned:
     examined: int
     removed: int
     removed_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class SyncPeer:
-    """A peer, and whether it last reported our root."""
-
-    did: Did
-    in_sync: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class SyncStatus:
-    """Whether this node and its peers have the same blocks."""
-
-    root: str
-    blocks: int
-    in_sync: bool | None
-    """None when there is nobody to compare with."""
-    peers: tuple[SyncPeer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +164,10 @@ async def status(call: Call) -> Response:
     return shown(StoreStatus(found, call.node.live().blocks_damaged))
 
 
-async def sync_status(call: Call) -> Response:
-    """Whether this node and its peers have the same blocks."""
-    with call.committed() as reader:
-        known = dag.root(reader)
-    peers = tuple(SyncPeer(peer.did, peer.in_sync) for peer in call.node.peers().items)
-    return shown(SyncStatus(known.root, known.blocks, call.node.live().in_sync, peers))
+async def evidence(call: Call) -> Response:
+    """Members that signed two histories, with the blocks that prove it."""
+    query = call.query(PageQuery)
+    return paged(await call.read_aside(lambda reader: forks.forks(reader, limit=query.limit, cursor=query.cursor)))
 
 
 async def check(call: Call) -> Response:
@@ -215,6 +195,6 @@ OPERATIONS = (
         media_type="application/vnd.ipld.raw",
     ),
     Operation("GET", "/dag/status", status, "What is stored, and in which state", StoreStatus),
-    Operation("GET", "/sync/status", sync_status, "Whether peers have the same blocks", SyncStatus),
+    Operation("GET", "/dag/evidence", evidence, "Members that signed two histories", ForkView, query=PageQuery),
     Operation("GET", "/dag/verify", check, "Verify what is stored", Report, query=VerifyQuery),
 )

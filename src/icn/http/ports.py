@@ -10,6 +10,7 @@ from icn.kernel.ids import Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.services.answers import Answer
 from icn.services.commands import NodeCommand
+from icn.services.divergence import NOBODY, Divergence
 from icn.services.effects import Committed
 from icn.services.health import Check
 from icn.services.job_times import JobFigures
@@ -56,6 +57,8 @@ class LiveStatus:
     """Connected peers of the federation that say they take jobs."""
     blocks_damaged: int = 0
     """Known to be damaged on this node's disk, and not mended yet."""
+    divergence: Divergence = NOBODY
+    """In what peers differ from this node."""
 
 
 @dataclass(frozen=True, slots=True)

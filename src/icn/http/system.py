@@ -11,7 +11,7 @@ from icn.http.operations import Call, Operation, answered, shown
 from icn.http.ports import BackupState, LiveStatus
 from icn.kernel.ids import Cid, Did, PeerId
 from icn.kernel.instant import Instant
-from icn.services.queries import accounts, dag, jobs, membership
+from icn.services.queries import accounts, dag, forks, jobs, membership
 from icn.services.queries.accounts import SupplyView
 from icn.services.queries.jobs import OpenJobs
 from icn.services.queries.membership import FederationView, Membership
@@ -86,6 +86,8 @@ class DagState:
     blocks: int
     heads: int
     in_sync: bool | None
+    forks: int
+    """Members found to have signed two histories: GET /dag/evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _status(reader: Reader, call: Call, live: LiveStatus, now: Instant) -> Statu
         version=facts.version,
         uptime_seconds=max(0, now - facts.started_at) // 1000,
         federation=_standing(federation, node.did),
-        dag=DagState(root.root, root.blocks, len(root.heads), live.in_sync),
+        dag=DagState(root.root, root.blocks, len(root.heads), live.in_sync, forks.count(reader)),
         mana=ManaState(accounts.balance(reader, node.did, home=node.did, now=now), accounts.supply(reader)),
         jobs=jobs.open_jobs(reader),
         peers=PeersState(live.peers_connected),

@@ -166,6 +166,7 @@ class RunningNode:
             executor_running=self._drivers.view.running,
             executing_peers=self._drivers.view.executors,
             blocks_damaged=len(self._drivers.damaged),
+            divergence=self._drivers.view.divergence,
             peers_connected=network.figures().peers if (network := self._started_network()) is not None else 0,
         )
 

@@ -22,6 +22,7 @@ from icn.kernel.ids import Did
 from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
 from icn.node.departures import Departures, MayLeave
 from icn.services.capacity import NO_LOAD, ExecutorLoad
+from icn.services.divergence import NOBODY, Divergence, divergence
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Input, Request, Tick
 from icn.services.ports import Clock, HeadMarker
@@ -72,6 +73,7 @@ class LiveView:
     """Whether it was told to join a federation, and has none yet."""
     held: str = ""
     """Why the node may not author, for the operator; empty where it may."""
+    divergence: Divergence = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ class Writer:
         view = LiveView(
             root=(root := engine.state.feeds.root()),
             in_sync=engine.replication.in_sync(root),
+            divergence=divergence(engine.state, engine.peers, engine.replication.arrivals, root),
             peers=len(engine.peers.greeted()),
             peers_in_sync={view.did: view.root == root for view in engine.peers.greeted()},
             running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),

@@ -180,6 +180,11 @@ class LookAtJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncNow:
+    """Compare with every peer at once, and ask for what is missing; writes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClearBan:
     """The operator's word that an executor gets jobs of this home again."""
 
@@ -235,6 +240,7 @@ NodeCommand = (
     | Cancel
     | ClearBan
     | LookAtJob
+    | SyncNow
     | NoteMismatch
     | ResumeAuthoring
     | BackupCommand

@@ -55,6 +55,7 @@ from icn.services.commands import (
     ResumeAuthoring,
     Revoke,
     Submit,
+    SyncNow,
 )
 from icn.services.content import ContentDamaged, ContentNotFound, ContentService, kept_until
 from icn.services.disputes import note_mismatch
@@ -113,6 +114,10 @@ class Dispatch:
         if isinstance(request.command, LookAtJob):
             work.answer(request, Done(self._look_at(work, request.command.job)), recorded=False)
             return
+        if isinstance(request.command, SyncNow):
+            asked = self.replication.ask_everybody(work)
+            work.answer(request, Done({"asked": [str(peer) for peer in asked]}), recorded=False)
+            return
         answer: Answer
         try:
             if isinstance(request.command, PruneContent):
@@ -169,7 +174,7 @@ class Dispatch:
                 self._only_operator(work, request)
                 backup_schedule.put_proven(work.get, work.batch, proven)
                 return {}
-            case FetchContent() | PruneContent() | LookAtJob():
+            case FetchContent() | PruneContent() | LookAtJob() | SyncNow():
                 raise InvariantBroken("a fetch, a round of pruning and a look are answered in their own way")
             case _:
                 assert_never(command)

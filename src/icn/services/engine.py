@@ -68,6 +68,7 @@ from icn.services.commands import (
     NoteScan,
     RestoreContent,
     ResumeAuthoring,
+    SyncNow,
 )
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
@@ -100,7 +101,7 @@ from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
 from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
 
-WHILE_HELD = BackupCommand | FetchContent | LookAtJob | NoteScan | RestoreContent | ResumeAuthoring
+WHILE_HELD = BackupCommand | FetchContent | LookAtJob | NoteScan | RestoreContent | ResumeAuthoring | SyncNow
 """Commands that write no record: a held node carries them out."""
 
 
@@ -334,7 +335,10 @@ class Engine:
         self.state = made.state
         self.replication.arrivals.refused.clear()  # a record that no longer fits is void now, and its block is taken
         self.replication.arrivals.forget_unnamed(self.state)
+        is_released = self.authorship.is_released
         self.authorship.committed()
+        if is_released:
+            self.replication.arrivals.is_pinned = False
         self._stale, self._resumed = False, False
         for peer, view in self.peers.views.items():
             reason = self.forks.why_banned(self.state, peer)
@@ -343,7 +347,7 @@ class Engine:
                 work.violations.append((peer, reason))
         mark = self.authorship.mark(self.state) if self.authorship.keeps_marks else None
         effects = [*work.effects, *(Disconnect(peer, reason) for peer, reason in work.violations)]
-        return Outcome(replies, effects, None, mark)
+        return Outcome(replies, effects, None, mark, is_released=is_released)
 
     def _take_up(self, work: UnitOfWork) -> None:
         """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""

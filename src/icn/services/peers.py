@@ -22,6 +22,8 @@ class PeerView:
     federation: Cid | None = None
     counts: dict[Did, int] = field(default_factory=dict)
     root: str = ""
+    differs_since: Instant | None = None
+    """Since when it has reported another root than ours was at the time; none while it reports ours."""
     executes: bool = False
     welcomed: int = 0
     """What waits for it went out: 1, to a newcomer; 2, to one of our federation. Once each, however often it greets."""

@@ -107,7 +107,7 @@ class ReplicationService:
             case _ if not view.greeted:
                 return  # it joined a federation since; its next Hello is on the way
             case Heads(counts, root):
-                self._note(view, clock_of_counts(counts), root)
+                self._note(work, view, clock_of_counts(counts), root)
                 self._ask_if_behind(work, view)
             case Want(counts):
                 self.wanted[peer] = clock_of_counts(counts)
@@ -161,6 +161,15 @@ class ReplicationService:
         ]
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def ask_everybody(self, work: UnitOfWork) -> list[Did]:
+        """Tell every peer what is here and ask for what it has besides, at once. Whom."""
+        views = self.peers.greeted()
+        heads = Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root())
+        for view in views:
+            work.send(view.did, heads)
+            self.arrivals.want(work, view)
+        return [view.did for view in views]
+
     def in_sync(self, root: str) -> bool | None:
         """Whether every peer last reported this root; None when nobody is there to compare with."""
         views = self.peers.greeted()
@@ -198,18 +207,20 @@ class ReplicationService:
         # Who has left is a stranger: it has nothing more to say here, and is told nothing.
         has_left = work.state.federation.has_ended(view.did)
         view.greeted = (hello.federation is not None or federation is not None) and not has_left
-        self._note(view, clock_of_counts(hello.counts), hello.root)
+        self._note(work, view, clock_of_counts(hello.counts), hello.root)
         self._ask_if_behind(work, view)
 
     def _may_follow(self) -> bool:
         """Whether the federation of a peer may become ours. Of one that is held nobody knows whose it was."""
         return not self.arrivals.is_pinned and (self.seeks or self.authorship.is_held)
 
-    def _note(self, view: PeerView, counts: dict[Did, int], root: str) -> None:
+    def _note(self, work: UnitOfWork, view: PeerView, counts: dict[Did, int], root: str) -> None:
         if view.greeted:
             self.authorship.hear(view.did)
         view.counts = counts
         view.root = root[:64]
+        same = view.root == work.state.feeds.root()
+        view.differs_since = None if same else view.differs_since or work.wall
 
     def _ask_if_behind(self, work: UnitOfWork, view: PeerView, *, again: bool = True) -> None:
         feeds = work.state.feeds

@@ -9,7 +9,8 @@ from icn.cli.commands import COMMANDS
 from icn.cli.endings import Exit
 from icn.cli.parsing import load
 from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, JobId
-from support.cli_server import answer
+from support import builders
+from support.cli_server import Reply, answer
 
 DID = str(Did.from_public_key(bytes(range(32))))
 JOB = str(JobId.of(Did.from_public_key(bytes(range(32))), bytes(16)))
@@ -43,7 +44,7 @@ STATUS = {
         "admitted": True,
         "state": "member",
     },
-    "dag": {"root": CID, "blocks": 7, "heads": 3, "in_sync": None},
+    "dag": {"root": CID, "blocks": 7, "heads": 3, "in_sync": None, "forks": 1},
     "mana": {"balance": 90, "supply": SUPPLY},
     "jobs": {"open": 1, "by_status": {"executing": 1}},
     "peers": {"connected": 2},
@@ -222,9 +223,44 @@ BANNED = {
 }
 
 # command line; route; answer; query; words that piped output has
+FORK = {
+    "author": DID,
+    "sequence": 6,
+    "kept": 1,
+    "side_blocks": 2,
+    "first": CID,
+    "second": CID,
+    "proved_by": [DID],
+}
+SYNC = {
+    "root": CID,
+    "blocks": 7,
+    "in_sync": False,
+    "peers": [
+        {
+            "did": DID,
+            "in_sync": False,
+            "root": "ab" * 32,
+            "seconds": 4,
+            "feeds_ahead": 1,
+            "feeds_behind": 0,
+            "feeds": [{"author": DID, "here": 3, "there": 5}],
+        }
+    ],
+    "waiting": 1,
+    "quarantine": [{"cid": CID, "author": DID, "sequence": 4, "sender": DID, "missing": CID}],
+}
 READS = {
     "info": ("info", "/info", INFO, {}, [DID, "bakers", "sqlite at /data/dag.sqlite"]),
-    "status": ("status", "/status", STATUS, {}, [CID, "member", "1 of 4 running", "in sync      -"]),
+    "status": ("status", "/status", STATUS, {}, [CID, "member", "1 of 4 running", "-", "icn-cli dag evidence"]),
+    "dag evidence": (
+        "dag evidence --limit 2",
+        "/dag/evidence",
+        {"items": [FORK], "next_cursor": None},
+        {"limit": "2"},
+        ["FORKED AT", DID],
+    ),
+    "sync status": ("sync status", "/sync/status", SYNC, {}, ["DIFFERS FOR S", CID, DID]),
     "dag root": ("dag root", "/dag/root", ROOT, {}, [CID, DID]),
     "dag verify": ("dag verify", "/dag/verify", CHECKED, {"deep": "false"}, ["verified", "yes"]),
     "dag verify --deep": ("dag verify --deep", "/dag/verify", CHECKED, {"deep": "true"}, ["blocks checked"]),
@@ -696,7 +732,7 @@ def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verd
 def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
-    tested = {*READS, "mana transfer", "federation admit", "account open", "mesh submit", "dag resume"}
+    tested = {*READS, "mana transfer", "federation admit", "account open", "sync now", "mesh submit", "dag resume"}
     tested |= {f"federation {verb}" for verb in ("init", "join", "invite", "leave")}  # test_federation
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
@@ -712,3 +748,45 @@ def test_every_command_of_the_table_is_there_and_none_besides():
 def test_info_says_which_engine_keeps_what_the_guide_calls_sled(node, cli):
     node.on("GET", "/info", answer({**INFO, "storage": {"backend": "sled", "path": "/data/dag.sled"}}))
     assert "sled (LMDB) at /data/dag.sled" in cli("info").text
+
+
+def test_sync_now_asks_everybody_and_says_what_came(node, cli):
+    node.on(
+        "GET", "/sync/status", answer(SYNC), answer(SYNC), answer({**SYNC, "blocks": 9, "in_sync": True, "waiting": 0})
+    )
+    node.on("POST", "/sync/now", answer({"asked": [DID]}))
+    ran = cli("sync", "now", "--output", "json")
+    assert ran.status is Exit.DONE, ran.err
+    assert ran.json == {"asked": 1, "blocks_came": 2, "in_sync": True, "root": CID, "waiting": 0}
+
+
+def test_sync_now_that_brings_not_everything_is_no_success(node, cli):
+    node.on("GET", "/sync/status", answer(SYNC))
+    node.on("POST", "/sync/now", answer({"asked": [DID]}))
+    ran = cli("sync", "now", "--wait", "0.01")
+    assert ran.status is Exit.REFUSED
+    assert "sync status" in ran.err
+
+
+def test_evidence_is_exported_and_verified_without_a_node(node, cli, tmp_path):
+    one, other = (
+        builders.block(1, federation=builders.cid("f"), sequence=1, previous=builders.cid("p"), time=t) for t in (5, 6)
+    )
+    fork = {**FORK, "author": str(one.header.author), "first": str(one.cid), "second": str(other.cid)}
+    node.on("GET", "/dag/evidence", answer({"items": [fork], "next_cursor": None}))
+    for block in (one, other):
+        node.on("GET", f"/dag/blocks/{block.cid}", Reply(200, block.data))
+    file = tmp_path / "proof.car"
+    assert cli("dag", "evidence", "export", "--author", fork["author"], "-o", str(file)).status is Exit.DONE
+    asked = len(node.asked)
+    ran = cli("dag", "evidence", "verify", str(file), "--output", "json")
+    assert ran.status is Exit.DONE, ran.err
+    said = ran.json
+    assert (said["author"], said["sequence"], {said["first"], said["second"]}) == (
+        fork["author"],
+        1,
+        {str(one.cid), str(other.cid)},
+    )
+    assert len(node.asked) == asked, "no node is needed"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert cli("dag", "evidence", "verify", str(file)).status is Exit.NOT_FOUND_OR_UNVERIFIED
