@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.cluster.pool import ClusterUnreachable
 from icn.adapters.wasm import hardening
 from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.kernel.errors import ConfigError
@@ -27,3 +28,22 @@ def test_a_worker_that_could_not_be_started_yet_does_not_stop_the_node(tmp_path:
     with pool(tmp_path, replace(ONE, start_ms=0)) as executor:
         asyncio.run(require_isolation(executor, "seccomp"))
         assert executor.free() == 1
+
+
+class Unreachable:
+    """An executor whose machines cannot be reached."""
+
+    is_closed = False
+
+    def isolation(self) -> frozenset[str]:
+        raise ClusterUnreachable("the cluster at 10.0.0.1:6379 cannot be reached")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_cluster_that_is_not_reached_stops_the_start_and_leaves_nothing_behind() -> None:
+    executor = Unreachable()
+    with pytest.raises(ClusterUnreachable):
+        asyncio.run(require_isolation(executor, "seccomp"))  # type: ignore[arg-type]  # all of the port that is used
+    assert executor.is_closed

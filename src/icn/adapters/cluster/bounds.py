@@ -11,6 +11,8 @@ LEASE_GRACE_S = 1.0
 
 # Membership.
 LOOK_EVERY_S = 1.0
+HEAD_ANSWERS_S = 5.0
+"""For the head to say who is there."""
 REFUSED_RETRY_S = 60.0
 """A machine that cannot take jobs is asked again this often: what was missing may have been put right."""
 RUNNER_RETRY_S = 1.0

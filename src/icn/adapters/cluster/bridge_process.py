@@ -81,15 +81,15 @@ class BridgeProcess:
         """End it at once. Whoever reads gets `BridgeGone`."""
         if self._process is not None:
             self._process.kill()
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Kill it, wait until it is gone, and give back what it took."""
+        self.kill()
         if self._process is not None:
-            self._process.kill()
             self._process.wait()
         self.hang_up()
-        with contextlib.suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
         self._writer.join()
         self._reader.close()
         self._channel.close()
@@ -104,8 +104,10 @@ class BridgeProcess:
         while (frame := self._to_send.get()) is not None:
             try:
                 self._channel.sendall(frame)
-            except OSError:
-                return  # it has gone: whoever reads finds out
+            except OSError:  # it has gone, or takes nothing: whoever reads finds out
+                with contextlib.suppress(OSError):
+                    self._channel.shutdown(socket.SHUT_RDWR)
+                return
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
 

@@ -83,6 +83,7 @@ class Foreman:
         self._tell = tell
         self._present: dict[str, asyncio.Event] = {}
         """Machines that are there, each with what happens when it leaves."""
+        self._names: dict[str, str] = {}
         self._heard: dict[str, None] = {}
         """Machines that have said whether they take jobs."""
         self._machines: dict[str, _Machine] = {}
@@ -99,10 +100,10 @@ class Foreman:
             while True:
                 with contextlib.suppress(ClusterSilent):  # the machines themselves are asked without it
                     self._take_members(await self._cluster.members())
-                    all_heard = all(machine in self._heard for machine in self._present)
-                    if not has_looked and (all_heard or loop.time() >= looks_until):
+                    unheard = [name for machine, name in self._names.items() if machine not in self._heard]
+                    if not has_looked and (not unheard or loop.time() >= looks_until):
                         has_looked = True
-                        self._tell(Looked())
+                        self._tell(Looked(tuple(unheard)))
                 self._raise_what_failed()
                 await asyncio.sleep(bounds.LOOK_EVERY_S)
         finally:
@@ -139,11 +140,13 @@ class Foreman:
         for machine in [machine for machine in self._present if machine not in now]:
             self._present.pop(machine).set()
             self._heard.pop(machine, None)
+            del self._names[machine]
             if machine in self._machines:
                 self._machines[machine].fail(RunnerLost(_LEFT))
         for machine, member in now.items():
             if machine not in self._present:
                 self._present[machine] = left = asyncio.Event()
+                self._names[machine] = member.name
                 self._start(self._tend(member, left))
 
     async def _tend(self, member: Member, left: asyncio.Event) -> None:

@@ -84,6 +84,9 @@ class Unreachable:
 class Looked:
     """Whatever machines were there at first have been heard, or waited for long enough."""
 
+    unheard: tuple[str, ...]
+    """Names of those that were waited for in vain."""
+
 
 @dataclass(frozen=True, slots=True)
 class MachineUp:

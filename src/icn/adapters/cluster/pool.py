@@ -80,8 +80,7 @@ class ClusterPool:
         self._denied = (0, 0)
         self._failure = "it was not asked yet"
         self._is_connected = False
-        self._is_reached = False
-        """Once at least: it was the right cluster."""
+        self._unheard: tuple[str, ...] = ()
         self._has_looked = threading.Event()
         """Or it is known that it cannot."""
         self._closing = threading.Event()
@@ -102,14 +101,16 @@ class ClusterPool:
         self._has_looked.wait()
         with self._lock:
             machines, refused = list(self._machines.values()), list(self._refused.values())
-            if not self._is_reached:
+            unheard = self._unheard
+            if not self._is_connected:
                 raise ClusterUnreachable(f"the cluster at {self._settings.address} cannot be reached: {self._failure}")
         if machines:
             return frozenset.intersection(*(frozenset(machine.isolation) for machine in machines))
-        if refused and all(machine.lacks for machine in refused):
+        if refused and not unheard and all(machine.lacks for machine in refused):
             raise IsolationMissing(sorted({f"{part} (on {one.name})" for one in refused for part in one.lacks}))
-        reasons = "; ".join(f"{machine.name}: {machine.why}" for machine in refused) or "it has none with processors"
-        raise NoWorker(f"no machine of the cluster takes jobs: {reasons}")
+        reasons = [f"{machine.name}: {machine.why}" for machine in refused]
+        reasons += [f"{name}: its runner has not started; are its processors in use already?" for name in unheard]
+        raise NoWorker(f"no machine of the cluster takes jobs: {'; '.join(reasons) or 'none has processors to give'}")
 
     def capacity(self) -> int:
         """See `Executor.capacity`: as many as the machines that take jobs have workers."""
@@ -204,6 +205,9 @@ class ClusterPool:
             self._note_failure(f"its bridge could not be started: {error.strerror}")
             return False
         with self._lock:
+            if self._closing.is_set():
+                bridge.end()
+                return False
             self._bridge = bridge
         bridge.send(Hello(self._settings.host, self._settings.port, self._settings.tls, self._terms()))
         try:
@@ -237,7 +241,7 @@ class ClusterPool:
             self._note_failure(f"{said.why}; {self._hint()}")
             return False
         with self._lock:
-            self._is_connected = self._is_reached = isinstance(said, Reached)
+            self._is_connected = isinstance(said, Reached)
         log.info("cluster reached", address=self._settings.address)
         return self._is_connected
 
@@ -266,7 +270,9 @@ class ClusterPool:
                 with self._lock:
                     self._refused[machine] = message
                 log.warning("machine refused", machine=name, why=why)
-            case Looked():
+            case Looked(unheard):
+                with self._lock:
+                    self._unheard = unheard
                 self._has_looked.set()
             case Alive():
                 pass

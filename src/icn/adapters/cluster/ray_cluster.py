@@ -7,6 +7,7 @@ ever tried again by Ray. What is large goes into Ray's object store once, and fr
 
 import asyncio
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Any, cast
@@ -54,14 +55,22 @@ class RayCluster:
     def __init__(self, terms: RunnerTerms) -> None:
         self._terms = messages.encode(terms)
         self._objects = _Objects()
+        self._asking: asyncio.Future[list[dict[str, Any]]] | None = None
+        """While the head has not answered; it is not asked a second time meanwhile, which would take threads."""
 
     async def members(self) -> list[Member]:
         """See `Cluster.members`: machines that have a processor to give, by Ray's count."""
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(asyncio.to_thread(ray.nodes))
         try:
-            async with asyncio.timeout(bounds.LEASE_S):
-                nodes = await asyncio.to_thread(ray.nodes)
-        except (TimeoutError, faults.RayError, ConnectionError, RuntimeError) as error:
+            async with asyncio.timeout(bounds.HEAD_ANSWERS_S):
+                nodes = await asyncio.shield(self._asking)
+        except TimeoutError as error:
+            raise ClusterSilent("its head does not answer") from error
+        except (faults.RayError, ConnectionError, RuntimeError) as error:
+            self._asking = None
             raise ClusterSilent(str(error)) from error
+        self._asking = None
         return [_member(node) for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
     def hire(self, member: Member, places: int) -> "RayCalls":
@@ -114,8 +123,8 @@ class RayCalls:
         await _answer(self._actor.end.remote())
 
     def kill(self) -> None:
-        """See `RunnerCalls.kill`."""
-        ray.kill(self._actor, no_restart=True)
+        """See `RunnerCalls.kill`. On a thread: it may wait for the head."""
+        threading.Thread(target=ray.kill, args=(self._actor,), name="kill", daemon=True).start()
 
 
 async def _answer(call: Awaitable[Any]) -> bytes:

@@ -3,6 +3,7 @@
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -90,7 +91,7 @@ class Bridges:
     def connected(self, *said: ToNode) -> Bridge:
         """One that has reached the cluster, and says this of it."""
         bridge = self.next()
-        bridge.say(Reached(), *said, Looked())
+        bridge.say(Reached(), *said, Looked(()))
         return bridge
 
     def _start(self, _settings: ClusterSettings) -> BridgeProcess:
@@ -154,8 +155,10 @@ def test_what_a_bridge_had_is_lost_when_it_is_gone_and_another_takes_its_place(b
     bridges.pool.isolation()
     begun = Driver(bridges.pool).begin(request(None), b"")
     assert isinstance(first.hear(), Begin)
+    died = time.monotonic()
     first.die()
     assert outcome(begun).exit is ExitKind.WORKER_LOST
+    assert time.monotonic() - died >= bounds.LEASE_S, "its guest may have computed until then"
     assert bridges.pool.capacity() == 0
     second = bridges.connected(UP)
     second.say(ended(99))  # what it was not given: it is not believed, and replaced
@@ -220,6 +223,22 @@ def test_machines_that_cannot_take_jobs_for_other_reasons_are_named_too(bridges:
     bridges.connected(MachineRefused("a", "mill", "it has icn 0.0.9", ()), lacking)
     with pytest.raises(NoWorker, match=r"mill: it has icn 0\.0\.9; barn: this system"):
         bridges.pool.isolation()
+
+
+def test_a_machine_whose_runner_does_not_start_is_named_and_nobody_waits_for_ever(bridges: Bridges) -> None:
+    bridge = bridges.next()
+    bridge.say(Reached(), MachineRefused("a", "mill", "this system does not …", ("seccomp",)), Looked(("barn",)))
+    with pytest.raises(NoWorker, match="barn: its runner has not started"):
+        bridges.pool.isolation()
+
+
+def test_closing_before_the_cluster_is_reached_does_not_wait_for_it(bridges: Bridges) -> None:
+    bridge = bridges.next()
+    closing = threading.Thread(target=bridges.pool.close)
+    closing.start()
+    assert bridge.hears_nothing_more()
+    closing.join(bounds.CLOSE_S / 2)
+    assert not closing.is_alive()
 
 
 def test_a_bridge_is_told_how_the_cluster_is_secured_and_nothing_of_this_process(
