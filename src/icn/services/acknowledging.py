@@ -37,6 +37,10 @@ class Acknowledging:
             work.seal(acknowledge=True)
             self.news_since = None
 
+    def rest(self) -> None:
+        """This node signs nothing: it need not be woken for it either."""
+        self.news_since = None
+
     def wake_at(self) -> Instant | None:
         """When `acknowledge` has something to do."""
         return None if self.news_since is None else later(self.news_since, self.terms.acknowledge_after)

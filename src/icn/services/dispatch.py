@@ -204,7 +204,7 @@ class Dispatch:
                 self.joining.give_up(work)
                 return self._found(work, Found(founding.name, founding.founders, founding.policy), envelope)
             case Leave():
-                leave(work, self.executor.offering.unsettled, envelope, self.executor.terms.executor.unsettled_after)
+                leave(work, self.peers, self.changing.unsettled, self.changing.patience, envelope)
                 return {"node": str(work.did), "left": True}
             case _:
                 assert_never(command)

@@ -434,6 +434,8 @@ class Engine:
         work.seal()
         if work.may_author:
             self.replication.acknowledging.acknowledge(work)
+        else:
+            self.replication.acknowledging.rest()
         self.authorship.settle(work)
         self.replication.answer_wants(work)
         self.replication.announcing.announce(work)
@@ -480,8 +482,7 @@ class Engine:
     def _part_for_good(self, work: UnitOfWork, node: Did) -> None:
         """It has left, and is a stranger from now on: nothing waits for it, and nothing is expected of it."""
         self.outbox.remove_all(work.batch, node)
-        if (view := self.peers.views.get(node)) is not None:
-            view.greeted = False
+        self.replication.estrange(node)
         self.executor.peer_gone(node)
         self.content.peer_gone(work, node)
         if work.may_author:

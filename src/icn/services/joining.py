@@ -175,14 +175,15 @@ class JoiningService:
         if self.paper is None or peer != self.paper.issuer or answer.invitation != self.paper.id:
             return  # of one that is no more presented
         self.refusal = "".join(sign for sign in answer.detail if sign.isprintable())[:ANSWER_CHARS_MAX]
-        if answer.code == NodeHeld.code:
+        if answer.code == NodeHeld.code and self._presented_to == peer:
             self._again_at = later(work.wall, PRESENT_AGAIN_AFTER)
 
     def tick(self, work: UnitOfWork) -> None:
         """Present again where that is due, and forget the aim when it is reached."""
-        if self._again_at is not None and work.wall >= self._again_at and self._presented_to is not None:
-            issuer, self._presented_to = self._presented_to, None
-            self.peer_here(work, issuer)
+        if self._again_at is not None and work.wall >= self._again_at:
+            issuer, self._presented_to, self._again_at = self._presented_to, None, None
+            if issuer is not None:
+                self.peer_here(work, issuer)
         if self.aim is not None and self._is_done(work):
             self.aim, self.paper, self.refusal = None, None, ""
             self._presented_to, self._again_at = None, None

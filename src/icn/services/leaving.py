@@ -14,6 +14,7 @@ from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration
 from icn.services.effects import Committed
+from icn.services.peers import Peers
 from icn.services.unsettled import Unsettled, overdue_at
 from icn.services.work import UnitOfWork
 
@@ -29,10 +30,13 @@ class BusinessPending(Refusal):
         super().__init__(f"this node cannot leave yet: {pending}")
 
 
-def leave(work: UnitOfWork, unsettled: Unsettled, envelope: Envelope, patience: Duration) -> None:
+def leave(work: UnitOfWork, peers: Peers, unsettled: Unsettled, patience: Duration, envelope: Envelope) -> None:
     """Record that this node leaves; nothing is recorded after it. Raises a `Refusal`."""
     left = decide(work.state.federation, LeaveFederation(), work.context())
     found = pending(work, unsettled, patience)
+    # Who is away may be gone for good, and is not waited for.
+    if count := sum(len(work.outbox.messages_for(peer)) for peer in peers.views if peers.is_here(peer)):
+        found.append(f"messages to connected members are not acknowledged ({count}): try again in a moment")
     if found:
         raise BusinessPending("; ".join(found))
     work.record(left, envelope)

@@ -93,6 +93,13 @@ class ReplicationService:
         self.named.pop(peer, None)
         self.arrivals.quarantine.drop_sender(peer)
 
+    def estrange(self, peer: Did) -> None:
+        """A peer that has left is a stranger, though it may stay connected: no answer of it is awaited any more."""
+        self.wanted.pop(peer, None)
+        view = self.peers.views.get(peer)
+        if view is not None:
+            view.greeted, view.wanted_at = False, None
+
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
         """A feed message of a peer."""
         view = self.peers.views.get(peer)

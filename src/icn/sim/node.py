@@ -92,6 +92,8 @@ class Node:
         self.engine: Engine | None = None
         self.life = 0
         self.crashes = 0
+        self.is_leaving = False
+        """It leaves the federation, or has: peers tell it nothing any more, so an older store would never catch up."""
         self._around = around
         self._rng = Random(f"{seed}/{self.name}")
         self._chance = Chance(self._rng)
@@ -171,7 +173,7 @@ class Node:
         self._stopping.clear()
         self._wake_us = None
         self.disk.lose_power()
-        if self._chance.happens(self.faults.put_back) and self.disk.put_back():
+        if self._chance.happens(self.faults.put_back) and not self.is_leaving and self.disk.put_back():
             self._note("an older copy of its store is put back")
             self._around.put_back(self.index)
         self._around.network.station_died(self.did)

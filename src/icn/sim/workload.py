@@ -75,6 +75,8 @@ class Callers:
         self.town = town
         self.answer_lost = answer_lost
         self.is_over = False
+        self.closing: dict[int, None] = {}
+        """Nodes that are about to leave: nothing new is asked of them."""
         self.chance = Chance(rng)
         self._tokens = 0
         self._waiting: dict[int, tuple[int, Callable[[Answer], None]]] = {}
@@ -150,7 +152,7 @@ class Caller:
 
     def act(self) -> None:
         """Ask the next thing."""
-        if self.ask is not None or self._callers.is_over:
+        if self.ask is not None or self._callers.is_over or self._node.index in self._callers.closing:
             return
         still = self._callers.rhythm.opens_in(self._callers.timeline.now_us)
         if still:

@@ -41,6 +41,7 @@ from icn.sim.faults import Faults, draw_faults, healed
 from icn.sim.findings import Finding, expect
 from icn.sim.forger import Forger
 from icn.sim.forks import forks_are_proved
+from icn.sim.membership import Comings, Registrar, draw_comings, membership_by_hand
 from icn.sim.model import Model
 from icn.sim.network import Network
 from icn.sim.node import Node, Surroundings
@@ -113,9 +114,11 @@ class World:
         ]
         self.forger = self._forger()
         self.trouble = Trouble(plan.seed, self.timeline, self.network, self.nodes, self.faults, self._note)
-        dids = sorted(node.did for node in self.nodes)
-        members = dids if self.forger is None else sorted((*dids, self.forger.did))
-        founders = (self.nodes[0].did,) if openly else tuple(members)
+        is_usual = plan.plant is not None or plan.scenario is not None or faults is not None
+        comings = Comings() if is_usual else draw_comings(plan.seed, plan.nodes, plan.seconds * 1000)
+        members = [node.did for node in self.nodes if node.index not in comings.newcomers]
+        members += [] if self.forger is None else [self.forger.did]
+        founders = (self.nodes[0].did,) if openly else tuple(sorted(members))
         policy = Policy(
             join_policy=JoinPolicy.OPEN if openly else JoinPolicy.INVITE,
             initial_grant=Mana(rng.choice((100, 1_000))),
@@ -131,6 +134,7 @@ class World:
             self._draw_rhythm(dense_pause_ms=rng.choice(DENSE_PAUSES_MS)),
             answer_lost=self.faults.answer_lost,
         )
+        self.registrar = Registrar(comings, self.timeline, self.nodes, self.callers)
 
     def _forger(self) -> Forger | None:
         if not self.faults.forge_every:
@@ -200,6 +204,7 @@ class World:
         # Sometimes everybody is connected before there is a federation.
         self.timeline.plan(self.trouble.chance.rng.choice((0, 0, 1_500)) * MS, self.callers.start)
         self.trouble.begin()
+        self.registrar.begin()
         for second in range(1, self.plan.seconds + 1):
             self.timeline.run_until(second * LOOK_EVERY_US)
             self._look()
@@ -231,8 +236,10 @@ class World:
         """Why it is not quiet yet."""
         if not self.callers.are_idle:
             return "callers without an answer: " + " ".join(c.name for c in self.callers.callers if c.ask is not None)
+        if unrest := self.registrar.unrest():
+            return unrest
         roots: list[str] = []
-        for node in self.nodes:
+        for node in self.registrar.staying:
             engine = node.engine
             if engine is None:
                 return f"{node.name} is down"
@@ -264,15 +271,16 @@ class World:
             engine = node.engine
             if engine is None or first.engine is None:
                 raise Finding("convergence", f"{node.name} is down")
-            checkers.same_state("agreement", f"{first.name} and {node.name}", first.engine.state, engine.state)
+            if node in self.registrar.staying:  # who has left is told nothing any more
+                checkers.same_state("agreement", f"{first.name} and {node.name}", first.engine.state, engine.state)
+                nothing_is_owed(node.name, engine, self.model.put_back)
             loaded = rows.load(node.disk.platter)
             checkers.same_state("live state is the stored one", node.name, engine.state, loaded)
             checkers.supply_adds_up(f"{node.name}'s rows", loaded.ledger)
-            nothing_is_owed(node.name, engine, self.model.put_back)
             checkers.feeds_verify(node.name, node.disk.platter, loaded, signatures=node is first)
         stores = [node.disk.platter for node in self.nodes]
-        forks_are_proved(self.nodes, self.watch.forgers)
-        chosen = self.trouble.chance.rng.choice(self.nodes)
+        forks_are_proved(self.registrar.staying, self.watch.forgers)
+        chosen = self.trouble.chance.rng.choice(self.registrar.staying)
         loaded = rows.load(chosen.disk.platter)
         entries = checkers.history(chosen.disk.platter)
         counting = [entry for entry in entries if not entry.is_void]
@@ -281,7 +289,9 @@ class World:
         checkers.jobs_end_once(counting)
         honest = [entry for entry in counting if entry.author not in self.watch.forgers]
         self.bans = bans_are_kept(honest, {node.did: node.terms.mesh.ban_after for node in self.nodes})
-        checkers.receipts_are_answered(entries, self.model.put_back)
+        membership_by_hand(counting, self.callers.town.policy.join_policy)
+        leaver = self.registrar.leaver
+        checkers.receipts_are_answered(entries, self.model.put_back, () if leaver is None else (leaver.did,))
         what_was_agreed_is_right(counting, stores)
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)
@@ -297,12 +307,21 @@ class World:
         """The operator's word for a node that waits for a block of its own which is nowhere."""
         for node in self.nodes:
             engine = node.engine
-            if engine is None or not engine.authorship.why or len(engine.peers.greeted()) < len(self.nodes) - 1:
+            if (
+                engine is None
+                or not engine.authorship.why
+                or len(engine.peers.greeted()) < len(self._expected_by(node))
+            ):
                 continue
             here = engine.state.feeds.next_sequence(node.did)
             if all(blocks.cid_at(other.disk.platter, node.did, here) is None for other in self.nodes):
                 self._note(f"the operator of {node.name} says that nothing of it is newer")
                 node.push(Request(OPERATORS_TOKEN, ResumeAuthoring(), node.did, "", b"", "operator"))
+
+    def _expected_by(self, node: Node) -> list[Node]:
+        """Who is a peer of `node` when everybody is connected."""
+        ended = node.engine is not None and node.engine.state.federation.has_ended
+        return [other for other in self.nodes if other is not node and not (ended and ended(other.did))]
 
     def _note(self, what: str) -> None:
         self.trace.line(self.timeline.now_us, "--", what)

@@ -1,0 +1,220 @@
+"""Nodes that join late, by invitation or admission, and nodes that leave: drawn from the seed, and checked at the end.
+
+A newcomer gets a line from a member's operator, who asks until it is answered; sometimes two get one, sometimes it is
+taken back. One that is left without is admitted in the end by what callers say anyhow, or waits: that is no fault.
+A node that leaves stops its callers first, and asks to leave until nothing is pending any more, also after all healed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from icn.domain.federation.events import (
+    AdmissionCounted,
+    FederationFounded,
+    InvitationIssued,
+    InvitationRedeemed,
+    InvitationRevoked,
+    NodeAdmitted,
+    NodeJoined,
+    NodeLeft,
+)
+from icn.domain.federation.invitation import open_invitation, read_line
+from icn.domain.federation.model import JoinPolicy
+from icn.domain.federation.refusals import NotInFederation
+from icn.kernel.ids import Did
+from icn.kernel.instant import seconds
+from icn.services.answers import Answer, Done
+from icn.services.commands import Invite, Join, Leave, NodeCommand, Revoke
+from icn.sim.checkers import Entry
+from icn.sim.findings import expect
+from icn.sim.model import Ask, is_refused_by
+from icn.sim.node import Node
+from icn.sim.timeline import MS, Timeline
+from icn.sim.workload import Callers
+from icn.stores.joining import Aim
+
+ASK_AGAIN_US = 700 * MS
+ADDRESS = "/ip4/127.0.0.1/tcp/7000"
+"""Nobody dials in a simulation: the network connects whom it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comings:
+    """Who joins how, and who leaves. Nodes by index."""
+
+    newcomers: tuple[int, ...] = ()
+    """Not among the founders."""
+    share_a_line: bool = False
+    """All newcomers get the same line: one of them joins by it."""
+    revokes: bool = False
+    """A line is taken back some time after it was handed over."""
+    joins_at_us: int = 0
+    leaver: int | None = None
+    leaves_at_us: int = 0
+
+
+def draw_comings(seed: int, nodes: int, span_ms: int) -> Comings:
+    """For a third of the seeds; the others are federations of founders that stay, as they always were."""
+    rng = Random(f"{seed}/membership")
+    if nodes < 4 or rng.random() > 0.35:
+        return Comings()
+    count = rng.choice((0, 1, 2))
+    newcomers = tuple(range(nodes - count, nodes))
+    leaver = rng.choice((None, 1, 1))
+    return Comings(
+        newcomers=newcomers,
+        share_a_line=rng.random() < 0.4,
+        revokes=rng.random() < 0.3,
+        joins_at_us=rng.randrange(1, span_ms) * MS,
+        leaver=leaver,
+        leaves_at_us=rng.randrange(span_ms // 4, span_ms) * MS,
+    )
+
+
+@dataclass(slots=True)
+class Registrar:
+    """The operators' part in all that."""
+
+    comings: Comings
+    timeline: Timeline
+    nodes: list[Node]
+    callers: Callers
+    leaver: Node | None = None
+    """Who leaves; None also when it turns out that there is nothing to leave."""
+    _lines: int = 0
+    _open: dict[str, None] = field(default_factory=dict)
+    """Requests that were not answered."""
+
+    def begin(self) -> None:
+        """Plan what comes."""
+        comings = self.comings
+        if comings.newcomers:
+            self.timeline.plan(comings.joins_at_us, self._invite)
+        if comings.leaver is not None:
+            self.leaver = self.nodes[comings.leaver]
+            self.timeline.plan(comings.leaves_at_us, self._leave, self.leaver)
+
+    def unrest(self) -> str:
+        """Why it is not over; empty where it is."""
+        if self._open:
+            return f"operators without an answer: {' '.join(self._open)}"
+        leaver = self.leaver
+        if leaver is None:
+            return ""
+        slow = [
+            node.name
+            for node in self.nodes
+            if node.engine is None or not node.engine.state.federation.has_ended(leaver.did)
+        ]
+        return f"{leaver.name} has not left for {' '.join(slow)}" if slow else ""
+
+    @property
+    def staying(self) -> list[Node]:
+        """The nodes that are compared with each other at the end."""
+        return [node for node in self.nodes if node is not self.leaver]
+
+    def _invite(self) -> None:
+        """Get a line for each newcomer, or one for all."""
+        groups = [self.comings.newcomers] if self.comings.share_a_line else [(n,) for n in self.comings.newcomers]
+        for group in groups:
+            self._lines += 1
+            command = Invite(seconds(3600), None, f"line {self._lines}", (ADDRESS,))
+            self._ask(self.nodes[0], command, f"invite-{self._lines}", partial(self._hand_over, group))
+
+    def _hand_over(self, group: tuple[int, ...], answer: Answer) -> None:
+        if not isinstance(answer, Done):
+            return  # it was put back meanwhile, or is not founded yet
+        data = read_line(answer.body["line"])
+        aim = Aim(open_invitation(data).addresses, data)
+        for index in group:
+            self._ask(self.nodes[index], Join(aim), f"join-{index}-{answer.body['id']}", _ignore)
+        if self.comings.revokes:
+            self.timeline.plan(
+                2_000 * MS,
+                self._ask,
+                self.nodes[0],
+                Revoke(bytes.fromhex(answer.body["id"])),
+                f"revoke-{answer.body['id']}",
+                _ignore,
+            )
+
+    def _leave(self, node: Node) -> None:
+        node.is_leaving = True
+        self.callers.closing[node.index] = None
+        self._try_to_leave(node, 0)
+
+    def _try_to_leave(self, node: Node, attempt: int) -> None:
+        engine = node.engine
+        if self.leaver is None:
+            return
+        if engine is not None and engine.state.federation.has_ended(node.did):
+            return
+        if engine is not None:
+            self._send(node, Leave(), f"leave-{attempt}", self._hear_of_leaving)
+        self.timeline.plan(ASK_AGAIN_US, self._try_to_leave, node, attempt + 1)
+
+    def _hear_of_leaving(self, answer: Answer) -> None:
+        if self.callers.is_over and is_refused_by(answer, NotInFederation.code):
+            self.leaver = None  # nobody has founded a federation, or it has never come to join it
+
+    def _ask(self, node: Node, command: NodeCommand, key: str, then: Callable[[Answer], None]) -> None:
+        """Until it is answered."""
+        self._open[key] = None
+        self._ask_again(node, command, key, then)
+
+    def _ask_again(self, node: Node, command: NodeCommand, key: str, then: Callable[[Answer], None]) -> None:
+        if key not in self._open:
+            return
+
+        def hear(answer: Answer) -> None:
+            if self._open.pop(key, 0) is None:
+                then(answer)
+
+        self._send(node, command, key, hear)
+        self.timeline.plan(ASK_AGAIN_US, self._ask_again, node, command, key, then)
+
+    def _send(self, node: Node, command: NodeCommand, key: str, hear: Callable[[Answer], None]) -> None:
+        self.callers.send(node, Ask(node.did, node.did, f"registrar-{key}", key.encode(), command), hear)
+
+
+def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
+    """Added up record by record, in an order in which causes stand before what leans on them."""
+    admitted: dict[Did, None] = {}
+    joined: dict[Did, None] = {}
+    left: dict[Did, None] = {}
+    lines: dict[tuple[Did, bytes], str] = {}
+    for entry in entries:
+        author, event = entry.author, entry.record.event
+        expect(
+            author not in left, "a feed ends with leaving", f"{entry.record.name} in block {entry.sequence} of {author}"
+        )
+        match event:
+            case FederationFounded(founders=founders):
+                admitted |= dict.fromkeys(founders)
+                joined[author] = None
+            case NodeJoined():
+                openly = policy is JoinPolicy.OPEN
+                expect(openly or author in admitted, "nobody joins uninvited", str(author))
+                joined[author] = None
+            case NodeAdmitted(node) | AdmissionCounted(node):
+                expect(author in admitted, "members admit", f"{author} admits {node}")
+                admitted[node] = None
+            case InvitationIssued(id_):
+                expect((author, id_) not in lines, "an invitation is issued once", id_.hex())
+                lines[author, id_] = "open"
+            case InvitationRevoked(id_) | InvitationRedeemed(id_):
+                state = lines.get((author, id_))
+                expect(state == "open", "an invitation is used once", f"{id_.hex()} of {author} was {state}")
+                lines[author, id_] = entry.record.name
+                if isinstance(event, InvitationRedeemed):
+                    admitted[event.node] = None
+            case NodeLeft():
+                left[author] = None
+            case _:
+                expect(author in joined, "members author", f"{entry.record.name} of {author}, who has not joined")
+
+
+def _ignore(_answer: Answer) -> None:
+    """Whatever it was."""

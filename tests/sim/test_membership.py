@@ -1,0 +1,27 @@
+"""Seeds in which nodes join late, by a line or a member's word, and one leaves: and what was found by them."""
+
+import pytest
+
+from icn.sim.membership import Comings, draw_comings
+from icn.sim.plan import Plan, Run
+from icn.sim.tempo import Tempo
+from icn.sim.world import World
+
+SECONDS = 12
+
+
+def run(seed: int) -> Run:
+    return World(Plan(seed, seconds=SECONDS, tempo=Tempo.DENSE)).run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [147, 162, 181, 226])
+def test_nobody_is_woken_for_who_has_left_or_for_an_invitation_that_is_spent(seed: int) -> None:
+    """Found: woken were a node that had left to acknowledge, one to present its line again, others for an answer."""
+    assert draw_comings(seed, 5, SECONDS * 1000) != Comings()
+    assert run(seed).finding is None
+
+
+@pytest.mark.slow
+def test_a_receipt_that_a_leaver_could_not_send_is_no_loss() -> None:
+    assert run(331).finding is None
