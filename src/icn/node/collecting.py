@@ -19,3 +19,4 @@ def collect_seldom() -> None:
     """For the whole process, from now on. What is there already, the program itself, is looked at no more."""
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, YOUNG_ROUNDS, MIDDLE_ROUNDS)
+    gc.enable()  # a program that starts may have done without

@@ -16,6 +16,7 @@ def test_what_refers_to_itself_is_freed_in_the_end_although_seldom() -> None:
     freed: list[int] = []
     try:
         gc.collect()
+        gc.disable()  # as a program does while it is loaded
         collect_seldom()
         knot = Knot()
         weakref.finalize(knot, freed.append, 1)
@@ -28,5 +29,6 @@ def test_what_refers_to_itself_is_freed_in_the_end_although_seldom() -> None:
             assert rounds < 2
     finally:
         gc.set_threshold(*usual)
+        gc.enable()
         gc.unfreeze()
     assert freed
