@@ -149,6 +149,8 @@ def test_who_forges_blocks_is_let_go_by_everybody_and_gets_nothing(
     with writing(people):
         told = attack.end()
     assert told["thrown_out"] == [True, True, True]
+    found = [reasons(node, attack.peer) for node in three]
+    assert "a block is signed by its author" in found[1], found
     for node, early in zip(three, attack.dropped_before, strict=True):
         assert reasons(node, attack.peer)
         assert metric(node, DROPPED) > early

@@ -138,11 +138,9 @@ async def forged_blocks(evil: Byzantine, seconds: float) -> None:
     """Blocks whose signature is another's, blocks that pay from accounts of others, and what is no block at all."""
     victim = next(author for author in evil.member.engine.state.feeds.heads if author != evil.member.did)
     theft = evil.member.sign(Transferred(TransferNumber(10**6), victim, evil.member.did, Mana(1000), "thank you"))
-    forgeries = [
-        Announce((theft.data,)),
-        Announce((theft.data[:-1] + bytes([theft.data[-1] ^ 1]),)),
-        Announce((b"no block",)),
-    ]
+    unsigned = evil.member.sign().data
+    unsigned = unsigned[:-1] + bytes([unsigned[-1] ^ 1])
+    forgeries = [Announce((theft.data,)), Announce((unsigned,)), Announce((b"no block",))]
 
     def turn(link: Attacker) -> None:
         message = forgeries[evil.links.index(link) % len(forgeries)]

@@ -47,11 +47,15 @@ def test_the_first_admits_all_others(doubles: list[NodeDouble], asked: list[Aske
 
 
 def test_members_vote_on_one_after_the_other(doubles: list[NodeDouble], asked: list[Asker]) -> None:
-    members(doubles[0], 1, 2)
     for double in doubles:
         double.on("POST", "/federation/admit", answer({}))
-    assert Admitter(asked, votes=True).against() == "node-03 not admitted"
-    assert [admitted_at(double) for double in doubles] == [["did:key:z3"], ["did:key:z3"], []]
+    admitter = Admitter(asked, votes=True)
+    members(doubles[0], 1)
+    assert admitter.against() == "node-02, node-03 not admitted"
+    assert [admitted_at(double) for double in doubles] == [["did:key:z2"], [], []]
+    members(doubles[0], 1, 2)
+    assert admitter.against() == "node-03 not admitted"
+    assert [admitted_at(double) for double in doubles] == [["did:key:z2", "did:key:z3"], ["did:key:z3"], []]
 
 
 @pytest.mark.parametrize(
