@@ -214,11 +214,11 @@ class Dispatch:
         job = work.state.mesh.jobs.get(job_id)
         if job is None:
             return {}
-        answers = self.home.answers(work, job)
+        answers = self.home.biddings.answers(work, job)
         return {
             "attempt": job.attempt,
             **dict(zip(("offers", "declined", "expected"), answers or (None, None, None), strict=True)),
-            "reasons": self.home.reasons(job),
+            "reasons": self.home.biddings.reasons_now(job),
             "is_fetching": self.home.is_settling(job) or self.executor.is_gathering(work, job.id, job.attempt),
         }
 

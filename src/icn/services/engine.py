@@ -56,6 +56,7 @@ from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.arrivals import RecordsRefused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
+from icn.services.bidding import Biddings
 from icn.services.capacity import Capacity
 from icn.services.changing import ChangingService, FederationChanging
 from icn.services.commands import (
@@ -220,7 +221,8 @@ class Engine:
         mending = MendingService(peers, content)
         admission = Admission(terms.mesh.submissions_per_minute)
         recheck = RecheckService(content, terms.recheck_percent)
-        home = HomeService(terms, peers, content, admission, recheck)
+        biddings = Biddings(peers, executes=terms.executor.capacity > 0)
+        home = HomeService(terms, peers, content, admission, recheck, biddings)
         offering = OfferingService(terms.executor, Capacity(terms.executor.capacity, terms.executor.memory_bytes))
         offering.unsettled.load(store)
         pledging = PledgingService(content, entropy, offering.unsettled)

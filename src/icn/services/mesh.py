@@ -12,20 +12,17 @@ from icn.domain.ledger.commands import HoldMana, ReleaseHold, SettleHold, ShareH
 from icn.domain.ledger.model import HoldId
 from icn.domain.ledger.rules import account_at
 from icn.domain.ledger.rules import decide as decide_ledger
-from icn.domain.mesh import placement
 from icn.domain.mesh.admission import Admission
 from icn.domain.mesh.agreement import COMMITMENT_BYTES, Part, agreed, agreed_output
 from icn.domain.mesh.commands import (
     AbandonAttempt,
     AcceptAgreed,
     CancelJob,
-    CloseBidding,
     CloseRound,
     ExpireJob,
     GiveUpAttempt,
     MeshCommand,
     NoteStart,
-    Offer,
     PardonExecutor,
     RejectResult,
     ReopenBidding,
@@ -52,11 +49,10 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
-from icn.domain.mesh.papers import is_attempt, open_bid, open_receipt, seal_assignment
+from icn.domain.mesh.papers import is_attempt, open_receipt, seal_assignment
 from icn.domain.mesh.pricing import price_of
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
-from icn.kernel import limits
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
@@ -69,11 +65,11 @@ from icn.protocol.messages import (
     BidOffered,
     ExecutionBegun,
     ExecutionCancelled,
-    JobAnnounced,
     OutputPledged,
     ReceiptSent,
 )
 from icn.services import rows
+from icn.services.bidding import Biddings
 from icn.services.content import ContentService
 from icn.services.effects import Finding
 from icn.services.peers import Peers
@@ -83,38 +79,20 @@ from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
 
 NONCE_BYTES = 16
-REASONS_TOLD_MAX = 4
-REASON_TOLD_CHARS_MAX = 120
-"""Of why executors decline: for a person, and part of a record."""
 RECHECK_PATIENCE = Duration(1_000)
 """How often it is seen after a job whose result is being confirmed here."""
 
 
 @dataclass(slots=True)
-class _Bidding:
-    """Offers for one attempt, by executor, and who said that none will come."""
-
-    attempt: int
-    offers: dict[Did, Offer] = field(default_factory=dict)
-    declined: dict[Did, str] = field(default_factory=dict)
-    """With the reason that each gave."""
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why there are no offers, each reason once."""
-        return tuple(dict.fromkeys(self.declined.values()))[:REASONS_TOLD_MAX]
-
-
-@dataclass(slots=True)
 class HomeService:
-    """Owns the biddings under way and the times at which jobs fall due."""
+    """Owns the times at which jobs fall due."""
 
     terms: NodeTerms
     peers: Peers
     content: ContentService
     admission: Admission
     recheck: RecheckService
-    _biddings: dict[JobId, _Bidding] = field(default_factory=dict)
+    biddings: Biddings
     _due: list[tuple[Instant, JobId]] = field(default_factory=list)
     """A heap; entries that no longer hold are dropped when they come up."""
     _settling: dict[bytes, None] = field(default_factory=dict)
@@ -128,7 +106,7 @@ class HomeService:
 
     def resume(self, work: UnitOfWork) -> None:
         """After a start: every open job of this home falls due again; executors count as absent until they come."""
-        self._biddings.clear()
+        self.biddings.clear()
         self._due.clear()
         self._absent.clear()
         self._cut_off.clear()
@@ -183,28 +161,11 @@ class HomeService:
 
     def take_bid(self, work: UnitOfWork, peer: Did, message: BidOffered) -> None:
         """An executor offers."""
-        try:
-            bid = open_bid(message.bid)
-        except Invalid as error:
-            raise PeerViolation(f"a bid is genuine: {error}") from error
-        if bid.executor != peer or bid.home != work.did:
-            raise PeerViolation("an executor bids for itself, at the job's home")
-        bidding = self._bidding_of(work, bid.job, bid.attempt)
-        account_home = work.state.ledger.home_for(peer)
-        payable = account_home is not None and work.state.federation.has_joined(peer)
-        if bidding is None or account_home is None or not payable or work.outbox.is_full(peer):
-            return  # too late, or an executor that cannot be paid or reached yet
-        if len(bidding.offers) < limits.BIDS_PER_ATTEMPT_MAX:
-            bidding.declined.pop(peer, None)
-            bidding.offers[peer] = Offer(bid, account_home)
-        self._close_if_all_answered(work, bid.job)
+        self._close_if_all_answered(work, self.biddings.take_offer(work, peer, message))
 
     def take_decline(self, work: UnitOfWork, peer: Did, message: BidDeclined) -> None:
         """An executor says that no bid will come."""
-        bidding = self._bidding_of(work, message.job, message.attempt)
-        if bidding is not None and peer not in bidding.offers:
-            bidding.declined[peer] = message.reason[:REASON_TOLD_CHARS_MAX]
-            self._close_if_all_answered(work, message.job)
+        self._close_if_all_answered(work, self.biddings.take_decline(work, peer, message))
 
     def take_start(self, work: UnitOfWork, peer: Did, message: ExecutionBegun) -> None:
         """An executor has accepted its assignment durably."""
@@ -275,7 +236,7 @@ class HomeService:
             if poll.ballot(peer) is not None:
                 self._count(work, poll.job)
         if executes and not work.state.mesh.is_barred(work.did, peer, work.now):
-            self._announce_all(work, peer)
+            self.biddings.announce_all(work, peer)
 
     def peer_gone(self, work: UnitOfWork, peer: Did) -> None:
         """An executor may have gone with an attempt of ours; and nobody waits for its bid any more."""
@@ -283,13 +244,12 @@ class HomeService:
             if job.home == work.did and job.assignee(peer) is not None:
                 self._absent[peer] = work.wall
                 self._cut_off[job.id] = None
-        for job_id in list(self._biddings):
+        for job_id in self.biddings.jobs():
             self._close_if_all_answered(work, job_id)
 
     def executor_left(self, work: UnitOfWork, executor: Did) -> None:
         """It will take no assignment: what it has offered counts no more."""
-        for bidding in self._biddings.values():
-            bidding.offers.pop(executor, None)
+        self.biddings.drop_offers_of(executor)
         self.peer_gone(work, executor)
 
     def tick(self, work: UnitOfWork) -> None:
@@ -303,19 +263,6 @@ class HomeService:
             if work.wall >= later(since, self.terms.executor_absence):
                 del self._absent[executor]
                 self._give_up_on(work, executor)
-
-    def answers(self, work: UnitOfWork, job: Job) -> tuple[int, int, int] | None:
-        """How many offered, declined, and are expected to say one or the other, while bids for a job are taken here."""
-        bidding = self._biddings.get(job.id)
-        if bidding is None or bidding.attempt != job.attempt or job.status is not Status.BIDDING:
-            return None
-        answered = dict.fromkeys((*bidding.offers, *bidding.declined, *self._expected(work)))
-        return len(bidding.offers), len(bidding.declined), len(answered)
-
-    def reasons(self, job: Job) -> tuple[str, ...]:
-        """Why executors declined the attempt for which bids are taken, each reason once."""
-        bidding = self._biddings.get(job.id)
-        return () if bidding is None or bidding.attempt != job.attempt else bidding.reasons
 
     def is_settling(self, job: Job) -> bool:
         """Whether a receipt is here whose output is still being fetched."""
@@ -376,19 +323,18 @@ class HomeService:
             match event:
                 case JobSubmitted():
                     pass
-                case BiddingOpened(job_id, attempt):
-                    self._biddings[job_id] = _Bidding(attempt)
+                case BiddingOpened(job_id):
                     job = work.state.mesh.jobs[job_id]
                     self._watch(job)
-                    self._announce(work, job, self._expected(work))
+                    self.biddings.begin(work, job)
                     self._cut_off.pop(job_id, None)
                 case ExecutorBanned():
                     pass  # whoever closes a bidding asks the standing
                 case ExecutorPardoned(executor):
-                    if executor in self._expected(work):
-                        self._announce_all(work, executor)
+                    if executor in self.biddings.expected(work):
+                        self.biddings.announce_all(work, executor)
                 case JobAssigned(job_id):
-                    self._biddings.pop(job_id, None)
+                    self.biddings.end(job_id)
                     job = work.state.mesh.jobs[job_id]
                     self._watch(job)
                     self._assign(work, job)
@@ -411,7 +357,7 @@ class HomeService:
                         work.post(assignee.executor, number, ExecutionCancelled(number, job_id, attempt))
                     self._watch(work.state.mesh.jobs[job_id])
                 case JobRolledBack(job_id):
-                    self._biddings.pop(job_id, None)
+                    self.biddings.end(job_id)
                     self._cut_off.pop(job_id, None)
                     for assignee in (before or {})[job_id].assignees:
                         number = work.outbox.reserve()
@@ -431,14 +377,13 @@ class HomeService:
         if work.wall < min(job.due_at, job.spec.deadline):
             return  # an older entry; a newer one stands in the heap
         if work.wall >= job.spec.deadline:
-            bidding = self._biddings.get(job.id)
-            self._decide(work, ExpireJob(job.id, () if bidding is None else bidding.reasons))
+            self._decide(work, ExpireJob(job.id, self.biddings.reasons(job.id)))
         elif self.recheck.is_under_way(job.id):  # the result is here, and its executor has done its part
             heapq.heappush(self._due, (min(later(work.wall, RECHECK_PATIENCE), job.spec.deadline), job.id))
         elif job.status is Status.SUBMITTED:
             self._decide(work, ReopenBidding(job.id))
         elif job.status is Status.BIDDING:
-            self._close(work, job.id)
+            self._decide(work, self.biddings.closing(job.id))
         elif job.id in work.state.mesh.polls:
             self._close_round(work, job)
         else:
@@ -507,16 +452,6 @@ class HomeService:
             if job.home == work.did and is_here:
                 self._decide(work, GiveUpAttempt(job.id, executor, Silence.LINK_LOST))
 
-    def _announce(self, work: UnitOfWork, job: Job, to: list[Did]) -> None:
-        window = max(0, job.due_at - work.wall)
-        for peer in to:
-            work.send(peer, JobAnnounced(job.id, job.attempt, window, job.spec))
-
-    def _announce_all(self, work: UnitOfWork, executor: Did) -> None:
-        """Tell an executor that came, or may take jobs again, what is open."""
-        for job_id in list(self._biddings):
-            self._announce(work, work.state.mesh.jobs[job_id], [executor])
-
     def _assign(self, work: UnitOfWork, job: Job) -> None:
         for assignee in job.assignees:
             assignment = Assignment(
@@ -529,40 +464,10 @@ class HomeService:
                 self._absent.setdefault(assignee.executor, work.wall)
                 self._cut_off[job.id] = None
 
-    def _bidding_of(self, work: UnitOfWork, job_id: JobId, attempt: int) -> _Bidding | None:
-        """The bidding under way, which a restart may have left to be made anew."""
-        job = work.state.mesh.jobs.get(job_id)
-        if job is None or job.home != work.did or job.status is not Status.BIDDING or job.attempt != attempt:
-            return None
-        return self._biddings.setdefault(job_id, _Bidding(attempt))
-
-    def _close_if_all_answered(self, work: UnitOfWork, job_id: JobId) -> None:
+    def _close_if_all_answered(self, work: UnitOfWork, job_id: JobId | None) -> None:
         """The window closes early when every executor in reach has answered and one of them suits."""
-        bidding = self._biddings.get(job_id)
-        job = work.state.mesh.jobs.get(job_id)
-        if bidding is None or job is None:
-            return
-        answered = all(who in bidding.offers or who in bidding.declined for who in self._expected(work))
-        suits = [offer for offer in bidding.offers.values() if placement.is_eligible(job, offer)]
-        free = [offer for offer in suits if not work.state.mesh.is_barred(work.did, offer.bid.executor, work.now)]
-        if answered and len(free) >= job.spec.redundancy:
-            self._close(work, job_id)
-
-    def _expected(self, work: UnitOfWork) -> list[Did]:
-        """Whose bids are asked for and waited for: executors in reach that can be paid and are not barred here.
-
-        This node is one if it takes jobs. Nobody waits for a stranger's word, nor for that of a banned executor.
-        """
-        peers = [peer for peer in self.peers.executors() if work.state.federation.has_joined(peer)]
-        ourselves = [work.did] if self.terms.executor.capacity else []
-        return [who for who in (*ourselves, *peers) if not work.state.mesh.is_barred(work.did, who, work.now)]
-
-    def _close(self, work: UnitOfWork, job_id: JobId) -> None:
-        bidding = self._biddings.get(job_id)
-        if bidding is None:
-            self._decide(work, CloseBidding(job_id, ()))
-        else:
-            self._decide(work, CloseBidding(job_id, tuple(bidding.offers.values()), bidding.reasons))
+        if job_id is not None and self.biddings.is_answered(work, job_id):
+            self._decide(work, self.biddings.closing(job_id))
 
     def _is_current(self, work: UnitOfWork, receipt: Receipt) -> bool:
         job = work.state.mesh.jobs.get(receipt.job)
