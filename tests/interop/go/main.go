@@ -33,6 +33,7 @@ import (
 const (
 	echoProtocol = "/icn/test/echo/1"
 	chunkBytes   = 1 << 16
+	outboundMax  = 1024
 	patience     = 30 * time.Second
 )
 
@@ -257,7 +258,8 @@ func start(ctx context.Context) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	gossip, err := pubsub.NewGossipSub(ctx, made)
+	// By default it drops what is more than 32 messages ahead of a peer, as on a busy machine.
+	gossip, err := pubsub.NewGossipSub(ctx, made, pubsub.WithPeerOutboundQueueSize(outboundMax))
 	if err != nil {
 		return nil, err
 	}

@@ -129,6 +129,8 @@ class Node:
         return {}
 
     async def subscribe(self, topic):
+        while not self.pubsub.peers:  # noqa: ASYNC110 - it tells nobody whom it has no stream to, then or later
+            await trio.sleep(0.01)
         subscription = await self.pubsub.subscribe(topic)
 
         async def read():
