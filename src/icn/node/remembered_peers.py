@@ -71,10 +71,11 @@ class RememberedPeers:
             log.warning("remembered peers cannot be read", path=str(self._path), error=str(error))
             return
         now = self._clock.now()
-        for known in book:
+        # Whom we could call goes first: a peer that only ever came to us may be where nobody can call it.
+        for known in sorted(book, key=lambda known: -(known.reached_at or 0)):
             if known.peer != self._network.peer_id and now < later(known.seen_at, FORGOTTEN_AFTER):
                 self._known[known.peer] = known
-                for address in known.addresses:
+                for address in known.worth_calling:
                     self._dial(address)
 
     async def keep(self) -> None:
@@ -94,7 +95,9 @@ class RememberedPeers:
                 before, record = self._known.get(connected.peer), connected.record
                 if before is not None and (record is None or not record.supersedes(before.record)):
                     record = before.record
-                known = KnownPeer(connected.peer, addresses, now, record)
+                earlier = before.reached_at if before is not None else None
+                reached = now if connected.direction is Direction.DIALLED else earlier
+                known = KnownPeer(connected.peer, addresses, now, record, reached)
                 news = news or before is None or (before.addresses, before.record) != (addresses, record)
                 self._known[connected.peer] = known
         return news

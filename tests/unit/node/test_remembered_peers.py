@@ -117,6 +117,45 @@ def test_who_was_remembered_is_dialled_and_who_was_not_seen_for_long_is_not(tmp_
     play(scene)
 
 
+def test_whom_we_could_call_is_called_first_also_where_it_signed_that_it_is(tmp_path: Path) -> None:
+    def at(name: str, port: int) -> Multiaddr:
+        return Multiaddr.parse(f"/ip4/127.0.0.1/tcp/{port}").with_peer(peer_of(name))
+
+    async def scene(world: World) -> None:
+        record = make(signer("c"), 1, (at("c", 3), at("c", 4).without_peer()))
+        book = [
+            KnownPeer(peer_of("b"), (at("b", 1), at("b", 2)), NOW),
+            KnownPeer(peer_of("c"), (at("c", 3),), Instant(NOW - 5), record, Instant(NOW - 9)),
+        ]
+        write_book(tmp_path / "peers.json", book)
+        a, _ = await world.start("a")
+        remembered(tmp_path / "peers.json", a).dial()
+        called = [state.address for state in a.dial_states()]
+        assert called == [str(one) for one in (at("c", 3), at("c", 4), at("b", 1), at("b", 2))]
+
+    play(scene)
+
+
+def test_when_a_call_of_ours_last_reached_a_peer_is_kept(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        b, _ = await world.start("b")
+        a, told = await world.start("a", *b.listen_addresses)
+        await told.until(lambda: told.ups)
+        memory = remembered(tmp_path / "peers.json", a, "b")
+        memory.look()
+        came = replace(a.peers()[0], direction=Direction.ACCEPTED)
+        memory._network = _Shows(a, came)
+        memory.look()
+        await memory.write()
+        assert read_book(tmp_path / "peers.json")[0].reached_at == NOW
+        other = remembered(tmp_path / "peers.json", _Shows(a, came), "b")
+        other.look()
+        await other.write()
+        assert read_book(tmp_path / "peers.json")[0].reached_at is None
+
+    play(scene)
+
+
 def test_who_is_away_stays_remembered(tmp_path: Path) -> None:
     async def scene(world: World) -> None:
         b, _ = await world.start("b")

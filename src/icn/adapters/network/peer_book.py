@@ -1,8 +1,8 @@
 """Where known nodes were last reached, in a file: what a node dials that was told no address, or only old ones.
 
-JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970, "record": base64}, …]`, replaced as a whole;
-`record` is the peer's signed record, where it sent one. The file is an aid: one that cannot be read is as good as none,
-and never keeps a node from starting.
+JSON, `[{"peer": …, "addresses": [multiaddr, …], "seen_at": ms since 1970, "reached_at": …, "record": base64}, …]`,
+replaced as a whole; `reached_at` is there when we called the peer and it answered, `record` when it sent a signed one.
+The file is an aid: one that cannot be read is as good as none, and never keeps a node from starting.
 
 Not here: whose addresses are worth remembering (`node.remembered_peers`), dialling them.
 """
@@ -30,6 +30,8 @@ ADDRESSES_MAX = 2
 """Of one peer."""
 FILE_BYTES_MAX = 1 * MIB
 FILE_NAME = "peers.json"
+CALLED_MAX = 4
+"""Addresses of one peer that are called after a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,18 @@ class KnownPeer:
     peer: PeerId
     addresses: tuple[Multiaddr, ...]
     seen_at: Instant
+    """When it was last connected."""
     record: RoutingRecord | None = None
     """What it last signed about its addresses: an older one is not taken again."""
+    reached_at: Instant | None = None
+    """When it was last connected by a call of ours."""
+
+    @property
+    def worth_calling(self) -> tuple[Multiaddr, ...]:
+        """Where it was reached, then where it signed that it is."""
+        signed = self.record.addresses if self.record else ()
+        both = dict.fromkeys((*self.addresses, *(address.with_peer(self.peer) for address in signed)))
+        return tuple(both)[:CALLED_MAX]
 
 
 class PeerBookUnreadable(Exception):
@@ -69,6 +81,7 @@ def write_book(path: Path, peers: Sequence[KnownPeer]) -> None:
             "peer": str(known.peer),
             "addresses": [str(address) for address in known.addresses[:ADDRESSES_MAX]],
             "seen_at": known.seen_at,
+            **({"reached_at": known.reached_at} if known.reached_at is not None else {}),
             **({"record": base64.b64encode(known.record.envelope).decode()} if known.record else {}),
         }
         for known in newest
@@ -80,7 +93,14 @@ def write_book(path: Path, peers: Sequence[KnownPeer]) -> None:
 def _known(item: Any) -> KnownPeer:
     peer = PeerId.parse(item["peer"])
     addresses = tuple(Multiaddr.parse(text).with_peer(peer) for text in item["addresses"][:ADDRESSES_MAX])
-    return KnownPeer(peer, addresses, Instant(int(item["seen_at"])), _record(item.get("record"), peer))
+    reached = item.get("reached_at")
+    return KnownPeer(
+        peer,
+        addresses,
+        Instant(int(item["seen_at"])),
+        _record(item.get("record"), peer),
+        None if reached is None else Instant(int(reached)),
+    )
 
 
 def _record(encoded: str | None, peer: PeerId) -> RoutingRecord | None:

@@ -6,6 +6,7 @@ import pytest
 
 from icn.adapters.network.peer_book import (
     ADDRESSES_MAX,
+    CALLED_MAX,
     FILE_BYTES_MAX,
     PEERS_MAX,
     KnownPeer,
@@ -37,9 +38,12 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_what_a_peer_signed_is_kept_and_verified_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     signer = SeedSigner(hashlib.sha256(b"1").digest())
-    one = replace(known(1), record=routing_record.make(signer, 5, known(1).addresses))
+    one = replace(
+        known(1), record=routing_record.make(signer, 5, known(1, addresses=9).addresses), reached_at=Instant(7)
+    )
     write_book(path, [one])
     assert read_book(path) == [one]
+    assert read_book(path)[0].worth_calling == known(1, addresses=CALLED_MAX).addresses
     for other in (known(2), replace(known(1), record=replace(one.record, envelope=one.record.envelope[:-1] + b"x"))):
         write_book(path, [replace(other, record=other.record or one.record)])
         with pytest.raises(PeerBookUnreadable):
