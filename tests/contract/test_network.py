@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
+from icn.adapters.network.dialing import DialFailed
 from icn.adapters.network.gossip import PublicationDropped
 from icn.adapters.network.ports import Delivery, DialPhase, Direction, ListenFailed, Origin
 from icn.kernel.errors import Invalid
@@ -532,5 +533,39 @@ def test_how_an_address_became_known_is_shown(play):
         assert [state.origin for state in a.dial_states()] == [Origin.BOOTSTRAP, Origin.INVITED]
         await b_told.until(lambda: b_told.ups)
         assert [peer.origin for peer in b.peers()] == [None]
+
+    play(scene)
+
+
+def test_an_address_that_is_asked_for_is_connected_when_the_answer_comes_and_kept_so(play):
+    async def scene(world):
+        b, b_told = await world.start("b")
+        a, _ = await world.start("a")
+        address = Multiaddr.parse(b.listen_addresses[0])
+        assert await a.connect(address) == b.peer_id
+        assert [(peer.peer, peer.origin) for peer in a.peers()] == [(b.peer_id, Origin.REQUESTED)]
+        assert await a.connect(address) == b.peer_id
+        await b_told.until(lambda: b_told.ups)
+        b.disconnect(a.peer_id, "enough")
+        await b_told.until(lambda: len(b_told.ups) == 2)
+        assert [state.origin for state in a.dial_states()] == [Origin.REQUESTED]
+
+    play(scene)
+
+
+def test_an_address_where_nobody_answers_is_an_error_and_is_not_kept(play):
+    async def scene(world):
+        b, _ = await world.start("b")
+        address = Multiaddr.parse(b.listen_addresses[0])
+        await b.stop()
+        world.networks.remove(b)
+        a, _ = await world.start("a")
+        with pytest.raises(DialFailed) as failed:
+            await a.connect(address)
+        assert not failed.value.lasting
+        with pytest.raises(DialFailed, match="our own") as failed:
+            await a.connect(Multiaddr.parse(a.listen_addresses[0]))
+        assert failed.value.lasting
+        assert a.dial_states() == []
 
     play(scene)

@@ -38,6 +38,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/federation/leave": {"for_good": True},
     "/federation/init": {"name": "bakers"},
     "/federation/join": {"address": "/ip4/127.0.0.1/tcp/7000"},
+    "/network/connect": {"address": "/ip4/127.0.0.1/tcp/7000"},
     "/admin/resume": {"no_newer_blocks": True},
     "/admin/restore/lacking": {"cids": ["bafkreibnoelefnzgwbcacyt4vh52ymxvzbjq7mmqhtcnwarfq4lzegsiqe"]},
     "/admin/backups": {

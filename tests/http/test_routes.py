@@ -2,6 +2,10 @@
 
 import base64
 
+from icn.adapters.network.dialing import DialFailed
+from icn.kernel.ids import Did, PeerId
+from icn.protocol.libp2p.multiaddr import Multiaddr
+from support.asgi_client import Answer
 from support.http_node import CAP, GRANT, RATE, signer_of
 from support.http_world import KEY, World, run
 
@@ -262,6 +266,44 @@ def test_federation_and_network() -> None:
         assert (await world.client.get("/network/peers")).json == {"items": [], "dialing": [], "services": []}
         local = (await world.client.get("/network/local-peer-id")).json
         assert local["peer_id"].startswith("12D3KooW")
+
+    run(test)
+
+
+class Town:
+    """A network on which one address has somebody, and others nobody or somebody else."""
+
+    async def connect(self, address: Multiaddr) -> PeerId:
+        if address.port == 1:
+            raise DialFailed("Connection refused")
+        if address.port == 2:
+            raise DialFailed("this is our own address", lasting=True)
+        assert address.peer is not None
+        return address.peer
+
+
+def test_a_node_is_called_when_the_operator_says_so_and_why_it_is_not_is_said() -> None:
+    peer = PeerId.of(Did.parse(OTHER))
+
+    async def test(world: World) -> None:
+        async def connect(address: str) -> Answer:
+            return await world.client.post("/network/connect", {"address": address})
+
+        disabled = await connect(f"/ip4/127.0.0.1/tcp/7000/p2p/{peer}")
+        assert (disabled.status, disabled.json["code"]) == (409, "network.disabled")
+        world.node.caller = Town()
+        done = await connect(f"/dns4/node.example.org/tcp/7000/p2p/{peer}")
+        assert (done.status, done.json["peer_id"], done.json["did"]) == (200, str(peer), OTHER)
+        for address, status, code, words in (
+            (f"/ip4/127.0.0.1/tcp/1/p2p/{peer}", 503, "network.nobody_answers", "Connection refused"),
+            (f"/ip4/127.0.0.1/tcp/2/p2p/{peer}", 409, "network.cannot_connect", "our own address"),
+            ("/ip4/127.0.0.1/tcp/7000", 422, "invalid", "/p2p/<peer id>"),
+            (f"/ip4/127.0.0.1/tcp/0/p2p/{peer}", 422, "invalid", "port 0"),
+            ("node.example.org:7000", 422, "invalid", "/ip4/192.0.2.1/tcp/7000"),
+        ):
+            answer = await connect(address)
+            assert (answer.status, answer.json["code"]) == (status, code)
+            assert words in answer.json["detail"]
 
     run(test)
 

@@ -14,13 +14,14 @@ from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
-from icn.http.ports import LiveStatus, NodeFacts, PeersInfo
+from icn.http.ports import Connected, LiveStatus, NodeFacts, PeersInfo
 from icn.kernel.errors import Fault, Refusal
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.mana import Mana
 from icn.kernel.signing import SeedSigner
 from icn.node.backups import Backups, Intervals
+from icn.node.connecting import Caller, connect
 from icn.services import health
 from icn.services.answers import Answer
 from icn.services.commands import Found, NodeCommand
@@ -97,6 +98,8 @@ class HttpNode:
     fault: Fault | Refusal | None = None
     """Raised by every submission while it is set."""
     authoring: bool = True
+    caller: Caller | None = None
+    """The network on which addresses are called."""
     runs_wrongly: bytes = b""
     """What running a job again gives instead of its right output, while it is set."""
 
@@ -189,6 +192,10 @@ class HttpNode:
 
     def peers(self) -> PeersInfo:
         return PeersInfo((), (), ())
+
+    async def connect(self, address: str) -> Connected:
+        peer, called = await connect(self.caller, address)
+        return Connected(peer, peer.did, str(called))
 
     def http_address(self) -> str:
         return "127.0.0.1:7845"

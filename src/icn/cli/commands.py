@@ -62,6 +62,7 @@ COMMANDS = (
     Command("sync now", "icn.cli.sync", "ask every peer for what is missing, and wait for it"),
     Command("events", "icn.cli.events", "what has happened; can follow what happens"),
     Command("network peers", "icn.cli.network", "who is connected, and who is being dialled"),
+    Command("network connect", "icn.cli.network", "call a node and keep it connected"),
     Command("identity create", "icn.cli.identity", "make a new key file"),
     Command("identity show", "icn.cli.identity", "the DID and peer id of a key file"),
     Command("identity encrypt", "icn.cli.identity", "encrypt a key file with a passphrase"),

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from icn.cli.answer import Document
-from icn.cli.arguments import Action
-from icn.cli.blocks import Block, Column, Show, Table
+from icn.cli.arguments import Action, argument
+from icn.cli.blocks import Block, Column, Facts, Show, Table
 from icn.cli.endings import Exit
 from icn.cli.session import Session
 
@@ -67,4 +67,21 @@ def _peers_view(answer: Document) -> Sequence[Block]:
     return view
 
 
-ACTIONS = {"peers": Action(peers)}
+def connect(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /network/connect."""
+    session.show(session.client.ask("/network/connect", {"address": given.address}), _connected_view)
+    return Exit.DONE
+
+
+def _connected_view(answer: Document) -> Sequence[Block]:
+    shown = (("connected", "peer_id"), ("did", "did"), ("address", "address"))
+    return [Facts([(word, answer.value(name)) for word, name in shown])]
+
+
+ACTIONS = {
+    "peers": Action(peers),
+    "connect": Action(
+        connect,
+        (argument("address", metavar="MULTIADDR", help="of the node, with /p2p/<peer id> at its end"),),
+    ),
+}

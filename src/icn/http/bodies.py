@@ -18,6 +18,7 @@ from icn.kernel import limits
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.mana import MANA_MAX
+from icn.protocol.libp2p.multiaddr import MULTIADDR_CHARS_MAX
 
 PAGE_ROWS = 50
 JOB_SECONDS_MAX = 30 * 86_400
@@ -99,6 +100,13 @@ class DidBody(Body):
     """Somebody."""
 
     did: DidText
+
+
+class ConnectBody(Body):
+    """A node to call."""
+
+    address: str = Field(max_length=MULTIADDR_CHARS_MAX)
+    """A multiaddr that ends in `/p2p/<peer id>`."""
 
 
 class InviteBody(Body):

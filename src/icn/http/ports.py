@@ -109,6 +109,16 @@ class ServiceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """A node that was called because the operator asked for it, and is connected."""
+
+    peer_id: PeerId
+    did: Did
+    address: str
+    """Kept connected from then on, while this node runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeersInfo:
     """The network as this node sees it."""
 
@@ -232,6 +242,9 @@ class NodeApi(Protocol):
 
     def peers(self) -> PeersInfo:
         """Connected peers and addresses dialled."""
+
+    async def connect(self, address: str) -> Connected:
+        """Call a node at a multiaddr and keep it connected. Raises a `Refusal` that says why not, or a `Fault`."""
 
     def http_address(self) -> str:
         """Where this API listens."""

@@ -15,12 +15,13 @@ from icn.adapters.wasm.refusals import SandboxClosed
 from icn.config.schema import Settings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.domain.mesh.refusals import JobNotFound
-from icn.http.ports import DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, ServiceInfo
+from icn.http.ports import Connected, DialInfo, LiveStatus, NodeFacts, PeerInfo, PeersInfo, ServiceInfo
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.kernel.signing import Signer
+from icn.node import connecting
 from icn.node.backups import Backups
 from icn.node.drivers import Drivers
 from icn.node.writer import Writer, WriterPhase
@@ -219,6 +220,13 @@ class RunningNode:
             ),
             services=self._services(),
         )
+
+    async def connect(self, address: str) -> Connected:
+        """Call a node and keep it connected."""
+        if self._network is not None and self._started_network() is None:
+            raise StoreUnavailable("this node stands by: it talks to no other nodes before it is the author")
+        peer, called = await connecting.connect(self._network, address)
+        return Connected(peer, peer.did, str(called))
 
     def _services(self) -> tuple[ServiceInfo, ...]:
         """What is called over HTTP: the bucket backups go to, where there is one."""

@@ -10,7 +10,7 @@ from icn.cli.endings import Exit
 from icn.cli.parsing import load
 from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, JobId
 from support import builders
-from support.cli_server import Reply, answer
+from support.cli_server import Reply, answer, problem
 
 DID = str(Did.from_public_key(bytes(range(32))))
 JOB = str(JobId.of(Did.from_public_key(bytes(range(32))), bytes(16)))
@@ -729,12 +729,25 @@ def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verd
     assert json.loads(cli("mesh", "verify", JOB, "--output", "json").out) == {**VERDICT, **verdict}
 
 
+def test_a_node_is_called_once_and_the_answer_says_who_it_is(node, cli):
+    connected = {"peer_id": "12D3KooWPeer", "did": DID, "address": "/dns4/a/tcp/1/p2p/12D3KooWPeer"}
+    node.on("POST", "/network/connect", answer(connected))
+    ran = cli("network", "connect", connected["address"])
+    assert ran.status is Exit.DONE
+    assert node.asked[0].json == {"address": connected["address"]}
+    assert all(word in ran.text for word in connected.values())
+    node.on("POST", "/network/connect", problem(503, "network.nobody_answers", "refused there"))
+    ran = cli("network", "connect", "/ip4/127.0.0.1/tcp/1")
+    assert ran.status is not Exit.DONE
+    assert "refused there" in ran.err
+
+
 def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
     tested = {*READS, "mana transfer", "federation admit", "account open", "sync now", "mesh submit", "dag resume"}
     tested |= {f"federation {verb}" for verb in ("init", "join", "invite", "leave")}  # test_federation
-    tested |= {"dag put", "dag get", "mesh cancel", "mesh verify"}
+    tested |= {"dag put", "dag get", "mesh cancel", "mesh verify", "network connect"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     tested |= {"mesh receipt"}  # test_receipts
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}

@@ -83,6 +83,15 @@ class Dialling:
         self._slots = asyncio.Semaphore(settings.dials_max)
         self._added = asyncio.Event()
 
+    async def once(self, address: Multiaddr, origin: Origin) -> PeerId:
+        """Dial now, unless its peer is connected; if that succeeds, keep `address` connected. Raises `DialFailed`."""
+        peer = address.peer
+        if peer is None or not self._connected(peer):
+            async with self._slots:
+                peer = await self._connect(address, origin)
+        self.add(address, origin)
+        return peer
+
     def add(self, address: Multiaddr, origin: Origin) -> None:
         """Keep `address` connected from now on. Raises `DialFailed` beyond `addresses_max`."""
         for target in self._targets:

@@ -196,6 +196,12 @@ class LoopbackNetwork:
             raise InvariantBroken("a network dials after its start")
         self._dialling.add(address, origin)
 
+    async def connect(self, address: Multiaddr) -> PeerId:
+        """Dial now; then keep it connected. Raises `DialFailed`."""
+        if self._dialling is None:
+            raise InvariantBroken("a network dials after its start")
+        return await self._dialling.once(address, Origin.REQUESTED)
+
     async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         """Where `peer` is, if one of our peers, or one of theirs and so on, is connected to it."""
         reached, waiting = {self._peer: self}, [self]

@@ -267,6 +267,9 @@ class Network(Protocol):
     def dial(self, address: Multiaddr, origin: Origin) -> None:
         """Keep `address` connected from now on. Raises `DialFailed` when too many are."""
 
+    async def connect(self, address: Multiaddr) -> PeerId:
+        """Dial `address` now, once; from then on it is kept connected as requested. Raises `DialFailed`: it is not."""
+
     async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         """Where `peer` is said to be; empty when nobody who was asked knows."""
 

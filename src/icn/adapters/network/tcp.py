@@ -237,6 +237,12 @@ class Libp2pNetwork:
             raise InvariantBroken("a network dials after its start")
         self._dialling.add(address, origin)
 
+    async def connect(self, address: Multiaddr) -> PeerId:
+        """Dial now; then keep it connected. Raises `DialFailed`."""
+        if self._dialling is None:
+            raise InvariantBroken("a network dials after its start")
+        return await self._dialling.once(address, Origin.REQUESTED)
+
     async def find(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         """Where `peer` is said to be; empty when nobody who was asked knows."""
         if self._discovery is None:
