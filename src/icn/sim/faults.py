@@ -166,7 +166,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         commit_for=cables.choice((2, 10, 10, 40)),
         jump_every=clocks.choice((0, 0, 3_000)),
         jump=clocks.choice((500, 8_000)),
-        forge_every=forgers.choice((0, 0, 0, 300, 1_500)),
+        forge_every=forgers.choice((0, 0, 0, 0, 0, 0, 1_500, 5_000)),
     )
 
 

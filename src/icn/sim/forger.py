@@ -75,7 +75,7 @@ class Forger:
     def push(self, input_: Input) -> None:
         """Of what it hears it takes up only that somebody is there."""
         if isinstance(input_, PeerUp):
-            known = [rows.load_federation(node.disk.platter) for node in self._nodes]
+            known = (rows.load_federation(node.disk.platter) for node in self._nodes)
             federation = next((one.id for one in known if one is not None), None)
             self._network.send(self.did, input_.peer, Hello("forger/1", federation, (), "", executes=False))
 

@@ -6,9 +6,8 @@ Not here: who signs them (forger), and that honest nodes agree, which is checked
 from collections.abc import Collection, Sequence
 
 from icn.domain.federation.events import EquivocationProven
-from icn.domain.records import read_record
 from icn.kernel.ids import Did
-from icn.services.acceptance import proves
+from icn.services import acceptance
 from icn.sim.findings import expect
 from icn.sim.node import Node
 from icn.stores import blocks
@@ -31,8 +30,8 @@ def cuts_by_hand(reader: Reader) -> dict[Did, int]:
         if place in seen:
             cut(*place)
         seen[place] = None
-        for data in block.records:
-            event = read_record(data).event
+        for record in acceptance.read_records(block):
+            event = record.event
             if isinstance(event, EquivocationProven):
                 cut(event.accused, event.sequence)
     return cuts
@@ -64,8 +63,8 @@ def forks_are_proved(nodes: Sequence[Node], forgers: Collection[Did]) -> None:
 def _is_evident(name: str, reader: Reader, author: Did) -> None:
     for _, cid in blocks.journal(reader):
         block = blocks.get_block(reader, cid)
-        for data in () if block is None else block.records:
-            event = read_record(data).event
+        for record in () if block is None else acceptance.read_records(block):
+            event = record.event
             if isinstance(event, EquivocationProven) and event.accused == author:
                 held = [blocks.get_bytes(reader, each) or b"" for each in (event.first, event.second)]
-                expect(proves(event, held), "proofs prove", f"{name}: {event}")
+                expect(acceptance.proves(event, held), "proofs prove", f"{name}: {event}")
