@@ -138,6 +138,23 @@ def test_nodes_that_cannot_start_are_told_with_their_last_words(tmp_path: Path) 
 
 
 @pytest.mark.long
+def test_all_work_is_done_while_nodes_are_killed_paused_and_restarted(tmp_path: Path) -> None:
+    folder = tmp_path / "five"
+    try:
+        assert devnet(folder, "up", "--nodes", "5").code == 0
+        words = ("load", "--jobs", "60", "--transfers", "60", "--dir", str(folder), "--output", "json")
+        load = subprocess.Popen([CLI, "devnet", *words], stdout=subprocess.PIPE, text=True, env=clean_environment())
+        chaos = devnet(folder, "chaos", "--seconds", "20", "--seed", "5")
+        out, _ = load.communicate(timeout=SCRIPT_SECS_MAX)
+        assert chaos.code == 0, chaos.out
+        assert sum(chaos.json()[kind] for kind in ("kill", "pause", "restart")) > 3
+        assert load.returncode == 0, out
+        assert json.loads(out)["jobs"]["completed"] == 60
+    finally:
+        devnet(folder, "down", "--purge")
+
+
+@pytest.mark.long
 def test_ten_nodes_and_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
     code, verdict, said = script(["scripts/run_10node_devnet.sh"], cwd=ROOT, NUM_JOBS="50", TMPDIR=str(tmp_path))
     assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"

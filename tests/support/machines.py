@@ -31,6 +31,8 @@ from icn.kernel.ids import PeerId
 ABSENT = "no network namespaces for tests here (needs root, /dev/net/tun, and ip, unshare, nsenter)"
 WIRE = Path(__file__).with_name("wire.py")
 P2P_PORT = 7000
+DEVICE = "eth0"
+NETWORK = "10.77.0"
 CLONE_NEWNET = 0x40000000
 _LEFT, _RIGHT = "left", "right"
 CALL_SECS_MAX = 30.0
@@ -96,7 +98,7 @@ class Machine:
 
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:
         """A connection from inside."""
-        with _entered(self._handle):
+        with self.entered():
             made = socket.socket()  # a socket stays where it was made
         made.settimeout(timeout)
         try:
@@ -105,6 +107,26 @@ class Machine:
             made.close()
             raise
         return made
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """This thread, and what it starts, is on that machine's network."""
+        with _entered(self._handle):
+            yield
+
+    def settle(self, address: str) -> None:
+        """Its end of a cable is there: it has this address from now on, and is plugged in."""
+        self.address = address
+        self.run("ip", "address", "add", f"{address}/24", "dev", DEVICE)
+        self.plug()
+
+    def unplug(self) -> None:
+        """Its end of the cable."""
+        self.run("ip", "link", "set", DEVICE, "down")
+
+    def plug(self) -> None:
+        """The reverse."""
+        self.run("ip", "link", "set", DEVICE, "up")
 
     def end(self) -> None:
         """Everything inside that is not a process is gone after this."""
@@ -126,6 +148,21 @@ def _entered(handle: int) -> Iterator[None]:
                 os.abort()  # in a strange network nothing that follows would be true
     finally:
         os.close(outside)
+
+
+@contextmanager
+def two_machines() -> Iterator[tuple[Machine, Machine]]:
+    """Two that reach each other and nobody else. Skips where that cannot be made."""
+    require_machines()
+    one, other = Machine("one"), Machine("other")
+    try:
+        one.run("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", str(other.pid))
+        one.settle(f"{NETWORK}.1")
+        other.settle(f"{NETWORK}.2")
+        yield one, other
+    finally:
+        one.end()
+        other.end()
 
 
 @dataclass
@@ -154,12 +191,10 @@ class Network:
         machine = Machine(name)
         self.machines.append(machine)
         number = len(self.machines)
-        machine.address = f"10.77.0.{number}"
-        peer = ("peer", "name", "eth0", "netns", str(machine.pid))
+        peer = ("peer", "name", DEVICE, "netns", str(machine.pid))
         self._switches.run("ip", "link", "add", f"port{number}", "type", "veth", *peer)
         self._switches.run("ip", "link", "set", f"port{number}", "master", _RIGHT if right else _LEFT, "up")
-        machine.run("ip", "address", "add", f"{machine.address}/24", "dev", "eth0")
-        machine.run("ip", "link", "set", "eth0", "up")
+        machine.settle(f"{NETWORK}.{number}")
         return machine
 
     def wire(self, **wanted: float) -> dict[str, int]:

@@ -24,7 +24,7 @@ import pytest
 from icn.adapters.cluster.pool import ClusterPool
 from icn.adapters.cluster.settings import ClusterSettings, TlsFiles
 from icn.adapters.wasm.settings import SandboxSettings
-from support.namespaces import Machine, two_machines
+from support.machines import Machine, two_machines
 from support.postgres_certificates import Authority, authority, certificate_for
 from support.resources import command_of, descendants_of
 
