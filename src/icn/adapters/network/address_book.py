@@ -3,8 +3,9 @@
 | an address | leaves for |
 |---|---|
 | told of | tried, when peers are wanted and its time has come |
-| tried in vain | told of again later, each time twice as long; forgotten after a few times |
-| tried, and somebody else's node answered | its peer is a stranger: not called again while that is remembered |
+| tried in vain | tried again later, each time twice as long; forgotten after a few times |
+| the last one of its peer, and forgotten so | whoever tells of the peer again, it is not called for a while |
+| reached, and its peer speaks other protocols | the same |
 | not told of again for a day | forgotten |
 
 Bounded: so many peers, so many addresses each; beyond it those told of longest ago go. It is all hearsay, kept in
@@ -25,8 +26,8 @@ FAILURES_MAX = 5
 FIRST_PAUSE_MS = 60_000
 """After the first failure; doubles from there."""
 FORGOTTEN_AFTER_MS = 86_400_000
-STRANGER_MS = 3_600_000
-"""A peer that does not speak our protocols is not called again for so long."""
+LEFT_ALONE_MS = 3_600_000
+"""A peer that cannot be reached, or does not speak our protocols, is not called for so long."""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Address:
 @dataclass(slots=True)
 class _Peer:
     addresses: dict[Multiaddr, _Address] = field(default_factory=dict)
-    stranger_until: int = 0
+    not_before: int = 0
 
 
 class AddressBook:
@@ -77,11 +78,11 @@ class AddressBook:
         one.not_before = now + (FIRST_PAUSE_MS << one.failures - 1)
         if one.failures >= FAILURES_MAX:
             del known.addresses[address]
-            if not known.addresses and known.stranger_until <= now:
-                del self._peers[peer]
+            if not known.addresses:
+                known.not_before = now + LEFT_ALONE_MS
 
     def reached(self, peer: PeerId) -> None:
-        """It is connected: what failed before counts no more."""
+        """It has been connected for a while: what failed before counts no more."""
         known = self._peers.get(peer)
         for one in known.addresses.values() if known else ():
             one.failures = one.not_before = 0
@@ -90,7 +91,7 @@ class AddressBook:
         """It was reached, and does not speak our protocols."""
         known = self._peers.get(peer)
         if known is not None:
-            known.stranger_until = now + STRANGER_MS
+            known.not_before = now + LEFT_ALONE_MS
 
     def addresses_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         """Where it is said to be, those told of last first."""
@@ -102,7 +103,7 @@ class AddressBook:
         self._forget(now)
         found = []
         for peer, known in reversed(self._peers.items()):
-            if known.stranger_until <= now:
+            if known.not_before <= now:
                 ready = [(at, one) for at, one in known.addresses.items() if one.not_before <= now]
                 if ready:
                     address, one = min(ready, key=lambda pair: (pair[1].failures, -pair[1].told_at))
@@ -114,5 +115,5 @@ class AddressBook:
             for address, one in list(known.addresses.items()):
                 if now - one.told_at >= FORGOTTEN_AFTER_MS:
                     del known.addresses[address]
-            if not known.addresses and known.stranger_until <= now:
+            if not known.addresses and known.not_before <= now:
                 del self._peers[peer]

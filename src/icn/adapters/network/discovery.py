@@ -7,8 +7,10 @@ too much is trimmed elsewhere.
 | a peer says of itself | then |
 |---|---|
 | that it serves Kademlia | it becomes a contact |
-| that it speaks one of our message protocols | what discovery told of it counts as good |
-| that it speaks none | a stranger: hearsay does not lead us there again soon |
+| that it speaks none of our message protocols | a stranger: hearsay does not lead us there again soon |
+
+What was told of a peer counts as good when its connection has held: one that answers and hangs up, as a node of another
+federation does, is called less and less often.
 
 Not here: dialling again and again (`dialing`), what is known of addresses (`address_book`), the search (`kademlia`).
 """
@@ -125,9 +127,7 @@ class Discovery:
         peer, said = record.link.peer, record.said
         if peer is None or said is None:
             return
-        if any(protocol in said.protocols for protocol in self._protocols):
-            self._book.reached(peer)
-        else:
+        if not any(protocol in said.protocols for protocol in self._protocols):
             self._book.estrange(peer, self._clock())
             self._dialling.drop_hearsay(peer)
         self._meet(record)
@@ -166,11 +166,13 @@ class Discovery:
     # Time.
 
     def _tick(self, now: int) -> None:
+        if now - self._looked_at >= self._settings.discovery.look_again_ms:
+            self._looked_at = now
+            for record in list(self._board.peers.values()):
+                self._meet(record.current)
+                if now - record.since_ms >= self._settings.dial.steady_ms:
+                    self._book.reached(record.peer)
         if self.is_on:
-            if now - self._looked_at >= self._settings.discovery.look_again_ms:
-                self._looked_at = now
-                for record in list(self._board.peers.values()):
-                    self._meet(record.current)
             self._carry_out(self._machine.tick(now))
         self._call_somebody(now)
 

@@ -3,8 +3,8 @@ from icn.adapters.network.address_book import (
     FAILURES_MAX,
     FIRST_PAUSE_MS,
     FORGOTTEN_AFTER_MS,
+    LEFT_ALONE_MS,
     PEERS_MAX,
-    STRANGER_MS,
     AddressBook,
 )
 from icn.adapters.network.ports import Origin
@@ -57,8 +57,17 @@ def test_what_failed_waits_twice_as_long_each_time_and_is_forgotten_in_the_end()
         assert called(made, now + pause) == [(peer(1), at(1))]
         now += pause
     made.failed(peer(1), at(1), now)
-    assert len(made) == 0
-    made.failed(peer(1), at(1), now)
+    assert made.addresses_of(peer(1)) == ()
+    made.tell(peer(1), (at(1),), HEARD, now)
+    assert called(made, now + LEFT_ALONE_MS - 1) == [], "whoever tells of it again"
+    assert called(made, now + LEFT_ALONE_MS) == [(peer(1), at(1))]
+
+
+def test_who_cannot_be_reached_and_is_not_told_of_again_is_forgotten():
+    made = book((1, 1, 0))
+    for _ in range(FAILURES_MAX + 1):
+        made.failed(peer(1), at(1), 0)
+    assert (len(made), called(made, LEFT_ALONE_MS), len(made)) == (1, [], 0)
 
 
 def test_another_address_of_the_same_peer_is_tried_meanwhile():
@@ -79,8 +88,8 @@ def test_a_stranger_is_left_alone_for_a_while_whoever_tells_of_it():
     made = book((1, 1, 0))
     made.estrange(peer(1), 0)
     made.tell(peer(1), (at(2),), HEARD, 1)
-    assert called(made, STRANGER_MS - 1) == []
-    assert called(made, STRANGER_MS) == [(peer(1), at(2))]
+    assert called(made, LEFT_ALONE_MS - 1) == []
+    assert called(made, LEFT_ALONE_MS) == [(peer(1), at(2))]
     made.estrange(peer(9), 0)
     assert len(made) == 1
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import uvloop
 
+from icn.adapters.network.address_book import FIRST_PAUSE_MS
 from icn.adapters.network.ports import Origin
 from icn.adapters.network.settings import DiscoveryMode
 from icn.adapters.network.stream import StreamLost
@@ -115,6 +116,38 @@ def test_who_does_not_speak_our_protocols_is_not_kept_called():
         await eventually(lambda: node.dial_states() == [])
         assert connected(node) == {stranger.peer_id}
         assert node._discovery._book.callable_now(clock()) == []
+
+    play(scene)
+
+
+def test_a_peer_that_answers_and_hangs_up_is_called_less_and_less():
+    async def scene(world):
+        other, _ = await world.start("other", **QUICK)
+        dial = replace(EAGER, breaker=replace(EAGER.breaker, failure_threshold=2))
+        node, told = await world.start("node", dial=dial, **QUICK)
+        address = Multiaddr.parse(other.listen_addresses[0]).without_peer()
+        node._discovery.tell(other.peer_id, (address,), Origin.DISCOVERED)
+        for count in (1, 2):
+            await told.until(lambda count=count: len(told.ups) == count)
+            node.disconnect(other.peer_id, "of another federation")
+        await eventually(lambda: node.dial_states() == [])
+        assert node._discovery._book.callable_now(clock()) == []
+        assert len(node._discovery._book.callable_now(clock() + FIRST_PAUSE_MS)) == 1
+
+    play(scene)
+
+
+def test_a_connection_that_held_makes_good_for_failures():
+    async def scene(world):
+        quick = QUICK | {"discovery": replace(QUICK_DISCOVERY, look_again_ms=20)}
+        other, _ = await world.start("other", **QUICK)
+        node, told = await world.start("node", dial=replace(EAGER, steady_ms=30), **quick)
+        address = Multiaddr.parse(other.listen_addresses[0]).without_peer()
+        node._discovery.tell(other.peer_id, (address,), Origin.DISCOVERED)
+        node._discovery._book.failed(other.peer_id, address, clock())
+        await node.connect(address.with_peer(other.peer_id))
+        await told.until(lambda: told.ups)
+        await eventually(lambda: node._discovery._book.callable_now(clock()) != [])
 
     play(scene)
 
