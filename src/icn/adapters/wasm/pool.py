@@ -19,7 +19,7 @@ from icn.adapters.wasm.profile import profile
 from icn.adapters.wasm.refusals import AlreadyExecuting, SandboxClosed, SandboxFull
 from icn.adapters.wasm.settings import SandboxSettings
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.kernel.errors import Fault, Invalid
+from icn.kernel.errors import Fault
 from icn.kernel.ids import JobId
 
 
@@ -83,8 +83,7 @@ class WorkerPool:
     def submit(self, request: ExecutionRequest, module: bytes, done: Done) -> None:
         """See `Executor.submit`."""
         request.check()
-        if request.module is not None and not request.module.names(module):
-            raise Invalid("module", f"is not what {request.module} names")
+        request.check_module(module)
         key = (request.job, request.attempt)
         with self._lock:
             if self._closed:

@@ -99,6 +99,11 @@ class ExecutionRequest:
         _within("input bytes", len(self.input), limits.CONTENT_BYTES_MAX, least=0)
         self.limits.check()
 
+    def check_module(self, module: bytes) -> None:
+        """Raise `Invalid` when these bytes are not the module that is asked for."""
+        if self.module is not None and not self.module.names(module):
+            raise Invalid("module", f"is not what {self.module} names")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionOutcome:
