@@ -39,8 +39,9 @@ class _Objects:
         name = hashlib.sha256(data).digest()
         if name not in self._known:
             reference = await asyncio.to_thread(ray.put, data)
-            self._known[name] = reference, len(data)
-            self._bytes += len(data)
+            if name not in self._known:  # another may have put the same meanwhile
+                self._known[name] = reference, len(data)
+                self._bytes += len(data)
         self._known.move_to_end(name)
         reference = self._known[name][0]
         while self._bytes > bounds.OBJECTS_BYTES_MAX:
