@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from node_process import NodeProcess, wait_until
 
-from support.namespaces import Machine, two_machines
+from support.machines import NETWORK, Machine, two_machines
 from support.pages import ROOT
 from support.processes import Nodes
 from support.ray_machines import ABSENT
@@ -43,7 +43,7 @@ class Host:
 
     def here(self, text: str) -> str:
         """Paths and addresses of the page as they are here."""
-        text = text.replace("/etc/icn", str(self.folder)).replace("10.0.0.", "10.77.0.")
+        text = text.replace("/etc/icn", str(self.folder)).replace("10.0.0.", f"{NETWORK}.")
         return text.replace("/opt/icn/bin", str(Path(sys.executable).parent))
 
     def run(self, *blocks: str) -> None:
@@ -58,10 +58,12 @@ class Host:
 
     def end(self) -> None:
         """Ray is a daemon there; what lives in the namespace is what was started in it."""
-        listed = subprocess.run(["ip", "netns", "pids", self.machine.namespace], capture_output=True, check=True)
-        for pid in listed.stdout.split():
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        there = Path(f"/proc/{self.machine.pid}/ns/net").readlink()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                is_there = entry.name.isdigit() and (entry / "ns" / "net").readlink() == there
+                if is_there and int(entry.name) != self.machine.pid:
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 @pytest.fixture
