@@ -4,6 +4,7 @@ import pytest
 from node_process import NodeProcess, base64_of, wait_until
 
 from icn.kernel.signing import SeedSigner
+from support.federations import metric
 from support.processes import Nodes, cli, ended_job, same_root
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,20 @@ def test_peers_are_listed(three: list[NodeProcess]) -> None:
     assert dialed[home.p2p]["last_error"] is None
     for_people = cli(second, "network", "peers")
     assert home.http.partition(":")[0] in for_people.out
+
+
+def test_blocks_travel_by_gossip_and_nobody_is_thought_ill_of(three: list[NodeProcess]) -> None:
+    home = three[0]
+    before = [metric(node, 'icn_gossip_messages_total{verdict="accept"}') for node in three]
+    home.ask("POST", "/account/open", {"did": str(SeedSigner(b"g" * 32).did)})
+    wait_until("agreement", lambda: quiet(three))
+    for node, accepted in zip(three[1:], before[1:], strict=True):
+        assert metric(node, 'icn_gossip_messages_total{verdict="accept"}') > accepted
+        assert metric(node, 'icn_gossip_messages_total{verdict="reject"}') == 0
+        assert metric(node, "icn_gossip_mesh_peers") >= 1
+    assert metric(home, "icn_gossip_published_total") > 0
+    scores = [peer["gossip_score"] for node in three for peer in node.ask("GET", "/network/peers")["items"]]
+    assert min(scores) >= 0
 
 
 def test_a_job_runs_elsewhere_and_all_agree_on_who_paid(three: list[NodeProcess]) -> None:
