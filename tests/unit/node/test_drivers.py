@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from icn.adapters.network.gossip import PublicationDropped
+from icn.adapters.network.ports import Delivery
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.node import drivers as drivers_module
@@ -12,9 +14,12 @@ from icn.node.departures import MayLeave
 from icn.node.drivers import AnswerOverdue, Drivers
 from icn.node.executions import Executions
 from icn.node.writer import BatchFailed, Writer
+from icn.protocol.codec import encode_message
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
+from icn.protocol.messages import Announce, Heads
 from icn.services.commands import Admit
-from icn.services.effects import Committed, Dial
+from icn.services.effects import Committed, Dial, Judge, Publish, Subscribe
 from icn.stores.kv import StoreUnavailable
 
 DID = SeedSigner(b"\1" * 32).did
@@ -49,6 +54,25 @@ class Line:
         self.ended: list[PeerId] = []
         self.reasons: list[str] = []
         self.dialled: list[Multiaddr] = []
+        self.topics: list[str] = []
+        self.published: list[tuple[str, bytes]] = []
+        self.judged: list[tuple[bytes, Verdict]] = []
+        self.is_full = False
+
+    def subscribe(self, topic: str) -> None:
+        self.topics.append(topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        self.topics.remove(topic)
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        if self.is_full:
+            raise PublicationDropped(topic, 3)
+        self.published.append((topic, payload))
+        return 1
+
+    def judge(self, token: bytes, verdict: Verdict) -> None:
+        self.judged.append((token, verdict))
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         self.ended.append(peer)
@@ -153,5 +177,76 @@ def test_a_peer_that_learns_our_version_in_time_or_leaves_by_itself_is_not_let_g
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert line.ended == []
+
+    asyncio.run(story())
+
+
+SAID = Announce((b"a block",))
+
+
+def delivery(payload: bytes = encode_message(SAID), topic: str = "t", bearer: PeerId = PEER) -> Delivery:
+    return Delivery(b"token", topic, payload, PEER, bearer)
+
+
+def gossiping() -> tuple[Line, Drivers]:
+    line = Line()
+    drivers = made(line)
+    drivers.report(MayLeave([Subscribe("t")]))
+    drivers.peer_up(PEER, "somewhere")
+    return line, drivers
+
+
+def test_a_publication_goes_to_the_writer_and_its_verdict_to_the_network() -> None:
+    async def story() -> None:
+        line, drivers = gossiping()
+        before = drivers._writer.depth
+        drivers.delivered(delivery())
+        assert drivers._writer.depth == before + 1
+        assert line.judged == []
+        drivers.report(MayLeave([Judge(b"token", Verdict.ACCEPT), Publish("t", SAID)]))
+        assert line.judged == [(b"token", Verdict.ACCEPT)]
+        assert line.published == [("t", encode_message(SAID))]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("payload", [b"", b"garbage", encode_message(Heads((), ""))])
+def test_a_publication_that_holds_no_blocks_is_rejected_and_its_bearer_stays(payload: bytes) -> None:
+    async def story() -> None:
+        line, drivers = gossiping()
+        drivers.delivered(delivery(payload))
+        assert line.judged == [(b"token", Verdict.REJECT)]
+        assert line.ended == []
+
+    asyncio.run(story())
+
+
+def test_a_publication_of_another_topic_or_by_somebody_who_is_gone_is_ignored() -> None:
+    async def story() -> None:
+        line, drivers = gossiping()
+        drivers.delivered(delivery(topic="of the federation before"))
+        drivers.peer_down(PEER, "gone")
+        drivers.delivered(delivery())
+        assert line.judged == [(b"token", Verdict.IGNORE)] * 2
+
+    asyncio.run(story())
+
+
+def test_a_node_has_one_topic() -> None:
+    async def story() -> None:
+        line, drivers = gossiping()
+        drivers.report(MayLeave([Subscribe("t"), Subscribe("u"), Subscribe("u")]))
+        assert line.topics == ["u"]
+
+    asyncio.run(story())
+
+
+def test_a_publication_that_no_queue_has_room_for_ends_nothing() -> None:
+    async def story() -> None:
+        line, drivers = gossiping()
+        line.is_full = True
+        drivers.report(MayLeave([Publish("t", SAID), Judge(b"token", Verdict.ACCEPT)]))
+        assert line.published == []
+        assert line.judged == [(b"token", Verdict.ACCEPT)]
 
     asyncio.run(story())

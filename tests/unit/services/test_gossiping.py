@@ -245,6 +245,8 @@ def test_a_node_that_died_before_it_could_publish_is_made_up_for_when_it_is_back
 def test_a_peer_that_a_publication_missed_is_told_soon_and_asks():
     world = federation("a", "b", "c")
     world.pass_time(2_000)
+    for node in world.nodes.values():
+        node.engine.replication.announcing.heads_sent_at = world.clock.time  # anti-entropy is five seconds away
     world.drop = lambda _from, to, message: to == "b" and lost(message)
     world.done("a", OpenAccountFor(builders.did(50)))
     assert world["b"].engine.state.ledger.account(builders.did(50), world["a"].did) is None
