@@ -320,6 +320,11 @@ def warnings_in(settings: Settings, origins: Origins) -> list[str]:
             f"network.bootstrap_peers ({origins['network.bootstrap_peers']}) has no effect, "
             f"because network.p2p_enabled is false ({origins['network.p2p_enabled']})"
         )
+    if settings.federation.invitation is not None and not settings.network.p2p_enabled:
+        found.append(
+            f"federation.invitation ({origins['federation.invitation']}) has no effect, "
+            f"because network.p2p_enabled is false ({origins['network.p2p_enabled']})"
+        )
     if not settings.security.require_auth and not _is_development(settings):
         found.append(f"security.require_auth is false ({origins['security.require_auth']}) in production")
     if settings.monitoring.metrics_enabled and not is_loopback(settings.monitoring.metrics_bind_addr.host):

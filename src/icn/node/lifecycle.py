@@ -35,6 +35,7 @@ from icn.adapters.wasm.ports import Executor
 from icn.config.loaded import LoadedConfig
 from icn.config.schema import Settings
 from icn.config.storage import storage as storage_settings
+from icn.domain.federation.invitation import open_invitation
 from icn.http.app import create_app, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.kernel.errors import Fault, IcnError
@@ -324,6 +325,7 @@ class _Node:
             node.is_up = True  # it serves, and is not ready for a reason of its own
             await drivers.authoring.wait()
         alone = self._store is None or load_federation(self._store) is None
+        self._say_of_what_use_an_invitation_is()
         if alone and not assemble.node_terms(self._settings).joins and not drivers.view.seeks:
             answer = await drivers.ask(
                 assemble.founding(self._settings, self._signer),
@@ -338,6 +340,19 @@ class _Node:
                 await seed(drivers, self._signer.did)
         node.is_up = True
         log.info("ready", http=node.http_address())
+
+    def _say_of_what_use_an_invitation_is(self) -> None:
+        """One in the configuration is for a node that is in no federation; whoever is in another is told how."""
+        terms = assemble.node_terms(self._settings)
+        federation = None if self._store is None else load_federation(self._store)
+        if terms.invited is None or federation is None or self._drivers.view.seeks:
+            return
+        if open_invitation(terms.invited.invitation).federation != federation.id:
+            log.warning(
+                "invitation not used",
+                detail=f"federation.invitation is into another federation than {federation.name!r}, which this node is "
+                "in: join it with icn-cli federation join, or remove the setting",
+            )
 
     async def _back_up(self, node: RunningNode) -> None:
         await self._drivers.begun.wait()  # also while the node is held: what is there is worth as much

@@ -355,6 +355,10 @@ class Engine:
         """After a start, a failed commit, or when the node is held no more: everything of our own goes on."""
         self.joining.resume(work)
         self.changing.found_as_told(work)
+        count_votes(work)
+        for node in dict.fromkeys((*self.outbox.waiting, *self.peers.views)):
+            if self.state.federation.has_ended(node):
+                self._part_for_good(work, node)
         self.home.resume(work)
         self.executor.resume(work)
         take_what_is_due(work)
@@ -484,7 +488,7 @@ class Engine:
     def _part_for_good(self, work: UnitOfWork, node: Did) -> None:
         """It has left, and is a stranger from now on: nothing waits for it, and nothing is expected of it."""
         self.outbox.remove_all(work.batch, node)
-        self.replication.estrange(node)
+        self.replication.estrange(work, node)
         self.executor.peer_gone(node)
         self.content.peer_gone(work, node)
         if work.may_author:

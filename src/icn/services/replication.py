@@ -93,11 +93,13 @@ class ReplicationService:
         self.named.pop(peer, None)
         self.arrivals.quarantine.drop_sender(peer)
 
-    def estrange(self, peer: Did) -> None:
-        """A peer that has left is a stranger, though it may stay connected: no answer of it is awaited any more."""
+    def estrange(self, work: UnitOfWork, peer: Did) -> None:
+        """A peer that has left is a stranger, though it may stay connected; the last it hears is that this is known."""
         self.wanted.pop(peer, None)
+        self.named.pop(peer, None)
         view = self.peers.views.get(peer)
-        if view is not None:
+        if view is not None and view.greeted:
+            work.send(peer, Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root()))
             view.greeted, view.wanted_at = False, None
 
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:

@@ -330,3 +330,20 @@ def test_a_held_issuer_is_asked_again() -> None:
     world.pass_time(31_000, step=1_000)
     assert [answer.code for answer in answers_to(world, "new")] == ["node.held", ""]
     assert has_joined(world, "new")
+
+
+def test_votes_that_came_while_a_voter_was_held_are_counted_when_it_is_held_no_more() -> None:
+    world = inviting(JoinPolicy.VOTE, founders=("b", "c"))
+    new = world["new"].did
+    world.isolate("a")
+    world.done("a", Admit(new))
+    world.done("b", Admit(new))
+    a = world["a"].engine
+    a.authorship.why = "it was restored from a backup"
+    world["b"].engine.authorship.why = "so was this one"
+    world.link("a", "b")
+    world.pass_time(1_000)
+    assert not a.state.federation.is_admitted(new, builders.EVERYTHING)
+    world.done("a", ResumeAuthoring())
+    world.pass_time(1_000)
+    assert a.state.federation.is_admitted(new, builders.EVERYTHING)

@@ -8,12 +8,13 @@ from icn.domain.ledger.events import TransferReturned
 from icn.domain.mesh.events import JobAssigned
 from icn.domain.records import Record, write_record
 from icn.kernel.mana import Mana
-from icn.protocol.messages import Announce
+from icn.protocol.messages import Announce, Blocks
 from icn.services.answers import Answer, Refused
 from icn.services.commands import Admit, Cancel, Invite, Leave, OpenAccountFor, Pay
 from icn.services.effects import Publish
 from icn.services.inputs import Received
 from icn.stores import blocks
+from icn.stores.kv import Batch
 from support import builders
 from support.world import World, federation, terms
 
@@ -174,3 +175,41 @@ def test_a_leaving_that_was_not_committed_did_not_happen() -> None:
     sent = [e for n, e in world.trace if n == "b" and isinstance(e, Publish)]
     assert sent, "it goes on"
     assert blocks.last_arrival(b.store) == b.engine.state.last_arrival
+
+
+def test_others_tell_who_leaves_that_they_know_of_it_and_only_their_word_counts() -> None:
+    world = federation("a", "b")
+    b = world["b"].engine
+    world.drop = lambda one, _other, _message: one == "b"
+    world.done("b", Leave())
+    own = b.state.feeds.next_sequence(b.did)
+    assert b.peers.views[world["a"].did].counts.get(b.did, 0) < own, "what was sent need not have arrived"
+    world.drop = lambda one, _other, message: one == "a" and isinstance(message, Announce | Blocks)
+    world.pass_time(7_000)
+    assert world["a"].engine.state.federation.has_ended(b.did)
+    assert b.peers.views[world["a"].did].counts.get(b.did, 0) == own
+
+
+def test_what_waits_for_a_node_that_left_is_dropped_also_after_a_start() -> None:
+    world = federation("a", "b")
+    world.done("b", Leave())
+    world.pass_time(1_000)
+    a = world["a"]
+    batch = Batch()
+    a.engine.outbox.add(batch, world["b"].did, a.engine.outbox.reserve(), b"x")
+    a.store.inner.commit(batch, a.engine.fence)
+    world.restart("a")
+    world.settle()
+    assert not a.engine.outbox.waiting
+
+
+def test_what_is_asked_in_the_same_batch_as_the_leaving_is_refused() -> None:
+    world = federation("a", "b")
+    leaving = world.ask("b", Leave())
+    after = [world.ask("b", OpenAccountFor(builders.did(9))), world.ask("b", Leave())]
+    world.settle()
+    answers = world["b"].answers
+    assert not isinstance(answers[leaving], Refused)
+    assert [refusal_of(answers[token]) for token in after] == ["federation.node_left"] * 2
+    world.pass_time(7_000)
+    assert world["a"].engine.state.federation.has_ended(world["b"].did)
