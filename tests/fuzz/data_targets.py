@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fuzz.target import REFUSALS, Target
 from icn.domain.dag.block import parse_block
+from icn.domain.federation import invitation
 from icn.domain.mesh import papers
 from icn.domain.records import read_record, write_record
 from icn.kernel import dag_pb, varint
@@ -89,6 +90,19 @@ def read_sealed(data: bytes) -> None:
     sealed.is_signed_by(builders.did(1), b"tag")
 
 
+def read_invitation(data: bytes) -> None:
+    """A line as somebody pasted it: what is taken is written in one way."""
+    text = data.decode("utf-8", "replace")
+    sealed = invitation.read_line(text)
+    assert invitation.line_of(sealed) == "".join(text.split())
+    assert invitation.open_invitation(sealed).addresses
+
+
+def invitation_seeds() -> list[bytes]:
+    line = invitation.line_of(golden("paper")["invitation"])
+    return [line.encode(), f" {line[:40]}\n  {line[40:]}\n".encode()]
+
+
 def read_car(data: bytes) -> None:
     """As strangers' CARs are read, and as parts of an archive are."""
     try:
@@ -145,6 +159,7 @@ TARGETS = [
     Target("blocks", read_block, lambda: list(golden("block").values())),
     Target("records", read_event, lambda: list(golden("event").values())),
     Target("sealed", read_sealed, lambda: list(golden("paper").values())),
+    Target("invitation", read_invitation, invitation_seeds),
     Target("car", read_car, car_seeds),
     Target("dag-pb", read_dag_pb, dag_pb_seeds),
     Target("names", read_name, name_seeds, bytes_max=200),

@@ -6,7 +6,7 @@ from random import Random
 from fuzz.target import REFUSALS, Target, pieces
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
-from icn.protocol.libp2p import routing_record
+from icn.protocol.libp2p import mdns, routing_record
 from icn.protocol.libp2p.gossipsub import rpc, signing
 from icn.protocol.libp2p.gossipsub.effects import Deliver
 from icn.protocol.libp2p.gossipsub.inputs import Judge, PeerJoined, RpcReceived, Subscribe, Tick, Verdict
@@ -125,7 +125,22 @@ def act_on_kademlia(data: bytes) -> None:
         messages.decode(messages.encode(answer))
 
 
+def hear_mdns(data: bytes) -> None:
+    """A datagram of the local network: it is answered at most once, and nobody is told of without an address."""
+    machine = mdns.Mdns(PeerId.of(OURS.did), b"ours")
+    reply, heard = machine.receive(data, (ADDRESS,), 0)
+    assert reply is None or not heard
+    assert sum(len(one.addresses) for one in heard) <= mdns.ADDRESSES_MAX
+    assert all(one.addresses and one.peer != PeerId.of(OURS.did) for one in heard)
+    assert machine.receive(data, (ADDRESS,), 1)[0] is None or reply is None
+
+
+def mdns_seeds() -> list[bytes]:
+    return [mdns.query(), mdns.answer(b"theirs", (ADDRESS.with_peer(PEER), Multiaddr.parse("/ip6/::1/tcp/1")))]
+
+
 TARGETS = [
+    Target("mdns", hear_mdns, mdns_seeds),
     Target("peer-record", read_record, record_seeds),
     Target("gossip-rpc", read_rpc, rpc_seeds),
     Target("gossip-router", act_on_gossip, gossip_seeds),

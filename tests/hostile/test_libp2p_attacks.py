@@ -33,7 +33,7 @@ from support.libp2p_server import FLOOD, HANDSHAKE_MS, UNREAD
 pytestmark = pytest.mark.slow
 
 GROWTH_MAX = 30_000_000
-SPOKEN = [PROTOCOL, OTHER, PING, "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/meshsub/1.1.0", FLOOD]
+SPOKEN = [PROTOCOL, OTHER, PING, "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/meshsub/1.1.0", "/icn/kad/1.0.0", FLOOD]
 UNSPOKEN = ["/meshsub/1.2.0", "/floodsub/1.0.0", "/icn/feed/0"]
 DATA, UPDATE, GO_AWAY = 0, 1, 3
 SYN, FIN, RST = 1, 4, 8

@@ -69,8 +69,15 @@ async def never_read(_stream: RawStream) -> None:
 
 def state(network: Libp2pNetwork) -> dict[str, Any]:
     """How publications fare, and the score of each peer that is connected."""
-    scores = {str(peer.peer): peer.score for peer in network.peers()}
-    return {"gossip": asdict(network.gossip()), "scores": scores}
+    figures = network.figures()
+    return {
+        "gossip": asdict(figures.gossip),
+        "scores": {str(peer.peer): peer.score for peer in network.peers()},
+        "records": {str(peer.peer): peer.record is not None for peer in network.peers()},
+        "contacts": figures.contacts,
+        "known": figures.known,
+        "dialled": len(network.dial_states()),
+    }
 
 
 async def main() -> None:
