@@ -18,20 +18,12 @@ SCRIPT_SECS_MAX = 300.0
 
 
 def devnet(folder: Path, *words: str) -> Ran:
-    return run(CLI, "devnet", *words, "--dir", str(folder), "--output", "json")
+    return run(CLI, "devnet", *words, "--dir", str(folder), "--output", "json", within=SCRIPT_SECS_MAX)
 
 
-def script(words: list[str], *, cwd: Path, **env: str) -> tuple[int, dict[str, Any], str]:
-    ended = subprocess.run(
-        words,
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=clean_environment(**env),
-        timeout=SCRIPT_SECS_MAX,
-    )
-    return ended.returncode, json.loads(ended.stdout), ended.stderr
+def script(name: str, *, cwd: Path, **env: str) -> tuple[int, dict[str, Any], str]:
+    ended = run(cwd / name, cwd=cwd, env=env, within=SCRIPT_SECS_MAX)
+    return ended.code, json.loads(ended.out), ended.err
 
 
 def state(folder: Path) -> Devnet:
@@ -48,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("devnet") / "three"
     try:
         code, verdict, said = script(
-            ["./launch_federation.sh"], cwd=ROOT / "icn-devnet", DEVNET_DIR=str(folder), NUM_JOBS="4"
+            "launch_federation.sh", cwd=ROOT / "icn-devnet", DEVNET_DIR=str(folder), NUM_JOBS="4"
         )
         assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
         assert len(verdict["up"]["nodes"]) == 3
@@ -156,7 +148,7 @@ def test_all_work_is_done_while_nodes_are_killed_paused_and_restarted(tmp_path: 
 
 @pytest.mark.long
 def test_ten_nodes_and_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
-    code, verdict, said = script(["scripts/run_10node_devnet.sh"], cwd=ROOT, NUM_JOBS="50", TMPDIR=str(tmp_path))
+    code, verdict, said = script("scripts/run_10node_devnet.sh", cwd=ROOT, NUM_JOBS="50", TMPDIR=str(tmp_path))
     assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
     assert verdict["load"]["jobs"]["completed"] == 50
     assert verdict["load"]["nodes"] == 10
@@ -167,7 +159,7 @@ def test_ten_nodes_and_fifty_jobs_leave_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_twenty_nodes_stay_until_they_are_told_to_go(tmp_path: Path) -> None:
     try:
-        code, verdict, said = script(["scripts/deploy_large_federation.sh"], cwd=ROOT, XDG_STATE_HOME=str(tmp_path))
+        code, verdict, said = script("scripts/deploy_large_federation.sh", cwd=ROOT, XDG_STATE_HOME=str(tmp_path))
         assert (code, verdict["ok"]) == (0, True), f"{verdict}\n{said}"
         assert verdict["load"]["nodes"] == 20
         folder = Path(verdict["up"]["directory"])

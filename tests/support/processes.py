@@ -48,7 +48,12 @@ class Ran:
 
 
 def run(
-    program: Path, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, given: str = ""
+    program: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    given: str = "",
+    within: float = RUN_SECS_MAX,
 ) -> Ran:
     """Run `program` to its end."""
     ended = subprocess.run(
@@ -59,7 +64,7 @@ def run(
         input=given,
         cwd=cwd,
         env=clean_environment(**(env or {})),
-        timeout=RUN_SECS_MAX,
+        timeout=within,
     )
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 

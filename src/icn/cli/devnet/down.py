@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from icn.cli.arguments import Action, argument
+from icn.cli.devnet.announcements import NodeLog
 from icn.cli.devnet.folder import Folder
 from icn.cli.devnet.options import DIR, folder_of, within
 from icn.cli.devnet.processes import await_end, lives, send
@@ -35,6 +36,7 @@ def down(session: Session, given: argparse.Namespace) -> Exit:
 def _end(devnet: Devnet, folder: Folder, verdict: Verdict, within_seconds: float) -> None:
     begun = time.monotonic()
     running = [node for node in devnet.nodes if lives(node.process)]
+    logs = {node.name: NodeLog(folder.log_of(node.name)) for node in running}
     for node in running:
         send(node.process, signal.SIGTERM)
         send(node.process, signal.SIGCONT)  # one that was paused hears the first only when it goes on
@@ -49,6 +51,12 @@ def _end(devnet: Devnet, folder: Folder, verdict: Verdict, within_seconds: float
     names = [node.name for node in running if node.process in late]
     verdict.check("all processes have ended", not left, f"{len(running) - len(left)} of {len(running)}")
     verdict.check("nobody had to be killed", not names, ", ".join(names) or "all stopped when asked")
+    failed = [name for name, log in logs.items() if name not in names and not log.look().has_stopped]
+    verdict.check(
+        "all said that they have stopped",
+        not failed,
+        "; ".join(f"{name}: {logs[name].last_words()}" for name in failed),
+    )
     verdict.facts |= {
         "stopped": len(running) - len(late),
         "killed": names,

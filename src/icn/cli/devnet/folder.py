@@ -4,11 +4,13 @@ The lock is the kernel's, on an open file: it ends with the process that has it,
 """
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from icn.adapters.files import create_atomically, make_private_folders, sync_folder, write_atomically
 from icn.cli.devnet.state import Devnet
@@ -41,17 +43,21 @@ class Folder:
         """Everything a node ever said."""
         return self._logs / f"{name}.log"
 
+    def refuse_foreign(self) -> None:
+        """Raise `Ended` where other things lie than those of a devnet. Makes nothing."""
+        if not self.root.is_dir() or self._state.exists():
+            return
+        others = sorted(path.name for path in self.root.iterdir() if path not in self._own())
+        if others:
+            raise Ended(
+                Exit.REFUSED,
+                f"{self.root} holds {others[0]}, which is of no devnet",
+                code="cli.not_a_devnet",
+                next_step="Name an empty folder, or one that is not there.",
+            )
+
     def make(self, key: str) -> None:
-        """Make what is missing. `key`: the API key of a new devnet. Raises `Ended` where other things lie already."""
-        if self.root.is_dir() and not self._state.exists():
-            others = sorted(path.name for path in self.root.iterdir() if path not in self._own())
-            if others:
-                raise Ended(
-                    Exit.REFUSED,
-                    f"{self.root} holds {others[0]}, which is of no devnet",
-                    code="cli.not_a_devnet",
-                    next_step="Name an empty folder, or one that is not there.",
-                )
+        """Make what is missing. `key`: the API key of a new devnet."""
         for folder in (self.root, self._nodes, self._logs):
             make_private_folders(folder)
         if not self.api_key.exists():
@@ -95,23 +101,29 @@ class Folder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Only one command starts and ends processes here. Raises `Ended` while another one does."""
-        make_private_folders(self.root)
-        with self._lock.open("w") as file:
-            until = time.monotonic() + LOCK_SECONDS_MAX
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > until:
-                        raise Ended(
-                            Exit.REFUSED,
-                            f"another icn-cli devnet command works on {self.root}",
-                            code="cli.devnet_in_use",
-                            next_step="Wait for its end, or end it.",
-                        ) from error
-                    time.sleep(_BETWEEN_TRIES)
-            yield
+        until = time.monotonic() + LOCK_SECONDS_MAX
+        while True:
+            make_private_folders(self.root)
+            with self._lock.open("w") as file:
+                if self._has_locked(file):
+                    yield
+                    return
+            if time.monotonic() > until:
+                raise Ended(
+                    Exit.REFUSED,
+                    f"another icn-cli devnet command works on {self.root}",
+                    code="cli.devnet_in_use",
+                    next_step="Wait for its end, or end it.",
+                )
+            time.sleep(_BETWEEN_TRIES)
+
+    def _has_locked(self, file: TextIO) -> bool:
+        """Whether the lock is ours, and is still the folder's: a purge takes it away with everything else."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._lock.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            return False
 
     def _own(self) -> tuple[Path, ...]:
         return (self._lock, self._nodes, self._logs, self.api_key)

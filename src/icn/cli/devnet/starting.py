@@ -42,7 +42,6 @@ class Starting:
     name: str
     begun: float
     log: NodeLog
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ def up(session: Session, given: argparse.Namespace) -> Exit:
     """Start what does not run, admit who is not admitted, and wait until all of them agree."""
     folder, verdict = folder_of(session, given), Verdict()
     begun = time.monotonic()
+    folder.refuse_foreign()
     with folder.locked():
         folder.make(session.world.random(API_KEY_BYTES).hex())
         devnet = _planned(folder, given)

@@ -1,5 +1,7 @@
 """The devnet's folder: made and removed without touching anything else, and worked on by one command at a time."""
 
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from icn.cli.devnet import folder as folders
 from icn.cli.devnet.folder import Folder, default_folder
 from icn.cli.devnet.state import Devnet, Terms
-from icn.cli.endings import Ended
+from icn.cli.endings import Ended, Exit
+from support.cli_server import CommandLine
 
 DEVNET = Devnet(Terms("sqlite", "open"), ()).grown_to(2)
 
@@ -32,7 +35,8 @@ def test_it_is_made_private_and_read_back(tmp_path: Path) -> None:
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(Ended, match=r"letter\.txt"):
-        Folder(tmp_path).make("a-key")
+        Folder(tmp_path).refuse_foreign()
+    assert CommandLine()("devnet", "up", "--dir", tmp_path).status is Exit.REFUSED
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -56,6 +60,27 @@ def test_one_command_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         pass
     with folder.locked():
         pass
+
+
+def test_who_waited_for_a_devnet_that_was_purged_has_the_lock_of_the_next(tmp_path: Path) -> None:
+    folder = made(tmp_path / "devnet")
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        waiting = threading.Event()
+        got: list[bool] = []
+
+        def wait() -> None:
+            waiting.set()
+            with folder.locked():
+                got.append((folder.root / "devnet.lock").exists())
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait()
+        folder.purge()
+        stack.close()
+        thread.join()
+    assert got == [True]
 
 
 def test_there_is_none(tmp_path: Path) -> None:
