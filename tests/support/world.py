@@ -169,7 +169,7 @@ class Node:
 def _sender(input_: Input) -> Did | None:
     """Over whose connection an input came."""
     match input_:
-        case Received(peer, _) | Gossiped(_, peer, _):
+        case Received(peer, _) | Gossiped(_, peer):
             return peer
         case _:
             return None
@@ -187,8 +187,8 @@ class World:
     """Whether a message from one node to another is lost."""
     marks: dict[str, Marks] = field(default_factory=dict)
     """By node, of those that keep head marks."""
-    gossip: dict[bytes, tuple[Announce, dict[str, None]]] = field(default_factory=dict)
-    """What was published, by token, and who has been told."""
+    gossip: dict[bytes, tuple[Announce, Did, dict[str, None]]] = field(default_factory=dict)
+    """What was published, by token, by whom, and who has been told."""
     _published: int = 0
     _token: int = 0
 
@@ -279,7 +279,7 @@ class World:
             case Publish(topic, message):
                 self._published += 1
                 token = f"{topic}/{self._published}".encode()
-                self.gossip[token] = message, {node.name: None}
+                self.gossip[token] = message, node.did, {node.name: None}
                 self._spread(node.name, token)
             case Judge(token, verdict):
                 node.verdicts.append(verdict)
@@ -302,12 +302,12 @@ class World:
 
     def _spread(self, name: str, token: bytes) -> None:
         """To every neighbour whom nobody has told yet. What is lost on one link may come over another."""
-        message, told = self.gossip[token]
+        message, author, told = self.gossip[token]
         for other in [b for a, b in self.links if a == name]:
             lost = self.drop is not None and self.drop(name, other, message)
             if other not in told and not lost:
                 told[other] = None
-                self[other].inbox.append(Gossiped(token, self[name].did, message))
+                self[other].inbox.append(Gossiped(token, self[name].did, author, message))
 
     def settle(self, rounds: int = 400) -> None:
         """Until nobody has anything to say at this instant."""

@@ -242,7 +242,7 @@ class Drivers:
         elif (
             delivery.topic != self._topic
             or delivery.bearer not in self._up
-            or not self._writer.offer(Gossiped(delivery.token, delivery.bearer.did, message))
+            or not self._writer.offer(Gossiped(delivery.token, delivery.bearer.did, delivery.author.did, message))
         ):
             self._judge(delivery.token, Verdict.IGNORE)
 

@@ -2,7 +2,8 @@
 
 | the blocks of a publication | verdict | because |
 |---|---|---|
-| are here now, new or known before | accept | whoever gets it from us can use it |
+| are here now, new or known before, and by who published them | accept | whoever gets it from us can use it |
+| are here now, and somebody else's | ignore | the author has published it: nobody must carry it twice |
 | wait for ancestors or for their time, or found no room | ignore | nobody can say yet; the ancestors are asked for |
 | came before their bearer was introduced, or to a node without a federation | ignore | they may be of another one |
 | are of a fork that nobody has built on here | ignore | the bearer may have met this side of it first |
@@ -64,5 +65,6 @@ class Gossiping:
         except PeerViolation:
             self.rejected[gossiped.bearer] = None
             return Verdict.REJECT
-        is_here = all(work.has_block(Cid.of(data, DAG_CBOR)) for data in encoded)
-        return Verdict.ACCEPT if is_here else Verdict.IGNORE
+        names = [Cid.of(data, DAG_CBOR) for data in encoded]
+        passes_on = all(work.has_block(name) and work.ancestor(name)[0].author == gossiped.author for name in names)
+        return Verdict.ACCEPT if passes_on else Verdict.IGNORE

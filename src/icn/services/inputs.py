@@ -52,6 +52,8 @@ class Gossiped:
     token: bytes
     bearer: Did
     """The connected peer that brought them. It has found them valid, or it is not honest."""
+    author: Did
+    """Who has published them, by its signature."""
     message: Announce
 
 

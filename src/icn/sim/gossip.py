@@ -80,8 +80,8 @@ class Gossip:
             match effect:
                 case effects.SendRpc(peer, data):
                     self._network.send_rpc(self._did, peer.did, MESHSUB_1_1, data)
-                case effects.Deliver(token, _, bearer, _, payload):
-                    self._deliver(token, bearer.did, payload)
+                case effects.Deliver():
+                    self._deliver(effect)
                 case effects.Disconnect(peer, reason):
                     self._network.disconnect(self._did, peer.did, reason)
                 case effects.ResetStream(peer, reason):
@@ -93,15 +93,15 @@ class Gossip:
             self._woken_at = wake_at
             self._timeline.plan(wake_at * MS - self._timeline.now_us, self._wake, wake_at)
 
-    def _deliver(self, token: bytes, bearer: Did, payload: bytes) -> None:
+    def _deliver(self, said: effects.Deliver) -> None:
         try:
-            message = decode_message(FEED_PROTOCOL, payload)
+            message = decode_message(FEED_PROTOCOL, said.payload)
         except PeerViolation:
             message = None
         if isinstance(message, Announce):
-            self._push(Gossiped(token, bearer, message))
+            self._push(Gossiped(said.message, said.bearer.did, said.author.did, message))
         else:
-            self._take(inputs.Judge(token, Verdict.REJECT))
+            self._take(inputs.Judge(said.message, Verdict.REJECT))
 
     def _wake(self, at: int) -> None:
         if self._woken_at == at:

@@ -29,6 +29,7 @@ from support.world import World, federation, terms
 
 BEARER = builders.did(70)
 AUTHOR = 66
+WRITER = builders.did(AUTHOR)
 
 
 class Home:
@@ -62,9 +63,9 @@ class Home:
         sequence = before.header.sequence + 1
         return self.block(opened, sequence=sequence, previous=before.cid)
 
-    def hear(self, *said: bytes, bearer: Did = BEARER) -> Verdict:
+    def hear(self, *said: bytes, bearer: Did = BEARER, author: Did = WRITER) -> Verdict:
         """A publication with these blocks, and the verdict."""
-        return self.verdicts(self.world.handle("a", Gossiped(b"1", bearer, Announce(said))))[b"1"]
+        return self.verdicts(self.world.handle("a", Gossiped(b"1", bearer, author, Announce(said))))[b"1"]
 
     @staticmethod
     def verdicts(outcome: Outcome) -> dict[bytes, Verdict]:
@@ -87,10 +88,18 @@ def test_news_is_accepted_and_so_is_what_was_known():
     assert home.node.disconnects == []
 
 
+def test_blocks_that_somebody_else_publishes_are_taken_and_not_passed_on():
+    home = Home()
+    assert home.hear(home.joins.data, author=BEARER) is Verdict.IGNORE
+    assert home.is_in(home.joins)
+    assert home.hear(home.joins.data, author=BEARER) is Verdict.IGNORE
+    assert home.hear(home.joins.data) is Verdict.ACCEPT
+
+
 def test_a_block_whose_ancestor_is_not_here_is_ignored_and_waits_and_its_bearer_is_asked():
     home = Home()
     later = home.opens(9)
-    outcome = home.world.handle("a", Gossiped(b"1", BEARER, Announce((later.data,))))
+    outcome = home.world.handle("a", Gossiped(b"1", BEARER, builders.did(AUTHOR), Announce((later.data,))))
     assert home.verdicts(outcome) == {b"1": Verdict.IGNORE}
     asked = [effect for effect in outcome.effects if isinstance(effect, Send)]
     assert [effect.peer for effect in asked] == [BEARER]
@@ -162,8 +171,11 @@ def test_after_one_that_can_never_be_valid_nothing_more_of_its_bearer_is_taken_i
     bad = [home.block(NodeJoined(builders.did(AUTHOR), "x"), NodeAdmitted(builders.did(n))) for n in range(1, 30)]
     outcome = home.world.handle(
         "a",
-        *(Gossiped(b"%d" % number, BEARER, Announce((one.data,))) for number, one in enumerate(bad)),
-        Gossiped(b"good", other, Announce((home.joins.data,))),
+        *(
+            Gossiped(b"%d" % number, BEARER, builders.did(AUTHOR), Announce((one.data,)))
+            for number, one in enumerate(bad)
+        ),
+        Gossiped(b"good", other, builders.did(AUTHOR), Announce((home.joins.data,))),
     )
     verdicts = home.verdicts(outcome)
     assert verdicts.pop(b"0") is Verdict.REJECT
@@ -194,7 +206,7 @@ def test_our_own_blocks_are_published_once_they_are_on_disk_and_not_before():
 
 def test_others_blocks_are_not_published_again():
     home = Home()
-    outcome = home.world.handle("a", Gossiped(b"1", BEARER, Announce((home.joins.data,))))
+    outcome = home.world.handle("a", Gossiped(b"1", BEARER, builders.did(AUTHOR), Announce((home.joins.data,))))
     own = [data for said in published(outcome) for data in said.message.blocks]
     assert home.joins.data not in own
 
