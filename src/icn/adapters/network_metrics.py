@@ -25,6 +25,11 @@ class NetworkMetrics:
         self._trimmed = Counter(
             "icn_p2p_peers_trimmed_total", "Peers let go because others needed their places.", registry=registry
         )
+        self._silent = Counter(
+            "icn_p2p_connections_silent_total",
+            "Connections ended because the peer sent nothing any more, or answered no pings.",
+            registry=registry,
+        )
         self._refused = Counter(
             "icn_p2p_connections_refused_total",
             "Connections ended because there was too much of something: handshakes under way, connections from one "
@@ -32,7 +37,7 @@ class NetworkMetrics:
             ("reason",),
             registry=registry,
         )
-        self._seen_trimmed = 0
+        self._seen_trimmed = self._seen_silent = 0
         self._seen_refused: dict[str, int] = {}
 
     def set(self, now: NetworkFigures) -> None:
@@ -44,6 +49,8 @@ class NetworkMetrics:
         self._memory_budget.set(now.memory_bytes_max)
         self._trimmed.inc(max(0, now.trimmed - self._seen_trimmed))
         self._seen_trimmed = now.trimmed
+        self._silent.inc(max(0, now.silent - self._seen_silent))
+        self._seen_silent = now.silent
         for reason, count in now.refused.items():
             self._refused.labels(reason).inc(max(0, count - self._seen_refused.get(reason, 0)))
             self._seen_refused[reason] = count

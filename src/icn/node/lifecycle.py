@@ -39,6 +39,7 @@ from icn.domain.federation.invitation import open_invitation
 from icn.http.app import create_app, create_metrics_app
 from icn.http.settings import HttpSettings
 from icn.kernel.errors import Fault, IcnError
+from icn.kernel.ids import PeerId
 from icn.kernel.instant import seconds
 from icn.kernel.limits import MIB, QUEUE_INPUTS_MAX
 from icn.kernel.signing import Signer
@@ -152,7 +153,7 @@ class _Node:
         ledger_path = settings.storage.mana_ledger_path
         self._ledger_file = None if ledger_path is None else LedgerFile(ledger_path, signer.did, node.snapshot)
         if network is not None:
-            network.prefer(lambda peer: peer.did in drivers.view.peers_in_sync)
+            network.prefer(self._is_of_our_federation)
         if network is not None and settings.storage.backend != "memory":
             path = settings.runtime.data_dir / FILE_NAME
             self._remembered = RememberedPeers(path, network, lambda: drivers.view.peers_in_sync, self._clock)
@@ -366,6 +367,11 @@ class _Node:
         await self._author.wait()
         if self._ledger_file is not None:
             await self._ledger_file.keep()
+
+    def _is_of_our_federation(self, peer: PeerId) -> bool:
+        """Or was, when it was last connected: a member that comes back finds its place."""
+        is_known = self._remembered is not None and peer in self._remembered
+        return is_known or peer.did in self._drivers.view.peers_in_sync
 
     async def _remember_peers(self) -> None:
         await self._connected.wait()

@@ -63,6 +63,9 @@ class RememberedPeers:
         self._known: dict[PeerId, KnownPeer] = {}
         self._written_at: Instant | None = None
 
+    def __contains__(self, peer: PeerId) -> bool:
+        return peer in self._known
+
     def dial(self) -> None:
         """Read the file and have everybody in it dialled. Once, after the network has started."""
         try:

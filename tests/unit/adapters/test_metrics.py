@@ -43,7 +43,7 @@ GOSSIP = GossipShown(
     verdicts={"accept": 11, "ignore": 2, "reject": 0},
 )
 FIGURES = NetworkFigures(
-    4, 3, 9, memory_bytes=100, memory_bytes_max=1000, trimmed=2, refused={"places": 5}, gossip=GOSSIP
+    4, 3, 9, memory_bytes=100, memory_bytes_max=1000, silent=6, trimmed=2, refused={"places": 5}, gossip=GOSSIP
 )
 GUIDE = (
     "icn_node_uptime_seconds",
@@ -190,6 +190,7 @@ def test_what_is_read_at_a_scrape() -> None:
     assert value(metrics, "icn_p2p_discovery_known_peers") == 9
     assert value(metrics, "icn_p2p_memory_bytes") == 100
     assert value(metrics, "icn_p2p_memory_budget_bytes") == 1000
+    assert value(metrics, "icn_p2p_connections_silent_total") == 6
     assert value(metrics, "icn_p2p_peers_trimmed_total") == 2, "counted once, however often it is read"
     assert value(metrics, "icn_gossip_mesh_peers") == 4
     assert value(metrics, 'icn_gossip_peers{regard="graylisted"}') == 1

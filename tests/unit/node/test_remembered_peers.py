@@ -43,6 +43,8 @@ def test_members_are_remembered_by_where_they_can_be_dialled_and_strangers_are_n
         await told.until(lambda: len(told.ups) == 2)
         memory = remembered(tmp_path / "peers.json", a, "b")
         assert memory.look()
+        assert b.peer_id in memory
+        assert c.peer_id not in memory
         assert not memory.look(), "no news the second time"
         await memory.write()
         [known] = read_book(tmp_path / "peers.json")

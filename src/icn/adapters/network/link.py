@@ -76,6 +76,8 @@ class Link(asyncio.Protocol):
         """When we began to close it; the socket may still be open until the peer has read our goodbye."""
         self.is_wrong = False
         """Whether the other end is not whom we want, or does not speak as it must: calling it again changes nothing."""
+        self.is_silent = False
+        """Whether it ended because nothing, or no answer to a ping, came any more."""
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -210,6 +212,7 @@ class Link(asyncio.Protocol):
     def _finish(self, closed: Closed) -> None:
         """The machine is done. A peer that broke a rule gets no goodbye."""
         self.is_wrong = self.is_wrong or closed.violation
+        self.is_silent = closed.silence
         if self._transport is not None:
             if closed.violation:
                 self._transport.abort()

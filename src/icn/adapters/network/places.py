@@ -7,7 +7,8 @@ so that the next newcomers find room. Not let go are
 - peers whose streams or messages are under way,
 - peers that came a moment ago: they could not show their worth yet.
 
-When nobody can go the newcomer does; but one that is wanted takes the place of the least valuable that is not.
+When nobody can go the newcomer does; but one that is wanted takes the place of the least valuable that is not. Being
+busy protects for `busy_ms_max` only: a peer that never reads what is sent to it would keep its place for ever.
 
 The order is the same on every node that sees the same: peers that speak none of our protocols first, then those that
 gossip badly, then those that came to us, then the youngest, then by peer id. So who floods us with new connections
@@ -50,8 +51,9 @@ def room_for(standings: Sequence[Standing], *, newcomer_is_wanted: bool, now: in
         return Room((), admitted=True)
     dispensable = sorted((one for one in standings if not one.is_wanted), key=_worth)
     free = [one for one in dispensable if not one.is_busy and now - one.since_ms >= settings.grace_ms]
-    if not free and newcomer_is_wanted:
-        free = dispensable[:1]
+    if not free:
+        old = [one for one in dispensable if newcomer_is_wanted or now - one.since_ms >= settings.busy_ms_max]
+        free = old[:1]
     surplus = len(standings) + 1 - max(1, min(settings.peers_low, settings.peers_max))
     leaving = tuple(one.peer for one in free[:surplus])
     return Room(leaving, admitted=bool(leaving))

@@ -208,6 +208,8 @@ class NetworkFigures:
     """Peers that others told of."""
     memory_bytes: int = 0
     memory_bytes_max: int = 0
+    silent: int = 0
+    """Connections whose peer sent nothing any more, or answered no pings."""
     trimmed: int = 0
     """Peers that had to go for others."""
     refused: Mapping[str, int] = field(default_factory=dict)

@@ -82,6 +82,8 @@ class NetworkSettings:
     """How many stay then. With fewer, addresses that were discovered are dialled."""
     grace_ms: int = 20_000
     """A peer is not let go within this time of its coming."""
+    busy_ms_max: int = 300_000
+    """From its coming, how long something that is under way keeps a peer from being let go."""
     connections_per_address_max: int = 64
     """Accepted connections past their handshake, from one IPv4 address or one IPv6 /64."""
     connections_per_peer_max: int = 4

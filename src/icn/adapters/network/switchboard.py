@@ -75,6 +75,8 @@ class Switchboard:
         """Whether a peer keeps its place whatever happens."""
         self.let_go: Callable[[PeerId], object] = lambda _: None
         """Told of a peer before it is made to go for others."""
+        self.silent = 0
+        """Connections whose peer was heard of no more."""
         self.trimmed = 0
         """Peers that had to go for others."""
         self.refused = dict.fromkeys(("handshakes", "address", "places", "memory"), 0)
@@ -227,6 +229,7 @@ class Switchboard:
         """The link carries nothing any more."""
         self._admission.leave(link)
         self.memory.forget(link)
+        self.silent += link.is_silent
         answer = self._answers.pop(link, None)
         if answer is not None and not answer.done():
             answer.set_exception(DialFailed(reason, lasting=link.is_wrong))
@@ -301,6 +304,8 @@ class Switchboard:
 
     def _make_room(self, link: Link, newcomer: PeerId) -> bool:
         """Let peers go for a newcomer, where that must be; whether it may stay."""
+        if len(self.peers) < self._settings.peers_max:
+            return True
         wanted = self.is_wanted(newcomer) or (link.origin is not None and not link.origin.is_hearsay)
         standings = [self._standing(record) for record in self.peers.values()]
         room = room_for(standings, newcomer_is_wanted=wanted, now=self._clock(), settings=self._settings)

@@ -258,6 +258,7 @@ class Libp2pNetwork:
             known=discovery.known if discovery else 0,
             memory_bytes=board.memory.used,
             memory_bytes_max=self._settings.memory_bytes_max,
+            silent=board.silent,
             trimmed=board.trimmed,
             refused=dict(board.refused),
             gossip=self._gossip.shown(),

@@ -216,7 +216,7 @@ class Connection:
             self._close("the handshake took too long", violation=False)
         elif self._state is State.OPEN:
             if now - self._heard_at > self._limits.silence_ms_max:
-                self._close("the peer has fallen silent", violation=False)
+                self._close("the peer has fallen silent", violation=False, silence=True)
             else:
                 self._tick_streams(now)
                 self._tick_ping(now)
@@ -289,10 +289,10 @@ class Connection:
         for plaintext in upgraded.rest:
             self._frames(plaintext, now)
 
-    def _close(self, reason: str, *, violation: bool) -> None:
+    def _close(self, reason: str, *, violation: bool, silence: bool = False) -> None:
         self._state = State.CLOSED
         self._uses.clear()
-        self._events.append(Closed(reason, violation))
+        self._events.append(Closed(reason, violation, silence))
 
     def _told(self) -> list[ConnectionEvent]:
         events, self._events = self._events, []
@@ -482,7 +482,7 @@ class Connection:
                 self.reset_stream(self._ping_stream)
             self._end_ping(now)
             if self._pinger.lose():
-                self._close("the peer answers no pings", violation=False)
+                self._close("the peer answers no pings", violation=False, silence=True)
                 return
         if self._pinger.due(now):
             self._ping_stream = self._propose(PING, now, ours=True)

@@ -79,6 +79,8 @@ class Closed:
     reason: str
     violation: bool
     """Whether the peer broke a rule, which `reason` names."""
+    silence: bool = False
+    """Whether nothing was heard of it, or no answer to pings."""
 
 
 ConnectionEvent = (

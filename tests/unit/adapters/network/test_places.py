@@ -4,8 +4,8 @@ from icn.adapters.network.places import Room, Standing, room_for
 from icn.adapters.network.settings import NetworkSettings
 from icn.kernel.ids import PeerId
 
-SETTINGS = NetworkSettings(listen=(), peers_max=4, peers_low=2, grace_ms=100)
-NOW = 1_000_000
+SETTINGS = NetworkSettings(listen=(), peers_max=4, peers_low=2, grace_ms=100, busy_ms_max=1_000)
+NOW = 1_000
 
 
 def peer(number: int) -> PeerId:
@@ -62,6 +62,12 @@ def test_who_is_wanted_takes_the_place_of_one_that_is_not_even_if_that_is_new_or
     assert room(*shown, wanted=True) == Room((peer(3),), admitted=True)
     all_wanted = [replace(one, is_wanted=True) for one in shown]
     assert room(*all_wanted, wanted=True) == Room((), admitted=False)
+
+
+def test_being_busy_does_not_keep_a_place_for_ever():
+    shown = [standing(number, since_ms=number, is_busy=True) for number in range(4)]
+    assert room(*shown) == Room((peer(0),), admitted=True), "only one has been here for so long"
+    assert room(*shown[1:], standing(5, is_wanted=True)) == Room((), admitted=False)
 
 
 def test_one_place_is_one_place():

@@ -366,6 +366,46 @@ def test_what_was_read_counts_no_more_though_nothing_else_happens():
     play(scene)
 
 
+def test_connections_of_one_address_are_bounded_and_the_newcomer_is_the_one_that_goes():
+    async def scene(world):
+        hub, told = await world.start("hub", connections_per_address_max=2, **QUIET)
+        made = await crowd(world, hub, told, "ab")
+        await world.start("c", *hub.listen_addresses, **QUIET)
+        await eventually(lambda: hub.figures().refused["address"] >= 1)
+        assert names_of(hub, made) == "ab"
+        assert not told.downs
+
+    play(scene)
+
+
+def test_sockets_that_say_nothing_make_room_for_one_that_does():
+    async def scene(world):
+        hub, told = await world.start("hub", handshakes_max=3, **QUIET)
+        address = Multiaddr.parse(hub.listen_addresses[0])
+        idle = [await asyncio.open_connection(address.host, address.port) for _ in range(6)]
+        await eventually(lambda: hub.figures().refused["handshakes"] >= 3)
+        await crowd(world, hub, told, "a")
+        for _, writer in idle:
+            writer.close()
+
+    play(scene)
+
+
+def test_a_peer_that_is_heard_of_no_more_is_given_up_and_counted():
+    async def scene(world):
+        limits = ConnectionLimits(silence_ms_max=100)
+        hub, told = await world.start("hub", limits=limits, **QUIET)
+        made = await crowd(world, hub, told, "a")
+        [link] = made["a"]._board.sockets
+        link._transport.pause_reading()
+        made["a"]._ticking.cancel()
+        await told.until(lambda: told.downs)
+        assert told.downs[0][1] == "the peer has fallen silent"
+        assert hub.figures().silent == 1
+
+    play(scene)
+
+
 def test_two_addresses_of_one_peer_give_one_connection():
     async def scene(world):
         both = (Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), Multiaddr.parse("/ip6/::1/tcp/0"))
