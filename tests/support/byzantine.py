@@ -3,11 +3,12 @@
     python -m support.byzantine BEHAVIOUR SECONDS P2P-ADDRESS…      (with tests and demo in PYTHONPATH)
 
 It joins at the first address as an honest node would, connects to all of them, behaves as it is told for so long, and
-prints one JSON object: what it sent, and which of the nodes threw it out, for what reason. Not here: a member that
-signs two histories (`forker`), and what a single message can do to a single node (tests/hostile_node).
+prints one JSON object: what it sent, and which of the nodes threw it out, for what reason. Not here: what a single
+message can do to a single node (tests/hostile_node).
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -15,10 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from icn.domain.ledger.events import Transferred
+from icn.domain.ledger.events import AccountOpened, Transferred
 from icn.domain.ledger.model import TransferNumber
-from icn.kernel.ids import RAW, Cid
+from icn.kernel.ids import RAW, Cid, Did
 from icn.kernel.mana import Mana
+from icn.kernel.signing import SeedSigner
 from icn.protocol.codec import encode_message
 from icn.protocol.messages import (
     FEED_PROTOCOL,
@@ -149,12 +151,30 @@ async def forged_blocks(evil: Byzantine, seconds: float) -> None:
     await evil.repeatedly(seconds, turn)
 
 
+async def two_histories(evil: Byzantine, seconds: float) -> None:
+    """One block to every other node, another one with the same number to the rest; then each branch goes on."""
+    for number in range(2):
+        branch = [evil.member.sign(_opens(evil.member.did, f"{number}/0"))]
+        follows = {"sequence": branch[0].header.sequence + 1, "previous": branch[0].cid}
+        branch.append(evil.member.sign(_opens(evil.member.did, f"{number}/1"), **follows))
+        for link in evil.links[number::2]:
+            evil.say(link, Announce(tuple(block.data for block in branch)))
+    await evil.repeatedly(seconds, lambda _: None)
+
+
+def _opens(home: Did, name: str) -> AccountOpened:
+    """An empty account for somebody at `home`."""
+    owner = SeedSigner(hashlib.sha256(name.encode()).digest()).did
+    return AccountOpened(owner, home, 0, Mana(0), 0, Mana(0))
+
+
 BEHAVIOURS: dict[str, Callable[[Byzantine, float], Awaitable[None]]] = {
     "flood": flood,
     "replay": replay,
     "lies-about-heads": lies_about_heads,
     "wrong-content": wrong_content,
     "forged-blocks": forged_blocks,
+    "two-histories": two_histories,
 }
 
 

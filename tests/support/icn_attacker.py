@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from node_process import NodeProcess  # type: ignore[import-not-found] # on pytest's path, not mypy's
 
 from icn.adapters.network.ports import Delivery
-from icn.adapters.network.settings import DialSettings, NetworkSettings
+from icn.adapters.network.settings import DialSettings, DiscoveryMode, DiscoverySettings, NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import FORMAT_VERSION, Block, Header, sign_block
@@ -84,6 +84,7 @@ class Attacker:
             bootstrap=() if listens else (self.target,),
             agent="hostile",
             dial=ONCE,
+            discovery=DiscoverySettings(DiscoveryMode.OFF),  # one connection: that to the node
             peer_queue_bytes_max=1 << 30,
         )
         entropy = RepeatableEntropy(f"attacker {next(self.numbers)} {os.getpid()}")
