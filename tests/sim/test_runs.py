@@ -89,6 +89,15 @@ def test_a_member_that_signs_several_histories_harms_nobody() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [326, 353])
+def test_what_a_forger_once_broke_holds(seed: int) -> None:
+    """326: who acknowledged what was not followed through a node's own blocks. 353: a newcomer met a lower fork than
+    all others, found itself behind their counts of the forger's feed, and never joined."""
+    plan = Plan(seed, seconds=14)
+    assert World(plan, faults=replace(World(plan).faults, forge_every=300)).run().finding is None
+
+
+@pytest.mark.slow
 def test_a_planted_ignored_fork_is_found_by_comparing_nodes() -> None:
     found = [forging(seed, Plant.FORK_IGNORED).finding for seed in (1, 4, 7, 10)]
     assert any(found)

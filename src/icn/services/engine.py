@@ -304,6 +304,9 @@ class Engine:
         if federation is not None and federation.id is not None and (lonely or not resumed):
             work.effects.append(Subscribe(topic_of(federation.id)))
         replies = work.finish()
+        for block, source in work.accepted:
+            if source is None:
+                self.forks.take(work, block)
         if len(work.batch):
             marked_at = self._mark_time(work)
             self.store.commit(work.batch, self.fence)

@@ -24,7 +24,9 @@ def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> boo
     if federation is None or (member is not None and member.joined):
         return False
     behind = any(
-        count > state.feeds.next_sequence(author) for view in peers.greeted() for author, count in view.counts.items()
+        count > state.feeds.next_sequence(author) and author not in state.cuts  # of a forker each counts what it knows
+        for view in peers.greeted()
+        for author, count in view.counts.items()
     )
     if behind or not peers.greeted():
         return False

@@ -210,3 +210,18 @@ def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:
     agree(world)
     honest = {node.did for node in world.nodes.values()}
     assert not [peer for node in world.nodes.values() for peer, _ in node.disconnects if peer in honest]
+
+
+def test_acknowledgements_are_followed_through_a_nodes_own_blocks() -> None:
+    """One node is held back while its proof is on the way; what it built on since leads others to the branch."""
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.say(one, "a", "b", "c")
+    world.isolate("d")
+    world.pass_time(2_000)
+    forker.say(other, "a")
+    world.pass_time(3_000)
+    meet(world)
+    agree(world)
