@@ -10,7 +10,7 @@ given, which was before the bridge began to count. Neither clock is compared wit
 
 
 class Lease:
-    """A runner's end. Times are of its own monotonic clock, in seconds."""
+    """A runner's end. Times are of its own clock, which goes on while the machine is suspended, in seconds."""
 
     def __init__(self, now: float, seconds: float) -> None:
         """An answer is about to be given, to the call that made this."""

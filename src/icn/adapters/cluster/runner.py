@@ -26,6 +26,8 @@ from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKi
 from icn.kernel.errors import Refusal
 from icn.kernel.ids import JobId
 
+_LOOK_S = 1.0
+
 
 @dataclass(slots=True)
 class _Given:
@@ -67,7 +69,7 @@ class Runner:
     async def ping(self, oldest: int) -> None:
         """Whoever asks is there. Executions with a number below `oldest` have ended."""
         here = self._here()
-        here.lease.pinged(time.monotonic())
+        here.lease.pinged(_now())
         for number in [number for number in here.not_to_run if number < oldest]:
             del here.not_to_run[number]
 
@@ -107,7 +109,7 @@ class Runner:
         except NoWorker as error:
             pool.close()
             return _refused(str(error))
-        self._given = _Given(pool, Lease(time.monotonic(), bounds.LEASE_S))
+        self._given = _Given(pool, Lease(_now(), bounds.LEASE_S))
         threading.Thread(target=_end_with, args=(self._given.lease,), name="lease", daemon=True).start()
         return RunnerState(places=places, isolation=tuple(sorted(isolation)), refusal="", lacks=())
 
@@ -138,6 +140,13 @@ def _refused(why: str, lacks: list[str] | None = None) -> RunnerState:
 
 def _end_with(lease: Lease) -> None:
     """On a thread of its own. The workers die with the threads that started them (hardening.die_with_parent)."""
-    while not lease.is_over(now := time.monotonic()):
-        time.sleep(max(0.01, lease.until - now))
+    while not lease.is_over(now := _now()):
+        time.sleep(
+            min(max(0.01, lease.until - now), _LOOK_S)
+        )  # a sleep that a suspended machine slept through is longer
     os._exit(1)
+
+
+def _now() -> float:
+    """Seconds, those for which the machine was suspended too: its lease ran on."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
