@@ -21,6 +21,8 @@ from icn.sim.findings import expect
 from icn.sim.timeline import MS, Timeline
 
 RECONNECT_MS = 200
+BANISHED_MS = 5_000
+"""How long somebody that was dropped for a violation is not let in again, on average: as a breaker has it."""
 NOTICE_MS = 150
 PARTITION_NOTICE_MS = 700
 HALF_OPEN_MS = 5_000
@@ -137,7 +139,7 @@ class Network:
         self._note(f"n{self._index[source]} drops n{self._index[target]}: {reason}")
         self.violations.append(reason)
         expect(self.tolerates_violations or target in self.outcasts, "honest peers are not accused", reason)
-        self._break(pair, "a violation")
+        self._break(pair, "a violation", away_ms=BANISHED_MS)
 
     def drop_all(self, did: Did) -> None:
         """A node closes its connections and dials anew."""
@@ -197,7 +199,7 @@ class Network:
             connection.told[side] = True
             self._stations[side].push(PeerUp(self._stations[other].did))
 
-    def _break(self, pair: Pair, why: str, notice_ms: int = NOTICE_MS) -> None:
+    def _break(self, pair: Pair, why: str, notice_ms: int = NOTICE_MS, *, away_ms: int = RECONNECT_MS) -> None:
         connection = self._connections.pop(pair, None)
         if connection is None:
             return
@@ -210,7 +212,7 @@ class Network:
                 delay = self._rng.randrange(notice_ms * MS)
                 latest = max(latest, delay)
                 self._timeline.plan(delay, self._tell_down, side, other, self._stations[side].life)
-        self._timeline.plan(latest + self._chance.around(RECONNECT_MS) * MS, self._connect, pair)
+        self._timeline.plan(latest + self._chance.around(away_ms) * MS, self._connect, pair)
 
     def _tell_down(self, side: int, other: int, life: int) -> None:
         if self._stations[side].life == life:

@@ -1,8 +1,8 @@
 """When callers ask: all the time, in bursts with idle stretches between, or seldom. Drawn from the seed.
 
 A real federation is idle for most of the time and busy now and then, and defects hide in both: what is left over from a
-burst shows in the stillness after it, and a crash in stillness meets other timers than one under load. One seed in
-sixty-four asks all the time, as every seed once did.
+burst shows in the stillness after it, and a crash in stillness meets other timers than one under load. One seed of
+128 asks all the time, as every seed once did.
 
 Not here: what is asked (workload).
 """
@@ -22,12 +22,12 @@ class Tempo(Enum):
     SELDOM = "seldom"
 
 
-DRAWN = (Tempo.DENSE,) * 1 + (Tempo.BURSTS,) * 46 + (Tempo.SELDOM,) * 17
+DRAWN = (Tempo.DENSE,) * 1 + (Tempo.BURSTS,) * 92 + (Tempo.SELDOM,) * 35
 """Of so many seeds, on average."""
 BURST_MS = (500, 1_500)
-IDLE_MS = (10_000, 25_000)
-BURST_PAUSE_MS = 800
-SELDOM_PAUSE_MS = 30_000
+IDLE_MS = (15_000, 30_000)
+BURST_PAUSE_MS = 1_000
+SELDOM_PAUSE_MS = 45_000
 """Between an answer and the next request of a caller, on average."""
 DENSE_PAUSES_MS = (500, 2_000, 5_000)
 
