@@ -174,6 +174,7 @@ def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork |
         return None
     wanted = NetworkSettings(
         listen=(chosen.p2p_listen_addr,),
+        announce=chosen.announce_addrs,
         bootstrap=chosen.bootstrap_peers,
         agent=AGENT,
         discovery=DiscoverySettings(DiscoveryMode(chosen.discovery)),

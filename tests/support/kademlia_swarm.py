@@ -1,6 +1,7 @@
 """Kademlia machines that reach each other by function calls, under a clock that moves when told."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icn.kernel.ids import PeerId
@@ -35,6 +36,8 @@ class Swarm:
     settings: KademliaSettings = field(default_factory=KademliaSettings)
     now: int = 1_000_000
     dead: set[int] = field(default_factory=set)
+    lost: Callable[[], bool] = lambda: False
+    """Whether the next request goes astray."""
     learned: dict[int, list[PeerInfo]] = field(default_factory=dict)
     finished: dict[int, list[Finished]] = field(default_factory=dict)
     asks: int = 0
@@ -80,7 +83,12 @@ class Swarm:
     def _ask(self, number: int, ask: Ask) -> list[Effect]:
         self.asks += 1
         asker, there = self.machines[number], self.number_of.get(ask.peer.peer)
-        reached = there is not None and there not in self.dead and kad_info(there).addresses[0] in ask.peer.addresses
+        reached = (
+            there is not None
+            and there not in self.dead
+            and not self.lost()
+            and kad_info(there).addresses[0] in ask.peer.addresses
+        )
         if there is None or not reached:
             return asker.failed(ask.number, self.now)
         self.machines[there].met(kad_info(number), host_of(number), self.now)

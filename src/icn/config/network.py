@@ -25,6 +25,15 @@ def _p2p_listen_addr(text: str) -> Multiaddr:
     return address
 
 
+def _announce_addr(text: str) -> Multiaddr:
+    address = _p2p_listen_addr(text)
+    if address.port == 0:
+        raise ValueError("has port 0; the port by which others reach this node belongs there")
+    if address.host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
+        raise ValueError("stands for every address of this machine; the one by which others reach it belongs there")
+    return address
+
+
 def _bootstrap_peer(text: str) -> Multiaddr:
     if hint := placeholder_in(text):
         raise ValueError(hint)
@@ -48,6 +57,14 @@ class NetworkSettings(Section):
         from_text(_p2p_listen_addr),
         Setting("Where other nodes reach this one: a multiaddr; plain `host:port` is also understood."),
     ] = Multiaddr.make(Host.IP4, "0.0.0.0", 7000)  # noqa: S104 - other nodes must reach it; every connection is authenticated
+    announce_addrs: Annotated[
+        tuple[Annotated[Multiaddr, from_text(_announce_addr)], ...],
+        BeforeValidator(as_tuple),
+        Setting(
+            "What others are told instead of the addresses at which this node listens: where they reach it through a "
+            "router or a container's host, as multiaddrs without `/p2p/`."
+        ),
+    ] = ()
     bootstrap_peers: Annotated[
         tuple[Annotated[Multiaddr, from_text(_bootstrap_peer)], ...],
         BeforeValidator(as_tuple),

@@ -99,6 +99,7 @@ SAMPLES = {
     "network.http_listen_addr": ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
     "network.p2p_enabled": (False, False),
     "network.p2p_listen_addr": ("/ip4/127.0.0.1/tcp/7", Multiaddr.parse("/ip4/127.0.0.1/tcp/7")),
+    "network.announce_addrs": (["/dns4/a.org/tcp/7"], (Multiaddr.parse("/dns4/a.org/tcp/7"),)),
     "network.bootstrap_peers": ([B1, B2], (Multiaddr.parse(B1), Multiaddr.parse(B2))),
     "network.discovery": ("client", "client"),
     "network.enable_mdns": (True, True),

@@ -574,3 +574,17 @@ def test_a_socket_on_all_ipv6_addresses_tells_of_real_ones():
         assert any(address.startswith("/ip6/::1/") for address in b.listen_addresses)
 
     play(scene)
+
+
+def test_what_the_operator_announces_is_what_others_are_told():
+    async def scene(world):
+        said = Multiaddr.parse("/dns4/node.example.org/tcp/7000")
+        b, _ = await world.start("b", announce=(said,))
+        [address] = [f"/ip4/{host}/tcp/{port}" for host, port in b._bound]
+        a, told = await world.start("a", f"{address}/p2p/{b.peer_id}")
+        await told.until(lambda: told.ups)
+        await eventually(lambda: a.peers()[0].record is not None)
+        assert a.peers()[0].listen_addresses == (said.with_peer(b.peer_id),)
+        assert b.listen_addresses == [str(said.with_peer(b.peer_id))]
+
+    play(scene)

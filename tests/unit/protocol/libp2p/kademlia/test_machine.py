@@ -1,5 +1,7 @@
 """Nodes that find each other, without a socket."""
 
+import random
+
 import pytest
 
 from icn.protocol.libp2p.kademlia.machine import Ask, Finished, Kademlia, Learned
@@ -51,6 +53,24 @@ def test_half_of_the_nodes_gone_at_once_hide_nobody_who_is_there():
         for wanted in range(3, NODES, 6):
             if wanted != number:
                 assert swarm.find(number, wanted).addresses == kad_info(wanted).addresses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_where_one_request_in_five_goes_astray_nearly_everybody_is_found(seed):
+    chance = random.Random(seed)
+    swarm = chain()
+    swarm.lost = lambda: chance.random() < 0.2
+    pairs = [chance.sample(range(NODES), 2) for _ in range(30)]
+    found = [swarm.find(number, wanted) for number, wanted in pairs]
+    right = [
+        info is not None and info.addresses == kad_info(wanted).addresses
+        for info, (_, wanted) in zip(found, pairs, strict=True)
+    ]
+    assert sum(right) >= 28
+    for _ in range(3):
+        swarm.tick(2 * SETTINGS.refresh_every_ms)
+    assert all(len(machine.contacts) > NODES // 3 for machine in swarm.machines), "nobody is driven out by bad luck"
 
 
 @pytest.mark.slow
