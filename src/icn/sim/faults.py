@@ -85,6 +85,9 @@ class Faults:
     forge_every: int = 0
     """Milliseconds between blocks of a member that signs several histories, on average; 0: there is none."""
 
+    gossip_dropped: int = 0
+    """Chance that there is no room for an RPC in a peer's queue: it is lost, and the connection is not."""
+
     def describe(self) -> str:
         """For a report."""
         return ", ".join(f"{name}={getattr(self, name)}" for name in self.__slots__)
@@ -125,7 +128,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
     """
     restorations, liars, shaky = (Random(f"{seed}/{what}") for what in ("restorations", "liars", "shaky"))
     absences, clocks, cables = (Random(f"{seed}/faults/{what}") for what in ("absences", "clocks", "cables"))
-    forgers = Random(f"{seed}/faults/forgers")
+    forgers, queues = Random(f"{seed}/faults/forgers"), Random(f"{seed}/faults/queues")
 
     def sometimes(*values: int) -> int:
         return rng.choice(values)
@@ -166,6 +169,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         commit_for=cables.choice((2, 10, 10, 40)),
         jump_every=clocks.choice((0, 0, 3_000)),
         jump=clocks.choice((500, 8_000)),
+        gossip_dropped=queues.choice((0, 0, 0, 200, 2_000)),
         forge_every=forgers.choice((0, 0, 0, 0, 0, 0, 1_500, 5_000)),
     )
 

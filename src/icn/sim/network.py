@@ -110,7 +110,9 @@ class Network:
         self._carry(source, target, protocol_of(message), message)
 
     def send_rpc(self, source: Did, target: Did, protocol: str, data: bytes) -> None:
-        """What a router asks. Lost where there is no connection."""
+        """What a router asks. Lost where there is no connection, or no room in the queue of one."""
+        if self._chance.happens(self.faults.gossip_dropped):
+            return
         self._carry(source, target, protocol, data)
 
     def _carry(self, source: Did, target: Did, protocol: str, message: Message | bytes) -> None:
