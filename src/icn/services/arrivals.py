@@ -113,7 +113,7 @@ class Arrivals:
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick` or `release` has something to do."""
         moments = [later(asked, self.patience) for cid, asked in self.asked.items() if self.quarantine.awaits_any(cid)]
-        if any(entry.missing is None for entry in self.quarantine.waiting.values()):
+        if self.quarantine.awaits_time():
             moments.append(later(wall, self.patience))
         return min(moments, default=None)
 

@@ -226,7 +226,14 @@ class JoiningService:
                 f"waiting to join {self.paper.name!r}: the invitation is presented to {self.paper.issuer} when it is "
                 f"reached at {', '.join(self.paper.addresses)}.{refused}"
             )
-        return "waiting to join: no member of a federation has been reached" if self.replication.seeks else ""
+        if not self.replication.seeks:
+            return ""
+        if self.replication.arrivals.quarantine.awaits_time():
+            return (
+                "waiting to join: blocks of the federation are dated ahead of this node's clock, and wait for their "
+                "time: is the clock of this machine right?"
+            )
+        return "waiting to join: no member of a federation has been reached"
 
     def _is_done(self, work: UnitOfWork) -> bool:
         """Joined, and admitted where an invitation is at hand that would admit."""

@@ -99,6 +99,10 @@ class Quarantine:
         """The same, for whatever reason."""
         return any(entry.missing == cid for entry in self.waiting.values())
 
+    def awaits_time(self) -> bool:
+        """Whether a block waits for nothing but its own time."""
+        return any(entry.missing is None for entry in self.waiting.values())
+
     def missing(self) -> list[Cid]:
         """What is waited for and not itself here, each once, in the order of the waiting."""
         named = dict.fromkeys(entry.missing for entry in self.waiting.values())
