@@ -2,6 +2,9 @@ import pytest
 
 from icn.adapters.archive.age_keys import identity_text, recipient_text
 from icn.config.explain import show
+from icn.domain.federation.invitation import InvitationPaper, line_of, seal_invitation
+from icn.kernel.instant import Instant
+from support import builders
 
 KEY = {"ICN_API_KEY": "k" * 32}
 OPEN = {"ICN_HTTP_LISTEN_ADDR": "0.0.0.0:7845"}
@@ -256,3 +259,13 @@ def test_what_is_said_of_a_cluster_without_one_is_warned_of(loading):
     (warning,) = loading(env={"ICN_EXECUTOR_RAY_WORKERS_PER_MACHINE": "3"}).warnings
     assert "ray_workers_per_machine" in warning
     assert "has no effect, because executor.backend is local" in warning
+
+
+def test_an_invitation_without_peers_is_warned_of(loading):
+    paper = InvitationPaper(
+        builders.cid("genesis"), "coop", builders.did(1), ("/ip4/10.0.0.1/tcp/7000",), bytes(16), Instant(1), None
+    )
+    line = line_of(seal_invitation(paper, builders.signer(1)))
+    loaded = loading(env={"ICN_FEDERATION_INVITATION": line, "ICN_NETWORK_P2P_ENABLED": "false"})
+    assert any("federation.invitation" in warning and "has no effect" in warning for warning in loaded.warnings)
+    assert not any(line in warning for warning in loaded.warnings)
