@@ -72,7 +72,6 @@ class Overlay:
         for peer in list(self.mesh[topic]):
             self._prune(topic, peer, now, self._settings.leave_backoff_ms)
         del self.mesh[topic]
-        self._backoffs = {key: until for key, until in self._backoffs.items() if key[0] != topic}
 
     def forget(self, peer: PeerId, now: int) -> None:
         """A peer is gone."""

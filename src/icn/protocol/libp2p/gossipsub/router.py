@@ -236,7 +236,7 @@ class Router:
         peer = self._peers.get(name)
         if peer is None:
             return
-        if self._scores.of(name, now) < self._settings.scores.graylist_threshold:
+        if self._is_graylisted(name, now):
             self._passage.figures.graylisted += 1  # "the peer is graylisted and its RPCs are ignored"
             return
         try:
@@ -251,9 +251,14 @@ class Router:
             delivery = self._passage.take(name, raw, now)
             if delivery is not None:
                 self._effects.append(delivery)
+            elif self._is_graylisted(name, now):
+                return  # what else is in it would cost as much to be found out
         gossips = self._scores.of(name, now) >= self._settings.scores.gossip_threshold
         for control in rpc.controls:
             self._control(name, peer, control, now, gossips=gossips)
+
+    def _is_graylisted(self, name: PeerId, now: int) -> bool:
+        return self._scores.of(name, now) < self._settings.scores.graylist_threshold
 
     def _note(self, name: PeerId, peer: Peer, subscription: Subscription, now: int) -> None:
         if not subscription.subscribe:
@@ -293,7 +298,7 @@ class Router:
         self._overlay.clear_backoffs(now)
         for name, one in self._peers.items():
             one.beat()
-            if self._scores.of(name, now) < thresholds.graylist_threshold:
+            if self._is_graylisted(name, now):
                 self._effects.append(Disconnect(name, "its score in the gossip is too low"))
         opportunistic = now - self._improved_at >= overlay.opportunistic_graft_ms
         if opportunistic:
@@ -327,7 +332,7 @@ class Router:
             or self._lazy.has_promises
             or any(peer.has_counted for peer in self._peers.values())
             or not all(self._overlay.is_sound(topic, now) for topic in self._overlay.mesh)
-            or any(self._scores.of(peer, now) < self._settings.scores.graylist_threshold for peer in self._peers)
+            or any(self._is_graylisted(peer, now) for peer in self._peers)
         )
 
 

@@ -129,6 +129,25 @@ def test_leaving_a_topic_prunes_the_mesh_for_a_short_while():
     assert us.say("ann", message("zoe", b"late")) == []
 
 
+def test_who_comes_back_to_a_topic_keeps_to_the_back_off_that_it_told_others():
+    us = Dialogue()
+    us.join("ann")
+    us.wait(1_000)
+    us.tell(Unsubscribe(TOPIC))
+    assert us.words(us.tell(Subscribe(TOPIC))) == ["ann <- subscribe"]
+    assert us.wait(10_000) == []
+    assert us.wait(2_000) == ["ann <- GRAFT"]
+
+
+def test_of_an_rpc_full_of_forgeries_only_as_many_are_looked_at_as_it_takes():
+    us = Dialogue()
+    us.join("eve")
+    us.wait(1_000)
+    forged = [read(message("zoe", b"news", number).raw.replace(b"news", b"lies")) for number in range(500)]
+    us.say("eve", *forged)
+    assert us.router.figures.malformed == 6
+
+
 def test_who_leaves_the_topic_leaves_the_mesh():
     us = Dialogue()
     us.join("ann")
