@@ -8,10 +8,10 @@ from random import Random
 
 from icn.sim.faults import CALM, Faults
 from icn.sim.plan import Scenario
-from icn.sim.tempo import Tempo
+from icn.sim.tempo import Rhythm, Tempo
 
-TEMPO_OF = {Scenario.CUTS: Tempo.SELDOM}
-"""When callers ask there: over the whole time, so that every cut has writes on both of its sides."""
+RHYTHM_OF = {Scenario.CUTS: Rhythm(Tempo.SELDOM, pause_ms=12_000)}
+"""When callers ask there: over the whole time, so that cuts have writes on both of their sides."""
 _CUT_OFF = 2
 
 

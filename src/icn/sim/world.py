@@ -47,7 +47,7 @@ from icn.sim.network import Network
 from icn.sim.node import Node, Surroundings
 from icn.sim.observing import Watch
 from icn.sim.plan import Plan, Run
-from icn.sim.scenarios import TEMPO_OF, draw_scenario
+from icn.sim.scenarios import RHYTHM_OF, draw_scenario
 from icn.sim.sharing import shared_reading
 from icn.sim.tempo import DENSE_PAUSES_MS, Rhythm, draw_rhythm
 from icn.sim.timeline import MS, SECOND, Timeline
@@ -155,8 +155,9 @@ class World:
 
     def _draw_rhythm(self, *, dense_pause_ms: int) -> Rhythm:
         plan = self.plan
-        tempo = plan.tempo if plan.scenario is None else TEMPO_OF[plan.scenario]
-        return draw_rhythm(Random(f"{plan.seed}/tempo"), tempo, plan.seconds, dense_pause_ms=dense_pause_ms)
+        if plan.scenario is not None:
+            return RHYTHM_OF[plan.scenario]
+        return draw_rhythm(Random(f"{plan.seed}/tempo"), plan.tempo, plan.seconds, dense_pause_ms=dense_pause_ms)
 
     def run(self) -> Run:
         """Faults, healing, checks. Raises nothing: what was found is in the result."""
