@@ -5,6 +5,7 @@ import pytest
 from icn.domain.federation.events import EquivocationProven
 from icn.domain.ledger.events import TransferSent
 from icn.domain.ledger.model import TransferNumber
+from icn.domain.records import read_record
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Blocks
@@ -12,6 +13,7 @@ from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
 from icn.services.verify import verify
 from icn.sim import checkers
+from icn.stores import blocks
 from support import builders
 from support.forker import Forker
 from support.world import World, federation
@@ -83,8 +85,11 @@ def test_the_next_blocks_of_a_forker_are_not_taken_and_its_greeting_is_refused()
     forker.say(forker.opens(9, before), "b")
     world.pass_time(4_000)
     count = world["a"].engine.state.feeds.block_count
+    before_greeting = len(world["a"].disconnects)
     forker.greet("a")
-    assert world["a"].disconnects[-1][0] == forker.did
+    (peer, reason) = world["a"].disconnects[before_greeting]
+    assert peer == forker.did
+    assert "signed two blocks" in reason
     forker.say(forker.opens(10), "a")
     world.pass_time(2_000)
     assert world["a"].engine.state.feeds.block_count == count
@@ -158,6 +163,21 @@ def test_a_record_that_leans_on_a_void_one_is_void_and_the_rest_of_its_block_cou
     agree(world)
 
 
+def test_a_proof_builds_on_none_of_the_accused() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.say(one, "a")
+    forker.say(other, "a")
+    node = world["a"]
+    head = blocks.get_block(node.store, node.engine.state.feeds.heads[node.did].cid)
+    assert head is not None
+    assert [read_record(record).name for record in head.records] == ["federation.equivocation"]
+    assert one.cid not in head.header.parents
+    assert not {one.cid, other.cid} & {*node.engine.state.feeds.frontier}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_restart_keeps_what_was_found(name: str) -> None:
     forker = fork()
@@ -225,3 +245,29 @@ def test_acknowledgements_are_followed_through_a_nodes_own_blocks() -> None:
     world.pass_time(3_000)
     meet(world)
     agree(world)
+
+
+@pytest.mark.parametrize("what", ["two numbers", "one block twice", "itself", "another author"])
+def test_an_accusation_that_proves_nothing_is_refused_whole(what: str) -> None:
+    forker = fork()
+    world = forker.world
+    node, victim = world["a"], world["b"].did
+    first, second = (blocks.cid_at(node.store, victim, sequence) for sequence in (0, 1))
+    assert first is not None
+    assert second is not None
+    own = forker.opens(8)
+    forker.say(own, "a")
+    accusations = {
+        "two numbers": EquivocationProven(victim, 0, *sorted((first, second))),
+        "one block twice": EquivocationProven(victim, 0, first, first),
+        "itself": EquivocationProven(forker.did, own.header.sequence, *sorted((own.cid, first))),
+        "another author": EquivocationProven(world["c"].did, 0, *sorted((first, second))),
+    }
+    accusation = forker.block(accusations[what])
+    forker.say(accusation, "a")
+    world.pass_time(2_000)
+    assert blocks.get_meta(node.store, accusation.cid) is None
+    assert forker.did in [peer for peer, _ in node.disconnects]
+    for name in NAMES:
+        assert not world[name].engine.state.cuts
+        assert not world[name].happened(EquivocationProven)
