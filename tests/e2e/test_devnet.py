@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from node_process import wait_until
 
 from icn.cli.devnet.processes import await_end, lives, send
 from icn.cli.devnet.state import Devnet
@@ -28,6 +29,13 @@ def script(name: str, *, cwd: Path, **env: str) -> tuple[int, dict[str, Any], st
 
 def state(folder: Path) -> Devnet:
     return Devnet.decoded((folder / "devnet.json").read_bytes(), "devnet.json")
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether the first node's process has become a node; before that it ends with whoever starts it."""
+    if not (folder / "devnet.json").exists() or (process := state(folder).nodes[0].process) is None:
+        return False
+    return not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sh\0")
 
 
 def failed(ran: Ran) -> list[str]:
@@ -118,6 +126,26 @@ def test_another_devnet_lives_beside_it_and_ends_without_a_trace(folder: Path, t
     assert not other.exists()
     assert all(lives(node.process) for node in state(folder).nodes)
     assert devnet(other, "down").code == 5
+
+
+@pytest.mark.slow
+def test_one_that_was_interrupted_is_taken_up_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "interrupted"
+    words = ("up", "--nodes", "2", "--dir", str(folder), "--output", "json")
+    with subprocess.Popen([CLI, "devnet", *words], stdout=subprocess.DEVNULL, env=clean_environment()) as started:
+        wait_until("the first node", lambda: has_begun(folder))
+        started.kill()  # before anybody has heard where it listens
+    try:
+        process = state(folder).nodes[0].process
+        assert state(folder).nodes[0].http == ""
+        assert devnet(folder, "status").code == 5
+        assert devnet(folder, "load").code == 3
+        again = devnet(folder, "up")
+        assert again.code == 0, again.out
+        assert len(again.json()["nodes"]) == 2
+        assert state(folder).nodes[0].process == process
+    finally:
+        assert devnet(folder, "down", "--purge").code == 0
 
 
 @pytest.mark.slow

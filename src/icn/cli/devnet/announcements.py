@@ -41,16 +41,17 @@ class Announced:
 class NodeLog:
     """One run of a node, read from its log as it grows."""
 
-    def __init__(self, path: Path) -> None:
-        """From the present end of the log on: make it before the node is started."""
+    def __init__(self, path: Path, begins: int | None = None) -> None:
+        """`begins`: where in the log the run does; by default at its present end, for a node that is started next."""
         self._path = path
-        self._begun = self._read = path.stat().st_size if path.exists() else 0
+        self.begins = (path.stat().st_size if path.exists() else 0) if begins is None else begins
+        self._read = self.begins
         self._rest = b""
         self.announced = Announced()
 
     def look(self) -> Announced:
         """Read what is new."""
-        if self._path.exists() and self._read - self._begun < LOG_BYTES_MAX:
+        if self._path.exists() and self._read - self.begins < LOG_BYTES_MAX:
             with self._path.open("rb") as file:
                 file.seek(self._read)
                 new = file.read(LOG_BYTES_MAX)
@@ -65,6 +66,6 @@ class NodeLog:
         if not self._path.exists():
             return ""
         with self._path.open("rb") as file:
-            file.seek(self._begun)
+            file.seek(self.begins)
             said = file.read(LOG_BYTES_MAX).decode(errors="replace")
         return "\n".join(said.splitlines()[-LAST_LINES:])

@@ -8,7 +8,7 @@ from icn.cli.answer import Answer, Document
 from icn.cli.client import Client, Query
 from icn.cli.devnet.folder import Folder
 from icn.cli.devnet.state import Node
-from icn.cli.endings import Ended
+from icn.cli.endings import Ended, Exit
 from icn.cli.session import Session
 from icn.cli.settings import Connection, parse_address
 
@@ -63,9 +63,17 @@ class Asker:
 def askers(
     session: Session, folder: Folder, nodes: Sequence[Node], *, patience: float = PATIENCE_SECONDS
 ) -> list[Asker]:
-    """One for each node that has ever said where it listens."""
+    """One for each. Raises `Ended` for a node of which nobody has heard where it listens."""
+    unheard = [node.name for node in nodes if not node.http]
+    if unheard:
+        raise Ended(
+            Exit.UNREACHABLE,
+            f"nobody has heard yet where {', '.join(unheard)} can be reached",
+            code="cli.devnet_incomplete",
+            next_step="icn-cli devnet up brings all nodes up.",
+        )
     key = folder.api_key.read_text().strip()
-    return [Asker(session, node, key, patience=patience) for node in nodes if node.http]
+    return [Asker(session, node, key, patience=patience) for node in nodes]
 
 
 def of_all(asked: Sequence[Asker], question: Callable[[Asker], T]) -> dict[str, T | Ended]:

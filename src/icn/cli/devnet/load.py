@@ -10,7 +10,7 @@ from icn.cli.devnet.asking import PATIENCE_SECONDS, askers
 from icn.cli.devnet.loading import Load, Tally
 from icn.cli.devnet.options import DIR, folder_of, within
 from icn.cli.devnet.verdict import Verdict, deliver, seconds_of
-from icn.cli.endings import Ended, Exit
+from icn.cli.endings import Exit
 from icn.cli.progress import progress
 from icn.cli.session import Session
 
@@ -29,13 +29,6 @@ def load(session: Session, given: argparse.Namespace) -> Exit:
     folder, verdict = folder_of(session, given), Verdict()
     devnet = folder.read()
     asked = askers(session, folder, devnet.nodes, patience=min(WORK_PATIENCE_SECONDS, given.within))
-    if not asked:
-        raise Ended(
-            Exit.UNREACHABLE,
-            "no node of this devnet has been started",
-            code="cli.devnet_down",
-            next_step="icn-cli devnet up",
-        )
     work = Load(session, asked, time.monotonic() + given.within)
     with progress(session.world) as line:
         begun = time.monotonic()

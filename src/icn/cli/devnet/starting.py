@@ -40,7 +40,8 @@ class Starting:
     """A node under way."""
 
     name: str
-    begun: float
+    begun: float | None
+    """None: before this command."""
     log: NodeLog
 
 
@@ -49,8 +50,9 @@ class Started:
     """What became of them."""
 
     devnet: Devnet
+    ready: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    """From launch to ready, of those that are."""
+    """From launch to ready, of those that were launched."""
     failures: dict[str, str] = field(default_factory=dict)
     """What the others said last."""
 
@@ -72,9 +74,16 @@ class Launcher:
             self._command(node),
             log=self._folder.log_of(name),
             environment=self._environment,
-            remember=lambda process: self.write(replace(self.devnet.node(name), process=process)),
+            remember=lambda process: self.write(
+                replace(self.devnet.node(name), process=process, log_begins=log.begins)
+            ),
         )
         return Starting(name, time.monotonic(), log)
+
+    def take_up(self, name: str) -> Starting:
+        """A node that runs, though perhaps nobody has heard yet where it listens."""
+        log = NodeLog(self._folder.log_of(name), self.devnet.node(name).log_begins)
+        return Starting(name, None, log)
 
     def hear(self, starting: Starting) -> bool:
         """Note where it listens, once it has said so. Whether it is ready."""
@@ -111,9 +120,10 @@ class Launcher:
 
 
 def start(launcher: Launcher, names: Sequence[str], *, within: float, tell: Callable[[str], None]) -> Started:
-    """Launch these and wait until all are ready, one has ended, or time is up."""
-    waiting = deque(names)  # bounded: NODES_MAX, by the devnet
-    under_way: list[Starting] = []
+    """Launch those of them that do not run, and wait until all are ready, one has ended, or time is up."""
+    running = [name for name in names if lives(launcher.devnet.node(name).process)]
+    waiting = deque(name for name in names if name not in running)  # bounded: NODES_MAX, by the devnet
+    under_way = [launcher.take_up(name) for name in running]
     done = Started(launcher.devnet)
     until = time.monotonic() + within
     at_once = STARTING_PER_CORE * (os.cpu_count() or 1)
@@ -121,15 +131,16 @@ def start(launcher: Launcher, names: Sequence[str], *, within: float, tell: Call
         while waiting and len(under_way) < at_once and _may_start(launcher.devnet, waiting[0]):
             under_way.append(launcher.launch(waiting.popleft()))
         for starting in list(under_way):
-            ready = launcher.hear(starting)
-            if ready:
-                done.seconds[starting.name] = round(time.monotonic() - starting.begun, 2)
+            if launcher.hear(starting):
+                done.ready.append(starting.name)
+                if starting.begun is not None:
+                    done.seconds[starting.name] = round(time.monotonic() - starting.begun, 2)
             elif lives(launcher.devnet.node(starting.name).process):
                 continue
             else:
                 done.failures[starting.name] = f"it ended: {starting.log.last_words()}"
             under_way.remove(starting)
-            tell(f"{len(done.seconds)} of {len(names)} nodes are ready")
+            tell(f"{len(done.ready)} of {len(names)} nodes are ready")
         if time.monotonic() > until or done.failures:
             break
         time.sleep(_BETWEEN_LOOKS)

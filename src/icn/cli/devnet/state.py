@@ -34,6 +34,8 @@ class Node:
     """With its peer id, as others dial it."""
     process: ProcessId | None = None
     """What it was last started as; None after it was stopped."""
+    log_begins: int = 0
+    """Where in its log that start begins."""
 
 
 @dataclass(frozen=True, slots=True)

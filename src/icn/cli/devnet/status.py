@@ -28,12 +28,15 @@ def status(session: Session, given: argparse.Namespace) -> Exit:
     devnet = folder.read()
     measured = measure(session, devnet.nodes)
     running = [node for node in devnet.nodes if (used := measured[node.name]) is not None and not used[0].stopped]
-    asked = askers(session, folder, running)
+    silent = [node.name for node in running if not node.http]
+    asked = askers(session, folder, [node for node in running if node.http])
     verdict.check(
         "all processes run",
         len(running) == len(devnet.nodes),
         f"{len(running)} of {len(devnet.nodes)}",
     )
+    if silent:
+        verdict.check("all that run can be reached", holds=False, detail=f"{', '.join(silent)} not heard of; devnet up")
     if asked:
         ready = agreement.await_that(session, lambda: agreement.against_ready(asked), given.within)
         verdict.check("all that run are ready", ready.holds, ready.detail)

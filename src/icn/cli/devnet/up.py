@@ -11,7 +11,7 @@ from icn.cli.devnet.admitting import Admitter
 from icn.cli.devnet.asking import askers
 from icn.cli.devnet.folder import Folder
 from icn.cli.devnet.options import DIR, folder_of, node_count, within
-from icn.cli.devnet.processes import lives, send
+from icn.cli.devnet.processes import send
 from icn.cli.devnet.starting import Launcher, Started, start
 from icn.cli.devnet.state import Devnet, Terms
 from icn.cli.devnet.verdict import Verdict, deliver
@@ -37,9 +37,9 @@ def up(session: Session, given: argparse.Namespace) -> Exit:
         folder.write(devnet)
         for node in devnet.nodes:
             send(node.process, signal.SIGCONT)
-        missing = [node.name for node in devnet.nodes if not lives(node.process)]
+        names = [node.name for node in devnet.nodes]
         with progress(session.world) as line:
-            started = start(Launcher(session, folder, devnet), missing, within=given.within, tell=line.tell)
+            started = start(Launcher(session, folder, devnet), names, within=given.within, tell=line.tell)
             _check_start(verdict, started, time.monotonic() - begun)
             if verdict.ok:
                 line.tell("waiting until all are members and agree")
@@ -78,10 +78,11 @@ def _other_terms(folder: Folder, why: str) -> Ended:
 
 def _check_start(verdict: Verdict, started: Started, took: float) -> None:
     count = len(started.devnet.nodes)
-    ready = count - len(started.failures)
     told = "; ".join(f"{name}: {why}" for name, why in sorted(started.failures.items()))
     verdict.check(
-        "all nodes are ready", not started.failures, f"{ready} of {count} after {took:.1f} s. {told}".rstrip(". ")
+        "all nodes are ready",
+        not started.failures,
+        f"{len(started.ready)} of {count} after {took:.1f} s. {told}".rstrip(". "),
     )
     verdict.facts["ready_after_seconds"] = round(took, 2) if not started.failures else None
 

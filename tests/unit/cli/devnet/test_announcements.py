@@ -40,3 +40,14 @@ def test_a_log_that_is_not_there_yet_says_nothing(tmp_path: Path) -> None:
     log = NodeLog(tmp_path / "log")
     assert not log.look().is_ready
     assert log.last_words() == ""
+
+
+def test_a_run_that_somebody_else_began_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(OLD)
+    begins = NodeLog(path).begins
+    assert begins == len(OLD)
+    with path.open("a") as file:
+        file.write(HTTP)
+    said = NodeLog(path, begins).look()
+    assert (said.http, said.is_ready) == ("127.0.0.1:7", False)
