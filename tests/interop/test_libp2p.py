@@ -151,8 +151,9 @@ async def gossip(meeting: Meeting) -> None:
     """Strictly signed on both sides: each refuses what the other's signature does not fit."""
     ours, theirs, told = meeting.ours, meeting.theirs, meeting.told
     told.on_delivery = lambda delivery: ours.judge(delivery.token, Verdict.ACCEPT)
-    ours.subscribe(TOPIC)
+    # They first: py-libp2p tells of its subscription before it has a mesh, and for a minute refuses who grafts it then.
     await theirs("subscribe", topic=TOPIC)
+    ours.subscribe(TOPIC)
     while str(ours.peer_id) not in (await theirs("listening", topic=TOPIC))["peers"]:
         pass  # each question takes a round trip; the scene has its time limit
     await eventually(lambda: ours.gossip().mesh[TOPIC] > 0)
