@@ -25,3 +25,9 @@ def test_nobody_is_woken_for_who_has_left_or_for_an_invitation_that_is_spent(see
 @pytest.mark.slow
 def test_a_receipt_that_a_leaver_could_not_send_is_no_loss() -> None:
     assert run(331).finding is None
+
+
+@pytest.mark.slow
+def test_a_founder_that_has_not_come_yet_writes_nothing_before_its_joining() -> None:
+    assert draw_comings(906, 5, SECONDS * 1000).by_votes
+    assert run(906).finding is None

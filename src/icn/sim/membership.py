@@ -26,7 +26,7 @@ from icn.domain.federation.refusals import NotInFederation
 from icn.kernel.ids import Did
 from icn.kernel.instant import seconds
 from icn.services.answers import Answer, Done
-from icn.services.commands import Invite, Join, Leave, NodeCommand, Revoke
+from icn.services.commands import Admit, Invite, Join, Leave, NodeCommand, Revoke
 from icn.sim.checkers import Entry
 from icn.sim.findings import expect
 from icn.sim.model import Ask, is_refused_by
@@ -50,6 +50,8 @@ class Comings:
     """All newcomers get the same line: one of them joins by it."""
     revokes: bool = False
     """A line is taken back some time after it was handed over."""
+    by_votes: bool = False
+    """Members vote on newcomers, instead of handing out lines."""
     joins_at_us: int = 0
     leaver: int | None = None
     leaves_at_us: int = 0
@@ -67,6 +69,7 @@ def draw_comings(seed: int, nodes: int, span_ms: int) -> Comings:
         newcomers=newcomers,
         share_a_line=rng.random() < 0.4,
         revokes=rng.random() < 0.3,
+        by_votes=bool(newcomers) and Random(f"{seed}/newcomers voted on").random() < 0.3,
         joins_at_us=rng.randrange(1, span_ms) * MS,
         leaver=leaver,
         leaves_at_us=rng.randrange(span_ms // 4, span_ms) * MS,
@@ -91,7 +94,7 @@ class Registrar:
         """Plan what comes."""
         comings = self.comings
         if comings.newcomers:
-            self.timeline.plan(comings.joins_at_us, self._invite)
+            self.timeline.plan(comings.joins_at_us, self._vote if comings.by_votes else self._invite)
         if comings.leaver is not None:
             self.leaver = self.nodes[comings.leaver]
             self.timeline.plan(comings.leaves_at_us, self._leave, self.leaver)
@@ -122,6 +125,14 @@ class Registrar:
             self._lines += 1
             command = Invite(seconds(3600), None, f"line {self._lines}", (ADDRESS,))
             self._ask(self.nodes[0], command, f"invite-{self._lines}", partial(self._hand_over, group))
+
+    def _vote(self) -> None:
+        """Every member votes for every newcomer, at about the same time."""
+        for node in self.nodes:
+            for newcomer in self.comings.newcomers:
+                if node.index not in self.comings.newcomers and node.index != self.comings.leaver:
+                    command = Admit(self.nodes[newcomer].did)
+                    self._ask(node, command, f"vote-{node.index}-{newcomer}", _ignore)
 
     def _hand_over(self, group: tuple[int, ...], answer: Answer) -> None:
         if not isinstance(answer, Done):
@@ -185,13 +196,16 @@ def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
     joined: dict[Did, None] = {}
     left: dict[Did, None] = {}
     lines: dict[tuple[Did, bytes], str] = {}
+    votes: dict[Did, dict[Did, None]] = {}
+    founders: tuple[Did, ...] = ()
     for entry in entries:
         author, event = entry.author, entry.record.event
         expect(
             author not in left, "a feed ends with leaving", f"{entry.record.name} in block {entry.sequence} of {author}"
         )
         match event:
-            case FederationFounded(founders=founders):
+            case FederationFounded(founders=named):
+                founders = named
                 admitted |= dict.fromkeys(founders)
                 joined[author] = None
             case NodeJoined():
@@ -200,6 +214,13 @@ def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
                 joined[author] = None
             case NodeAdmitted(node) | AdmissionCounted(node):
                 expect(author in admitted, "members admit", f"{author} admits {node}")
+                if policy is JoinPolicy.VOTE and isinstance(event, NodeAdmitted):
+                    votes.setdefault(node, {})[author] = None
+                    continue
+                # The members of its ancestry may be more than the founders that stay, and are no fewer.
+                electorate = sum(1 for founder in founders if founder not in left)
+                enough = policy is not JoinPolicy.VOTE or 2 * len(votes.get(node, {})) > electorate
+                expect(enough, "more than half admit", f"{node} by {len(votes.get(node, {}))} votes")
                 admitted[node] = None
             case InvitationIssued(id_):
                 expect((author, id_) not in lines, "an invitation is issued once", id_.hex())

@@ -120,7 +120,7 @@ class World:
         members += [] if self.forger is None else [self.forger.did]
         founders = (self.nodes[0].did,) if openly else tuple(sorted(members))
         policy = Policy(
-            join_policy=JoinPolicy.OPEN if openly else JoinPolicy.INVITE,
+            join_policy=JoinPolicy.OPEN if openly else JoinPolicy.VOTE if comings.by_votes else JoinPolicy.INVITE,
             initial_grant=Mana(rng.choice((100, 1_000))),
             mana_cap=Mana(rng.choice((1_000, 1_200))),
             regeneration_per_hour=rng.choice((0, 10, 36_000)),

@@ -81,8 +81,7 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
         case AdmitNode(node):
             if state.federation is None:
                 raise NotInFederation
-            if not state.is_admitted(author, context.ancestry):
-                raise NotEntitledToAdmit
+            _require_member(state, context)
             if node not in state.members and state.federation.policy.join_policy is JoinPolicy.OPEN:
                 raise UnknownNode(node)  # where anybody may join, an unknown name is a slip of the pen
             if state.has_left(node, context.ancestry):
@@ -107,8 +106,7 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
         case IssueInvitation() | RevokeInvitation() | RedeemInvitation():
             if state.federation is None:
                 raise NotInFederation
-            if not state.is_admitted(author, context.ancestry):
-                raise NotEntitledToAdmit
+            _require_member(state, context)
             return [*invitation_rules.decide(state, command, context)]
         case ProveFork(accused, sequence, first, second):
             known = state.proven.get((accused, author))
@@ -153,6 +151,14 @@ def check(state: FederationState, event: FederationEvent, context: Context) -> N
             entitled(sequence >= 0 and (known is None or sequence < known), "a node proves a fork once, or a lower one")
         case _:
             assert_never(event)
+
+
+def _require_member(state: FederationState, context: Context) -> None:
+    """A founder is admitted before it comes: nothing of it may stand before its joining, or its feed never begins."""
+    if not state.is_admitted(context.author, context.ancestry):
+        raise NotEntitledToAdmit
+    if not state.has_joined(context.author):
+        raise NotInFederation
 
 
 def _vouch(state: FederationState, node: Did, context: Context) -> list[FederationEvent]:

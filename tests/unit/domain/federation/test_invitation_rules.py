@@ -62,6 +62,7 @@ def founded(policy: JoinPolicy = JoinPolicy.INVITE) -> FederationState:
     state = FederationState()
     found = FoundFederation("demo", tuple(sorted((A, B))), builders.policy(join_policy=policy))
     run(state, found, builders.context(1, sequence=0))
+    run(state, JoinFederation("icn"), builders.context(2, sequence=0))
     return state
 
 

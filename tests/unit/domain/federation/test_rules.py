@@ -11,6 +11,7 @@ from icn.domain.federation.commands import (
     CountVotes,
     FederationCommand,
     FoundFederation,
+    IssueInvitation,
     JoinFederation,
     LeaveFederation,
 )
@@ -39,6 +40,7 @@ from icn.domain.federation.rules import AGENT_CHARS_MAX, FOUNDERS_MAX, NAME_CHAR
 from icn.domain.federation.state import FederationState, apply, name_genesis
 from icn.kernel.errors import Invalid, InvariantBroken
 from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
 from icn.kernel.mana import MANA_MAX, Mana
 from support import builders
 
@@ -116,7 +118,10 @@ def test_admissions_at_the_same_time_commute() -> None:
 
 
 def voting(*founders: Did) -> FederationState:
-    return founded(builders.policy(join_policy=JoinPolicy.VOTE), *founders)
+    state = founded(builders.policy(join_policy=JoinPolicy.VOTE), *founders)
+    for number in range(2, 1 + len(founders)):
+        run(state, JoinFederation("icn"), first(number))
+    return state
 
 
 def test_where_members_vote_more_than_half_of_them_admit() -> None:
@@ -170,6 +175,7 @@ def test_who_is_admitted_by_votes_votes_on_the_next() -> None:
     state = voting(A)
     run(state, AdmitNode(B), builders.context(1, sequence=4))
     run(state, CountVotes(B), builders.context(1, sequence=4))
+    run(state, JoinFederation("icn"), first(2))
     assert state.votes_needed(builders.EVERYTHING) == 2
     run(state, AdmitNode(C), builders.context(1, sequence=5))
     with pytest.raises(VotesMissing):
@@ -286,3 +292,15 @@ def test_a_genesis_is_named_once() -> None:
     name_genesis(state, builders.cid("genesis"))
     with pytest.raises(InvariantBroken):
         name_genesis(state, builders.cid("genesis"))
+
+
+def test_a_founder_that_has_not_come_yet_admits_and_invites_nobody() -> None:
+    """Found by simulation: its feed began with the admission, and everybody refused it."""
+    state = founded(builders.policy(join_policy=JoinPolicy.INVITE), A, B)
+    invite = IssueInvitation(bytes(16), Instant(builders.START + 1_000), None, "")
+    for command in (AdmitNode(C), invite):
+        with pytest.raises(NotInFederation):
+            decide(state, command, first(2))
+    run(state, JoinFederation("icn"), first(2))
+    assert decide(state, AdmitNode(C), builders.context(2))
+    assert decide(state, invite, builders.context(2))
