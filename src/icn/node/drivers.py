@@ -15,6 +15,7 @@ import structlog
 from icn.adapters.network.dialing import DialFailed
 from icn.adapters.network.gossip import PublicationDropped
 from icn.adapters.network.ports import Delivery, Network
+from icn.domain.federation.events import EquivocationProven
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
@@ -342,6 +343,10 @@ class Drivers:
                 self._executions.stop(job, attempt)
             case Committed():
                 self._observer.observe_committed(effect)
+                event = effect.record.event
+                if isinstance(event, EquivocationProven):
+                    who = {"member": str(event.accused), "number": event.sequence, "proved_by": str(effect.author)}
+                    log.error("a member signed two histories", **who)
                 for events in self._followers.values():
                     self._tell(events, effect)
             case ContentPruned() | BlockDamaged() | BlockMended():

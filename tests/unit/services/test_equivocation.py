@@ -11,6 +11,7 @@ from icn.kernel.mana import Mana
 from icn.protocol.messages import Blocks
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
+from icn.services.queries import events
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
@@ -19,6 +20,7 @@ from support.forker import Forker
 from support.world import World, federation
 
 NAMES = ("a", "b", "c", "d")
+PAYMENTS = events.EventFilter(types=("ledger.transferred", "ledger.transfer_sent"))
 
 
 def fork(names: tuple[str, ...] = NAMES) -> Forker:
@@ -158,6 +160,11 @@ def test_a_record_that_leans_on_a_void_one_is_void_and_the_rest_of_its_block_cou
         assert account.balance == 1007
         assert not [t for t in state.ledger.transits.values() if t.payee == builders.did(8)]
         assert state.ledger.counts_of(a.did).next_transfer == 2, "numbers are not given twice"
+        paid = events.events(world[name].store, PAYMENTS, after=events.BEGINNING, limit=10).items
+        assert [(event.type, event.void) for event in paid] == [
+            ("ledger.transfer_sent", True),
+            ("ledger.transferred", False),
+        ]
     world.done("a", Pay(builders.did(20), Mana(1), ""))
     world.pass_time(2_000)
     agree(world)

@@ -14,6 +14,7 @@ from icn.kernel.errors import Invalid, require
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import RECORDS_PER_BLOCK_MAX
+from icn.services import rows
 from icn.services.queries.paging import Page
 from icn.stores import blocks, job_index, keyspace
 from icn.stores.kv import Reader
@@ -37,6 +38,8 @@ class EventView:
     correlation_id: str
     block: Cid
     event: Event
+    void: bool = False
+    """It has no effect, because its author, or one that it leaned on, signed two histories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,12 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
     """A page of events behind `after`, oldest first."""
     found: list[EventView] = []
     scanned: list[int] = []
+    has_forks = _has_forks(reader)
     for arrival, cid in _journal(reader, wanted, after.arrival):
         if len(scanned) == BLOCKS_SCANNED_MAX:
             return Page(tuple(found), str(_behind(scanned[-1])))
         scanned.append(arrival)
-        for event in _events_of(reader, arrival, cid, wanted.job):
+        for event in _events_of(reader, arrival, cid, wanted.job, has_forks=has_forks):
             if position(event.id) <= after or not wanted.takes(event):
                 continue
             if len(found) == limit:
@@ -127,20 +131,22 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
 def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
     """The last `count` events, oldest first; the cursor leads on to what comes later."""
     found: list[EventView] = []
+    has_forks = _has_forks(reader)
     for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted)):
         if len(found) >= count or scanned == BLOCKS_SCANNED_MAX:
             break
-        found += [
-            event for event in reversed(list(_events_of(reader, arrival, cid, wanted.job))) if wanted.takes(event)
-        ]
+        of_block = list(_events_of(reader, arrival, cid, wanted.job, has_forks=has_forks))
+        found += [event for event in reversed(of_block) if wanted.takes(event)]
     newest = found[:count]
     return Page(tuple(reversed(newest)), str(end(reader)) if newest else None)
 
 
 def with_receipt(reader: Reader, receipt: Cid) -> Iterator[EventView]:
     """The events that carry this receipt, in the order of their blocks."""
+    has_forks = _has_forks(reader)
     for arrival, cid in _named(reader, job_index.arrivals_of_receipt(reader, receipt)):
-        yield from (e for e in _events_of(reader, arrival, cid) if job_index.receipt_of(e.event) == receipt)
+        of_block = _events_of(reader, arrival, cid, has_forks=has_forks)
+        yield from (event for event in of_block if job_index.receipt_of(event.event) == receipt)
 
 
 def _behind(arrival: int) -> Position:
@@ -198,7 +204,14 @@ def _named(reader: Reader, arrivals: Iterator[int]) -> Iterator[tuple[int, Cid]]
             yield arrival, Cid(cid)
 
 
-def _events_of(reader: Reader, arrival: int, cid: Cid, job: JobId | None = None) -> Iterator[EventView]:
+def _has_forks(reader: Reader) -> bool:
+    """Whether any record can be void."""
+    return next(iter(rows.CUTS.rows(reader)), None) is not None
+
+
+def _events_of(
+    reader: Reader, arrival: int, cid: Cid, job: JobId | None = None, *, has_forks: bool
+) -> Iterator[EventView]:
     """The events of a block; with `job`, those of it alone: others are not read, and a block may have thousands."""
     data = blocks.get_bytes(reader, cid)
     require(data is not None, "the journal's blocks are stored")
@@ -218,6 +231,7 @@ def _events_of(reader: Reader, arrival: int, cid: Cid, job: JobId | None = None)
             correlation_id=envelope.correlation,
             block=cid,
             event=record.event,
+            void=has_forks and rows.is_void(reader, block, index),
         )
 
 
