@@ -35,6 +35,8 @@ from icn.protocol.libp2p.kademlia.settings import ADDRESSES_PER_PEER_MAX, MESSAG
 from icn.protocol.libp2p.multiaddr import Multiaddr
 
 _SECOND_MS = 1000
+TRIED_MAX = 3
+"""Addresses of one peer that are called to ask it something."""
 
 
 class Discovery:
@@ -229,7 +231,7 @@ class Discovery:
     async def _reach(self, info: PeerInfo) -> None:
         """Connect to a peer, unless it is. Raises `DialFailed`."""
         error = DialFailed(f"no address of {info.peer} is known")
-        for address in info.addresses:
+        for address in info.addresses[:TRIED_MAX]:
             if info.peer in self._board.peers:
                 return
             try:

@@ -10,7 +10,7 @@
 also ends when nobody is left to ask, when the time is over, and, where a certain peer is wanted, as soon as that one
 itself has answered: it is the closest to its own id, so it is asked once somebody tells of it.
 
-Whoever answers may lie: invented peers cost a request each that fails, `heard_max` and the time bound that, and only
+Whoever answers may lie: invented peers cost a request each that fails, `asked_max` and the time bound that, and only
 those who answered are the result. Where a wanted peer does not answer (it may serve nobody), what was told of it is.
 """
 
@@ -60,17 +60,19 @@ class Lookup:
         self._ends_at = now + settings.lookup_ms_max
         self._candidates: dict[PeerId, _Candidate] = {}
         self._over = False
+        self._asked = 0
         self._hear(seeds)
 
     def due(self, now: int) -> list[PeerInfo]:
         """Whom to ask now. They count as asked; `answered` or `failed` follows for each."""
         if self.is_done(now):
             return []
-        free = self._settings.alpha - len(self._in(_Stage.ASKED))
+        free = min(self._settings.alpha - len(self._in(_Stage.ASKED)), self._settings.asked_max - self._asked)
         heard = [one for one in self._closest() if one.stage is _Stage.HEARD][: max(0, free)]
         for candidate in heard:
             candidate.stage = _Stage.ASKED
             candidate.tries += 1
+            self._asked += 1
         return [candidate.info for candidate in heard]
 
     def answered(self, peer: PeerId, closer: Iterable[PeerInfo]) -> None:
@@ -90,7 +92,8 @@ class Lookup:
         """Whether there is nothing more to ask or wait for."""
         if not self._over:
             stages = {one.stage for one in self._closest()}
-            unfinished = bool(stages & {_Stage.HEARD, _Stage.ASKED})
+            may_ask = self._asked < self._settings.asked_max
+            unfinished = _Stage.ASKED in stages or (may_ask and _Stage.HEARD in stages)
             found = any(one.info.peer.multihash == self.target for one in self._in(_Stage.ANSWERED))
             self._over = found or now >= self._ends_at or not unfinished
         return self._over

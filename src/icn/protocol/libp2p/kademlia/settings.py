@@ -29,6 +29,8 @@ class KademliaSettings:
     """Requests of one lookup under way at a time."""
     heard_max: int = 256
     """Peers that one lookup considers, the closest that it has heard of."""
+    asked_max: int = 60
+    """Requests of one lookup in all: who invents peers at somebody else's address has us call there so often only."""
     lookups_max: int = 8
     """At one time."""
     ask_ms_max: int = 10_000

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from icn.protocol.libp2p.kademlia.keyspace import place, place_of
 from icn.protocol.libp2p.kademlia.lookup import TRIES_MAX, Lookup
 from icn.protocol.libp2p.kademlia.messages import PeerInfo
@@ -111,6 +113,29 @@ def test_the_closest_that_were_heard_of_are_kept_and_no_more():
     search.answered(kad_peer(BY_DISTANCE[50]), [kad_info(n) for n in BY_DISTANCE[:40]])
     assert len(search._candidates) == SMALL.heard_max
     assert due(search) == BY_DISTANCE[:2]
+
+
+def test_invented_peers_make_us_call_so_often_and_no_more():
+    search = lookup(*BY_DISTANCE[:2], settings=replace(SMALL, asked_max=7, heard_max=100))
+    calls = 0
+    while asked := due(search):
+        calls += len(asked)
+        for number in asked:
+            if calls == 2:
+                search.answered(kad_peer(number), [kad_info(n) for n in BY_DISTANCE])
+            else:
+                search.failed(kad_peer(number))
+    assert calls == 7
+    assert search.is_done(0)
+
+
+def test_what_is_under_way_when_no_more_may_be_asked_still_counts():
+    search = lookup(*BY_DISTANCE[:4], settings=replace(SMALL, asked_max=1))
+    [only] = due(search)
+    assert not search.is_done(0)
+    search.answered(kad_peer(only), [])
+    assert search.is_done(0)
+    assert search.result() == [kad_info(only)]
 
 
 def test_neither_we_nor_who_has_no_address_is_asked():
