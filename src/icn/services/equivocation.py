@@ -66,9 +66,11 @@ class Equivocations:
         beside = self._beside(work, header.author, header.sequence, block.cid)
         if beside is None:
             return
-        known = self.pairs.get(header.author)
-        if known is None or header.sequence <= known[0] or self._has_room(work, header.author):
-            blocks.put_evidence(work.batch, block)
+        held, cut = self.pairs.get(header.author), self.cuts.get(header.author)
+        lowest_known = min((number for number in (held and held[0], cut) if number is not None), default=None)
+        if lowest_known is not None and header.sequence >= lowest_known and not self._has_room(work, header.author):
+            return  # it is proved already, and whoever signs blocks for nothing is not to fill disks with them
+        blocks.put_evidence(work.batch, block)
         self._hold(work.state, header.author, header.sequence, sorted((beside, block.cid)))
 
     def take(self, work: UnitOfWork, block: Block) -> None:

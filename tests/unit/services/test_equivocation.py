@@ -8,9 +8,11 @@ from icn.domain.ledger.model import TransferNumber
 from icn.domain.records import read_record
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
-from icn.protocol.messages import Blocks
+from icn.protocol.messages import Announce, Blocks
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
+from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX
+from icn.services.inputs import Received
 from icn.services.queries import events
 from icn.services.verify import verify
 from icn.sim import checkers
@@ -278,3 +280,16 @@ def test_an_accusation_that_proves_nothing_is_refused_whole(what: str) -> None:
     for name in NAMES:
         assert not world[name].engine.state.cuts
         assert not world[name].happened(EquivocationProven)
+
+
+def test_a_forker_does_not_fill_disks_with_evidence() -> None:
+    forker = fork()
+    world = forker.world
+    node, before = world["a"], forker.head
+    for owner in range(8, 8 + 2 * EVIDENCE_PER_AUTHOR_MAX):
+        forker.head = before
+        block = forker.opens(owner, before)
+        world.handle("a", Received(world["b"].did, Announce((block.data,))))
+    world.pass_time(3_000)
+    assert len(list(blocks.evidence(node.store))) <= EVIDENCE_PER_AUTHOR_MAX
+    agree(world)
