@@ -86,7 +86,7 @@ def test_work_that_is_not_done_is_no_success(folder: Path) -> None:
     home = state(folder).node("node-01")
     send(home.process, signal.SIGSTOP)
     try:
-        told = devnet(folder, "load", "--jobs", "0", "--transfers", "3", "--within", "1", "--settling", "1")
+        told = devnet(folder, "load", "--jobs", "0", "--transfers", "3", "--within", "3", "--settling", "1")
         assert told.code == 5
         assert failed(told)[0] == "all transfers completed"
         assert told.json()["transfers"]["completed"] == 2
@@ -99,7 +99,7 @@ def test_work_that_is_not_done_is_no_success(folder: Path) -> None:
 @pytest.mark.slow
 def test_chaos_is_survived_and_leaves_all_running(folder: Path) -> None:
     before = state(folder)
-    told = devnet(folder, "chaos", "--kill", "--pause", "--seconds", "5", "--seed", "11")
+    told = devnet(folder, "chaos", "--kill", "--pause", "--seconds", "3", "--seed", "1")
     assert told.code == 0, told.out + told.err
     verdict = told.json()
     assert verdict["kill"] > 0
