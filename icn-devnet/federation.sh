@@ -27,26 +27,45 @@ fi
 
 status=0
 up=null load=null seen=null down=null
+child=""
+said=$(mktemp "${TMPDIR:-/tmp}/icn-devnet-said.XXXXXX")
 
 # A step and the name of the variable for its answer. After a step that failed nothing but `down` is done.
 step() {
-    local name=$1 said code=0
+    local name=$1 code=0
     shift
-    said=$("$cli" devnet "$@" ${dir:+--dir "$dir"} --output json) || code=$?
-    printf -v "$name" '%s' "${said:-null}"
+    # In the background, because a shell hears a signal only when it waits for such a one.
+    "$cli" devnet "$@" ${dir:+--dir "$dir"} --output json >"$said" &
+    child=$!
+    wait "$child" || code=$?
+    child=""
+    [ ! -s "$said" ] || printf -v "$name" '%s' "$(cat "$said")"
     [ "$status" -ne 0 ] || status=$code
     return "$code"
 }
 
-# Whatever happens, Ctrl-C included: nodes that are not to stay do not.
+# Ctrl-C, or an end that was asked for: the step under way ends, and then as after any other failure.
+interrupted() {
+    if [ -n "$child" ]; then
+        kill -TERM "$child" 2>/dev/null || true
+        wait "$child" || true
+    fi
+    exit "$1"
+}
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+
+# Whatever happens: nodes that are not to stay do not.
 finish() {
-    local interrupted=$?
+    local ended=$?
     trap - EXIT
-    [ "$status" -ne 0 ] || status=$interrupted
+    trap '' INT TERM
+    [ "$status" -ne 0 ] || status=$ended
     if [ "$afterwards" = end ] || [ "$status" -ne 0 ]; then
         if [ "$status" -eq 0 ]; then step down down --purge || true; else step down down || true; fi
     fi
     [ -z "$ours" ] || rmdir "$dir" 2>/dev/null || true
+    rm -f "$said"
     local ok=false
     [ "$status" -ne 0 ] || ok=true
     printf '{"ok": %s, "up": %s, "load": %s, "status": %s, "down": %s}\n' "$ok" "$up" "$load" "$seen" "$down"

@@ -149,6 +149,21 @@ def test_one_that_was_interrupted_is_taken_up_where_it_was(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_script_that_is_told_to_end_leaves_no_node(number: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "told"
+    words = [str(ROOT / "icn-devnet" / "federation.sh"), "1", "1", "stay", str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environment()) as started:
+        wait_until("the node", lambda: has_begun(folder))
+        process = state(folder).nodes[0].process
+        started.send_signal(number)
+        out, _ = started.communicate(timeout=SCRIPT_SECS_MAX)
+    assert started.returncode == 128 + number
+    assert json.loads(out)["ok"] is False
+    assert not lives(process)
+
+
+@pytest.mark.slow
 def test_nodes_that_cannot_start_are_told_with_their_last_words(tmp_path: Path) -> None:
     folder = tmp_path / "off"
     told = devnet(folder, "up", "--nodes", "2", "--set", "mesh.nonsense=1")
