@@ -47,6 +47,8 @@ class Disk:
     """The head mark that travels with the store."""
     outer: HeadMark | None = None
     """The one outside of it."""
+    may_lose_marks: bool = True
+    """Whether the marks, too, may be gone when a copy is put back."""
     _copy: tuple[Platter, HeadMark | None] | None = None
 
     def keep_copy(self) -> None:
@@ -60,7 +62,7 @@ class Disk:
         if self._copy is None:
             return False
         copy, self.inner = self._copy
-        if self.rng.randrange(MARKS_LOST_ONE_IN) == 0:
+        if self.rng.randrange(MARKS_LOST_ONE_IN) == 0 and self.may_lose_marks:
             self.inner = self.outer = None
         self.platter = copy.copied()
         return True

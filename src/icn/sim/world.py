@@ -134,6 +134,10 @@ class World:
             self._draw_rhythm(dense_pause_ms=rng.choice(DENSE_PAUSES_MS)),
             answer_lost=self.faults.answer_lost,
         )
+        for node in self.nodes:
+            # Without marks a node asks the members. Who waits for admission has blocks too, and is no member: a block
+            # that only such a node has is unconfirmed, and nobody's word would tell of it.
+            node.disk.may_lose_marks = openly or not comings.newcomers
         self.registrar = Registrar(comings, self.timeline, self.nodes, self.callers)
 
     def _forger(self) -> Forger | None:
