@@ -66,7 +66,7 @@ class ReplicationService:
             authorship,
             arrivals,
             Announcing(replication, peers),
-            Acknowledging(replication),
+            Acknowledging(replication, peers),
             Gossiping(peers, arrivals),
             terms.joins,
         )
