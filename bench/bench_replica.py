@@ -30,6 +30,7 @@ from icn.services.commands import Found, OpenAccountFor, Pay
 from icn.services.effects import Send
 from icn.services.engine import Engine
 from icn.services.inputs import PeerUp, Received, Request
+from icn.services.opening import open_engine
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores import blocks
 
@@ -39,7 +40,7 @@ PER_MESSAGE = 100
 
 def engine(signer: SeedSigner, *, joins: bool) -> Engine:
     terms = NodeTerms("bench/1", MeshTerms(Duration(1000), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins)
-    return Engine.open(store=MemoryStore(), clock=SystemClock(), entropy=SystemEntropy(), signer=signer, terms=terms)
+    return open_engine(store=MemoryStore(), clock=SystemClock(), entropy=SystemEntropy(), signer=signer, terms=terms)
 
 
 def feed_of(home: Engine, count: int, transfers: int) -> list[bytes]:

@@ -46,8 +46,8 @@ from icn.protocol.messages import BidOffered
 from icn.services.answers import Done
 from icn.services.commands import NodeCommand
 from icn.services.effects import Committed, Send
-from icn.services.engine import Engine
 from icn.services.inputs import Input, Received
+from icn.services.opening import open_engine
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 
 CAPACITY = 64
@@ -187,7 +187,7 @@ class Node:
         self.writer = WatchedWriter(
             open_store=lambda _: open_store(storage),
             reopen_store=lambda: open_store(storage),
-            open_engine=lambda store: Engine.open(
+            open_engine=lambda store: open_engine(
                 store=store, clock=clock, entropy=entropy, signer=self.signer, terms=terms, marker=self.marker
             ),
             clock=clock,

@@ -18,6 +18,7 @@ from icn.services.answers import Refused
 from icn.services.commands import Found, NodeCommand, OpenAccountFor, Pay, PutContent
 from icn.services.engine import Engine
 from icn.services.inputs import Request
+from icn.services.opening import open_engine
 from icn.services.ports import HeadMarker
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.kv import KeyValueStore
@@ -35,7 +36,7 @@ CONTENTS_PER_COMMIT = 50
 
 def engine_over(store: KeyValueStore, marker: HeadMarker | None = None) -> Engine:
     """The node of this history over `store`."""
-    return Engine.open(
+    return open_engine(
         store=store, clock=SystemClock(), entropy=SystemEntropy(), signer=SIGNER, terms=TERMS, marker=marker
     )
 

@@ -40,6 +40,7 @@ from icn.kernel.signing import SEED_BYTES, SeedSigner, Signer
 from icn.protocol.backoff import RetrySettings
 from icn.protocol.breaker import BreakerSettings
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
+from icn.services import opening
 from icn.services.commands import Found
 from icn.services.engine import Engine
 from icn.services.ports import Clock, Entropy, HeadMarker
@@ -164,7 +165,7 @@ def open_engine(
     marker: HeadMarker | None,
 ) -> Engine:
     """The one writer over an open store. Becomes its author. `marker`: none where the store ends with the process."""
-    return Engine.open(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms, marker=marker)
+    return opening.open_engine(store=store, clock=clock, entropy=entropy, signer=signer, terms=terms, marker=marker)
 
 
 def network(settings: Settings, signer: Signer, clock: Clock) -> Libp2pNetwork | None:

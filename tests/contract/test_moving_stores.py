@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from icn.services import rows
-from icn.services.engine import Engine
+from icn.services.opening import open_engine
 from icn.services.verify import verify
 from icn.stores import copying, moving
 from icn.stores.kv import Batch
@@ -24,7 +24,7 @@ def node():
 
 
 def engine_over(store, node):
-    return Engine.open(
+    return open_engine(
         store=store,
         clock=SettableClock(node.clock.moment),
         entropy=CountingEntropy(),

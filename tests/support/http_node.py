@@ -26,9 +26,9 @@ from icn.services import health
 from icn.services.answers import Answer
 from icn.services.commands import Found, NodeCommand
 from icn.services.effects import Committed, RunJob
-from icn.services.engine import Engine
 from icn.services.health import Check
 from icn.services.inputs import Executed, Input, Request, Tick
+from icn.services.opening import open_engine
 from icn.services.queries import jobs
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.changeover import Founding
@@ -104,7 +104,7 @@ class HttpNode:
     """What running a job again gives instead of its right output, while it is set."""
 
     def __post_init__(self) -> None:
-        self.engine = Engine.open(
+        self.engine = open_engine(
             store=self.store,
             clock=self.clock,
             entropy=CountingEntropy(),

@@ -42,8 +42,8 @@ from icn.protocol.messages import (
     protocol_of,
 )
 from icn.services.effects import Disconnect, Send
-from icn.services.engine import Engine
 from icn.services.inputs import Input, PeerUp, Received, Tick
+from icn.services.opening import open_engine
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from support.libp2p_network import ANY_PORT, RepeatableEntropy, clock, eventually
 from support.world import CountingEntropy
@@ -191,7 +191,7 @@ class HostileMember(Attacker):
         terms = NodeTerms(
             "hostile/1", MeshTerms(Duration(200), 5), ExecutorTerms(0, Rates(1, 1)), ReplicationTerms(), joins=True
         )
-        self.engine = Engine.open(
+        self.engine = open_engine(
             store=MemoryStore(), clock=WallClock(), entropy=CountingEntropy("x"), signer=self.signer, terms=terms
         )
         self.honest = True

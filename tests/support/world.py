@@ -26,6 +26,7 @@ from icn.services.commands import Found, NodeCommand, Submit
 from icn.services.effects import Committed, Disconnect, Effect, Judge, Publish, RunJob, Send, StopJob
 from icn.services.engine import Engine, Outcome
 from icn.services.inputs import Executed, Gossiped, Input, PeerDown, PeerUp, Received, Request, Tick
+from icn.services.opening import open_engine
 from icn.services.ports import HeadMark
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.stores.kv import Batch, Fence, Properties, Snapshot, StoreUnavailable
@@ -213,7 +214,7 @@ class World:
         return node
 
     def _open(self, store: FaultyStore, number: int, node_terms: NodeTerms, name: str, marks: Marks | None) -> Engine:
-        return Engine.open(
+        return open_engine(
             store=store,
             clock=self.clock,
             entropy=CountingEntropy(name),

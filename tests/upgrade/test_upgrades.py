@@ -18,6 +18,7 @@ from icn.adapters.storage.sqlite import SqliteStore
 from icn.kernel.instant import Instant
 from icn.services import replay
 from icn.services.engine import Engine
+from icn.services.opening import open_engine
 from icn.services.verify import verify
 from icn.stores import format_2, keyspace
 from icn.stores.kv import Batch, Fence, KeyValueStore, StoreNewer, StoreUnavailable
@@ -71,7 +72,7 @@ class Interrupted:
 
 
 def engine_over(store: KeyValueStore, known: dict) -> Engine:
-    return Engine.open(
+    return open_engine(
         store=store,
         clock=SetClock(Instant(known["clock"])),
         entropy=CountingEntropy("upgrade"),

@@ -19,45 +19,19 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from icn.domain.federation.refusals import NodeHasLeft
-from icn.domain.mesh.admission import Admission
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant, later
 from icn.kernel.signing import Signer
-from icn.protocol.codec import decode_message
 from icn.protocol.messages import (
-    MESH_PROTOCOL,
-    Acknowledged,
     Announce,
-    AssignmentRefused,
-    AssignmentSent,
-    BidDeclined,
-    BidOffered,
     Blocks,
-    Chunk,
-    ExecutionBegun,
-    ExecutionCancelled,
-    Fetch,
-    Heads,
-    Hello,
-    InvitationAnswered,
-    InvitationPresented,
-    JobAnnounced,
-    MeshMessage,
-    Message,
-    NotHere,
-    OutputPledged,
-    ReceiptSent,
-    Want,
-    WantNamed,
 )
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused, Reply, refused
 from icn.services.arrivals import RecordsRefused
 from icn.services.authorship import NO_DIGEST, Authorship, NodeHeld
-from icn.services.bidding import Biddings
-from icn.services.capacity import Capacity
 from icn.services.changing import ChangingService, FederationChanging
 from icn.services.commands import (
     BackupCommand,
@@ -73,7 +47,7 @@ from icn.services.commands import (
 )
 from icn.services.content import ContentService
 from icn.services.dispatch import Dispatch
-from icn.services.effects import Disconnect, Effect, Send, Subscribe
+from icn.services.effects import Disconnect, Effect, Subscribe
 from icn.services.equivocation import Equivocations
 from icn.services.executing import ExecutorService
 from icn.services.federation import count_votes, join_when_caught_up, take_what_is_due
@@ -84,23 +58,19 @@ from icn.services.joining import JoiningService
 from icn.services.leaving import who_left
 from icn.services.mending import MendingService
 from icn.services.mesh import HomeService
-from icn.services.offering import OfferingService
 from icn.services.peers import Peers
-from icn.services.pledging import PledgingService
-from icn.services.ports import Clock, Entropy, HeadMark, HeadMarker
+from icn.services.ports import Clock, HeadMark
 from icn.services.pruning import PruningService
-from icn.services.rechecking import RecheckService, is_recheck
-from icn.services.replay import rebuild
+from icn.services.reception import Reception, send_again
+from icn.services.rechecking import is_recheck
 from icn.services.replication import ReplicationService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, contents
-from icn.stores.changeover import given_up
 from icn.stores.kv import Fence, KeyValueStore
 from icn.stores.outbox import Outbox
 from icn.stores.replies import Replies, StoredReply
-from icn.stores.schema import STORE_ID_BYTES, check_or_claim, upgrades
 
 WHILE_HELD = BackupCommand | FetchContent | LookAtJob | NoteScan | RestoreContent | ResumeAuthoring | SyncNow
 """Commands that write no record: a held node carries them out."""
@@ -161,111 +131,13 @@ class Engine:
     mending: MendingService
     home: HomeService
     executor: ExecutorService
+    reception: Reception
     dispatch: Dispatch
     _stale: bool = False
     """The live state is ahead of the store: a commit failed, or a block was refused half applied."""
     _resumed: bool = field(default=False)
-    _marked_at: Instant | None = None
+    marked_at: Instant | None = None
     """When the newest time mark was made."""
-
-    @classmethod
-    def open(
-        cls,
-        *,
-        store: KeyValueStore,
-        clock: Clock,
-        entropy: Entropy,
-        signer: Signer,
-        terms: NodeTerms,
-        marker: HeadMarker | None = None,
-    ) -> "Engine":
-        """Become the author of the store and load its state. `marker`: none for a store that ends with the process.
-
-        Raises:
-            StoreNewer, ForeignStore: the store is not for this program or this key. One of an earlier format is brought
-                to this one.
-            StoreCorrupt: it is of an earlier format and cannot be brought up, for its journal is damaged.
-            InvariantBroken: its rows and its journal do not belong together.
-            HeadMarkFailed: the head mark cannot be written.
-        """
-        store_id = entropy.bytes(STORE_ID_BYTES)
-        first = check_or_claim(store, signer.did, store_id)
-        fence = store.claim()
-        if first.operations:
-            store.commit(first, fence)
-        for step in upgrades(store, store_id, rebuild):
-            store.commit(step, fence)
-        peers = Peers()
-        state = rows.load(store)
-        authorship = Authorship.open(
-            store=store,
-            fence=fence,
-            did=signer.did,
-            state=state,
-            peers=peers,
-            reach_within=terms.replication.reach_within,
-            marker=marker,
-            now=clock.now(),
-        )
-        forks = Equivocations(signer.did)
-        forks.load(store, state)
-        authorship.forked_at = forks.own_fork
-        replication = ReplicationService.of(terms, peers, authorship, forks)
-        if (sought := authorship.target) is not None and state.federation.federation is None:
-            replication.arrivals.target, replication.arrivals.is_pinned = sought.federation, True
-        replication.former = given_up(store)
-        inviting = InvitingService(entropy, peers)
-        joining = JoiningService.of(replication, store, state, terms.invited)
-        content = ContentService(terms.replication.answer_patience, replication.damage)
-        pruning = PruningService(terms.prune_every, content)
-        mending = MendingService(peers, content)
-        admission = Admission(terms.mesh.submissions_per_minute)
-        recheck = RecheckService(content, terms.recheck_percent)
-        biddings = Biddings(peers, executes=terms.executor.capacity > 0)
-        home = HomeService(terms, peers, content, admission, recheck, biddings)
-        offering = OfferingService(terms.executor, Capacity(terms.executor.capacity, terms.executor.memory_bytes))
-        offering.unsettled.load(store)
-        pledging = PledgingService(content, entropy, offering.unsettled)
-        executor = ExecutorService(terms, peers, content, offering, pledging)
-        changing = ChangingService(peers, offering.unsettled, terms.executor.unsettled_after)
-        changing.load(store)
-        return cls(
-            store=store,
-            clock=clock,
-            signer=signer,
-            terms=terms,
-            fence=fence,
-            state=state,
-            outbox=Outbox.load(store),
-            replies=Replies.load(store),
-            peers=peers,
-            authorship=authorship,
-            replication=replication,
-            inviting=inviting,
-            joining=joining,
-            forks=forks,
-            changing=changing,
-            content=content,
-            pruning=pruning,
-            mending=mending,
-            home=home,
-            executor=executor,
-            dispatch=Dispatch(
-                entropy,
-                replication,
-                inviting,
-                joining,
-                changing,
-                pruning,
-                mending,
-                home,
-                content,
-                peers,
-                authorship,
-                executor,
-            ),
-            _marked_at=contents.last_time_mark(store),
-        )
 
     @property
     def did(self) -> Did:
@@ -296,7 +168,7 @@ class Engine:
             if not _brings_blocks(input_):
                 violator = self._take(work, input_)
                 if violator is not None:
-                    self._lose(work, violator)
+                    self.reception.lose(work, violator)
         self._round_off(work)
         if lonely and self.state.federation.federation is not None:
             self.replication.greet_all_again(work)
@@ -310,7 +182,7 @@ class Engine:
         if len(work.batch):
             marked_at = self._mark_time(work)
             self.store.commit(work.batch, self.fence)
-            self._marked_at = marked_at
+            self.marked_at = marked_at
         is_released = self.authorship.is_released
         remarked = self.authorship.committed()
         if is_released:
@@ -361,18 +233,18 @@ class Engine:
         count_votes(work)
         for node in dict.fromkeys((*self.outbox.waiting, *self.peers.views)):
             if self.state.federation.has_ended(node):
-                self._part_for_good(work, node)
+                self.reception.part_for_good(work, node)
         self.home.resume(work)
         self.executor.resume(work)
         take_what_is_due(work)
         for view in self.peers.greeted():
             view.welcomed = 0
-            self._welcome(work, view.did, executes=view.executes)
+            self.reception.welcome(work, view.did, executes=view.executes)
 
     def _mark_time(self, work: UnitOfWork) -> Instant | None:
         """Note now and then which numbers are the next ones, so that "since that day" has an answer."""
-        if self._marked_at is not None and work.wall < later(self._marked_at, contents.TIME_MARK_EVERY):
-            return self._marked_at
+        if self.marked_at is not None and work.wall < later(self.marked_at, contents.TIME_MARK_EVERY):
+            return self.marked_at
         # As they are before this batch: all of it came at this time.
         mark = contents.TimeMark(blocks.last_arrival(self.store) + 1, contents.next_change(self.store.get))
         contents.put_time_mark(work.batch, work.wall, mark)
@@ -416,14 +288,14 @@ class Engine:
             self.authorship.notice(work, inputs)
             work.may_author = self._may_author()
             for peer, _ in work.violations:
-                self._lose(work, peer)
+                self.reception.lose(work, peer)
             return work
 
     def _round_off(self, work: UnitOfWork) -> None:
         """What follows from the inputs, in a fixed order, until nothing more follows."""
         self.executor.take_records(work)
         for node in who_left(work):
-            self._part_for_good(work, node)
+            self.reception.part_for_good(work, node)
         if work.may_author:
             if work.accepted:
                 take_what_is_due(work)
@@ -435,11 +307,11 @@ class Engine:
         self.joining.tick(work)
         self.mending.tick(work)
         self.content.tick(work)
-        self._drain_local(work)
+        self.reception.drain_local(work)
         self.replication.tick(work)
         if self.replication.announcing.tick(work) and work.may_author:
             for view in self.peers.greeted():
-                self._send_again(work, self.outbox.overdue(view.did), view.did)
+                send_again(work, self.outbox.overdue(view.did), view.did)
         work.seal()
         if work.may_author:
             self.replication.acknowledging.acknowledge(work)
@@ -454,7 +326,7 @@ class Engine:
         """Take one input. Gives the peer that broke the protocol with it, if so."""
         try:
             self._take_one(work, input_)
-            self._drain_local(work)
+            self.reception.drain_local(work)
         except RecordsRefused:
             raise
         except PeerViolation as violation:
@@ -471,9 +343,9 @@ class Engine:
             case PeerUp(peer):
                 self.replication.greet(work, peer)
             case PeerDown(peer):
-                self._lose(work, peer)
+                self.reception.lose(work, peer)
             case Received(peer, message):
-                self._receive(work, peer, message)
+                self.reception.receive(work, peer, message, self._why_not)
             case Gossiped():
                 self.replication.gossiping.take(work, input_)
             case Executed(request, outcome):
@@ -488,90 +360,6 @@ class Engine:
             case _:
                 assert_never(input_)
 
-    def _part_for_good(self, work: UnitOfWork, node: Did) -> None:
-        """It has left, and is a stranger from now on: nothing waits for it, and nothing is expected of it."""
-        self.outbox.remove_all(work.batch, node)
-        self.replication.estrange(work, node)
-        self.executor.peer_gone(node)
-        self.content.peer_gone(work, node)
-        if work.may_author:
-            self.home.executor_left(work, node)
-
-    def _lose(self, work: UnitOfWork, peer: Did) -> None:
-        self.replication.part(peer)
-        self.executor.peer_gone(peer)
-        self.content.peer_gone(work, peer)
-        self.joining.part(peer)
-        if work.may_author:
-            self.home.peer_gone(work, peer)
-
-    def _receive(self, work: UnitOfWork, peer: Did, message: Message) -> None:
-        match message:
-            case Fetch() | Chunk() | NotHere():
-                if self.peers.is_here(peer):
-                    self.content.receive(work, peer, message)
-            case Hello():
-                self.replication.receive(work, peer, message)
-                self.joining.peer_here(work, peer)
-                if work.may_author:
-                    self._welcome(work, peer, executes=message.executes)
-            case Heads() | Want() | Blocks() | Announce() | WantNamed():
-                self.replication.receive(work, peer, message)
-            case InvitationPresented():
-                held = None if work.may_author else self._why_not()
-                self.inviting.take_presented(work, peer, message, held)
-            case InvitationAnswered():
-                self.joining.take_answer(work, peer, message)
-            case Acknowledged(number):
-                if self.peers.is_here(peer):
-                    self.outbox.remove(work.batch, peer, number)
-            case _:
-                # A held node leaves it unanswered: what matters comes again from its sender's outbox.
-                if self.peers.is_here(peer) and work.may_author:
-                    self._receive_mesh(work, peer, message)
-
-    def _welcome(self, work: UnitOfWork, peer: Did, *, executes: bool) -> None:
-        """A peer of our federation is here: what waits for it goes out again, once per connection and standing."""
-        view = self.peers.views.get(peer)
-        standing = 0 if view is None or not view.greeted else 1 if view.federation is None else 2
-        if view is None or standing <= view.welcomed:
-            return
-        view.welcomed = standing
-        self._send_again(work, self.outbox.messages_for(peer), peer)
-        self.home.peer_here(work, peer, executes=executes)
-        self.executor.peer_here(work, peer)
-
-    @staticmethod
-    def _send_again(work: UnitOfWork, messages: list[bytes], peer: Did) -> None:
-        for encoded in messages:
-            work.effects.append(Send(peer, decode_message(MESH_PROTOCOL, encoded)))
-
-    def _receive_mesh(self, work: UnitOfWork, peer: Did, message: MeshMessage) -> None:
-        match message:
-            case JobAnnounced():
-                if self.terms.executor.capacity:
-                    self.executor.take_announcement(work, peer, message)
-            case AssignmentSent():
-                self.executor.take_assignment(work, peer, message)
-            case ExecutionCancelled():
-                self.executor.take_cancellation(work, peer, message)
-            case BidOffered():
-                self.home.take_bid(work, peer, message)
-            case BidDeclined():
-                self.home.take_decline(work, peer, message)
-            case ExecutionBegun():
-                self.home.take_start(work, peer, message)
-            case AssignmentRefused():
-                self.home.take_refusal(work, peer, message)
-            case ReceiptSent():
-                self.home.take_receipt(work, peer, message)
-            case Acknowledged(number):
-                self.outbox.remove(work.batch, peer, number)
-            case OutputPledged():
-                self.home.take_pledge(work, peer, message)
-            case _:
-                assert_never(message)
-
     def _may_author(self) -> bool:
         ended = self.state.federation.has_ended(self.did) or self.changing.is_under_way
         return not self.authorship.is_held and not ended
@@ -583,27 +371,6 @@ class Engine:
         if self.state.federation.has_ended(self.did):
             return NodeHasLeft(self.did)
         return NodeHeld(self.authorship.explain(self.state))
-
-    def _drain_local(self, work: UnitOfWork) -> None:
-        """Messages of this node to itself: home and executor in one."""
-        while work.local:
-            message = work.local.popleft()
-            match message:
-                case Fetch() | Chunk() | NotHere():
-                    self.content.receive(work, self.did, message)
-                case (
-                    Hello()
-                    | Heads()
-                    | Want()
-                    | Blocks()
-                    | Announce()
-                    | WantNamed()
-                    | InvitationPresented()
-                    | InvitationAnswered()
-                ):
-                    require(condition=False, what_must_hold="a node does not replicate with itself")
-                case _:
-                    self._receive_mesh(work, self.did, message)
 
     def _answer(self, work: UnitOfWork, request: Request) -> None:
         if request.key:

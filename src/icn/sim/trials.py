@@ -48,6 +48,7 @@ from icn.services.commands import Found, Submit
 from icn.services.effects import Committed, Disconnect, Publish, RunJob, Send
 from icn.services.engine import Engine
 from icn.services.inputs import Executed, Input, PeerUp, Received, Request, Tick
+from icn.services.opening import open_engine
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim.checkers import Entry, history
 from icn.sim.clock import SeededEntropy
@@ -152,7 +153,7 @@ class Federation:
             joins=executes,
             recheck_percent=100 if self.trial.recheck else 0,
         )
-        engine = Engine.open(
+        engine = open_engine(
             store=MemoryStore(),
             clock=self,
             entropy=SeededEntropy(Random(f"{self._label}/{signer.did}")),
