@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from icn.domain.dag.feeds import Clock
 from icn.kernel.instant import Instant, later
-from icn.services.peers import Peers
 from icn.services.settings import ReplicationTerms
 from icn.services.work import UnitOfWork
 
@@ -17,7 +16,6 @@ class Acknowledging:
     """Owns since when there is something to acknowledge."""
 
     terms: ReplicationTerms
-    peers: Peers
     news_since: Instant | None = None
     """When news came that we have not acknowledged."""
 
@@ -27,7 +25,7 @@ class Acknowledging:
         # Who is not admitted has no say in what is confirmed, and must not be woken for it.
         if (
             own is None
-            or not (_has_news(work, own.clock) or self._is_split(work, own.clock))
+            or not _has_news(work, own.clock)
             or not work.state.federation.is_admitted(work.did, work.context().ancestry)
         ):
             self.news_since = None
@@ -38,24 +36,6 @@ class Acknowledging:
         if work.wall >= due:
             work.seal(acknowledge=True)
             self.news_since = None
-
-    def _is_split(self, work: UnitOfWork, own: Clock) -> bool:
-        """Whether a peer has as much of every feed as we, and not the same, and our next block would show what we have.
-
-        Somebody forked, and nobody has built on either branch. Counts do not tell; what a block names does.
-        """
-        feeds = work.state.feeds
-        hidden = any(own.get(author, 0) <= head.sequence for author, head in feeds.heads.items())
-        if not hidden:
-            return False
-        root, clock = feeds.root(), feeds.clock()
-        return any(
-            view.root != root
-            and view.counts == clock
-            and view.differs_since is not None
-            and work.wall >= later(view.differs_since, self.terms.anti_entropy)
-            for view in self.peers.greeted()
-        )
 
     def rest(self) -> None:
         """This node signs nothing: it need not be woken for it either."""

@@ -211,8 +211,7 @@ class Arrivals:
         self._apply(work, view, block, clock, is_side=is_side)
         return True
 
-    @staticmethod
-    def _is_side(work: UnitOfWork, block: Block) -> bool:
+    def _is_side(self, work: UnitOfWork, block: Block) -> bool:
         """Whether the block is another one than its author's feed has, or will have: for all that is known, it forked.
 
         A block that is here already counts as one too, where its feed has gone on.
@@ -220,7 +219,8 @@ class Arrivals:
         header, feeds = block.header, work.state.feeds
         expected = feeds.next_sequence(header.author)
         beside = header.sequence == expected > 0 and header.previous != feeds.heads[header.author].cid
-        return header.sequence < expected or beside or work.state.is_side(header.author, header.sequence)
+        cut = self.forks.cuts.get(header.author)  # those of this very batch among them
+        return header.sequence < expected or beside or (cut is not None and header.sequence >= cut)
 
     def _is_named(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether a block of a fork is to be taken: only where another author has built on it in good faith.

@@ -66,7 +66,7 @@ class ReplicationService:
             authorship,
             arrivals,
             Announcing(replication, peers),
-            Acknowledging(replication, peers),
+            Acknowledging(replication),
             Gossiping(peers, arrivals),
             terms.joins,
         )

@@ -293,18 +293,3 @@ def test_a_forker_does_not_fill_disks_with_evidence() -> None:
     world.pass_time(3_000)
     assert len(list(blocks.evidence(node.store))) <= EVIDENCE_PER_AUTHOR_MAX
     agree(world)
-
-
-def test_two_branches_that_nobody_has_built_on_are_found_though_counts_are_equal() -> None:
-    """Empty blocks are no news, so nobody acknowledges them; the roots differ, and the next block of anybody tells."""
-    forker = fork()
-    world = forker.world
-    before = forker.head
-    part(world)
-    forker.greet(*NAMES)
-    forker.say(forker.block(after=before), "a", "b")
-    forker.say(forker.block(after=before, time=world.clock.time + 1), "c", "d")
-    meet(world)
-    world.pass_time(20_000)
-    agree(world)
-    assert all(forker.did in world[name].engine.state.cuts for name in NAMES)
