@@ -369,7 +369,10 @@ class Authorship:
         others = [
             member.node
             for member in federation.members.values()
-            if member.left_at is None and member.node != self.did and member.node not in self.disbelieved
+            if member.left_at is None
+            and member.node != self.did
+            and member.node not in self.disbelieved
+            and member.node not in work.state.cuts  # nobody hears who has forked
         ]
         if knows_end or all(node in self.heard for node in others):
             return True
