@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from icn.adapters.executor_metrics import ExecutorMetrics
 from icn.adapters.gossip_metrics import GossipMetrics
 from icn.adapters.network.ports import NetworkFigures
 from icn.adapters.network_metrics import NetworkMetrics
@@ -33,19 +34,14 @@ from icn.protocol.breaker import BreakerState
 from icn.services import rows
 from icn.services.capacity import ExecutorLoad
 from icn.services.effects import (
-    BidAnswered,
-    BidOutcome,
     BlockDamaged,
     BlockMended,
     Committed,
     ContentPruned,
-    ExecutionPhase,
     ExecutorNotice,
     Finding,
-    PhaseEnded,
     StoreNotice,
 )
-from icn.services.inputs import Strain
 from icn.services.job_times import JobFigures, JobTimes, Phase
 from icn.services.queries import accounts, forks
 from icn.services.queries.blacklist import banned_count
@@ -55,7 +51,6 @@ from icn.stores.kv import Reader
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _JOB_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
-_PHASE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 1800, 3600)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -256,45 +251,7 @@ class Metrics:
         self._executions = Counter(
             "icn_executions_ended_total", "Executions of this node, by how they ended.", ("exit",), registry=registry
         )
-        self._bids = Counter(
-            "icn_bids_total",
-            "Announcements that this node answered: with an offer, or with the reason why it makes none.",
-            ("outcome",),
-            registry=registry,
-        )
-        for outcome in BidOutcome:
-            self._bids.labels(outcome.value)
-        self._phase_seconds = Histogram(
-            "icn_execution_phase_seconds",
-            "Jobs at this node as an executor, by phase: waiting for a place, fetching what is needed, running, and "
-            "until the home has recorded the receipt.",
-            ("phase",),
-            buckets=_PHASE_SECONDS,
-            registry=registry,
-        )
-        for part in ExecutionPhase:
-            self._phase_seconds.labels(part.value)
-        self._places = Gauge(
-            "icn_executor_places",
-            "Places for executions, by what they are: in use, promised or free.",
-            ("state",),
-            registry=registry,
-        )
-        self._job_memory = Gauge(
-            "icn_executor_memory_bytes",
-            "Memory that jobs share, by what it is: in use, promised or free.",
-            ("state",),
-            registry=registry,
-        )
-        self._bids_waiting = Gauge(
-            "icn_executor_waiting", "Announcements that wait for a place here.", registry=registry
-        )
-        self._strained = Gauge(
-            "icn_executor_strained",
-            "1 while this node takes no jobs because it is short of this, else 0.",
-            ("resource",),
-            registry=registry,
-        )
+        self._executor = ExecutorMetrics(registry)
         # What is stored.
         self._pruned_blocks = Counter("icn_dag_pruned_blocks_total", "Content blocks pruned.", registry=registry)
         self._pruned_bytes = Counter("icn_dag_pruned_bytes_total", "Bytes of pruned content.", registry=registry)
@@ -429,11 +386,7 @@ class Metrics:
 
     def observe_executor(self, effect: ExecutorNotice) -> None:
         """Something about this node as an executor."""
-        match effect:
-            case BidAnswered(outcome):
-                self._bids.labels(outcome.value).inc()
-            case PhaseEnded(phase, took):
-                self._phase_seconds.labels(phase.value).observe(took / 1000)
+        self._executor.observe(effect)
 
     def observe_recheck(self, finding: Finding) -> None:
         """A job was run again before it was paid for."""
@@ -468,7 +421,7 @@ class Metrics:
         self._network.set(now.network)
         self._gossip.set(now.network.gossip)
         self._queue_depth.set(now.queue_depth)
-        self._set_executor(now.executor)
+        self._executor.set(now.executor)
         self._is_author.set(now.is_author)
         self._is_held.set(now.is_held)
         self._feed_height.set(now.feed_height)
@@ -500,25 +453,12 @@ class Metrics:
         self._dial_retries.inc(max(0, retries - self._seen_retries))
         self._seen_retries = retries
 
-    def _set_executor(self, load: ExecutorLoad) -> None:
-        usage = load.usage
-        free = max(0, usage.places - usage.in_use - usage.reserved)
-        memory_free = max(0, usage.memory_bytes - usage.memory_in_use - usage.memory_reserved)
-        for gauge, in_use, reserved, left in (
-            (self._places, usage.in_use, usage.reserved, free),
-            (self._job_memory, usage.memory_in_use, usage.memory_reserved, memory_free),
-        ):
-            gauge.labels("in_use").set(in_use)
-            gauge.labels("reserved").set(reserved)
-            gauge.labels("free").set(left)
-        self._bids_waiting.set(load.waiting)
-        for resource in Strain:
-            self._strained.labels(resource.value).set(load.strain is resource)
-
     def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
         """(name as scraped, type, labels, meaning) of every metric, in order of declaration."""
         found = []
-        for metric in (value for part in (self, self._network, self._gossip) for value in vars(part).values()):
+        for metric in (
+            value for part in (self, self._executor, self._network, self._gossip) for value in vars(part).values()
+        ):
             if isinstance(metric, MetricWrapperBase):
                 described = next(iter(metric.describe()))
                 name = described.name + ("_total" if described.type == "counter" else "")
