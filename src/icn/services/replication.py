@@ -6,7 +6,7 @@
 
 Parts of it with a reason of their own to change: `arrivals` what becomes of a block that came, `quarantine` those that
 wait, `announcing` who is told of what is here, `gossiping` what is said of what others published, `acknowledging` when
-news is acknowledged.
+news is acknowledged, `comparing` what is asked where counts are equal and blocks are not.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
 from icn.services.arrivals import Arrivals
 from icn.services.authorship import Authorship
+from icn.services.comparing import compare, has_as_much
 from icn.services.damage import Damage
 from icn.services.equivocation import Equivocations
 from icn.services.gossiping import Gossiping
@@ -118,6 +119,7 @@ class ReplicationService:
             case Heads(counts, root):
                 self._note(work, view, clock_of_counts(counts), root)
                 self._ask_if_behind(work, view)
+                self._compare(work, view)
             case Want(counts):
                 self.wanted[peer] = clock_of_counts(counts)
             case Blocks(encoded, more):
@@ -125,12 +127,16 @@ class ReplicationService:
                 if not progress and self.arrivals.quarantine.waiting:
                     # What came waits for its time or for others' blocks; asked at once, it would come again.
                     self.arrivals.want_named(work, view)
+                    if self.arrivals.quarantine.missing():
+                        self._compare(work, view, was_in_vain=True)
                     return
                 view.wanted_at = None
                 if more and progress:
                     self.arrivals.want(work, view)
                 else:
                     self._ask_if_behind(work, view, again=progress)
+                    if not progress:
+                        self._compare(work, view, was_in_vain=True)
             case Announce(encoded):
                 self.arrivals.take(work, view, encoded)
             case WantNamed(cids):
@@ -218,6 +224,7 @@ class ReplicationService:
         view.greeted = (hello.federation is not None or federation is not None) and not has_left
         self._note(work, view, clock_of_counts(hello.counts), hello.root)
         self._ask_if_behind(work, view)
+        self._compare(work, view)
 
     def _may_follow(self) -> bool:
         """Whether the federation of a peer may become ours. Of one that is held nobody knows whose it was."""
@@ -232,10 +239,19 @@ class ReplicationService:
         view.differs_since = None if same else view.differs_since or work.wall
 
     def _ask_if_behind(self, work: UnitOfWork, view: PeerView, *, again: bool = True) -> None:
-        feeds = work.state.feeds
-        behind = any(count > feeds.next_sequence(author) for author, count in view.counts.items())
-        if view.greeted and behind and again and view.wanted_at is None:
+        if view.greeted and again and view.wanted_at is None and self._is_behind(work, view):
             self.arrivals.want(work, view)
+
+    def _compare(self, work: UnitOfWork, view: PeerView, *, was_in_vain: bool = False) -> None:
+        """`was_in_vain`: it answered `Want`, and brought nothing."""
+        is_due = self._is_behind(work, view) if was_in_vain else view.wanted_at is None and has_as_much(work, view)
+        if is_due:
+            compare(work, view, self.terms.replication.anti_entropy)
+
+    @staticmethod
+    def _is_behind(work: UnitOfWork, view: PeerView) -> bool:
+        feeds = work.state.feeds
+        return any(count > feeds.next_sequence(author) for author, count in view.counts.items())
 
     def _answer_want(self, work: UnitOfWork, view: PeerView, have: Clock) -> None:
         """Send what is committed beyond `have`, ancestors first, one answer's worth."""

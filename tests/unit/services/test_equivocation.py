@@ -293,3 +293,26 @@ def test_a_forker_does_not_fill_disks_with_evidence() -> None:
     world.pass_time(3_000)
     assert len(list(blocks.evidence(node.store))) <= EVIDENCE_PER_AUTHOR_MAX
     agree(world)
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (1, 2), (3, 1), pytest.param(12, 12, marks=pytest.mark.slow)])
+def test_two_branches_that_nobody_has_built_on_are_found(one: int, other: int) -> None:
+    """Of as many blocks, or not. Nobody acknowledges empty blocks, and counts do not tell one from another."""
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    assert before is not None
+    part(world)
+    forker.greet(*NAMES)
+    for number, (length, names) in enumerate(((one, ("a", "b")), (other, ("c", "d")))):
+        forker.head = before
+        for _ in range(length):
+            forker.say(forker.block(time=world.clock.time + number), *names)
+    assert len(set(world.roots())) == 2
+    meet(world)
+    world.pass_time(20_000)
+    agree(world)
+    for name in NAMES:
+        cut = world[name].engine.state.cuts[forker.did]
+        assert (cut.sequence, cut.kept) == (before.header.sequence + 1, 0)
+        assert {peer for peer, _ in world[name].disconnects} <= {forker.did}, "nobody else is blamed"
