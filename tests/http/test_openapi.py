@@ -106,8 +106,9 @@ def test_every_answer_is_what_the_document_says() -> None:
         await check("post", "/mesh/verify", "/mesh/verify", {"job_id": job})
         head = (await world.client.get("/dag/root")).json["heads"][0]["cid"]
         await check("get", "/dag/blocks/{cid}", f"/dag/blocks/{head}")
-        for path in ("/dag/blocks", "/dag/status", "/sync/status", "/dag/export"):
+        for path in ("/dag/blocks", "/dag/status", "/dag/evidence", "/sync/status", "/dag/export"):
             await check("get", path, path)
+        await check("post", "/sync/now", "/sync/now")
         await check("post", "/dag/meta", "/dag/meta", {"cid": put.json["cid"]})
         await check("post", "/dag/pin", "/dag/pin", {"cid": put.json["cid"]})
         await check("post", "/dag/unpin", "/dag/unpin", {"cid": put.json["cid"]})

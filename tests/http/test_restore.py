@@ -124,7 +124,7 @@ def test_a_node_in_no_federation_takes_the_one_it_is_told_and_is_held_once_it_se
     run(talk)
 
 
-def test_a_block_beside_ones_own_is_a_fork_and_kept_as_evidence() -> None:
+def test_a_block_beside_ones_own_shows_a_fork_and_the_node_signs_no_more() -> None:
     async def talk(world: World) -> None:
         await world.job()
         other = HttpNode()
@@ -136,11 +136,14 @@ def test_a_block_beside_ones_own_is_a_fork_and_kept_as_evidence() -> None:
         other.clock.moment += 1
         assert (await branch.client.post("/account/open", {"did": OTHER})).status == 201
         forked = [(cid, data) for cid, data in journal(other) if parse_block(data).header.sequence == 1]
-        evidence = await post(world, tarred([("evidence/000001.car", write_car(forked))]))
-        assert (evidence.json["evidence"], evidence.json["refused"]) == (1, 0), evidence.body
-        block = await post(world, tarred([("blocks/000001.car", write_car(forked))]))
-        assert (block.json["refused"], "signed two blocks" in block.json["reasons"][0]["reason"]) == (1, True)
-        assert list(blocks.evidence(world.node.store)) == [forked[0][0]]
+        taken = await post(world, tarred([("evidence/000001.car", write_car(forked))]))
+        assert (taken.json["blocks_new"], taken.json["refused"]) == (1, 0), taken.body
+        again = await post(world, tarred([("blocks/000001.car", write_car(forked))]))
+        assert (again.json["blocks_new"], again.json["blocks_known"], again.json["refused"]) == (0, 1, 0), again.body
+        (fork,) = (await world.client.get("/dag/evidence")).json["items"]
+        assert str(forked[0][0]) in {fork["first"], fork["second"]}
+        held = (await world.client.get("/status")).json["writer"]["held"]
+        assert held.startswith("two different blocks were signed with this node's key")
 
     run(talk)
 

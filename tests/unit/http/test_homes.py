@@ -13,7 +13,7 @@ ELSEWHERE = refused(NotHome(MEMBER, HOME))
 
 
 def peer(did: Did, address: str, direction: str) -> PeerInfo:
-    return PeerInfo(PeerId.of(did), did, address, direction, None, 1, "", None, None, 0, 0)
+    return PeerInfo(PeerId.of(did), did, address, direction, None, 1, "", None, None, 0, 0, None)
 
 
 def dialled(address: str) -> DialInfo:
