@@ -145,7 +145,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         print(f"\nresident: {target.resident / 1e6:.1f} MB after warm-up, {grown / 1e6:+.1f} MB after all attacks")
         assert grown < GROWTH_MAX
         said = [json.loads(line) for line in node.log]
-        assert not [line for line in said if line["level"] in {"error", "critical"}]
+        bad = [line for line in said if line["level"] in {"error", "critical"}]
+        assert not [line for line in bad if line["event"] != "a member signed two histories"]
     finally:
         nodes.end()
 
@@ -774,7 +775,7 @@ def test_fifty_peers_at_once_from_one_address(target: Target) -> None:
 
 
 def test_who_does_not_read_what_the_node_says_of_its_own_accord(target: Target) -> None:
-    """Its queue fills with our announcements and it is let go; nobody else notices."""
+    """What waits for it is bounded; nobody else notices."""
 
     async def scenario(target: Target) -> None:
         async with Attacker(target.node) as attacker, Attacker(target.node) as honest:
@@ -783,7 +784,7 @@ def test_who_does_not_read_what_the_node_says_of_its_own_accord(target: Target) 
             attacker.stop_reading()
             attacker.send(*[Want(())] * 100)
             await target.ask("POST", "/mana/transfer", {"to": MEMBER, "amount": 1})
-            await honest.hears(Announce)
+            await honest.hears(Heads)
             assert not honest.ended
 
     target.attack(scenario)

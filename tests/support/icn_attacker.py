@@ -41,7 +41,7 @@ from icn.protocol.messages import (
     Want,
     protocol_of,
 )
-from icn.services.effects import Disconnect, Send
+from icn.services.effects import Disconnect, Publish, Send
 from icn.services.inputs import Input, PeerUp, Received, Tick
 from icn.services.opening import open_engine
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
@@ -204,7 +204,7 @@ class HostileMember(Attacker):
     def _handle(self, *inputs: Input) -> None:
         for effect in self.engine.handle(inputs).effects:
             match effect:
-                case Send(_, message):
+                case Send(_, message) | Publish(_, message):  # it has one peer: publishing would take a mesh
                     self.send(message)
                 case Disconnect(_, reason):
                     raise PeerViolation(reason)

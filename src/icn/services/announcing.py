@@ -34,17 +34,21 @@ class Announcing:
     """When peers are to be asked whether they have what is news now."""
     relayed: Clock = field(default_factory=dict)
     """What is here that they should have by then."""
+    more_came: bool = False
+    """News since then, which is spoken of after another while: most peers will have it by itself."""
     heads_sent_at: Instant = Instant(0)
 
     def announce(self, work: UnitOfWork) -> None:
         """Publish our own new blocks, and see to it that all that is new here is spoken of."""
-        federation, feeds = work.state.federation.federation, work.state.feeds
+        federation = work.state.federation.federation
         own = [block for block, source in work.accepted if source is None]
         if federation is not None and federation.id is not None:
             for part in _parts(own):
                 work.effects.append(Publish(topic_of(federation.id), Announce(tuple(block.data for block in part))))
-        if work.accepted and self.relay_at is None and self.peers.views:
-            self.relay_at, self.relayed = later(work.wall, self.terms.relay_after), dict(feeds.clock())
+        if work.accepted and self.peers.views:
+            self.more_came = self.relay_at is not None
+            if not self.more_came:
+                self._relay_later(work)
 
     def _relay(self, work: UnitOfWork) -> None:
         """Tell those who have not shown that they have what was news."""
@@ -54,6 +58,12 @@ class Announcing:
             if any(view.counts.get(author, 0) < count for author, count in self.relayed.items()):
                 work.send(view.did, heads)
         self.relay_at, self.relayed = None, {}
+        if self.more_came:
+            self._relay_later(work)
+
+    def _relay_later(self, work: UnitOfWork) -> None:
+        self.relay_at, self.relayed = later(work.wall, self.terms.relay_after), dict(work.state.feeds.clock())
+        self.more_came = False
 
     def tick(self, work: UnitOfWork) -> bool:
         """Relay and anti-entropy. Whether a round of anti-entropy was due."""

@@ -266,6 +266,19 @@ def test_a_peer_that_a_publication_missed_is_told_soon_and_asks():
     assert world["b"].engine.state.ledger.account(builders.did(50), world["a"].did) is not None
 
 
+def test_what_a_publication_missed_while_other_news_were_spoken_of_is_told_soon_too():
+    world = federation("a", "b")
+    world.pass_time(2_000)
+    for node in world.nodes.values():
+        node.engine.replication.announcing.heads_sent_at = world.clock.time
+    world.done("a", OpenAccountFor(builders.did(50)))
+    world.pass_time(300)  # everybody has it, and has shown so, before it is spoken of
+    world.drop = lambda _from, to, message: to == "b" and lost(message)
+    world.done("a", OpenAccountFor(builders.did(51)))
+    world.pass_time(1_500)
+    assert world["b"].engine.state.ledger.account(builders.did(51), world["a"].did) is not None
+
+
 def test_who_has_shown_that_it_has_the_news_is_not_asked():
     world = federation("a", "b", "c")
     world.pass_time(6_000)
