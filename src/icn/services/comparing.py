@@ -42,7 +42,6 @@ def compare(work: UnitOfWork, view: PeerView, every: Duration) -> None:
     again = _again(feeds, view)
     if again:
         view.compared_at = view.wanted_at = work.wall
-        view.comparisons += 1
         work.send(view.did, Want(feed_counts({**feeds.clock(), **again})))
 
 
@@ -54,8 +53,9 @@ def _again(feeds: Feeds, view: PeerView) -> dict[Did, int]:
     authors = sorted(author for author in feeds.frontier.values() if author != view.did)
     if not authors:
         return {}
-    start = view.comparisons * FEEDS_COMPARED_MAX % len(authors)
+    start = view.compare_from % len(authors)
     turn = [*authors[start:], *authors[:start]][:FEEDS_COMPARED_MAX]
+    view.compare_from = (start + FEEDS_COMPARED_MAX) % len(authors) if len(authors) > FEEDS_COMPARED_MAX else 0
     return {author: _first_unseen(feeds, author) for author in turn}
 
 
