@@ -116,6 +116,7 @@ def test_larger_federations_hold_as_far_as_they_are_gone_through(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_idle_nodes_come_to_an_end_while_another_one_is_down():
     # Their anti-entropy goes on for ever, and states that differ by what clocks show only are one.
     def asks_nothing(now):
@@ -203,7 +204,13 @@ def plant_a_job_that_nobody_watches(patch):
         (plant_forgotten_receipts, bounded("cut"), "a receipt is taken once", 20),
         (plant_early_release, bounded("calm", workers_lost=1, overtaking=0), "a hold lives as long as its job", 14),
         (plant_lost_outbox, bounded("cut"), "receipts are answered", 36),
-        (plant_a_job_that_nobody_watches, bounded("calm", workers_lost=1, overtaking=0), "every job ends", 9),
+        pytest.param(
+            plant_a_job_that_nobody_watches,
+            bounded("calm", workers_lost=1, overtaking=0),
+            "every job ends",
+            9,
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_planted_defect_is_found_on_a_short_path(plant, case, checker, moves, monkeypatch):
