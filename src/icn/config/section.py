@@ -1,8 +1,9 @@
 """What a section of the configuration is made of: settings, what their types do not say, and parsers.
 
-Not here: the sections themselves (`schema`, `network`).
+Not here: the sections themselves (`schema` lists them).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,20 @@ def as_path(text: str) -> Path:
     if text.startswith("~"):
         raise ValueError("begins with ~, which only a shell expands; write ${HOME} instead")
     return Path(text)
+
+
+def as_secret(text: str) -> Secret:
+    """A secret. Raises `ValueError` for one that is blank."""
+    if not text.strip():
+        raise ValueError("is empty")
+    return Secret(text)
+
+
+def as_variable_name(text: str) -> str:
+    """The name of an environment variable. Raises `ValueError` for what cannot be one."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("should be the name of an environment variable")
+    return text
 
 
 def as_tuple(value: Any) -> Any:
