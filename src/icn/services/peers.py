@@ -29,9 +29,9 @@ class PeerView:
     """What waits for it went out: 1, to a newcomer; 2, to one of our federation. Once each, however often it greets."""
     wanted_at: Instant | None = None
     """Since when an answer to our `Want` is awaited."""
-    compared_at: Instant | None = field(default=None, compare=False)
+    compared_at: Instant | None = None
     """When it was last asked for blocks that are here in another version, perhaps: bounds how often, no more."""
-    compare_from: int = field(default=0, compare=False)
+    compare_from: int = 0
     """With which feed the next such question begins."""
     presentations: int = 0
     """Invitations that it has presented over this connection."""

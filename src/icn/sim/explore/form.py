@@ -6,6 +6,7 @@ States whose forms are equal are explored once. What a form leaves out, and why 
   at in every state. Its CID changes with every instant in it; no rule compares CIDs but to find what is the same.
 - **Past instants that are only told**: when something was submitted, ended, finished, stored, answered (`TOLD_ONLY`).
   Those that something waits for (deadlines, what is due) stay.
+- **Time marks**, and when the newest was made: people ask by them what is new since a day.
 - **Blocks that everybody has built on.** Of a feed, the blocks below what all newest blocks have behind them are never
   asked about again: neither is their clock looked up, nor does anybody lack them. What followed from their records
   stands in the state. (One more is kept, for a voter's newest block in an ancestry is looked up by its number.)
@@ -14,7 +15,7 @@ States whose forms are equal are explored once. What a form leaves out, and why 
   ran has them in order of events, and both must do the same. Soft state keeps its order: who waited first comes first.
 - **Order of arrival** of blocks, and the rows that find blocks again: they follow from which blocks are there.
 - **Fields that do not count** when two values are compared (`compare=False`): what is remembered to save work.
-- **Roots** that peers have told: compared for show only.
+- **Names of roots**: among honest nodes a root says how many blocks of each feed there are, and those counts are kept.
 
 What it cannot see, therefore: a defect that hangs on one of these. `Form.EXACT` leaves nothing out but such
 fields and the rows of order of arrival, and a test compares what both find.
@@ -47,11 +48,11 @@ from icn.stores.kv import Reader
 
 _SPAN_MS = 10**10
 TOLD_ONLY = frozenset(
-    ("submitted_at", "ended_at", "settled_at", "finished_at", "stored_at", "answered_at", "raised_at")
+    ("submitted_at", "ended_at", "settled_at", "finished_at", "stored_at", "answered_at", "raised_at", "differs_since")
 )
 """Fields with an instant that nothing waits for. `settled_at` waits for nothing where no mana regenerates."""
-_LEFT_OUT = frozenset(("store", "signer", "terms", "clock", "fence", "state", "_marked_at"))
-"""Of the engine: what is the same in all states of a node, or stands in its place otherwise."""
+LEFT_OUT = frozenset(("store", "signer", "terms", "clock", "fence", "state", "marked_at"))
+"""Of the engine: what is the same in all states of a node, stands in its place otherwise, or is of time marks."""
 _NOT_ROWS = (
     keyspace.JOURNAL,
     keyspace.BLOCK_META,
@@ -94,6 +95,8 @@ class Forms:
     """CID of each signed block that any disk ever held: its author and number."""
     remembered: dict[int, tuple[Any, Any, int]] = field(default_factory=dict)
     """By `id`, of values kept here so that no other gets their `id`: the value, its form, its latest instant."""
+    roots: dict[str, Any] = field(default_factory=dict)
+    """Each root that a message ever told: the counts that it was told with."""
     _blocks: dict[bytes, Any] = field(default_factory=dict)
     recent: dict[bytes, bytes] = field(default_factory=dict)
     """By CID: a hash of a block's form and clock."""
@@ -105,7 +108,7 @@ class Forms:
     def of_engine(self, engine: Engine, reader: Reader, clock: int) -> tuple[bytes, int]:
         """Bytes that name what the engine is in beside its `State`, and the latest instant that stands in it."""
         writing = _Writing(self, clock, reader)
-        parts = [writing.form(getattr(engine, each.name)) for each in fields(engine) if each.name not in _LEFT_OUT]
+        parts = [writing.form(getattr(engine, each.name)) for each in fields(engine) if each.name not in LEFT_OUT]
         return marshal.dumps(parts, 0), writing.latest
 
     def of_state(self, state: State, reader: Reader, clock: int) -> tuple[bytes, int]:
@@ -116,6 +119,8 @@ class Forms:
     def of_message(self, message: Message) -> bytes:
         """Bytes that are the same for messages which say the same."""
         writing = _Writing(self, 0, None)
+        if isinstance(message, Hello | Heads):
+            self.roots[message.root] = writing.form(message.counts)
         return marshal.dumps((type(message).__name__, writing.form(message)), 0)
 
     def of_row(self, reader: Reader, key: bytes, value: bytes) -> int:
@@ -333,7 +338,10 @@ def _recent(cid: Cid | None, reader: Reader, forms: Forms) -> bytes:
 
 def _view(value: PeerView, writing: _Writing) -> Any:
     names = tuple(each.name for each in fields(value))
-    return _mutable(value, names if writing.is_exact else tuple(name for name in names if name != "root"), writing)
+    if writing.is_exact:
+        return _mutable(value, names, writing)
+    told = writing.forms.roots.get(value.root, value.root)
+    return told, _mutable(value, tuple(name for name in names if name != "root" and name not in TOLD_ONLY), writing)
 
 
 def _greeting(value: Any, writing: _Writing) -> Any:

@@ -81,8 +81,8 @@ class Search:
         self._order = order
         self._now = now
         self._numbers: dict[bytes, int] = {}
-        self._cost = array("H")
-        self._depth = array("H")
+        self._cost = array("i")
+        self._depth = array("i")
         self._from = array("i")
         self._moves: list[Move] = []
         self._edges_from = array("i")
