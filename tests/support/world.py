@@ -29,7 +29,7 @@ from icn.services.inputs import Executed, Gossiped, Input, PeerDown, PeerUp, Rec
 from icn.services.opening import open_engine
 from icn.services.ports import HeadMark
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
-from icn.stores.kv import Batch, Fence, Properties, Snapshot, StoreUnavailable
+from icn.stores.kv import Batch, Fence, KeyValueStore, Properties, Snapshot, StoreUnavailable
 from support import builders
 
 Run = Callable[[ExecutionRequest], ExecutionOutcome | None]
@@ -80,7 +80,7 @@ class Marks:
 class FaultyStore:
     """A store whose commits fail when told to. `uncertain`: the commit happens and the answer is lost."""
 
-    def __init__(self, inner: MemoryStore) -> None:
+    def __init__(self, inner: KeyValueStore) -> None:
         self.inner = inner
         self.fail_next = 0
         self.uncertain = False
@@ -193,13 +193,21 @@ class World:
     _published: int = 0
     _token: int = 0
 
-    def add(self, name: str, node_terms: NodeTerms | None = None, run: Run = echo, number: int = 0) -> Node:
-        """A node with an empty disk, and the key of this number (none: the next)."""
-        store = FaultyStore(MemoryStore())
+    def add(
+        self,
+        name: str,
+        node_terms: NodeTerms | None = None,
+        run: Run = echo,
+        number: int = 0,
+        store: KeyValueStore | None = None,
+    ) -> Node:
+        """A node with an empty disk or on this store, and the key of this number (none: the next)."""
         number = number or 1 + len(self.nodes)
         node_terms = node_terms or terms()
-        engine = self._open(store, number, node_terms, name, self.marks.get(name))
-        self.nodes[name] = Node(name, number, node_terms, store, engine, run)
+        disk = FaultyStore(MemoryStore() if store is None else store)
+        chance = name if store is None else f"{name} again"
+        engine = self._open(disk, number, node_terms, chance, self.marks.get(name))
+        self.nodes[name] = Node(name, number, node_terms, disk, engine, run)
         return self.nodes[name]
 
     def restart(self, name: str) -> Node:
