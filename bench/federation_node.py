@@ -10,6 +10,7 @@ import hashlib
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -19,6 +20,7 @@ from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.metrics import Metrics
 from icn.adapters.network.loopback import Loopback, LoopbackNetwork
+from icn.adapters.network.ports import Origin
 from icn.adapters.network.settings import NetworkSettings
 from icn.adapters.network.tcp import Libp2pNetwork
 from icn.adapters.storage.opening import StorageSettings, open_store
@@ -205,6 +207,7 @@ class Node:
             ),
             observer=self.watch,
             loop=loop,
+            dial=partial(self.network.dial, origin=Origin.INVITED),
         )
         self.ended: list[Exception | None] = []
         self.thread = run_guarded(self.writer.run, self.ended.append)
