@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from icn.domain.dag.block import parse_block
 from icn.domain.federation.events import NodeJoined
-from icn.domain.mesh.model import Assignment, Bid, Receipt
+from icn.domain.ledger.model import Account, Hold
+from icn.domain.mesh.model import Assignment, Bid, Execution, Job, Receipt
 from icn.domain.mesh.papers import (
     open_assignment,
     open_bid,
@@ -18,8 +19,10 @@ from icn.domain.mesh.papers import (
     seal_bid,
     seal_receipt,
 )
-from icn.domain.records import EVENT_NAMES, Record, read_record, write_record
+from icn.domain.records import EVENT_NAMES, Record, encode_record, read_record, write_record
+from icn.kernel.encoding import decode, encode
 from icn.kernel.errors import Invalid, PeerViolation
+from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.limits import MESSAGE_BYTES_MAX
 from icn.kernel.mana import Mana
@@ -38,6 +41,8 @@ from icn.protocol.messages import (
 )
 from icn.services import rows
 from icn.services.inputs import Input, PeerDown, PeerUp, Received, Tick
+from icn.stores.blocks import BlockMeta
+from icn.stores.replies import StoredReply
 from support import builders
 from support.shapes import values_of
 from support.world import World, federation, terms
@@ -45,6 +50,7 @@ from support.world import World, federation, terms
 PROTOCOLS = list(PROTOCOL_MESSAGE_BYTES_MAX)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*(values_of(cls) for cls in NUMBERS))
 EVENTS = st.one_of(*(values_of(cls) for cls in EVENT_NAMES))
+ROWS = st.one_of(*(values_of(cls) for cls in (Job, Execution, Account, Hold, rows.HeadRow, BlockMeta, StoredReply)))
 EXAMPLE_BLOCK = builders.block(1, [NodeJoined(builders.did(1), "x")], federation=builders.cid("federation")).data
 HEADS = [
     *(bytes([major << 5 | 27]) + count.to_bytes(8, "big") for major in range(8) for count in (2**31, 2**62, 2**64 - 1)),
@@ -140,6 +146,22 @@ def test_a_record_is_read_or_refused(written: Any, odd: Any) -> None:
     if isinstance(written, dict):
         for name in written:
             reads_or_refuses(read_record, written | {name: odd})
+
+
+@given(st.one_of(EVENTS, MESSAGES, ROWS))
+def test_the_bytes_of_a_shape_are_those_of_its_map(value: Any) -> None:
+    shape = shape_of(type(value))
+    data = shape.encode(value)
+    assert data == encode(shape.to_map(value))
+    for read in (shape.decode(data), shape.decode_own(data)):
+        assert (type(read), read) == (type(value), value)
+
+
+@given(EVENTS)
+def test_the_bytes_of_a_record_are_those_of_its_map(event: Any) -> None:
+    written = encode_record(Record(builders.NODE_ITSELF, event))
+    assert written.data == encode(written.value)
+    assert read_record(decode(written.data)).event == event
 
 
 SIGNER = builders.signer(3)

@@ -60,6 +60,8 @@ from icn.domain.mesh.events import (
     ReceiptKept,
     RevealOpened,
 )
+from icn.kernel import cbor_items
+from icn.kernel.encoding import Written
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import Shape, shape_of
 from icn.kernel.ids import Did
@@ -152,6 +154,15 @@ class Record:
 
 
 _ENVELOPE = shape_of(Envelope)
+_ENVELOPE_KEY = cbor_items.text("envelope")
+_HEADS: dict[type[Any], tuple[bytes, Shape[Any]]] = {
+    cls: (
+        cbor_items.head(cbor_items.MAP, 3) + cbor_items.text("type") + cbor_items.text(name) + cbor_items.text("event"),
+        _SHAPES[name],
+    )
+    for cls, name in EVENT_NAMES.items()
+}
+"""What the bytes of every record of an event begin with, and how the event is written."""
 
 
 def write_record(record: Record) -> dict[str, Any]:
@@ -162,6 +173,13 @@ def write_record(record: Record) -> dict[str, Any]:
         "event": _SHAPES[name].to_map(record.event),
         "envelope": _ENVELOPE.to_map(record.envelope),
     }
+
+
+def encode_record(record: Record) -> Written:
+    """The map that stands in a block, with its bytes."""
+    head, shape = _HEADS[type(record.event)]
+    data = b"".join((head, shape.encode(record.event), _ENVELOPE_KEY, _ENVELOPE.encode(record.envelope)))
+    return Written(write_record(record), data)
 
 
 def read_record(data: Any) -> Record:

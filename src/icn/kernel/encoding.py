@@ -11,11 +11,12 @@ Not here: what the values mean (`domain.records`, `protocol.codec`).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cbor2
 
+from icn.kernel import cbor_items
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, ForeignCid
 
@@ -35,15 +36,10 @@ Link = cbor2.CBORTag
 
 
 class Written(NamedTuple):
-    """A value as `encode_ordered` takes it, and what that makes of it: encoded once, however often it is needed."""
+    """A value as `encode_ordered` takes it, and its bytes: encoded once, however often it is needed."""
 
     value: Any
     data: bytes
-
-    @classmethod
-    def of(cls, value: Any) -> "Written":
-        """`value` is one for `encode_ordered`."""
-        return cls(value, encode_ordered(value))
 
 
 def link_to(cid: Cid | ForeignCid) -> Link:
@@ -85,15 +81,10 @@ def encode_ordered(value: Any) -> bytes:
     return cbor2.dumps(value)
 
 
-def encode_list(items: Sequence[bytes]) -> bytes:
-    """The list of values that are encoded already."""
-    return _head(_LIST, len(items)) + b"".join(items)
-
-
 def encode_map(items: Mapping[str, bytes]) -> bytes:
     """The map, with its keys in canonical order, whose values are encoded already."""
     keys = sorted(items, key=_place)
-    return _head(_MAP, len(keys)) + b"".join(cbor2.dumps(key) + items[key] for key in keys)
+    return cbor_items.head(cbor_items.MAP, len(keys)) + b"".join(cbor_items.text(key) + items[key] for key in keys)
 
 
 def decode_own(data: bytes) -> Any:
@@ -228,12 +219,6 @@ def _writable(value: Any, depth: int) -> Any:
     raise Invalid("dag-cbor", f"{kind.__name__} has no encoding")
 
 
-def _head(major: int, length: int) -> bytes:
-    """The head of a list or map of so many items."""
-    number: bytes = cbor2.dumps(length)
-    return bytes((major << 5 | number[0],)) + number[1:]
-
-
 def _refuse_tag(_value: Any, _immutable: bool = False) -> Any:  # noqa: FBT001, FBT002 - cbor2's callback signature
     raise Invalid("dag-cbor", "an integer beyond 64 bits has no encoding")
 
@@ -242,8 +227,6 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-_LIST, _MAP = 4, 5
-"""Major types of RFC 8949."""
 _LEAVES = frozenset((str, bytes, int, bool, type(None)))
 _IN_ORDER: dict[tuple[str, ...], None] = {}  # bounded: ORDERS_REMEMBERED_MAX, in _check_order()
 """Keys of maps found to be in canonical order: nearly all maps have one of few shapes."""

@@ -3,6 +3,9 @@
 A class is compiled once into a `Shape`. Decoding is strict: every field present, none unknown, every type exact, so
 that what was read means what was written, and bytes from a peer become a value that cannot be wrong, or `Invalid`.
 
+Encoding fills a template: heads, field names and the heads of what has one length stand in it, the fields of fields as
+well, so that all values are taken from the object at once and only those that vary in length are encoded at all.
+
 Understood: int, bool, str, bytes, Did (text), PeerId (text), Cid (link), JobId (bytes), Enum with text values, another
 dataclass, `X | None`, `tuple[X, ...]`. NewTypes count as what they stand for. The set is small on purpose.
 """
@@ -16,13 +19,14 @@ from functools import cache
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
-from icn.kernel import encoding
+from icn.kernel import cbor_items, encoding
 from icn.kernel.encoding import Link
-from icn.kernel.errors import Invalid, InvariantBroken
-from icn.kernel.ids import Cid, Did, JobId, PeerId
+from icn.kernel.errors import Invalid, InvariantBroken, require
+from icn.kernel.ids import JOB_ID_BYTES, Cid, Did, JobId, PeerId, did_of, job_id_of
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
+Encode = Callable[[Any], bytes]
 
 KINDS_REMEMBERED_MAX = 64
 """Combinations of types seen in one shape's fields: two for each optional field, and few of those occur."""
@@ -42,6 +46,14 @@ class _Form:
     """What makes the value of a written form of the right kind; None where that is it."""
     detail: str = ""
     """What is expected, for the refusal."""
+    prefix: bytes = b""
+    """What stands before the value's bytes, whatever they are."""
+    bytes_path: str = ""
+    """The attribute that `encode` takes, or whose bytes are what stands behind the prefix; empty for the value."""
+    encode: Encode | None = None
+    """What makes the bytes behind the prefix; None where the attribute holds them."""
+    shape: "Shape[Any] | None" = None
+    """Of a dataclass, which is written field by field where it stands."""
 
 
 class Shape(Generic[T]):
@@ -59,7 +71,10 @@ class Shape(Generic[T]):
         self._known_kinds: dict[tuple[type, ...], None] = {}  # bounded: KINDS_REMEMBERED_MAX, in _check_kinds()
         declared = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # compiled from one
         self._in_order = _getter(itemgetter, [self.names.index(name) for name in declared])
-        self._has_keywords = any(field.kw_only for field in dataclasses.fields(cls))  # type: ignore[arg-type]  # as above
+        self._make = _maker(cls, declared)
+        self._template, places = self._parts("")
+        self._bytes_of: Callable[[T], tuple[Any, ...]] = _getter(attrgetter, [path for path, _ in places])
+        self._encoders = [(place, encode) for place, (_, encode) in enumerate(places) if encode is not None]
 
     def to_map(self, value: T) -> dict[str, Any]:
         """The map `encoding.encode_ordered` takes."""
@@ -69,8 +84,25 @@ class Shape(Generic[T]):
         return data
 
     def encode(self, value: T) -> bytes:
-        """The bytes of `value`."""
-        return encoding.encode_ordered(self.to_map(value))
+        """The bytes of `value`. Raises `Invalid` for what DAG-CBOR cannot carry: an integer or text out of bounds."""
+        parts = list(self._bytes_of(value))
+        for place, encode in self._encoders:
+            parts[place] = encode(parts[place])
+        return self._template % tuple(parts)
+
+    def _parts(self, path: str) -> tuple[bytes, list[tuple[str, Encode | None]]]:
+        """The template, and what fills it: attributes below `path`, each with what makes bytes of it."""
+        template, places = _literal(cbor_items.head(cbor_items.MAP, len(self.names))), list[tuple[str, Encode | None]]()
+        for name, form in zip(self.names, self._forms, strict=True):
+            template += _literal(cbor_items.text(name))
+            if form.shape is not None:
+                inner, inner_places = form.shape._parts(f"{path}{name}.")  # noqa: SLF001 - another of this class
+                template += inner
+                places += inner_places
+            else:
+                template += _literal(form.prefix) + b"%b"
+                places.append((f"{path}{name}.{form.bytes_path}".rstrip("."), form.encode))
+        return template, places
 
     def from_map(self, data: Any) -> T:
         """The value a decoded map stands for. Raises `Invalid` for a missing, unknown or wrongly typed field."""
@@ -88,9 +120,7 @@ class Shape(Generic[T]):
                 values[place] = read(values[place])
         except Invalid as error:
             raise Invalid(f"{self.cls.__name__}.{self.names[place]}", f"{error.what}: {error.why}") from error
-        if self._has_keywords:
-            return self.cls(**dict(zip(self.names, values, strict=True)))
-        return self.cls(*self._in_order(values))
+        return self._make(*self._in_order(values))
 
     def decode(self, data: bytes) -> T:
         """The value of bytes from anywhere. Raises `Invalid` for any but those that `encode` makes of it."""
@@ -142,42 +172,77 @@ def _getter(make: Callable[..., Callable[[Any], Any]], places: list[Any]) -> Cal
     return get if len(places) > 1 else lambda value: (get(value),)
 
 
+def _literal(data: bytes) -> bytes:
+    """What stands in a template for these very bytes."""
+    return data.replace(b"%", b"%%")
+
+
+def _maker(cls: type[T], declared: list[str]) -> Callable[..., T]:
+    """What makes a value of its fields in the order declared.
+
+    The constructor of a frozen class sets each field by a call. An open class of the same fields sets them itself, and
+    what it made is given its true class then: a fifth of the time. Where the layouts differ it is the constructor.
+    """
+    if hasattr(cls, "__post_init__") or "__slots__" not in vars(cls):
+        return cls if not any(field.kw_only for field in dataclasses.fields(cls)) else _by_name(cls, declared)  # type: ignore[arg-type]  # compiled from one
+    open_class = dataclasses.make_dataclass(cls.__name__, [(name, object) for name in declared], slots=True)
+
+    def make(*values: Any) -> T:
+        made: Any = open_class(*values)
+        made.__class__ = cls
+        return made  # type: ignore[no-any-return]  # of the class `cls` by now
+
+    return make
+
+
+def _by_name(cls: type[T], declared: list[str]) -> Callable[..., T]:
+    return lambda *values: cls(**dict(zip(declared, values, strict=True)))
+
+
 def _form_of(hint: Any) -> _Form:
     """How an annotation is written."""
     while isinstance(hint, typing.NewType):
         hint = hint.__supertype__
-    if hint in {int, bool, str, bytes}:
-        return _Form((hint,), detail=hint.__name__)
-    if hint is Did:
-        return _Form((str,), path="text", read=Did.parse, detail="did")
-    if hint is PeerId:
-        return _Form((str,), path="text", read=PeerId.parse, detail="peer id")
+    if hint in _PLAIN:
+        return _Form((hint,), detail=hint.__name__, encode=_PLAIN[hint])
+    if hint is Did or hint is PeerId:
+        read: Convert = did_of if hint is Did else PeerId.parse
+        detail = "did" if hint is Did else "peer id"
+        return _Form((str,), path="text", read=read, detail=detail, bytes_path="text", encode=cbor_items.name)
     if hint is Cid:
-        return _Form((Link, Cid), write=encoding.link_to, read=_read_cid, detail="link")
+        link = cbor_items.LINK_PREFIX
+        return _Form((Link, Cid), write=encoding.link_to, read=_read_cid, detail="link", prefix=link, bytes_path="data")
     if hint is JobId:
-        return _Form((bytes,), path="data", read=JobId.from_bytes, detail="job id")
+        head = cbor_items.head(cbor_items.BYTES, JOB_ID_BYTES)
+        return _Form((bytes,), path="data", read=job_id_of, detail="job id", prefix=head, bytes_path="data")
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _Form((str,), path="_value_", read=_member_of(hint), detail=hint.__name__)
+        member = _member_of(hint)
+        return _Form(
+            (str,), path="_value_", read=member, detail=hint.__name__, bytes_path="_value_", encode=cbor_items.name
+        )
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         shape: Shape[Any] = shape_of(hint)
-        return _Form((dict,), write=shape.to_map, read=shape.from_map, detail=hint.__name__)
+        return _Form((dict,), write=shape.to_map, read=shape.from_map, detail=hint.__name__, shape=shape)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in {types.UnionType, typing.Union} and len(arguments) == 2 and types.NoneType in arguments:
         return _optional(_form_of(next(a for a in arguments if a is not types.NoneType)))
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         item = _form_of(arguments[0])
-        return _Form((list,), write=_list_writer(item), read=_tuple_reader(item), detail="list")
+        return _Form(
+            (list,), write=_list_writer(item), read=_tuple_reader(item), detail="list", encode=_list_encoder(item)
+        )
     raise InvariantBroken(f"no converter for the annotation {hint!r}")
 
 
 def _optional(form: _Form) -> _Form:
     """The form of `X | None`."""
-    write, read = _whole_writer(form), form.read
+    write, read, encode = _whole_writer(form), form.read, _whole_encoder(form)
     return _Form(
         (*form.kinds, types.NoneType),
         write=None if write is None else lambda value: None if value is None else write(value),
         read=None if read is None else lambda data: None if data is None else read(data),
         detail=f"{form.detail} or nothing",
+        encode=lambda value: cbor_items.NOTHING if value is None else encode(value),
     )
 
 
@@ -188,9 +253,28 @@ def _whole_writer(form: _Form) -> Convert | None:
     return attrgetter(form.path)
 
 
+def _whole_encoder(form: _Form) -> Encode:
+    """What makes all bytes of the value: prefix, path and all."""
+    if form.shape is not None:
+        return form.shape.encode
+    prefix, encode = form.prefix, form.encode
+    if not form.bytes_path:
+        require(encode is not None and not prefix, "a value is encoded, or an attribute of it")
+        return encode or bytes
+    get = attrgetter(form.bytes_path)
+    if encode is None:
+        return lambda value: prefix + get(value)
+    return lambda value: prefix + encode(get(value))
+
+
 def _list_writer(item: _Form) -> Convert:
     write = _whole_writer(item)
     return list if write is None else lambda items: [write(one) for one in items]
+
+
+def _list_encoder(item: _Form) -> Encode:
+    encode = _whole_encoder(item)
+    return lambda items: cbor_items.list_of([encode(one) for one in items])
 
 
 def _tuple_reader(item: _Form) -> Convert:
@@ -221,3 +305,11 @@ def _member_of(enum: type[Enum]) -> Convert:
         return members[data]
 
     return read
+
+
+_PLAIN: dict[Any, Encode] = {
+    int: cbor_items.integer,
+    bool: cbor_items.boolean,
+    str: cbor_items.text,
+    bytes: cbor_items.byte_string,
+}

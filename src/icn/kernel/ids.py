@@ -31,7 +31,7 @@ class Did:
     @staticmethod
     def parse(text: str) -> "Did":
         """Raises `Invalid` for anything but `did:key:z6Mk…` in its one canonical spelling."""
-        return _did_of(text)
+        return did_of(text)
 
     @staticmethod
     def from_public_key(public_key: bytes) -> "Did":
@@ -48,7 +48,8 @@ class Did:
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
-def _did_of(text: str) -> Did:
+def did_of(text: str) -> Did:
+    """`Did.parse`, without a call more: what is decoded has many."""
     _public_key_of(text)
     return Did(text)
 
@@ -57,7 +58,7 @@ def _did_of(text: str) -> Did:
 def _did_of_key(public_key: bytes) -> Did:
     if len(public_key) != PUBLIC_KEY_BYTES:
         raise Invalid("did", f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
-    return _did_of("did:key:z" + base58_encode(_ED25519_PUB + public_key))
+    return did_of("did:key:z" + base58_encode(_ED25519_PUB + public_key))
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
@@ -244,26 +245,27 @@ class JobId:
     @staticmethod
     def of(home: Did, nonce: bytes) -> "JobId":
         """The id that `home` gets for a job it opens with a fresh `nonce` of 16 bytes."""
-        return _job_id_of(hashlib.sha256(b"icn/job/1" + home.public_key + nonce).digest()[:JOB_ID_BYTES])
+        return job_id_of(hashlib.sha256(b"icn/job/1" + home.public_key + nonce).digest()[:JOB_ID_BYTES])
 
     @staticmethod
     def from_bytes(data: bytes) -> "JobId":
         """Raises `Invalid` unless `data` has the length of an id."""
-        return _job_id_of(data)
+        return job_id_of(data)
 
     @staticmethod
     def parse(text: str) -> "JobId":
         """From the text `job-…` that people see."""
         if not text.startswith("job-") or len(text) != 4 + 32:
             raise Invalid("job id", f"{text[:80]!r} does not look like job-… with 32 characters behind")
-        return _job_id_of(base32_decode(text[4:]))
+        return job_id_of(base32_decode(text[4:]))
 
     def __str__(self) -> str:
         return "job-" + base32_encode(self.data)
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
-def _job_id_of(data: bytes) -> JobId:
+def job_id_of(data: bytes) -> JobId:
+    """`JobId.from_bytes`, without a call more."""
     if len(data) != JOB_ID_BYTES:
         raise Invalid("job id", f"has {JOB_ID_BYTES} bytes, not {len(data)}")
     return JobId(data)

@@ -5,8 +5,8 @@ Not here: what a message means, or whether its sender may say it (services).
 
 from typing import Any
 
-from icn.kernel import limits
-from icn.kernel.encoding import decode_loose, encode_ordered
+from icn.kernel import cbor_items, limits
+from icn.kernel.encoding import decode_loose
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.fields import Shape, shape_of
 from icn.protocol.messages import (
@@ -71,5 +71,12 @@ def decode_message(protocol: str, data: bytes) -> Message:
 
 
 def _encoded(message: Message) -> bytes:
-    number = NUMBERS[type(message)]
-    return encode_ordered([number, _BY_NUMBER[number].to_map(message)])
+    head, shape = _BY_CLASS[type(message)]
+    return head + shape.encode(message)
+
+
+_BY_CLASS: dict[type[Any], tuple[bytes, Shape[Any]]] = {
+    cls: (cbor_items.head(cbor_items.LIST, 2) + cbor_items.integer(number), _BY_NUMBER[number])
+    for cls, number in NUMBERS.items()
+}
+"""What every message of a class begins with, and how the rest is written."""

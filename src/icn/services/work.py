@@ -15,7 +15,7 @@ from icn.domain.dag.feeds import Clock, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
 from icn.domain.mesh.events import JobSubmitted
-from icn.domain.records import Envelope, Event, Record, write_record
+from icn.domain.records import Envelope, Event, Record, encode_record
 from icn.kernel import limits
 from icn.kernel.encoding import Written, encode
 from icn.kernel.errors import InvariantBroken, Kind, require
@@ -138,7 +138,7 @@ class UnitOfWork:
         if envelope is NODE_ITSELF:
             envelope = self._about_job(events)
         records = [Record(envelope, event) for event in events]
-        written = [(record, Written.of(write_record(record))) for record in records]
+        written = [(record, encode_record(record)) for record in records]
         size = sum(len(bytes_of.data) for _, bytes_of in written)
         require(size <= _RECORD_SPACE, "what one command records fits a block")
         full = len(self._records) + len(written) > limits.RECORDS_PER_BLOCK_MAX

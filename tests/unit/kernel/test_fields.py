@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from enum import Enum
 
 import pytest
@@ -191,6 +191,40 @@ def test_fields_that_are_given_by_name_only_are_read() -> None:
         a: str
 
     assert shape_of(Named).decode(shape_of(Named).encode(Named(bb=1, a="x"))) == Named(bb=1, a="x")
+
+
+def test_what_is_read_is_as_frozen_and_as_slotted_as_what_was_made() -> None:
+    read = SHAPE.decode(SHAPE.encode(everything()))
+    assert type(read) is Everything
+    with pytest.raises(FrozenInstanceError):
+        read.count = 2  # type: ignore[misc]  # that is the point
+    assert hash(read) == hash(everything())
+    assert not hasattr(read, "__dict__")
+
+
+def test_a_class_that_looks_at_its_own_values_does_so_when_they_are_read() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Careful:
+        count: int
+
+        def __post_init__(self) -> None:
+            if self.count < 0:
+                raise Invalid("count", "negative")
+
+    shape = shape_of(Careful)
+    assert shape.decode(shape.encode(Careful(1))) == Careful(1)
+    with pytest.raises(Invalid, match="negative"):
+        shape.from_map({"count": -1})
+
+
+def test_a_percent_sign_is_itself_in_names_and_values() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Link:
+        b: Cid  # the head of a link has a byte that is one
+        text: str
+
+    value = Link(Cid.of(b"", RAW), "100 %b")
+    assert shape_of(Link).encode(value) == encoding.encode(shape_of(Link).to_map(value))
 
 
 @pytest.mark.parametrize(

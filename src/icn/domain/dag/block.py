@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icn.kernel import signing
-from icn.kernel.encoding import Written, encode, encode_list, encode_map, encode_ordered
+from icn.kernel import cbor_items, signing
+from icn.kernel.encoding import Written, encode, encode_map, encode_ordered
 from icn.kernel.errors import Invalid, require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did
@@ -80,7 +80,7 @@ def sign_written(header: Header, records: Sequence[Written], signer: Signer) -> 
     """`sign_block` for records that are encoded already: their bytes become part of the block's."""
     require(signer.did == header.author, "a block is signed by its author")
     fields = {name: encode_ordered(value) for name, value in _HEADER.to_map(header).items()}
-    fields["records"] = encode_list([record.data for record in records])
+    fields["records"] = cbor_items.list_of([record.data for record in records])
     data = seal_encoded(signer, signing.BLOCK, encode_map(fields))
     require(len(data) <= BLOCK_BYTES_MAX, f"a block has at most {BLOCK_BYTES_MAX} bytes")
     return Block(header, tuple(record.value for record in records), Cid.of(data, DAG_CBOR), data)
