@@ -86,8 +86,11 @@ ray: $(VENV)/.ray-ready
 demo: $(VENV)/.runtime-ready
 	$(BIN)/python demo/run.py
 
+# A process of tests that dies ends the run: with a new one in its place, xdist waits for ever for what the dead one had.
+PYTEST_SIDE_BY_SIDE := $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0
+
 test: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PYTEST_SIDE_BY_SIDE) $(ARGS)
 
 # One target each, so that `make -k check` reports everything that is wrong at once.
 check: check-format check-lint check-types check-imports check-house

@@ -1,5 +1,6 @@
-"""What holds for every test: how Hypothesis behaves, and that skips are counted (see `support.skips`)."""
+"""What holds for every test: how Hypothesis behaves, how long one may take, and that skips are counted."""
 
+import faulthandler
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +30,13 @@ def _database_servers_end() -> Iterator[None]:
     """The server that tests of this process share, if one was started."""
     yield
     postgres.end_cluster()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The bound on a test's duration (`faulthandler_timeout`) is for the default run."""
+    if item.get_closest_marker("long") is not None:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _skips_of(config: pytest.Config) -> list[Skip]:
