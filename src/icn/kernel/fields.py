@@ -23,6 +23,7 @@ from icn.kernel import cbor_items, encoding
 from icn.kernel.encoding import Link
 from icn.kernel.errors import Invalid, InvariantBroken, require
 from icn.kernel.ids import JOB_ID_BYTES, Cid, Did, JobId, PeerId, did_of, job_id_of
+from icn.kernel.making import maker
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
@@ -71,10 +72,17 @@ class Shape(Generic[T]):
         self._known_kinds: dict[tuple[type, ...], None] = {}  # bounded: KINDS_REMEMBERED_MAX, in _check_kinds()
         declared = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # compiled from one
         self._in_order = _getter(itemgetter, [self.names.index(name) for name in declared])
-        self._make = _maker(cls, declared)
+        self._make = self._maker(declared)
         self._template, places = self._parts("")
         self._bytes_of: Callable[[T], tuple[Any, ...]] = _getter(attrgetter, [path for path, _ in places])
         self._encoders = [(place, encode) for place, (_, encode) in enumerate(places) if encode is not None]
+
+    def _maker(self, declared: list[str]) -> Callable[..., T]:
+        """What makes a value of its fields in the order declared."""
+        cls = self.cls
+        if any(field.kw_only for field in dataclasses.fields(cls)):  # type: ignore[arg-type]  # as above
+            return lambda *values: cls(**dict(zip(declared, values, strict=True)))
+        return maker(cls)
 
     def to_map(self, value: T) -> dict[str, Any]:
         """The map `encoding.encode_ordered` takes."""
@@ -175,28 +183,6 @@ def _getter(make: Callable[..., Callable[[Any], Any]], places: list[Any]) -> Cal
 def _literal(data: bytes) -> bytes:
     """What stands in a template for these very bytes."""
     return data.replace(b"%", b"%%")
-
-
-def _maker(cls: type[T], declared: list[str]) -> Callable[..., T]:
-    """What makes a value of its fields in the order declared.
-
-    The constructor of a frozen class sets each field by a call. An open class of the same fields sets them itself, and
-    what it made is given its true class then: a fifth of the time. Where the layouts differ it is the constructor.
-    """
-    if hasattr(cls, "__post_init__") or "__slots__" not in vars(cls):
-        return cls if not any(field.kw_only for field in dataclasses.fields(cls)) else _by_name(cls, declared)  # type: ignore[arg-type]  # compiled from one
-    open_class = dataclasses.make_dataclass(cls.__name__, [(name, object) for name in declared], slots=True)
-
-    def make(*values: Any) -> T:
-        made: Any = open_class(*values)
-        made.__class__ = cls
-        return made  # type: ignore[no-any-return]  # of the class `cls` by now
-
-    return make
-
-
-def _by_name(cls: type[T], declared: list[str]) -> Callable[..., T]:
-    return lambda *values: cls(**dict(zip(declared, values, strict=True)))
 
 
 def _form_of(hint: Any) -> _Form:

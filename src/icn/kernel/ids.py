@@ -43,6 +43,9 @@ class Did:
         """The raw 32 bytes the name is made of."""
         return _public_key_of(self.text)
 
+    def __hash__(self) -> int:
+        return self.text.__hash__()
+
     def __str__(self) -> str:
         return self.text
 
@@ -116,6 +119,9 @@ class PeerId:
     def multihash(self) -> bytes:
         """The binary form, as wire messages carry it."""
         return _PEER_ID_PREFIX + self.did.public_key
+
+    def __hash__(self) -> int:
+        return self.text.__hash__()
 
     def __str__(self) -> str:
         return self.text
@@ -195,6 +201,9 @@ class Cid:
         """Whether `content` is what this CID stands for."""
         return hashlib.sha256(content).digest() == self.digest
 
+    def __hash__(self) -> int:
+        return self.data.__hash__()
+
     def __str__(self) -> str:
         return "b" + base32_encode(self.data)
 
@@ -258,6 +267,9 @@ class JobId:
         if not text.startswith("job-") or len(text) != 4 + 32:
             raise Invalid("job id", f"{text[:80]!r} does not look like job-… with 32 characters behind")
         return job_id_of(base32_decode(text[4:]))
+
+    def __hash__(self) -> int:
+        return self.data.__hash__()
 
     def __str__(self) -> str:
         return "job-" + base32_encode(self.data)

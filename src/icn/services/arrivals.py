@@ -12,6 +12,7 @@ The single checks are those of `services.acceptance`. Not here: what peers say t
 """
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from icn.domain.context import Context, EventRefused, entitled
@@ -33,6 +34,11 @@ from icn.stores import blocks, keyspace
 from icn.stores.overlay import Overlay
 
 REFUSED_REMEMBERED_MAX = 4096
+
+
+def named(encoded: Iterable[bytes]) -> dict[Cid, bytes]:
+    """Blocks by their names, in the order in which they came, each once."""
+    return {Cid.of(data, DAG_CBOR): data for data in encoded}
 
 
 class RecordsRefused(PeerViolation):
@@ -69,15 +75,14 @@ class Arrivals:
         """Take blocks whose time has come."""
         self._accept_all(work, self.quarantine.release(None, work.wall, self.peers))
 
-    def take(self, work: UnitOfWork, view: PeerView, encoded: tuple[bytes, ...]) -> bool:
-        """Whether any of them was news."""
+    def take(self, work: UnitOfWork, view: PeerView, encoded: Mapping[Cid, bytes]) -> bool:
+        """Take blocks by their names (see `named`). Whether any of them was news."""
         before = work.state.feeds.block_count
-        for data in encoded:
-            cid = Cid.of(data, DAG_CBOR)
+        for cid, data in encoded.items():
             if cid in self.quarantine.waiting or work.has_block(cid):
                 continue  # known: not worth parsing
             try:
-                block = parse_block(data)
+                block = parse_block(data, cid)
             except Invalid as error:
                 raise PeerViolation(f"malformed block: {error}") from error
             if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._missing(work, block) is not None:
@@ -254,7 +259,7 @@ class Arrivals:
         if work.has_block(cid):
             return "known"
         try:
-            block = parse_block(data)
+            block = parse_block(data, cid)
             if self._accept_one(work, file, block):
                 self._accept_all(work, self.quarantine.release(cid, work.wall, self.peers))
                 return "new"

@@ -16,9 +16,9 @@ what is thought of a bearer (`protocol.libp2p.gossipsub`).
 from dataclasses import dataclass, field
 
 from icn.kernel.errors import PeerViolation
-from icn.kernel.ids import DAG_CBOR, Cid, Did
+from icn.kernel.ids import Cid, Did
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
-from icn.services.arrivals import Arrivals, RecordsRefused
+from icn.services.arrivals import Arrivals, RecordsRefused, named
 from icn.services.effects import Judge
 from icn.services.inputs import Gossiped
 from icn.services.peers import Peers
@@ -58,13 +58,13 @@ class Gossiping:
         lonely = work.state.federation.federation is None  # it has left one, whose peers do not know yet
         if lonely or view is None or not view.greeted or gossiped.bearer in self.rejected:
             return Verdict.IGNORE
+        blocks = named(encoded)
         try:
-            self.arrivals.take(work, view, encoded)
+            self.arrivals.take(work, view, blocks)
         except RecordsRefused:
             raise
         except PeerViolation:
             self.rejected[gossiped.bearer] = None
             return Verdict.REJECT
-        names = [Cid.of(data, DAG_CBOR) for data in encoded]
-        passes_on = all(work.has_block(name) and work.ancestor(name)[0].author == gossiped.author for name in names)
+        passes_on = all(work.has_block(name) and work.ancestor(name)[0].author == gossiped.author for name in blocks)
         return Verdict.ACCEPT if passes_on else Verdict.IGNORE

@@ -19,7 +19,7 @@ from icn.kernel.instant import Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want, WantNamed
 from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
-from icn.services.arrivals import Arrivals
+from icn.services.arrivals import Arrivals, named
 from icn.services.authorship import Authorship
 from icn.services.comparing import compare, has_as_much
 from icn.services.damage import Damage
@@ -123,7 +123,7 @@ class ReplicationService:
             case Want(counts):
                 self.wanted[peer] = clock_of_counts(counts)
             case Blocks(encoded, more):
-                progress = self.arrivals.take(work, view, encoded)
+                progress = self.arrivals.take(work, view, named(encoded))
                 if not progress and self.arrivals.quarantine.waiting:
                     # What came waits for its time or for others' blocks; asked at once, it would come again.
                     self.arrivals.want_named(work, view)
@@ -138,7 +138,7 @@ class ReplicationService:
                     if not progress:
                         self._compare(work, view, was_in_vain=True)
             case Announce(encoded):
-                self.arrivals.take(work, view, encoded)
+                self.arrivals.take(work, view, named(encoded))
             case WantNamed(cids):
                 self.named[peer] = cids
 

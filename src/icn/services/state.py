@@ -6,6 +6,7 @@ its first record to its last.
 """
 
 from dataclasses import dataclass, field
+from typing import TypeGuard, get_args
 
 from icn.domain.context import Context, entitled
 from icn.domain.dag.feeds import Feeds
@@ -111,25 +112,25 @@ class Pairing:
 def check_event(state: State, event: Event, context: Context, pairing: Pairing) -> None:
     """Raise `EventRefused` unless the author was entitled to `event` at this point of its block."""
     entitled(not state.federation.has_ended(context.author), "nothing follows a node's leaving")
-    if isinstance(event, FederationEvent):
-        federation_rules.check(state.federation, event, context)
-    elif isinstance(event, LedgerEvent):
+    if _is_mesh(event):
+        mesh_rules.check(state.mesh, event, context)
+        _note_debt(state, event, pairing)
+    elif _is_ledger(event):
         _check_pair(event, pairing)
         mints = isinstance(event, AccountOpened | AccountEndowed)
         ledger_rules.check(state.ledger, event, context, state.endowment(context) if mints else None)
-    else:
-        mesh_rules.check(state.mesh, event, context)
-        _note_debt(state, event, pairing)
+    elif isinstance(event, FederationEvent):
+        federation_rules.check(state.federation, event, context)
 
 
 def apply_event(state: State, event: Event, context: Context) -> None:
     """Change the state as `event` says."""
-    if isinstance(event, FederationEvent):
-        federation_state.apply(state.federation, event, context)
-    elif isinstance(event, LedgerEvent):
-        ledger_state.apply(state.ledger, event, context)
-    else:
+    if _is_mesh(event):
         mesh_state.apply(state.mesh, event, context)
+    elif _is_ledger(event):
+        ledger_state.apply(state.ledger, event, context)
+    elif isinstance(event, FederationEvent):
+        federation_state.apply(state.federation, event, context)
 
 
 def skip_event(state: State, event: Event, context: Context) -> None:
@@ -143,6 +144,21 @@ def skip_event(state: State, event: Event, context: Context) -> None:
 def shares_of(assignees: tuple[Assignee, ...], winners: tuple[Did, ...]) -> tuple[Share, ...]:
     """What each of the executors that agreed gets: its own price, in the order of the assignment."""
     return tuple(Share(a.executor, a.executor_home, a.price) for a in assignees if a.executor in winners)
+
+
+# `isinstance` of a union asks for its classes one by one, and a record of a job would be asked for all others first.
+
+
+def _is_mesh(event: Event) -> TypeGuard[MeshEvent]:
+    return type(event) in _MESH
+
+
+def _is_ledger(event: Event) -> TypeGuard[LedgerEvent]:
+    return type(event) in _LEDGER
+
+
+_MESH = frozenset(get_args(MeshEvent))
+_LEDGER = frozenset(get_args(LedgerEvent))
 
 
 def _note_debt(state: State, event: MeshEvent, pairing: Pairing) -> None:

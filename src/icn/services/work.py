@@ -21,6 +21,7 @@ from icn.kernel.encoding import Written, encode
 from icn.kernel.errors import InvariantBroken, Kind, require
 from icn.kernel.ids import CID_BYTES, Cid, Did, JobId
 from icn.kernel.instant import Instant
+from icn.kernel.making import changed, maker
 from icn.kernel.signing import Signer
 from icn.protocol.codec import encode_message
 from icn.protocol.messages import Message
@@ -158,7 +159,7 @@ class UnitOfWork:
         if job is None:
             return NODE_ITSELF
         correlation = self._opened.get(job) or self._correlation_of(job)
-        return replace(NODE_ITSELF, correlation=correlation) if correlation else NODE_ITSELF
+        return changed(NODE_ITSELF, correlation=correlation) if correlation else NODE_ITSELF
 
     def _correlation_of(self, job: JobId) -> str:
         known = self.state.correlations.get(job) or ""
@@ -225,7 +226,7 @@ class UnitOfWork:
         for index, record in enumerate(records):
             if isinstance(record.event, JobSubmitted) and record.envelope.correlation:
                 state.correlations.put(record.event.job, record.envelope.correlation)
-            self.effects.append(Committed(state.last_arrival, index, block.cid, header.author, header.time, record))
+            self.effects.append(_committed(state.last_arrival, index, block.cid, header.author, header.time, record))
 
     def send(self, peer: Did, message: Message) -> None:
         """To a peer, after the commit; to this node itself, within this batch."""
@@ -286,6 +287,9 @@ class UnitOfWork:
             body = {"code": answer.code, "message": answer.message, "fields": dict(answer.fields)}
             stored = StoredReply(request.digest, self.now, answer.kind.value, encode(body))
         self.replies.add(self.batch, str(request.principal), request.key, stored)
+
+
+_committed = maker(Committed)
 
 
 def _may_change(answer: Answer) -> bool:

@@ -86,8 +86,10 @@ def sign_written(header: Header, records: Sequence[Written], signer: Signer) -> 
     return Block(header, tuple(record.value for record in records), Cid.of(data, DAG_CBOR), data)
 
 
-def parse_block(data: bytes) -> Block:
+def parse_block(data: bytes, cid: Cid | None = None) -> Block:
     """Read a block from anywhere: size, encoding and fields are checked; signature and links are not.
+
+    `cid`: its name, where that was made of `data` already.
 
     Raises:
         Invalid: too large, not canonical, or not the form of a block.
@@ -109,7 +111,7 @@ def parse_block(data: bytes) -> Block:
         raise Invalid("block", "too many parents or records")
     if any(a.data >= b.data for a, b in zip(header.parents, header.parents[1:], strict=False)):
         raise Invalid("block", "parents are sorted and distinct")
-    return Block(header, records, Cid.of(data, DAG_CBOR), data)
+    return Block(header, records, cid or Cid.of(data, DAG_CBOR), data)
 
 
 _HEADER = shape_of(Header)

@@ -6,6 +6,7 @@ from typing import NewType
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import REDUNDANCY_MAX
+from icn.kernel.making import maker
 from icn.kernel.mana import Mana
 
 HoldId = NewType("HoldId", bytes)
@@ -50,7 +51,7 @@ class Account:
 
         Written out: every transfer comes by here twice, and `replace` takes five times as long.
         """
-        return Account(
+        return _account(
             self.owner,
             self.home,
             self.home_epoch,
@@ -102,7 +103,7 @@ class Supply:
 
     def changed(self, *, minted: int = 0, available: int = 0, held: int = 0, in_transit: int = 0) -> "Supply":
         """With these amounts added."""
-        return Supply(
+        return _supply(
             self.minted + minted,
             self.burned,
             self.available + available,
@@ -114,3 +115,7 @@ class Supply:
     def is_balanced(self) -> bool:
         """The identity that must hold."""
         return self.minted - self.burned == self.available + self.held + self.in_transit
+
+
+_account = maker(Account)
+_supply = maker(Supply)

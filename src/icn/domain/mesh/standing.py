@@ -44,6 +44,7 @@ from icn.domain.mesh.model import Ban, Blame, FailedAttempt, Job, Standing
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant, later
+from icn.kernel.making import changed
 
 BAN_REASON_CHARS_MAX = 512
 DISSENT = "its result is not that of the majority"
@@ -64,8 +65,8 @@ def is_on_probation(standing: Standing, now: Instant) -> bool:
 def scored(standing: Standing, *, succeeded: bool) -> Standing:
     """The standing after one job that counts."""
     if succeeded:
-        return replace(standing, completed=standing.completed + 1, failed_in_row=0)
-    return replace(standing, failed_in_row=standing.failed_in_row + 1)
+        return changed(standing, completed=standing.completed + 1, failed_in_row=0)
+    return changed(standing, failed_in_row=standing.failed_in_row + 1)
 
 
 def scores(event: MeshEvent, failures: Sequence[FailedAttempt]) -> tuple[tuple[Did, bool], ...]:
@@ -97,18 +98,18 @@ def consequences(
     standings: Mapping[tuple[Did, Did], Standing], job: Job, events: Sequence[MeshEvent], now: Instant, terms: MeshTerms
 ) -> list[MeshEvent]:
     """The bans and pardons that `events`, just decided about `job`, lead to. `standings` are by home and executor."""
-    changed: dict[Did, Standing] = {}
+    seen: dict[Did, Standing] = {}
     failures = list(job.failures)
     followed: list[MeshEvent] = []
     for event in events:
         for executor, succeeded in scores(event, failures):
-            was = changed.get(executor) or standings.get((job.home, executor), Standing())
+            was = seen.get(executor) or standings.get((job.home, executor), Standing())
             standing = scored(was, succeeded=succeeded)
             follows = _follows(executor, standing, _reason(event, failures, executor), now, terms, succeeded=succeeded)
             if follows is not None:
                 followed.append(follows)
                 standing = after(standing, follows, now)
-            changed[executor] = standing
+            seen[executor] = standing
         failures = _with(failures, event)
     return followed
 

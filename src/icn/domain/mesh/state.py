@@ -13,7 +13,7 @@ Where several executors run an attempt, `AttemptAbandoned` stands for `AttemptFa
 `JobCompleted`; what happens between is in `agreement`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from icn.domain.context import Context
@@ -48,6 +48,7 @@ from icn.domain.mesh.model import Blame, Execution, FailedAttempt, Job, Standing
 from icn.kernel.errors import require
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Instant
+from icn.kernel.making import changed
 from icn.kernel.mana import ZERO
 
 ExecutionKey = tuple[Did, JobId, int]
@@ -140,9 +141,9 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             _put(mesh, job)
             mesh.touched.opened[job_id] = None
         case BiddingOpened(job_id, attempt, closes_at):
-            _put(mesh, replace(mesh.jobs[job_id], status=Status.BIDDING, attempt=attempt, due_at=closes_at))
+            _put(mesh, changed(mesh.jobs[job_id], status=Status.BIDDING, attempt=attempt, due_at=closes_at))
         case JobAssigned(job_id, _, deadline, assignees):
-            job = replace(
+            job = changed(
                 mesh.jobs[job_id],
                 status=Status.ASSIGNED,
                 due_at=deadline,
@@ -153,12 +154,12 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             if len(assignees) > 1:
                 _put_poll(mesh, open_poll(job_id, job.attempt, assignees))
         case ExecutionStarted(job_id):
-            _put(mesh, replace(mesh.jobs[job_id], status=Status.EXECUTING))
+            _put(mesh, changed(mesh.jobs[job_id], status=Status.EXECUTING))
         case OutputCommitted(job_id, _, executor, commitment):
             _put_poll(mesh, mesh.polls[job_id].with_part(executor, Part.PLEDGED, commitment=commitment))
         case RevealOpened(job_id, _, reveal_by):
-            _put(mesh, replace(mesh.jobs[job_id], due_at=reveal_by))
-            _put_poll(mesh, replace(mesh.polls[job_id], reveal_by=reveal_by))
+            _put(mesh, changed(mesh.jobs[job_id], due_at=reveal_by))
+            _put_poll(mesh, changed(mesh.polls[job_id], reveal_by=reveal_by))
         case OutputRevealed(job_id, attempt, executor, receipt):
             _put_poll(mesh, mesh.polls[job_id].with_part(executor, Part.REVEALED, receipt=receipt))
             mesh.touched.answered[context.author, job_id, attempt, executor] = None
@@ -169,7 +170,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             if receipt:
                 mesh.touched.answered[context.author, job_id, attempt, executor] = None
             failure = FailedAttempt(attempt, executor, reason, Blame.AT_ONCE if counts else Blame.NONE)
-            _put(mesh, replace(job, failures=(*job.failures, failure)))
+            _put(mesh, changed(job, failures=(*job.failures, failure)))
         case AttemptAbandoned(job_id, attempt, reason, retry_at):
             job = mesh.jobs[job_id]
             # Others are chosen for the next attempt while there are any, whoever of these was right.
@@ -177,7 +178,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             failures = tuple(FailedAttempt(attempt, ballot.executor, reason) for ballot in left)
             _put(
                 mesh,
-                replace(
+                changed(
                     job,
                     status=Status.SUBMITTED,
                     due_at=retry_at,
@@ -193,7 +194,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
                 mesh.touched.answered[job.home, job_id, attempt, executor] = None
             _put(
                 mesh,
-                replace(
+                changed(
                     job,
                     status=Status.SUBMITTED,
                     due_at=retry_at,
@@ -203,11 +204,11 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             )
         case FailureDeferred(job_id, attempt, executor):
             job = mesh.jobs[job_id]
-            _put(mesh, replace(job, failures=standing.with_deferred(job.failures, attempt, executor)))
+            _put(mesh, changed(job, failures=standing.with_deferred(job.failures, attempt, executor)))
         case JobCompleted(job_id, _, _, output, paid, receipt):
             job = mesh.jobs[job_id]
             _score(mesh, job, event)
-            ended = replace(
+            ended = changed(
                 job,
                 status=Status.COMPLETED,
                 ended_at=context.time,
@@ -224,7 +225,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             for executor in dissenters:
                 poll = poll.with_part(executor, Part.DISSENTED)
             _put_poll(mesh, poll)
-            ended = replace(
+            ended = changed(
                 job,
                 status=Status.COMPLETED,
                 ended_at=context.time,
@@ -234,7 +235,7 @@ def apply(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             )
             _end(mesh, ended)
         case JobRolledBack(job_id, outcome, reason):
-            _end(mesh, replace(mesh.jobs[job_id], status=outcome, ended_at=context.time, reason=reason))
+            _end(mesh, changed(mesh.jobs[job_id], status=outcome, ended_at=context.time, reason=reason))
         case ReceiptKept(job_id, attempt, executor) | AssignmentDeclined(job_id, attempt, executor):
             # Evidence; neither paid nor scored. It says that the executor is done with this attempt.
             mesh.touched.answered[context.author, job_id, attempt, executor] = None
