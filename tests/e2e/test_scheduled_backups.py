@@ -72,7 +72,6 @@ def test_a_node_backs_itself_up_keeps_what_it_says_and_proves_it(nodes: Nodes, t
     assert not [path.name for path in target.iterdir() if ArchiveName.parse(path.name) is None]
 
 
-@pytest.mark.long
 def test_what_was_done_last_survives_a_restart(nodes: Nodes, tmp_path: Path):
     schedule = flags(tmp_path / "target", interval_secs=86_400, drill_interval_secs=86_400)
     node = nodes.start("node", *schedule)

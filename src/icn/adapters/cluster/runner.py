@@ -26,6 +26,7 @@ from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKi
 from icn.kernel.errors import Refusal
 from icn.kernel.ids import JobId
 
+LEASE_THREAD = "lease"
 _LOOK_S = 1.0
 
 
@@ -35,6 +36,8 @@ class _Given:
 
     pool: WorkerPool
     lease: Lease
+    ended: threading.Event = field(default_factory=threading.Event)
+    """Nothing runs any more, and nothing will: the lease binds nobody."""
     running: dict[int, tuple[JobId, int]] = field(default_factory=dict)
     """Executions by their number."""
     not_to_run: dict[int, None] = field(default_factory=dict)
@@ -74,9 +77,10 @@ class Runner:
             del here.not_to_run[number]
 
     async def end(self) -> None:
-        """End every guest and worker."""
+        """End every guest and worker, and leave the process to whoever has it."""
         if self._given is not None:
             await asyncio.to_thread(self._given.pool.close)
+            self._given.ended.set()
 
     def _here(self) -> _Given:
         if self._given is None:
@@ -110,7 +114,7 @@ class Runner:
             pool.close()
             return _refused(str(error))
         self._given = _Given(pool, Lease(_now(), bounds.LEASE_S))
-        threading.Thread(target=_end_with, args=(self._given.lease,), name="lease", daemon=True).start()
+        threading.Thread(target=_end_with, args=(self._given,), name=LEASE_THREAD, daemon=True).start()
         return RunnerState(places=places, isolation=tuple(sorted(isolation)), refusal="", lacks=())
 
     async def _execute(self, number: int, asked: ExecutionRequest, module: bytes) -> ExecutionOutcome:
@@ -138,12 +142,13 @@ def _refused(why: str, lacks: list[str] | None = None) -> RunnerState:
     return RunnerState(places=0, isolation=(), refusal=why, lacks=tuple(lacks or ()))
 
 
-def _end_with(lease: Lease) -> None:
+def _end_with(given: _Given) -> None:
     """On a thread of its own. The workers die with the threads that started them (hardening.die_with_parent)."""
+    lease = given.lease
     while not lease.is_over(now := _now()):
-        time.sleep(
-            min(max(0.01, lease.until - now), _LOOK_S)
-        )  # a sleep that a suspended machine slept through is longer
+        # What a suspended machine waited through is longer.
+        if given.ended.wait(min(max(0.01, lease.until - now), _LOOK_S)):
+            return
     os._exit(1)
 
 

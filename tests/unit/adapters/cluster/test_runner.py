@@ -1,6 +1,9 @@
 """A runner is the sandbox of one machine, asked from afar."""
 
 import asyncio
+import subprocess
+import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +15,7 @@ import pytest
 from icn import __version__
 from icn.adapters.cluster import messages
 from icn.adapters.cluster.messages import RunnerState
-from icn.adapters.cluster.runner import Runner
+from icn.adapters.cluster.runner import LEASE_THREAD, Runner
 from icn.adapters.wasm import hardening
 from icn.adapters.wasm.pool import NoWorker
 from icn.adapters.wasm.profile import profile
@@ -22,6 +25,15 @@ from support.wasm_guests import COPY, ENDLESS, compiled
 from support.wasm_pool import FOR_EVER, LIMITS, request
 
 pytestmark = pytest.mark.slow
+ENDING_SECS_MAX = 10.0
+UNHEARD = """
+import asyncio, sys, threading
+from icn.adapters.cluster import bounds
+from icn.adapters.cluster.runner import LEASE_THREAD, Runner
+bounds.LEASE_S = 0.2
+asyncio.run(Runner().begin(bytes.fromhex(sys.argv[1]), 1))
+threading.Event().wait()
+"""
 
 
 def terms(folder: Path, **changed: object) -> bytes:
@@ -43,6 +55,10 @@ def ended(runner: Runner) -> Iterator[Runner]:
         yield runner
     finally:
         asyncio.run(runner.end())
+        for thread in threading.enumerate():
+            if thread.name == LEASE_THREAD:  # it ends the process when the lease is over, and here that is the tests'
+                thread.join(ENDING_SECS_MAX)
+                assert not thread.is_alive()
 
 
 def begun(runner: Runner, said: bytes) -> RunnerState:
@@ -114,3 +130,9 @@ def test_before_it_has_begun_it_does_nothing() -> None:
     for call in calls:
         with pytest.raises(NoWorker):
             asyncio.run(call)
+
+
+def test_who_is_not_asked_anything_any_more_ends_with_its_process(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", UNHEARD, terms(tmp_path).hex()]
+    ended = subprocess.run(program, check=False, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (1, b"")
