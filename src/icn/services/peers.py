@@ -1,12 +1,16 @@
 """Who is connected, and what each said it has. Soft state: gone at a restart, learned anew."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from icn.domain.dag.feeds import Clock
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.protocol.messages import FeedCount
+
+_TEXT = attrgetter("text")
+"""What gives DIDs their order: quicker to compare than they are."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Peers:
 
 def feed_counts(clock: Clock) -> tuple[FeedCount, ...]:
     """A clock as messages carry it."""
-    return tuple(FeedCount(author, count) for author, count in sorted(clock.items()))
+    return tuple(FeedCount(author, clock[author]) for author in sorted(clock, key=_TEXT))
 
 
 def clock_of_counts(counts: tuple[FeedCount, ...]) -> dict[Did, int]:
