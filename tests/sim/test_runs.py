@@ -5,18 +5,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from random import Random
 
 import pytest
 
 from icn.domain.dag import block, feeds
 from icn.domain.mesh import papers
 from icn.kernel import signing
+from icn.kernel.signing import BID, BLOCK, SeedSigner, verify
 from icn.services import arrivals, state
-from icn.sim.faults import CALM, CERTAIN
+from icn.sim.faults import CALM, CERTAIN, Chance
 from icn.sim.findings import Finding
 from icn.sim.main import EXIT_FINDING, main
 from icn.sim.plan import Plan, Run
 from icn.sim.plants import Plant
+from icn.sim.sharing import VERIFIED_ONE_IN, shared_reading
 from icn.sim.tempo import Tempo
 from icn.sim.world import World
 
@@ -72,6 +75,48 @@ def test_reading_each_block_once_for_all_nodes_changes_nothing(plant):
     once, each = World(plan).run(), World(plan, shares=False).run()
     assert (once.digest, once.steps, str(once.finding)) == (each.digest, each.steps, str(each.finding))
     assert arrivals.parse_block is block.parse_block
+
+
+def test_what_somebody_else_signed_is_verified_though_signatures_of_simulated_nodes_are_not():
+    signer, other = SeedSigner(b"1" * 32), SeedSigner(b"2" * 32)
+    sign = SeedSigner.sign
+    with shared_reading():
+        for number in range(2 * VERIFIED_ONE_IN):
+            message = number.to_bytes(4, "big")
+            signature = signer.sign(BID, message)
+            assert verify(signer.did, BID, message, signature)
+            assert not verify(other.did, BID, message, signature)
+            assert not verify(signer.did, BLOCK, message, signature)
+            assert not verify(signer.did, BID, message + b"1", signature)
+            assert not verify(signer.did, BID, message, signature[:-1] + bytes((signature[-1] ^ 1,)))
+    assert SeedSigner.sign is sign
+
+
+def test_of_what_simulated_nodes_sign_a_part_is_verified(monkeypatch):
+    verified: list[bytes] = []
+
+    def note(_key: bytes, message: bytes, _signature: bytes) -> bool:
+        verified.append(message)
+        return True
+
+    monkeypatch.setattr(signing, "_verify", note)
+    count = 20 * VERIFIED_ONE_IN
+    signer = SeedSigner(b"3" * 32)
+    with shared_reading():
+        for number in range(count):
+            message = number.to_bytes(4, "big")
+            assert verify(signer.did, BID, message, signer.sign(BID, message))
+    assert 0 < len(verified) < count // 4
+
+
+def test_a_chance_is_drawn_as_often_as_it_says_and_by_what_a_seed_always_drew():
+    chance, draws = Chance(Random(5)), Random(5)
+    happened = [chance.happens(2_500) for _ in range(10_000)]
+    assert happened == [draws.randrange(CERTAIN) < 2_500 for _ in range(10_000)]
+    assert 2_300 < sum(happened) < 2_700
+    before = draws.getstate()
+    assert not chance.happens(0)
+    assert chance.rng.getstate() == before
 
 
 def forging(seed: int, plant: Plant | None = None) -> Run:

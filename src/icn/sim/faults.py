@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 CERTAIN = 10_000
+_CERTAIN_BITS = CERTAIN.bit_length()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +197,17 @@ class Chance:
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
+        self._bits = rng.getrandbits
 
     def happens(self, per_ten_thousand: int) -> bool:
         """Whether it does."""
-        return per_ten_thousand > 0 and self.rng.randrange(CERTAIN) < per_ten_thousand
+        if per_ten_thousand <= 0:
+            return False
+        # What `randrange` does, without its four calls: this is drawn several times for every message.
+        drawn = self._bits(_CERTAIN_BITS)
+        while drawn >= CERTAIN:
+            drawn = self._bits(_CERTAIN_BITS)
+        return drawn < per_ten_thousand
 
     def around(self, mean: int) -> int:
         """A span between half and one and a half of `mean`, in the same unit."""

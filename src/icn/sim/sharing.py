@@ -1,10 +1,12 @@
-"""Work that is the same for all simulated nodes, done once for all of them: reading blocks, and what gossip carries.
+"""Work that is the same for all simulated nodes, done once for all of them: reading blocks, and what gossip carries;
+and what a signer of this very process made is not verified, but for one signature in `VERIFIED_ONE_IN`.
 
 What the same bytes are read as is the same for everybody, so sharing it cannot hide a fault: what differs in one bit is
 read anew, and what cannot be read is refused anew. What a node makes of it is each node's own affair. A test compares a
 run with sharing and one without.
 
-Signatures and papers need nothing here: the core remembers by itself which it found good (kernel.signing).
+A signature is known here by all of its bytes, its key's and what it is over: one in which a bit differs is verified.
+Papers need nothing here: the core remembers by itself which it found good (kernel.signing).
 """
 
 import sys
@@ -14,8 +16,12 @@ from typing import Any
 
 from icn.domain.dag.block import Block, parse_block
 from icn.domain.records import Record
+from icn.kernel.signing import SeedSigner, verify_raw
 from icn.protocol.libp2p.gossipsub import rpc, signing
 from icn.services import acceptance
+
+VERIFIED_ONE_IN = 16
+"""Of what simulated nodes sign, so much is verified as a stranger's is: by the first byte of the signature."""
 
 
 @contextmanager
@@ -30,9 +36,22 @@ def shared_reading() -> Iterator[None]:
             found = records[block.data] = read_records(block)
         return found
 
+    made: dict[tuple[bytes, bytes, bytes], None] = {}  # bounded: by the run, which ends
+    sign, verify = SeedSigner.sign, verify_raw
+
+    def sign_and_remember(signer: SeedSigner, tag: bytes, message: bytes) -> bytes:
+        signature = sign(signer, tag, message)
+        if signature[0] % VERIFIED_ONE_IN:
+            made[signer.did.public_key, signature, tag + message] = None
+        return signature
+
+    def verify_once(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        return (public_key, signature, message) in made or verify(public_key, message, signature)
+
     shared: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         one.__name__: (one, once)
         for one, once in (
+            (verify_raw, verify_once),
             (parse_block, _once(parse_block)),
             (read_records, read_once),
             (rpc.decode, _once(rpc.decode)),
@@ -40,6 +59,8 @@ def shared_reading() -> Iterator[None]:
         )
     }
     with ExitStack() as stack:
+        stack.callback(setattr, SeedSigner, "sign", sign)
+        setattr(SeedSigner, "sign", sign_and_remember)  # noqa: B010 - mypy lets no method be assigned
         # Wherever a module has it under its name: who reads is not listed here.
         for module in [module for name, module in sys.modules.items() if name.startswith("icn.")]:
             for name, (one, once) in shared.items():

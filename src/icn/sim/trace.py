@@ -19,8 +19,7 @@ class Trace:
     def line(self, now_us: int, who: str, what: str) -> None:
         """Add one line."""
         text = f"{now_us // 1000:>6}.{now_us % 1000:03d} {who} {what}"
-        self._hash.update(text.encode())
-        self._hash.update(b"\n")
+        self._hash.update(f"{text}\n".encode())
         self.tail.append(text)
         self.lines += 1
         if self._sink is not None:
