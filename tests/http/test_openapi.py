@@ -15,7 +15,7 @@ from support.http_world import World, run
 COMMITTED = Path(__file__).resolve().parents[2] / "openapi.json"
 
 
-MEMBERSHIP = ("invite", "invitations/revoke", "join", "leave", "init")
+MEMBERSHIP = ("invite", "invitations/revoke", "join", "leave", "remove", "init")
 
 
 def written() -> str:
@@ -141,9 +141,7 @@ def test_every_answer_is_what_the_document_says() -> None:
     assert everything - seen == {
         ("post", "/mesh/jobs/{job_id}/cancel"),
         ("post", "/federation/admit"),
-        *(
-            ("post", f"/federation/{what}") for what in ("invite", "invitations/revoke", "join", "leave", "init")
-        ),  # test_routes
+        *(("post", f"/federation/{what}") for what in MEMBERSHIP),  # test_routes
         ("post", "/network/connect"),  # test_routes: it needs a network
         ("post", "/mesh/blacklist/clear"),  # tests/http/test_blacklist.py: it needs somebody who is banned
         *of_backups,  # tests/http/test_backups.py: they need a target

@@ -258,7 +258,8 @@ def test_federation_and_network() -> None:
     async def test(world: World) -> None:
         federation = (await world.client.get("/federation/status")).json
         assert (federation["state"], federation["quorum"]) == ("member", 1)
-        member = {"did": world.did, "admitted": True, "joined": True, "left": False, "votes": 0, "sequence": 0}
+        here = {"admitted": True, "joined": True, "left": False, "removed": False, "votes": 0, "removal_votes": 0}
+        member = {"did": world.did, **here, "sequence": 0}
         assert federation["members"] == [member]
         assert federation["policy"]["join_policy"] == "open"
         unknown = await world.client.post("/federation/admit", {"did": OTHER})
@@ -425,5 +426,19 @@ def test_a_long_block_arrives_whole_in_slices_and_says_its_length() -> None:
         assert got.body == data
         assert got.headers["content-length"] == str(len(data))
         assert got.headers["x-content-cid"] == put.json["cid"]
+
+    run(test)
+
+
+def test_what_cannot_be_voted_on_is_refused() -> None:
+    async def test(world: World) -> None:
+        for asked, status, code in (
+            ({"did": OTHER, "for_good": True}, 404, "federation.unknown_node"),
+            ({"did": world.did, "for_good": True}, 409, "federation.removes_itself"),
+            ({"did": OTHER}, 422, "http.invalid_request"),
+            ({"did": OTHER, "for_good": True, "reason": "x" * 241}, 422, "http.invalid_request"),
+        ):
+            refused = await world.client.post("/federation/remove", asked)
+            assert (refused.status, refused.json["code"]) == (status, code), refused.json
 
     run(test)

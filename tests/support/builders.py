@@ -164,6 +164,9 @@ class Knows:
     def has(self, author: Did, sequence: int) -> bool:
         return self.counts.get(author, 0) > sequence
 
+    def count(self, author: Did) -> int:
+        return self.counts.get(author, 0)
+
     def has_ended(self, author: Did) -> bool:
         return author in self.ended
 
@@ -177,6 +180,9 @@ class Everything:
     def has(self, author: Did, sequence: int) -> bool:
         return True
 
+    def count(self, author: Did) -> int:
+        return 2**62
+
     def has_ended(self, author: Did) -> bool:
         return False
 
@@ -189,6 +195,9 @@ class Nothing:
 
     def has(self, author: Did, sequence: int) -> bool:
         return False
+
+    def count(self, author: Did) -> int:
+        return 0
 
     def has_ended(self, author: Did) -> bool:
         return False

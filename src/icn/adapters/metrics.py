@@ -43,7 +43,7 @@ from icn.services.effects import (
     StoreNotice,
 )
 from icn.services.job_times import JobFigures, JobTimes, Phase
-from icn.services.queries import accounts, forks
+from icn.services.queries import accounts, forks, membership
 from icn.services.queries.blacklist import banned_count
 from icn.services.scan import load_position
 from icn.stores.backup_schedule import Schedule, schedule_in
@@ -77,6 +77,7 @@ class Readings:
     jobs_open: int
     executors_banned: int
     members_forked: int
+    members_removed: int
     network: NetworkFigures
     queue_depth: int
     executor: ExecutorLoad
@@ -117,6 +118,7 @@ class Readings:
             jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
             executors_banned=banned_count(reader, did, now),
             members_forked=forks.count(reader),
+            members_removed=membership.removed_count(reader),
             network=network,
             queue_depth=queue_depth,
             executor=executor,
@@ -234,6 +236,7 @@ class Metrics:
             "Members found to have signed two histories: anything above 0 wants a look at icn-cli dag evidence.",
             registry=registry,
         )
+        self._removed = Gauge("icn_members_removed", "Members that the others have voted out.", registry=registry)
         self._rechecks = Counter(
             "icn_rechecks_total",
             "Jobs of this node that it ran again before paying for them, by what that said of the result.",
@@ -429,6 +432,7 @@ class Metrics:
         self._jobs_open.set(now.jobs_open)
         self._banned.set(now.executors_banned)
         self._forked.set(now.members_forked)
+        self._removed.set(now.members_removed)
         self._scan_finished.set(now.scan_finished_at // 1000)
         self._scan_read.set(now.scan_read_bytes)
         self._backup_scheduled.set(now.backups_scheduled)

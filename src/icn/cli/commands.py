@@ -76,6 +76,7 @@ COMMANDS = (
     Command("federation join", "icn.cli.federation", "join a federation by an invitation or a member's address"),
     Command("federation init", "icn.cli.federation", "found a federation, and give up the one this node is alone in"),
     Command("federation leave", "icn.cli.federation", "leave the federation, for good, once nothing is pending here"),
+    Command("federation remove", "icn.cli.federation", "vote to remove a member that does not leave, for good"),
     Command("federation admit", "icn.cli.federation", "admit a node that waits for admission, or vote for it"),
     Command("storage info", "icn.cli.storage", "what a store is: engine, place, format, owner, size"),
     Command("storage migrate", "icn.cli.storage", "move a store to another engine, verified"),

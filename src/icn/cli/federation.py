@@ -17,6 +17,8 @@ _MEMBERS = (
     ("admitted", Column("ADMITTED")),
     ("joined", Column("JOINED")),
     ("left", Column("LEFT")),
+    ("removed", Column("REMOVED")),
+    ("removal_votes", Column("VOTES TO REMOVE", Show.PIPED_ONLY)),
     ("votes", Column("VOTES", Show.PIPED_ONLY)),
     ("sequence", Column("SEQUENCE")),
 )
@@ -118,6 +120,20 @@ def leave(session: Session, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def remove(session: Session, given: argparse.Namespace) -> Exit:
+    """POST /federation/remove. Neither the vote nor a removal can be taken back, so it is said twice."""
+    if not getattr(given, "yes", False):
+        raise Ended(
+            Exit.USAGE,
+            "a vote to remove a member cannot be taken back, and this node confirms nothing more of that member; with "
+            "the votes of more than half of the others its key never comes back to the federation",
+            next_step=f"If that is meant: icn-cli federation remove {given.did} --yes",
+        )
+    body = {"did": str(given.did), "reason": getattr(given, "reason", ""), "for_good": True}
+    session.show(session.write("/federation/remove", body), _facts)
+    return Exit.DONE
+
+
 def _status_view(answer: Document) -> Sequence[Block]:
     waiting = [("waiting for", answer.value_or_none("waiting_for")), ("next step", answer.value_or_none("next_step"))]
     return [
@@ -186,6 +202,15 @@ ACTIONS = {
     "leave": Action(
         leave,
         (argument("--yes", action="store_true", help="it is meant: a node that has left does not come back"),),
+        writes=True,
+    ),
+    "remove": Action(
+        remove,
+        (
+            argument("did", metavar="DID", type=did, help="the member"),
+            argument("--reason", metavar="TEXT", help="everybody in the federation can read it"),
+            argument("--yes", action="store_true", help="it is meant: a vote to remove is not taken back"),
+        ),
         writes=True,
     ),
     "join": Action(

@@ -17,8 +17,11 @@ class Ancestry(Protocol):
     def has(self, author: Did, sequence: int) -> bool:
         """Whether the block (author, sequence) is among them."""
 
+    def count(self, author: Did) -> int:
+        """How many blocks of `author` are among them, from its first on."""
+
     def has_ended(self, author: Did) -> bool:
-        """Whether the feed of `author` has ended within them: it has left, and nothing of it can come any more."""
+        """Whether the feed of `author` has ended within them: it has left or was removed. Nothing can follow."""
 
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether that block is confirmed by them: a quorum of the voting nodes has built on it."""

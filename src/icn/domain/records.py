@@ -19,6 +19,8 @@ from icn.domain.federation.events import (
     NodeAdmitted,
     NodeJoined,
     NodeLeft,
+    NodeRemoved,
+    RemovalVoted,
 )
 from icn.domain.ledger.events import (
     AccountEndowed,
@@ -112,6 +114,8 @@ EVENT_NAMES: dict[type[Any], str] = {
     InvitationRevoked: "federation.invitation_revoked",
     InvitationRedeemed: "federation.invitation_redeemed",
     NodeLeft: "federation.node_left",
+    RemovalVoted: "federation.removal_voted",
+    NodeRemoved: "federation.node_removed",
 }
 _SHAPES: dict[str, Shape[Any]] = {name: shape_of(cls) for cls, name in EVENT_NAMES.items()}
 

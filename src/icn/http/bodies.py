@@ -151,6 +151,14 @@ class LeaveBody(Body):
     for_good: Literal[True]
 
 
+class RemoveBody(Body):
+    """A vote to remove a node. It is final, and so is the removal."""
+
+    did: DidText
+    reason: ShownText = Field(default="", max_length=limits.REMOVAL_REASON_CHARS_MAX)
+    for_good: Literal[True]
+
+
 class TransferBody(Body):
     """A payment from the caller's account."""
 

@@ -6,14 +6,14 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from icn.domain.federation.invitation import open_invitation, read_line
-from icn.http.bodies import DidBody, InitBody, InviteBody, JoinBody, LeaveBody, RevokeBody
+from icn.http.bodies import DidBody, InitBody, InviteBody, JoinBody, LeaveBody, RemoveBody, RevokeBody
 from icn.http.operations import Call, Operation, shown
 from icn.http.ports import PeerInfo
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import seconds
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.services.commands import Admit, Init, Invite, Join, Leave, Revoke
+from icn.services.commands import Admit, Init, Invite, Join, Leave, Remove, Revoke
 from icn.services.queries import membership
 from icn.services.queries.membership import FederationView, InvitationsView, MembersView
 from icn.stores.joining import Aim
@@ -68,6 +68,17 @@ class Left:
 
     node: Did
     left: bool
+    block: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalVote:
+    """This node's vote to remove another one. Once none is missing the node is removed, at once and for good."""
+
+    node: Did
+    votes: int
+    """Members that have voted so, this one among them."""
+    votes_missing: int
     block: Cid
 
 
@@ -143,6 +154,12 @@ async def leave(call: Call) -> Response:
     return await call.submit(Leave())
 
 
+async def remove(call: Call) -> Response:
+    """Vote to remove a node, for good."""
+    asked = call.body(RemoveBody)
+    return await call.submit(Remove(Did.parse(asked.did), asked.reason))
+
+
 def _aim(asked: JoinBody) -> Aim:
     if (asked.invitation is None) == (asked.address is None):
         raise Invalid("join", "name one: an invitation, or the address of a member")
@@ -209,6 +226,15 @@ OPERATIONS = (
         "Leave the federation: this key's feed in it ends",
         Left,
         body=LeaveBody,
+        writes=True,
+    ),
+    Operation(
+        "POST",
+        "/federation/remove",
+        remove,
+        "Vote to remove a node: with more than half of the other members' votes its feed ends",
+        RemovalVote,
+        body=RemoveBody,
         writes=True,
     ),
 )

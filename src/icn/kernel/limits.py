@@ -80,6 +80,7 @@ REPLIES_PER_PRINCIPAL_MAX = 10_000
 """Stored answers to request keys; the oldest go first."""
 REQUEST_KEY_CHARS_MAX = 128
 NOTE_CHARS_MAX = 512
+REMOVAL_REASON_CHARS_MAX = 240
 
 # Jobs.
 JOBS_OPEN_MAX = 10_000

@@ -15,7 +15,7 @@ import structlog
 from icn.adapters.network.dialing import DialFailed
 from icn.adapters.network.gossip import PublicationDropped
 from icn.adapters.network.ports import Delivery, Network
-from icn.domain.federation.events import EquivocationProven
+from icn.domain.federation.events import EquivocationProven, NodeRemoved
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest
 from icn.kernel.errors import Fault, Invalid, Kind, PeerViolation, Refusal
 from icn.kernel.ids import Cid, Did, PeerId
@@ -347,6 +347,8 @@ class Drivers:
                 if isinstance(event, EquivocationProven):
                     who = {"member": str(event.accused), "number": event.sequence, "proved_by": str(effect.author)}
                     log.error("a member signed two histories", **who)
+                if isinstance(event, NodeRemoved):
+                    log.warning("a member was removed", member=str(event.node), counted_by=str(effect.author))
                 for events in self._followers.values():
                     self._tell(events, effect)
             case ContentPruned() | BlockDamaged() | BlockMended():

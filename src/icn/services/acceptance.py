@@ -10,6 +10,7 @@ paired with, and the rest of its block counts.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, Header, Place, parse_block
@@ -21,10 +22,11 @@ from icn.domain.federation.events import (
     InvitationRedeemed,
     NodeAdmitted,
     NodeJoined,
+    NodeRemoved,
 )
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.federation.state import FederationState, name_genesis
-from icn.domain.records import EVENT_NAMES, Record, read_record
+from icn.domain.records import EVENT_NAMES, Event, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
@@ -33,6 +35,7 @@ from icn.stores import blocks, job_index, references
 from icn.stores.kv import Batch
 
 _PROOF = EVENT_NAMES[EquivocationProven]
+_REMOVAL = EVENT_NAMES[NodeRemoved]
 
 
 def links(header: Header) -> tuple[Cid, ...]:
@@ -81,17 +84,29 @@ def proves(proof: EquivocationProven, held: Sequence[bytes]) -> bool:
     )
 
 
+def removals_of(block: Block) -> list[tuple[int, NodeRemoved]]:
+    """Its records that say that a member is removed, whether or not they have an effect, with their positions."""
+    named = ((index, data) for index, data in enumerate(block.records) if _type_of(data) == _REMOVAL)
+    read = ((index, _event_of(data)) for index, data in named)
+    return [(index, event) for index, event in read if isinstance(event, NodeRemoved)]
+
+
 def _proofs(block: Block) -> list[EquivocationProven]:
-    found: list[EquivocationProven] = []
-    for data in block.records:
-        if type(data) is dict and data.get("type") == _PROOF:
-            try:
-                event = read_record(data).event
-            except Invalid:
-                continue  # out of form: the block is refused for it, whatever it proves
-            if isinstance(event, EquivocationProven):
-                found.append(event)
-    return found
+    read = (_event_of(data) for data in block.records if _type_of(data) == _PROOF)
+    return [event for event in read if isinstance(event, EquivocationProven)]
+
+
+def _type_of(data: Any) -> str | None:
+    name = data.get("type") if type(data) is dict else None
+    return name if type(name) is str else None
+
+
+def _event_of(data: Any) -> Event | None:
+    """What a record says; None for one out of form: its block is refused for that, whatever it says."""
+    try:
+        return read_record(data).event
+    except Invalid:
+        return None
 
 
 def check_follows(block: Block, feeds: Feeds) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from icn.domain.dag.feeds import Clock, is_confirmed_at
+from icn.domain.federation.confirming import settled_count
 from icn.domain.federation.state import FederationState
 from icn.kernel.ids import Did
 
@@ -19,13 +20,28 @@ class BlockAncestry:
         """Whether (author, sequence) is behind the block, or the block itself."""
         return self._clock.get(author, 0) > sequence
 
+    def count(self, author: Did) -> int:
+        """How many blocks of `author` are behind the block, itself included."""
+        return self._clock.get(author, 0)
+
     def has_ended(self, author: Did) -> bool:
-        """Whether the block with which `author` left is behind this one."""
-        return self._federation.has_left(author, self)
+        """Whether the block with which `author` left, or one that removes it, is behind this one."""
+        return self._federation.has_gone(author, self)
 
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether a quorum of the nodes admitted in this ancestry has (author, sequence) behind a block of its own."""
         # The voters are counted anew each time: a record of this very block may have admitted one, and every node must
         # count as many at the same record.
         voters = self._federation.voters(self)
-        return is_confirmed_at(author, sequence, clock=self._clock, voters=voters, clock_of=self._clock_of)
+        removals = [one for one in self._federation.removals_of(author) if self.has(one.by, one.sequence)]
+        settled = settled_count(removals, voters, self._newest_of)
+        if settled is not None:
+            return sequence < settled
+        silent = self._federation.silent_about(author)
+        return is_confirmed_at(
+            author, sequence, clock=self._clock, voters=voters, clock_of=self._clock_of, silent=silent
+        )
+
+    def _newest_of(self, voter: Did) -> Clock | None:
+        count = self._clock.get(voter, 0)
+        return self._clock_of(voter, count - 1) if count else None

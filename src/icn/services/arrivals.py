@@ -4,8 +4,8 @@ One path for every block, wherever it comes from: size and form, name, signature
 parents (else it waits in a bounded quarantine and the sender is asked), time, then every record against the rules. A
 block whose records its author was not entitled to is refused whole and remembered as such.
 
-Of an author that signed two histories nothing more is taken but what somebody else has built on in good faith, and that
-goes into no feed (`services.equivocation`).
+Of an author that signed two histories, or was removed, nothing more is taken but what somebody else has built on in
+good faith, and that goes into no feed (`services.equivocation`).
 
 The single checks are those of `services.acceptance`. Not here: what peers say to each other beside blocks
 (`services.replication`), and passing blocks on (`services.announcing`).
@@ -224,8 +224,7 @@ class Arrivals:
         header, feeds = block.header, work.state.feeds
         expected = feeds.next_sequence(header.author)
         beside = header.sequence == expected > 0 and header.previous != feeds.heads[header.author].cid
-        cut = self.forks.cuts.get(header.author)  # those of this very batch among them
-        return header.sequence < expected or beside or (cut is not None and header.sequence >= cut)
+        return header.sequence < expected or beside or self.forks.is_cut(header.author, header.sequence)
 
     def _is_named(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether a block of a fork is to be taken: only where another author has built on it in good faith.
@@ -237,7 +236,8 @@ class Arrivals:
         if view.is_file or self.quarantine.is_named(block):
             return True
         if view.did == header.author:
-            raise PeerViolation(SIGNED_TWO.format(sequence=header.sequence))
+            why = self.forks.why_banned(work.state, header.author)
+            raise PeerViolation(why or SIGNED_TWO.format(sequence=header.sequence))
         return False
 
     def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...], federation: Cid | None = None) -> list[str]:
@@ -286,7 +286,7 @@ class Arrivals:
     def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock, *, is_side: bool) -> None:
         header, state = block.header, work.state
         try:
-            records = acceptance.records_of(block, state.federation, is_lenient=bool(self.forks.cuts), is_side=is_side)
+            records = acceptance.records_of(block, state.federation, is_lenient=self.forks.is_lenient, is_side=is_side)
         except PeerViolation:
             self.refuse(block.cid)
             raise
@@ -294,7 +294,7 @@ class Arrivals:
         try:
             if is_side:
                 pass  # its records are void
-            elif self.forks.cuts:
+            elif self.forks.is_lenient:
                 self._check_begins(work, block, context)
                 acceptance.apply_what_fits(state, block, records, context)
             else:

@@ -369,7 +369,7 @@ class Authorship:
         others = [
             member.node
             for member in federation.members.values()
-            if member.left_at is None
+            if not member.has_ended
             and member.node != self.did
             and member.node not in self.disbelieved
             and member.node not in work.state.cuts  # nobody hears who has forked

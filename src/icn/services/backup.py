@@ -42,6 +42,7 @@ from icn.stores.archive import (
     LedgerDigest,
     Manifest,
     Position,
+    RemovalName,
     part_name,
 )
 from icn.stores.archive_parts import ContentLine
@@ -148,13 +149,20 @@ def draft(reader: Reader, order: BackupOrder) -> Manifest:
         parent=parent,
         parts=(),
         forks=tuple(_forks(reader)),
+        removals=tuple(
+            RemovalName(member.node, one.accepted, one.by, one.sequence)
+            for _, member in rows.MEMBERS.rows(reader)
+            for one in member.removals
+        ),
     )
 
 
 def _forks(reader: Reader) -> Iterator[ForkName]:
     for _, cut in rows.CUTS.rows(reader):
+        if cut.forked_at is None:
+            continue
         kept = (blocks.cid_at(reader, cut.author, cut.sequence + offset) for offset in range(cut.kept))
-        yield ForkName(cut.author, cut.sequence, tuple(str(cid) for cid in kept if cid is not None))
+        yield ForkName(cut.author, cut.forked_at, tuple(str(cid) for cid in kept if cid is not None))
 
 
 def entries(reader: Reader, manifest: Manifest, reached: Reached) -> Iterator[Entry]:

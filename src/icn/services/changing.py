@@ -109,6 +109,8 @@ class ChangingService:
         if not federation.has_joined(did) and not federation.has_ended(did):
             return  # it has no feed there: nobody can count on it
         others = [node for node in federation.members if node != did and federation.has_joined(node)]
+        if federation.was_removed(did):
+            return  # others have said so, and wait for nothing of it
         if federation.has_ended(did):
             count = work.state.feeds.next_sequence(did)
             known = any(view.counts.get(did, 0) >= count for view in self.peers.views.values() if view.introduced)

@@ -69,6 +69,14 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Remove:
+    """Vote to remove a node from the federation, for good."""
+
+    node: Did
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAccountFor:
     """Keep an account for a member here."""
 
@@ -229,7 +237,7 @@ class NoteDrill:
 
 
 BackupCommand = RecordBackup | NoteBackup | NoteDrill
-FederationCommand = Admit | Invite | Revoke | Join | Init | Leave
+FederationCommand = Admit | Invite | Revoke | Join | Init | Leave | Remove
 NodeCommand = (
     Found
     | FederationCommand

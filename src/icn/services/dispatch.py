@@ -7,7 +7,7 @@ own. Nobody pays from somebody else's (semantics §4).
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from icn.domain.federation.commands import AdmitNode, FoundFederation
+from icn.domain.federation.commands import AdmitNode, FoundFederation, VoteRemoval
 from icn.domain.federation.refusals import NotInFederation
 from icn.domain.federation.rules import decide as decide_federation
 from icn.domain.ledger.commands import Endowment, OpenAccount, Transfer
@@ -51,6 +51,7 @@ from icn.services.commands import (
     PruneContent,
     PutContent,
     RecordBackup,
+    Remove,
     RestoreContent,
     ResumeAuthoring,
     Revoke,
@@ -133,7 +134,7 @@ class Dispatch:
         match command:
             case Found():
                 return self._found(work, command, envelope)
-            case Admit() | Invite() | Revoke() | Join() | Init() | Leave():
+            case Admit() | Invite() | Revoke() | Join() | Init() | Leave() | Remove():
                 self._only_operator(work, request)
                 return self._membership(work, command, envelope)
             case OpenAccountFor():
@@ -206,6 +207,8 @@ class Dispatch:
             case Leave():
                 leave(work, self.peers, self.changing.unsettled, self.changing.patience, envelope)
                 return {"node": str(work.did), "left": True}
+            case Remove(node, reason):
+                return _vote_removal(work, node, reason, envelope)
             case _:
                 assert_never(command)
 
@@ -325,6 +328,16 @@ def _admit(work: UnitOfWork, node: Did, envelope: Envelope) -> dict[str, Any]:
     # Only where members vote there are any; otherwise one word is enough.
     missing = 0 if admitted else max(0, federation.votes_needed(ancestry) - votes)
     return {"node": str(node), "admitted": admitted, "votes": votes, "votes_missing": missing}
+
+
+def _vote_removal(work: UnitOfWork, node: Did, reason: str, envelope: Envelope) -> dict[str, Any]:
+    """Record this node's vote. Where it was the last one needed, the next batch begins with the removal."""
+    federation = work.state.federation
+    work.record(decide_federation(federation, VoteRemoval(node, reason), work.context()), envelope)
+    ancestry = work.context().ancestry
+    votes = len(federation.removal_votes(node, ancestry))
+    missing = max(0, federation.removal_votes_needed(node, ancestry) - votes)
+    return {"node": str(node), "votes": votes, "votes_missing": missing}
 
 
 def _note_mismatch(work: UnitOfWork, job_id: JobId, receipt: bytes, outcome: ExecutionOutcome) -> bool:

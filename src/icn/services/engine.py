@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from icn.domain.federation.refusals import NodeHasLeft
+from icn.domain.federation.refusals import NodeHasLeft, NodeIsRemoved
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
 from icn.kernel.ids import Did
@@ -176,6 +176,7 @@ class Engine:
         if federation is not None and federation.id is not None and (lonely or not resumed):
             work.effects.append(Subscribe(topic_of(federation.id)))
         replies = work.finish()
+        self.forks.look_ahead(work)
         for block, source in work.accepted:
             if source is None:
                 self.forks.take(work, block)
@@ -195,7 +196,7 @@ class Engine:
         return Outcome(replies, effects, self._wake_at(), mark if keeps else None, is_released=is_released)
 
     def _recut(self, work: UnitOfWork) -> Outcome:
-        """Somebody forked: say so, and make the state anew, in the commit of the blocks that showed it.
+        """Somebody forked or is removed: say so, and make the state anew, in the commit of the blocks that showed it.
 
         Nothing else is decided on the state as it was.
         """
@@ -219,7 +220,9 @@ class Engine:
         self._stale, self._resumed = False, False
         for peer, view in self.peers.views.items():
             reason = self.forks.why_banned(self.state, peer)
-            if reason is not None:
+            if reason is not None and self.state.federation.was_removed(peer):
+                self.replication.dismiss(work, view)
+            elif reason is not None:
                 view.greeted = False  # what it has said since is not heard
                 work.violations.append((peer, reason))
         mark = self.authorship.mark(self.state) if self.authorship.keeps_marks else None
@@ -368,6 +371,8 @@ class Engine:
         """Why nothing is recorded."""
         if self.changing.is_under_way:
             return FederationChanging()
+        if self.state.federation.was_removed(self.did):
+            return NodeIsRemoved(self.did)
         if self.state.federation.has_ended(self.did):
             return NodeHasLeft(self.did)
         return NodeHeld(self.authorship.explain(self.state))
@@ -402,7 +407,7 @@ class Engine:
             self.replication.wake_at(wall),
             self.joining.wake_at(),
             self.authorship.wake_at(wall),
-            None if held or self._resumed else wall,
+            None if held or (self._resumed and not self.forks.has_to_count) else wall,
         )
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -1,9 +1,10 @@
-"""Forks of others: noticed, proved in this node's own feed, followed until it is decided what counts (semantics §2).
+"""Feeds that end early: forks of others, noticed, proved and followed, and members that are removed (semantics §2).
 
 ```
  a second block with a number ─> evidence kept ─> EquivocationProven, in a block of its own ─┐
  a proof of another node ─> both blocks fetched ─> the same ─────────────────────────────────┼─> `recutting`
- acknowledgements that were under way ─> a block of the fork becomes kept ───────────────────┘
+ acknowledgements that were under way ─> a block of the fork becomes kept ───────────────────┤
+ votes that are enough ─> NodeRemoved, in a block of its own; the same of another node ──────┘
 ```
 
 What is found about this node's own feed is never proved here: it ends its authorship (`services.authorship`).
@@ -12,10 +13,12 @@ What is found about this node's own feed is never proved here: it ends its autho
 from dataclasses import dataclass, field
 
 from icn.domain.dag.block import Block
+from icn.domain.dag.feeds import NEVER
 from icn.domain.dag.forks import Contest, lowest
-from icn.domain.federation.commands import ProveFork
+from icn.domain.federation.commands import CountRemoval, ProveFork
 from icn.domain.federation.rules import decide
 from icn.kernel.ids import Cid, Did
+from icn.services import acceptance
 from icn.services.recutting import Recut, blocks_at, contest_of, link_of, recut
 from icn.services.state import State
 from icn.services.work import NODE_ITSELF, UnitOfWork
@@ -26,6 +29,7 @@ from icn.stores.overlay import Overlay
 EVIDENCE_PER_AUTHOR_MAX = 16
 """Blocks kept as evidence against one author, beside those that others name; two would do."""
 SIGNED_TWO = "it signed two blocks with number {sequence}"
+REMOVED = "it was removed from the federation by its members"
 
 
 @dataclass(slots=True)
@@ -37,16 +41,33 @@ class Equivocations:
     """By author, the lowest number for which two blocks are known to the journal."""
     pairs: dict[Did, tuple[int, Cid, Cid]] = field(default_factory=dict)
     """By author: the lowest number for which this node holds two blocks and has not said so, and the two."""
+    ends: dict[Did, int] = field(default_factory=dict)
+    """By author that was removed, the lowest number that is not accepted."""
     contest: Contest | None = None
     """Who acknowledged what, while it may still change what counts."""
     own_fork: int | None = None
     """The lowest number for which somebody has shown two blocks with this node's own signature."""
     _is_lower: bool = False
-    """A cut is lower than the state knows."""
+    """A cut is lower than the state knows, or a record says that a member is removed."""
+    has_to_count: bool = False
+    """The next batch begins with saying that votes are enough to remove a member."""
+    _counted: dict[Did, None] = field(default_factory=dict)  # bounded: by the members
+    """Whose removal this process has counted: once, whatever becomes of that record."""
+
+    @property
+    def is_lenient(self) -> bool:
+        """Whether a record that does not fit is void and its block stays: from the first cut on."""
+        return bool(self.cuts or self.ends)
+
+    def is_cut(self, author: Did, sequence: int) -> bool:
+        """Whether a block counts only where it is kept, by all that is known, this very batch included."""
+        return sequence >= min(self.cuts.get(author, NEVER), self.ends.get(author, NEVER))
 
     def load(self, reader: Reader, state: State) -> None:
         """As the store has it."""
-        self.cuts = {author: cut.sequence for author, cut in state.cuts.items()}
+        cuts = state.cuts.values()
+        self.cuts = {cut.author: cut.forked_at for cut in cuts if cut.forked_at is not None}
+        self.ends = {cut.author: cut.removed_at for cut in cuts if cut.removed_at is not None}
         self.pairs.clear()
         self._is_lower = False
         self.own_fork = self.cuts.get(self.did)
@@ -82,14 +103,15 @@ class Equivocations:
                 self._is_lower = True
             held = blocks_at(Overlay(work.store, work.batch), accused, sequence)
             self._hold(work.state, accused, sequence, held)
-        if block.cid in work.state.feeds.sides and lowest(self.cuts, header.author, header.sequence):
-            self._is_lower = True
+        if block.cid in work.state.feeds.sides and self._beside(work, header.author, header.sequence, block.cid):
+            self._is_lower |= lowest(self.cuts, header.author, header.sequence)
+        self._take_removals(work, block)
         if self.contest is not None:
             self.contest.take(link)
 
     def is_due(self, work: UnitOfWork) -> bool:
         """Whether there is something to prove, or something else counts now than before."""
-        if self._is_lower or (self.pairs and self._may_prove(work)):
+        if self._is_lower or (self._may_prove(work) and (self.pairs or self._countable(work))):
             return True
         if self.contest is None or not self.contest.has_news:
             return False
@@ -99,9 +121,16 @@ class Equivocations:
         )
 
     def prove(self, work: UnitOfWork) -> None:
-        """Say what was found, in a block of its own that builds on nobody who is accused in it."""
+        """Say what was found, in a block of its own that builds on nobody who is accused in it.
+
+        That a member is removed stands in one of its own as well: what follows is decided on the state without it.
+        """
         if not self._may_prove(work):
             return
+        for node in self._countable(work):
+            self._counted[node] = None
+            work.record(decide(work.state.federation, CountRemoval(node), work.context()), NODE_ITSELF)
+            work.seal()
         for author, (sequence, one, other) in sorted(self.pairs.items()):
             work.state.feeds.shunned[author] = None
             work.record(
@@ -117,13 +146,47 @@ class Equivocations:
         contest = contest_of(reader, self.cuts)
         made = recut(reader, contest)
         self.contest = None if contest.is_decided else contest
+        self.ends = dict(contest.ends)
         self._is_lower = False
         return made
 
     def why_banned(self, state: State, peer: Did) -> str | None:
-        """Why nothing is to be had from a peer; None where it has not forked."""
+        """Why nothing is to be had from a peer; None where it has neither forked nor been removed."""
         cut = state.cuts.get(peer)
-        return None if cut is None else SIGNED_TWO.format(sequence=cut.sequence)
+        if cut is None:
+            return None
+        return REMOVED if cut.forked_at is None else SIGNED_TWO.format(sequence=cut.forked_at)
+
+    def look_ahead(self, work: UnitOfWork) -> None:
+        """At the end of a batch: whether its votes are enough, so that another one is wanted at once."""
+        self.has_to_count = self._may_prove(work) and bool(self._countable(work))
+
+    def _countable(self, work: UnitOfWork) -> list[Did]:
+        """Members for whose removal enough have voted, this node among them, and nobody has said so behind it."""
+        federation = work.state.federation
+        voted = [
+            member.node
+            for member in federation.members.values()
+            if member.removal_votes and not member.has_ended and member.node not in self._counted
+        ]
+        if not voted:
+            return []
+        ancestry = work.context().ancestry
+        return [
+            node
+            for node in voted
+            if self.did in (votes := federation.removal_votes(node, ancestry))
+            and len(votes) >= federation.removal_votes_needed(node, ancestry)
+            and not federation.has_gone(node, ancestry)
+        ]
+
+    def _take_removals(self, work: UnitOfWork, block: Block) -> None:
+        for index, removal in acceptance.removals_of(block):
+            # Where no block is aside, clocks tell all that is behind a block, and who was not entitled never is.
+            if (block.cid, index) in work.state.void and not work.state.feeds.sides:
+                continue
+            lowest(self.ends, removal.node, removal.accepted)
+            self._is_lower = True
 
     def _hold(self, state: State, author: Did, sequence: int, held: list[Cid]) -> None:
         if len(held) < 2:

@@ -83,7 +83,7 @@ def _ledger(reader: Reader) -> Check:
 def _federation(reader: Reader, facts: Facts) -> Check:
     state = membership(reader, facts.did, joins=facts.joins)
     member = rows.MEMBERS.get(reader, facts.did.public_key)
-    joined = member is not None and member.joined and member.left_at is None
+    joined = member is not None and member.joined and not member.has_ended
     # Who has joined and waits to be admitted can pay and be paid; who has not joined can write nothing.
     detail = state.value if joined or state is not Membership.FOUNDING else "no federation yet"
     detail = facts.joining or detail

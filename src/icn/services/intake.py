@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from icn.domain.context import Context
 from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Clock
-from icn.domain.dag.forks import Cut
+from icn.domain.dag.forks import Cut, lowest
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
@@ -28,20 +28,28 @@ KEPT_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What counts of authors that forked, as an archive claims it: known before its blocks are read."""
+    """What counts of authors that forked or were removed, as an archive claims it: known before its blocks are read."""
 
     cuts: Mapping[Did, Cut] = field(default_factory=dict)
     kept: Mapping[Did, tuple[Cid, ...]] = field(default_factory=dict)
+    removals: Mapping[tuple[Did, int, Did], None] = field(default_factory=dict)
+    """The records that remove members and count, by block and member."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Choice":
         """That of an archive."""
         kept = {fork.author: tuple(Cid.parse(cid) for cid in fork.kept) for fork in manifest.forks}
-        cuts = {
-            fork.author: Cut(fork.author, fork.sequence, len(fork.kept), next(reversed(kept[fork.author]), None))
-            for fork in manifest.forks
-        }
-        return cls(cuts, kept)
+        forks = {fork.author: fork.sequence for fork in manifest.forks}
+        ends: dict[Did, int] = {}
+        for one in manifest.removals:
+            lowest(ends, one.node, one.accepted)
+        cuts = {}
+        for author in sorted({**forks, **ends}):
+            forked, removed = forks.get(author), ends.get(author)
+            head = next(reversed(kept.get(author, ())), None)
+            first = min(number for number in (forked, removed) if number is not None)
+            cuts[author] = Cut(author, first, len(kept.get(author, ())), head, forked, removed)
+        return cls(cuts, kept, {(one.by, one.sequence, one.node): None for one in manifest.removals})
 
 
 @dataclass(slots=True)
@@ -65,7 +73,8 @@ class Intake:
         choice = Choice.of(manifest)
         named = None if manifest.federation is None else Cid.parse(manifest.federation.id)
         made = cls(State(cuts=dict(choice.cuts)), named, store, choice)
-        made._survey = Survey({author: cut.sequence for author, cut in choice.cuts.items()})
+        made.state.removals = choice.removals if choice.cuts else None
+        made._survey = Survey(choice.cuts, choice.removals)
         return made
 
     def knows(self, cid: Cid) -> bool:
@@ -73,7 +82,7 @@ class Intake:
         return cid in self._places or (self.store is not None and blocks.get_meta(self.store, cid) is not None)
 
     def is_side(self, block: Block) -> bool:
-        """Whether the block goes into no feed, because its author forked."""
+        """Whether the block goes into no feed, because its author forked or was removed."""
         author = block.header.author
         return self.state.is_side(author, block.header.sequence) and block.cid not in self.choice.kept.get(author, ())
 
@@ -87,7 +96,9 @@ class Intake:
         """
         header, state = block.header, self.state
         if state.cuts != dict(self.choice.cuts):
-            raise PeerViolation("the store knows of other forks than the archive: restore into an empty one")
+            raise PeerViolation(
+                "the store knows of other forks or removals than the archive: restore into an empty one"
+            )
         acceptance.check_federation(block, self.federation)
         if not genuine and not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
@@ -106,7 +117,7 @@ class Intake:
         if not is_side:
             apply = acceptance.apply_what_fits if state.cuts else acceptance.apply_records
             apply(state, block, records, context)
-        self._survey.take(block, records, clock, self._clock_of, state.federation)
+        self._survey.take(block, records, clock, self._clock_of, is_side=is_side)
         return clock, records
 
     def proves_fork(self, block: Block) -> bool:
@@ -120,7 +131,7 @@ class Intake:
         return proves
 
     def check_choice(self) -> None:
-        """Raise `PeerViolation` unless what counts of forkers is what the blocks say, all of which were taken."""
+        """Raise `PeerViolation` unless what counts of who is cut is what the blocks say, which were all taken."""
         self._survey.check(self.choice.kept, self._place_of)
 
     def _place_of(self, cid: Cid) -> Place | None:

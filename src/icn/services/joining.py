@@ -15,7 +15,7 @@ from typing import ClassVar
 from icn.domain.federation.invitation import InvitationPaper, open_invitation
 from icn.domain.federation.invitation_refusals import InvitationExpired, InvitationForAnother
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.federation.refusals import AlreadyFounded, NodeHasLeft
+from icn.domain.federation.refusals import AlreadyFounded, NodeHasLeft, NodeIsRemoved
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, Instant, later
@@ -116,6 +116,8 @@ class JoiningService:
         member = work.state.federation.members.get(work.did)
         if member is not None and member.left_at is not None and self._is_ours(aim, work.state):
             raise NodeHasLeft(work.did)
+        if member is not None and member.removals and self._is_ours(aim, work.state):
+            raise NodeIsRemoved(work.did)
         if member is not None and member.joined and self._is_ours(aim, work.state) and member.admissions:
             raise AlreadyFounded
         if federation is not None and not aim.invitation:
@@ -204,6 +206,11 @@ class JoiningService:
             return self._explain_search()
         if member is not None and member.left_at is not None:
             return f"this node has left the federation {federation.name!r}: it can found or join another one"
+        if member is not None and member.removals:
+            return (
+                f"the members of the federation {federation.name!r} have removed this node: it can found or join "
+                "another one, or be invited under a new key"
+            )
         if admitted and member is not None and member.joined:
             return ""
         if admitted:

@@ -37,6 +37,8 @@ class PeerView:
     """When it was last asked for blocks that are here in another version, perhaps: bounds how often, no more."""
     compare_from: int = 0
     """With which feed the next such question begins."""
+    dismissed_at: Instant | None = None
+    """Since when it is told that it was removed, and not heard."""
     presentations: int = 0
     """Invitations that it has presented over this connection."""
     is_file: bool = False

@@ -1,12 +1,13 @@
-"""The state made anew because of a fork: what counts, a replay of the journal under that, the rows that differ.
+"""The state made anew because of a fork or a removal: what counts, a replay under that, the rows that differ.
 
 ```
- a lower cut, or acknowledgements that change what is kept
+ a lower cut, a removal, or acknowledgements that change what is kept
     └─> contest (domain.dag.forks) ─> replay from the genesis ─> feed index, clocks, rows: what differs, for one commit
 ```
 
-It happens at most once for each number at which an author is found to have forked, and each time that a block from
-there on becomes confirmed; it takes as long as a deep verification, and as much memory.
+It happens at most once for each number at which an author is found to have forked, each time that a block from there on
+becomes confirmed, and once for each record that removes a member; it takes as long as a deep verification, and as much
+memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
-from icn.domain.dag.feeds import Clock
-from icn.domain.dag.forks import Contest, Cut, Link, Vouching, VouchingKind, voters_behind
+from icn.domain.dag.electorate import Electorate, Vouching, VouchingKind, ends_of
+from icn.domain.dag.feeds import NEVER, Clock, merged_clock
+from icn.domain.dag.forks import Contest, Link
 from icn.domain.federation.events import (
     AdmissionCounted,
     EquivocationProven,
@@ -23,6 +25,8 @@ from icn.domain.federation.events import (
     InvitationRedeemed,
     NodeAdmitted,
     NodeLeft,
+    NodeRemoved,
+    RemovalVoted,
 )
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.records import EVENT_NAMES, Record, read_record
@@ -35,10 +39,17 @@ from icn.stores import blocks, keyspace
 from icn.stores.kv import Batch, Reader, StoreCorrupt
 
 _VOUCHING = [
-    EVENT_NAMES[kind] for kind in (FederationFounded, NodeAdmitted, AdmissionCounted, InvitationRedeemed, NodeLeft)
+    EVENT_NAMES[kind]
+    for kind in (
+        FederationFounded,
+        NodeAdmitted,
+        AdmissionCounted,
+        InvitationRedeemed,
+        NodeLeft,
+        RemovalVoted,
+        NodeRemoved,
+    )
 ]
-NEVER = 2**63
-"""Beyond every arrival number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +67,22 @@ def link_of(block: Block) -> Link:
     return Link(block.cid, header.author, header.sequence, acceptance.links(header), acceptance.proofs_of(block))
 
 
-def contest_of(reader: Reader, cuts: Mapping[Did, int]) -> Contest:
-    """Who acknowledged what of the authors that forked, as far as the journal goes."""
-    first = _first_arrival(reader, cuts)
-    contest = Contest(dict(cuts), _voters(reader, cuts))
+def contest_of(reader: Reader, forks: Mapping[Did, int]) -> Contest:
+    """Who is cut where, and who acknowledged what of the authors that forked, as far as the journal goes."""
+    raw = _Raw(reader)
+    electorate = raw.electorate(forks)
+    removals = electorate.removals()
+    ends = ends_of(removals)
+    voters = {
+        author: electorate.admitted(raw.clock_at(author, sequence - 1))
+        for author, sequence in sorted(forks.items())
+        if sequence and blocks.cid_at(reader, author, sequence - 1) is not None
+    }
+    cuts = {**ends, **{author: min(sequence, ends.get(author, NEVER)) for author, sequence in forks.items()}}
+    contest = Contest(cuts, voters, ends, dict(forks), removals)
+    if not forks:
+        return contest
+    first = _first_arrival(reader, forks)
     for arrival, block in _blocks_with(reader, EVENT_NAMES[EquivocationProven]):
         if arrival < first:
             contest.note_proofs(link_of(block))
@@ -76,9 +99,11 @@ def recut(reader: Reader, contest: Contest) -> Recut:
         StoreCorrupt: a block of the journal is missing, or could never have been accepted.
     """
     state, counted = cut_state(contest)
-    first = _first_arrival(reader, contest.cuts)
+    changing = _changing(reader, contest)
+    first = _first_arrival(reader, changing)
     clocks: dict[tuple[Did, int], Clock] = {}
     ancestors: dict[Cid, tuple[Place, Clock]] = {}
+    feeds: dict[Did, dict[int, Cid]] = {author: {} for author in changing}
 
     def clock_of(author: Did, sequence: int) -> Clock:
         known = clocks.get((author, sequence))
@@ -94,9 +119,9 @@ def recut(reader: Reader, contest: Contest) -> Recut:
     for arrival, cid in blocks.journal(reader):
         block = _stored(reader, cid)
         place, clock = _ancestor(reader, cid)
+        is_side = replay.is_side(block)
         try:
             if arrival >= first:
-                is_side = replay.is_side(block)
                 due = acceptance.clock_from_links(block, ancestor_of, is_side=is_side)
                 if due != clock:
                     blocks.put_meta(changed, block, arrival, due)
@@ -104,12 +129,15 @@ def recut(reader: Reader, contest: Contest) -> Recut:
                 ancestors[cid] = place, clock
                 if not is_side:
                     clocks[place.author, place.sequence] = clock
+            if not is_side and place.sequence >= changing.get(place.author, NEVER):
+                feeds[place.author][place.sequence] = cid
             replay.take(block, clock, arrival)
         except (PeerViolation, EventRefused) as error:
             raise StoreCorrupt(f"block {cid}, number {arrival} of the journal, cannot be taken: {error}") from error
     require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
-    for author, cut in contest.cuts.items():
-        _put_feed(reader, changed, author, cut, contest.kept(author))
+    state.removals = None  # from now on what comes is judged by its own ancestry again
+    for author, sequence in changing.items():
+        _put_feed(reader, changed, author, sequence, feeds[author])
     _put_rows(reader, changed, replay.rows())
     return Recut(state, changed)
 
@@ -118,10 +146,10 @@ def cut_state(contest: Contest) -> tuple[State, frozenset[Cid]]:
     """A state before the first block, with the cuts, and the blocks of cut authors that count nevertheless."""
     state = State()
     counted: list[Cid] = []
-    for author, sequence in sorted(contest.cuts.items()):
-        kept = contest.kept(author)
-        state.cuts[author] = Cut(author, sequence, len(kept), kept[-1] if kept else None)
-        counted += kept
+    for author in sorted(contest.cuts):
+        state.cuts[author] = contest.cut(author)
+        counted += contest.kept(author)
+    state.removals = {(one.by, one.sequence, one.node): None for one in contest.removals}
     return state, frozenset(counted)
 
 
@@ -138,39 +166,96 @@ def blocks_at(reader: Reader, author: Did, sequence: int) -> list[Cid]:
     return sorted(dict.fromkeys(found))
 
 
+def _changing(reader: Reader, contest: Contest) -> dict[Did, int]:
+    """By author, from where on its feed may be another one than before."""
+    changing = dict(contest.cuts)
+    for _, cut in rows.CUTS.rows(reader):
+        changing[cut.author] = min(cut.sequence, changing.get(cut.author, NEVER))
+    for _, side in rows.SIDES.rows(reader):
+        author = side.place.author
+        changing[author] = min(side.place.sequence, changing.get(author, NEVER))
+    return changing
+
+
 def _first_arrival(reader: Reader, cuts: Mapping[Did, int]) -> int:
     """Number of the first block in the journal that a cut touches."""
     found = [NEVER]
     for author, sequence in sorted(cuts.items()):
         here = blocks.cid_at(reader, author, sequence)
-        prefix = author.public_key + keyspace.u64(sequence)
         touched = [] if here is None else [here]
-        touched += [row.cid for _, row in rows.SIDES.rows(reader, prefix=prefix)]
+        touched += [
+            row.cid for _, row in rows.SIDES.rows(reader, prefix=author.public_key) if row.place.sequence >= sequence
+        ]
         found += [meta.arrival for cid in touched if (meta := blocks.get_meta(reader, cid)) is not None]
     return min(found)
 
 
-def _voters(reader: Reader, cuts: Mapping[Did, int]) -> dict[Did, tuple[Did, ...]]:
-    found: dict[int, Block] = {}
-    for name in _VOUCHING:
-        found |= dict(_blocks_with(reader, name))
-    federation = rows.load_federation(reader)
-    by_vote = federation is not None and federation.policy.join_policy is JoinPolicy.VOTE
-    in_order: list[Vouching] = []
-    for _, block in sorted(found.items()):
-        records = [read_record(data) for data in block.records]
-        in_order += vouchings_of(block.place, records, _ancestor(reader, block.cid)[1], by_vote=by_vote)
-    voters: dict[Did, tuple[Did, ...]] = {}
-    for author, sequence in sorted(cuts.items()):
-        if sequence and blocks.cid_at(reader, author, sequence - 1) is not None:
-            voters[author] = voters_behind(blocks.clock_at(reader, author, sequence - 1), in_order, cuts)
-    return voters
+class Aside:
+    """What is behind blocks beside what their clocks say: side blocks, which no clock counts."""
+
+    def __init__(self) -> None:
+        self._behind: dict[Cid, Mapping[Did, int]] = {}
+        """Blocks that have none behind them are left out."""
+
+    def take(self, block: Block, *, is_side: bool) -> None:
+        """The next block, ancestors first."""
+        header = block.header
+        behind = [seen for link in acceptance.links(header) if (seen := self._behind.get(link))]
+        if is_side:
+            self._behind[block.cid] = merged_clock(header.author, header.sequence, behind)
+        elif behind:
+            first = behind[0]  # mostly all are the same: one map for many blocks
+            self._behind[block.cid] = first if all(seen == first for seen in behind) else merged_clock(None, 0, behind)
+
+    def with_clock(self, cid: Cid, clock: Clock) -> Clock:
+        """Everything behind a block, `clock` being its own."""
+        aside = self._behind.get(cid)
+        return clock if aside is None else merged_clock(None, 0, (clock, aside))
 
 
-def vouchings_of(place: Place, records: Sequence[Record], clock: Clock, *, by_vote: bool) -> Iterator[Vouching]:
+class _Raw:
+    """Ancestries as the links have them, whatever was cut since: what a removal is judged by."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._aside = Aside()
+        sides = dict.fromkeys(row.cid for _, row in rows.SIDES.rows(reader))
+        arrivals = [meta.arrival for cid in sides if (meta := blocks.get_meta(reader, cid)) is not None]
+        if arrivals:
+            for _, cid in blocks.journal(reader, after=min(arrivals) - 1):
+                self._aside.take(_stored(reader, cid), is_side=cid in sides)
+
+    def electorate(self, forks: Mapping[Did, int]) -> Electorate:
+        """All records of the journal that make members or end them."""
+        found: dict[int, Block] = {}
+        for name in _VOUCHING:
+            found |= dict(_blocks_with(self._reader, name))
+        electorate, by_vote = Electorate(forks), False
+        for _, block in sorted(found.items()):
+            records = [read_record(data) for data in block.records]
+            by_vote = by_vote or any(_founds_by_vote(record) for record in records)
+            for each in vouchings_of(block, records, self._clock(block.cid), by_vote=by_vote):
+                electorate.take(each)
+        return electorate
+
+    def clock_at(self, author: Did, sequence: int) -> Clock:
+        """Of a block that is in its feed."""
+        cid = blocks.cid_at(self._reader, author, sequence)
+        return {} if cid is None else self._clock(cid)
+
+    def _clock(self, cid: Cid) -> Clock:
+        return self._aside.with_clock(cid, _ancestor(self._reader, cid)[1])
+
+
+def _founds_by_vote(record: Record) -> bool:
+    event = record.event
+    return isinstance(event, FederationFounded) and event.policy.join_policy is JoinPolicy.VOTE
+
+
+def vouchings_of(block: Block, records: Sequence[Record], clock: Clock, *, by_vote: bool) -> Iterator[Vouching]:
     """What the records of a block do for who counts. `by_vote`: it takes more than half of the members to admit."""
     for record in records:
-        event = record.event
+        event, accepted = record.event, 0
         match event:
             case FederationFounded():
                 kind, nodes = VouchingKind.FOUNDS, event.founders
@@ -182,9 +267,13 @@ def vouchings_of(place: Place, records: Sequence[Record], clock: Clock, *, by_vo
                 kind, nodes = VouchingKind.ADMITS, (event.node,)
             case NodeLeft():
                 kind, nodes = VouchingKind.LEAVES, (event.node,)
+            case RemovalVoted():
+                kind, nodes = VouchingKind.VOTES_OUT, (event.node,)
+            case NodeRemoved():
+                kind, nodes, accepted = VouchingKind.REMOVES, (event.node,), event.accepted
             case _:
                 continue
-        yield Vouching(kind, place.author, place.sequence, nodes, clock)
+        yield Vouching(kind, block.header.author, block.header.sequence, nodes, clock, block.cid, accepted)
 
 
 def _blocks_with(reader: Reader, event_name: str) -> list[tuple[int, Block]]:
@@ -200,9 +289,9 @@ def _blocks_with(reader: Reader, event_name: str) -> list[tuple[int, Block]]:
     return found
 
 
-def _put_feed(reader: Reader, changed: Batch, author: Did, cut: int, kept: tuple[Cid, ...]) -> None:
-    due = {keyspace.feed_entry(author, cut + offset): cid.data for offset, cid in enumerate(kept)}
-    after = keyspace.feed_entry(author, cut - 1) if cut else None
+def _put_feed(reader: Reader, changed: Batch, author: Did, first: int, feed: Mapping[int, Cid]) -> None:
+    due = {keyspace.feed_entry(author, sequence): cid.data for sequence, cid in feed.items()}
+    after = keyspace.feed_entry(author, first - 1) if first else None
     for key, value in reader.scan(keyspace.feed(author), after=after):
         wanted = due.pop(key, None)
         if wanted is None:

@@ -15,7 +15,7 @@ from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
-from icn.kernel.instant import Instant, later
+from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want, WantNamed
 from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
@@ -23,7 +23,7 @@ from icn.services.arrivals import Arrivals, named
 from icn.services.authorship import Authorship
 from icn.services.comparing import compare, has_as_much
 from icn.services.damage import Damage
-from icn.services.equivocation import Equivocations
+from icn.services.equivocation import REMOVED, Equivocations
 from icn.services.gossiping import Gossiping
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
@@ -32,6 +32,10 @@ from icn.stores import blocks
 
 WANTS_PER_BATCH_MAX = 8
 """Answers to `Want` in one batch. An answer is large and its question small, so the others wait for the next batch."""
+
+
+DISMISSAL = Duration(1_000)
+"""How long a peer that was removed stays connected, so that it can take what it is told."""
 
 
 @dataclass(slots=True)
@@ -103,6 +107,18 @@ class ReplicationService:
             work.send(peer, Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root()))
             view.greeted, view.wanted_at = False, None
 
+    def dismiss(self, work: UnitOfWork, view: PeerView) -> None:
+        """A peer that was removed: what it says is not heard, and the last it hears is what it lacks.
+
+        The record of its removal is among that: one answer's worth each time that it connects, until it knows.
+        """
+        self.wanted.pop(view.did, None)
+        self.named.pop(view.did, None)
+        view.greeted, view.wanted_at = False, None
+        if view.dismissed_at is None:
+            view.dismissed_at = work.wall
+            self._answer_want(work, view, dict(view.counts))
+
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
         """A feed message of a peer."""
         view = self.peers.views.get(peer)
@@ -153,8 +169,12 @@ class ReplicationService:
             self._answer_named(work, peer, self.named.pop(peer))
 
     def tick(self, work: UnitOfWork) -> None:
-        """Impatience: who was asked and brought nothing is asked again, or another one."""
+        """Impatience: who was asked and brought nothing is asked again, or another one. Who was dismissed is let go."""
         self.arrivals.tick(work)
+        for view in list(self.peers.views.values()):
+            if view.dismissed_at is not None and work.wall >= later(view.dismissed_at, DISMISSAL):
+                work.violations.append((view.did, REMOVED))
+                self.part(view.did)
         patience = self.terms.replication.answer_patience
         for view in self.peers.greeted():
             if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
@@ -174,6 +194,8 @@ class ReplicationService:
             for view in self.peers.views.values()
             if view.wanted_at is not None
         ]
+        dismissed = [view.dismissed_at for view in self.peers.views.values() if view.dismissed_at is not None]
+        moments += [later(since, DISMISSAL) for since in dismissed]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def ask_everybody(self, work: UnitOfWork) -> list[Did]:
@@ -218,7 +240,11 @@ class ReplicationService:
             raise PeerViolation(f"it belongs to another federation ({hello.federation})")
         banned = self.arrivals.forks.why_banned(work.state, view.did)
         if banned is not None:
-            raise PeerViolation(banned)
+            if not work.state.federation.was_removed(view.did):
+                raise PeerViolation(banned)
+            view.counts = clock_of_counts(hello.counts)
+            self.dismiss(work, view)
+            return
         # Who has left is a stranger: it has nothing more to say here, and is told nothing.
         has_left = work.state.federation.has_ended(view.did)
         view.greeted = (hello.federation is not None or federation is not None) and not has_left

@@ -5,6 +5,7 @@ settled or released with the very record that ends it. Those pairs stand in one 
 its first record to its last.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard, get_args
 
@@ -13,7 +14,7 @@ from icn.domain.dag.feeds import Feeds
 from icn.domain.dag.forks import Cut
 from icn.domain.federation import rules as federation_rules
 from icn.domain.federation import state as federation_state
-from icn.domain.federation.events import FederationEvent
+from icn.domain.federation.events import FederationEvent, NodeRemoved
 from icn.domain.federation.state import FederationState
 from icn.domain.ledger import rules as ledger_rules
 from icn.domain.ledger import state as ledger_state
@@ -53,8 +54,11 @@ class State:
     mesh: Mesh = field(default_factory=Mesh)
     feeds: Feeds = field(default_factory=Feeds)
     cuts: dict[Did, Cut] = field(default_factory=dict)
-    """Authors that forked. From the first one on, a record that no longer fits is void and its block stays; before, a
-    block with a record against the rules is refused whole."""
+    """Authors that forked or were removed. From the first one on, a record that no longer fits is void and its block
+    stays; before, a block with a record against the rules is refused whole."""
+    removals: Mapping[tuple[Did, int, Did], None] | None = field(default=None, compare=False, repr=False)
+    """While the journal is replayed: which records that remove a member count, by block and member; what a removal has
+    ended since is in nobody's clock any more. None: each is judged by its own ancestry."""
     _undo: Undo | None = field(default=None, compare=False, repr=False)
     """What takes notes of changes, from the first fork on."""
     void: dict[tuple[Cid, int], None] = field(default_factory=dict, compare=False, repr=False)
@@ -111,7 +115,7 @@ class Pairing:
 
 def check_event(state: State, event: Event, context: Context, pairing: Pairing) -> None:
     """Raise `EventRefused` unless the author was entitled to `event` at this point of its block."""
-    entitled(not state.federation.has_ended(context.author), "nothing follows a node's leaving")
+    entitled(not state.federation.has_ended(context.author), "nothing follows a node's leaving or removal")
     if _is_mesh(event):
         mesh_rules.check(state.mesh, event, context)
         _note_debt(state, event, pairing)
@@ -119,6 +123,9 @@ def check_event(state: State, event: Event, context: Context, pairing: Pairing) 
         _check_pair(event, pairing)
         mints = isinstance(event, AccountOpened | AccountEndowed)
         ledger_rules.check(state.ledger, event, context, state.endowment(context) if mints else None)
+    elif isinstance(event, NodeRemoved) and state.removals is not None:
+        place = (context.author, context.sequence, event.node)
+        entitled(place in state.removals, "a removal counts unless another one has ended its author's feed")
     elif isinstance(event, FederationEvent):
         federation_rules.check(state.federation, event, context)
 
@@ -131,6 +138,19 @@ def apply_event(state: State, event: Event, context: Context) -> None:
         ledger_state.apply(state.ledger, event, context)
     elif isinstance(event, FederationEvent):
         federation_state.apply(state.federation, event, context)
+        if isinstance(event, NodeRemoved):
+            _settle_for(state, event.node)
+
+
+def _settle_for(state: State, removed: Did) -> None:
+    """What a removed member had under way ends: nobody else may decide about it, and it may no more.
+
+    All that counts of its feed is behind each record that removes it, so this is the same after whichever comes first.
+    """
+    head = state.feeds.heads.get(removed)
+    if head is not None:
+        mesh_state.end_for(state.mesh, removed, head.time)
+    ledger_state.release_all(state.ledger, removed)
 
 
 def skip_event(state: State, event: Event, context: Context) -> None:

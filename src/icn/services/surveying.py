@@ -1,6 +1,6 @@
-"""Which forks a stream of blocks shows, and what counts of them, without a store to look it up in.
+"""Which forks and removals a stream of blocks shows, and what counts of them, without a store to look it up in.
 
-For archives: they claim beforehand who forked and what is kept, so that their blocks are taken once, and when all have
+For archives: they claim beforehand who is cut and what is kept, so that their blocks are taken once, and when all have
 been taken the claim is held against them.
 """
 
@@ -8,37 +8,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from icn.domain.dag.block import Block, Place
+from icn.domain.dag.electorate import Electorate, ends_of
 from icn.domain.dag.feeds import Clock, ClockOf
-from icn.domain.dag.forks import Contest, Vouching, lowest, voters_behind
-from icn.domain.federation.events import EquivocationProven
+from icn.domain.dag.forks import Contest, Cut, lowest
+from icn.domain.federation.events import EquivocationProven, FederationFounded
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.federation.state import FederationState
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
-from icn.services.recutting import link_of, vouchings_of
+from icn.services.recutting import Aside, link_of, vouchings_of
 
 
 @dataclass(slots=True)
 class Survey:
     """Follows blocks, ancestors first."""
 
-    claimed: Mapping[Did, int] = field(default_factory=dict)
+    claimed: Mapping[Did, Cut] = field(default_factory=dict)
     """By author, where its feed is said to be cut."""
+    removals: Mapping[tuple[Did, int, Did], None] = field(default_factory=dict)
+    """The records that are said to remove members, by block and member."""
     evidence: dict[Cid, tuple[Did, int]] = field(default_factory=dict)
     """Genuine blocks beside the feeds that came along: author and number."""
     found: dict[Did, int] = field(default_factory=dict)
     _newest: dict[Did, int] = field(default_factory=dict)
     _named: dict[Cid, tuple[Did, int]] = field(default_factory=dict)
     """What records of forks name, and where those blocks must stand."""
-    _vouchings: list[Vouching] = field(default_factory=list)
+    _forks: dict[Did, int] = field(default_factory=dict)
+    _electorate: Electorate = field(init=False)
+    _aside: Aside = field(default_factory=Aside)
+    _by_vote: bool = False
     _voters: dict[Did, tuple[Did, ...]] = field(default_factory=dict)
-    _contest: Contest | None = None
+    _contest: Contest = field(init=False)
+
+    def __post_init__(self) -> None:
+        cuts = self.claimed.values()
+        self._forks = {cut.author: cut.forked_at for cut in cuts if cut.forked_at is not None}
+        ends = {cut.author: cut.removed_at for cut in cuts if cut.removed_at is not None}
+        self._electorate = Electorate(self._forks)
+        self._contest = Contest({cut.author: cut.sequence for cut in cuts}, self._voters, ends, self._forks)
 
     def take(
-        self, block: Block, records: Sequence[Record], clock: Clock, clock_of: ClockOf, federation: FederationState
+        self, block: Block, records: Sequence[Record], clock: Clock, clock_of: ClockOf, *, is_side: bool = False
     ) -> None:
-        """The next block."""
+        """The next block. `is_side`: it goes into no feed."""
         author, sequence = block.header.author, block.header.sequence
         if sequence <= self._newest.get(author, -1):  # ancestors come first, so there is another one with this number
             lowest(self.found, author, sequence)
@@ -48,26 +60,32 @@ class Survey:
             if isinstance(event, EquivocationProven):
                 lowest(self.found, event.accused, event.sequence)
                 self._named |= dict.fromkeys((event.first, event.second), (event.accused, event.sequence))
-        if not self.claimed:
+            if isinstance(event, FederationFounded):
+                self._by_vote = event.policy.join_policy is JoinPolicy.VOTE
+        if self.claimed:
+            self._aside.take(block, is_side=is_side)
+        behind = self._aside.with_clock(block.cid, clock)
+        for each in vouchings_of(block, records, behind, by_vote=self._by_vote):
+            self._electorate.take(each)
+        if not self._forks:
             return
-        policy = None if federation.federation is None else federation.federation.policy.join_policy
-        self._vouchings += vouchings_of(block.place, records, clock, by_vote=policy is JoinPolicy.VOTE)
-        if sequence == self.claimed.get(author) and sequence and author not in self._voters:
-            self._voters[author] = voters_behind(clock_of(author, sequence - 1), self._vouchings, self.claimed)
-        if self._contest is None:
-            self._contest = Contest(self.claimed, self._voters)
+        if sequence == self._forks.get(author) and sequence and author not in self._voters:
+            self._voters[author] = self._electorate.admitted(clock_of(author, sequence - 1))
         self._contest.take(link_of(block))
 
     def check(self, kept: Mapping[Did, tuple[Cid, ...]], place_of: Callable[[Cid], Place | None]) -> None:
-        """Raise `PeerViolation` unless the blocks show the forks that are claimed, prove them, and keep as much."""
+        """Raise `PeerViolation` unless the blocks show the forks and removals that are claimed, and keep as much."""
         for cid, named in self._named.items():
             place = place_of(cid)
             stands = self.evidence.get(cid) if place is None else (place.author, place.sequence)
             if stands != named:
                 raise PeerViolation(f"block {cid}, which is named to prove a fork, is not there or proves none")
-        if self.found != dict(self.claimed):
+        if self.found != self._forks:
             raise PeerViolation("it names other forks than its blocks show")
-        if any(
-            kept.get(author, ()) != (self._contest.kept(author) if self._contest else ()) for author in self.claimed
-        ):
+        removals = self._electorate.removals()
+        places = {(one.by, one.sequence, one.node): None for one in removals}
+        ends = {cut.author: cut.removed_at for cut in self.claimed.values() if cut.removed_at is not None}
+        if places != dict(self.removals) or ends_of(removals) != ends:
+            raise PeerViolation("it names other removals than its blocks show")
+        if any(kept.get(author, ()) != self._contest.kept(author) for author in self._forks):
             raise PeerViolation("it counts other blocks of who forked than were acknowledged")

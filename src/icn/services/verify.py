@@ -395,7 +395,8 @@ class _Proof:
         self._places: dict[Cid, Place] = {}
         self._clocks: dict[tuple[Did, int], Clock] = {}
         self._side_clocks: dict[Cid, Clock] = {}
-        state, kept = cut_state(contest_of(reader, cuts)) if cuts else (State(), frozenset())
+        contest = contest_of(reader, cuts)
+        state, kept = cut_state(contest) if contest.cuts else (State(), frozenset())
         self.replay = Replay(state, genesis, self._clock_of, kept)
 
     def clock(self, block: Block, arrival: int) -> dict[Did, int]:

@@ -170,9 +170,9 @@ def history(reader: Reader) -> list[Entry]:
 
 def replayed(reader: Reader) -> State:
     """The state that the journal alone gives, every record checked again."""
-    cuts = cuts_by_hand(reader)
-    if cuts:
-        return recut(reader, contest_of(reader, cuts)).state
+    contest = contest_of(reader, cuts_by_hand(reader))
+    if contest.cuts:
+        return recut(reader, contest).state
     state = State()
     for arrival, cid in blocks.journal(reader):
         block = parse_block(blocks.get_bytes(reader, cid) or b"")

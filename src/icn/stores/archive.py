@@ -153,9 +153,21 @@ class ForkName:
 
     author: Did
     sequence: int
-    """Where its feed is cut."""
+    """The lowest number that two of its blocks have."""
     kept: tuple[str, ...]
     """The blocks from there on that count nevertheless, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalName:
+    """A record that removes a member, and counted when the backup was taken."""
+
+    node: Did
+    accepted: int
+    """How many blocks of its feed that leaves."""
+    by: Did
+    sequence: int
+    """The block that it stands in, by author and number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,8 @@ class Manifest:
     parts: tuple[Part, ...]
     forks: tuple[ForkName, ...] = ()
     """Left out of the file where there are none."""
+    removals: tuple[RemovalName, ...] = ()
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +281,9 @@ def write_manifest(manifest: Manifest) -> bytes:
     """The manifest as JSON, to be read by people too."""
     fields = shape_of(Manifest).to_map(manifest)
     named = {_JSON_NAMES.get(f.name, f.name): fields[f.name] for f in dataclasses.fields(Manifest)}
-    if not manifest.forks:
-        del named["forks"]
+    for name in _LEFT_OUT_WHERE_EMPTY:
+        if not named[name]:
+            del named[name]
     return json.dumps(named, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
@@ -293,7 +308,8 @@ def read_manifest(data: bytes) -> Manifest:
         if name in fields or written not in fields:
             raise Invalid("manifest", f"field {written} is missing")
         fields[name] = fields.pop(written)
-    fields.setdefault("forks", [])
+    for name in _LEFT_OUT_WHERE_EMPTY:
+        fields.setdefault(name, [])
     manifest = shape_of(Manifest).from_map(fields)
     _check_manifest(manifest)
     return manifest
@@ -310,7 +326,8 @@ def _check_manifest(manifest: Manifest) -> None:
     numbers += [manifest.ledger.minted, manifest.ledger.burned, *(part.size for part in manifest.parts)]
     if min(numbers) < 0 or max(numbers) >= 2**63 or not manifest.to.covers(manifest.since):
         raise Invalid("manifest", "a number is out of bounds")
-    if len(manifest.parts) > PARTS_MAX or max(len(manifest.heads), len(manifest.forks)) > limits.CLOCK_ENTRIES_MAX:
+    named = max(len(manifest.heads), len(manifest.forks), len(manifest.removals))
+    if len(manifest.parts) > PARTS_MAX or named > limits.CLOCK_ENTRIES_MAX:
         raise Invalid("manifest", "more parts or heads than an archive has")
     if manifest.counts.blocks != manifest.to.arrival - manifest.since.arrival:
         raise Invalid("manifest", "the count of blocks is not that of their numbers")
@@ -329,8 +346,12 @@ def _check_manifest(manifest: Manifest) -> None:
             Cid.parse(cid)
         if not 0 <= fork.sequence < 2**63:
             raise Invalid("manifest", "a fork is at a number out of bounds")
+    for removal in manifest.removals:
+        if not (0 <= removal.sequence < 2**63 and 0 <= removal.accepted < 2**63):
+            raise Invalid("manifest", "a removal is at a number out of bounds")
 
 
+_LEFT_OUT_WHERE_EMPTY = ("forks", "removals")
 _JSON_NAMES = {"since": "from", "clock_since": "clock_from"}
 
 

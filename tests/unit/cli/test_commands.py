@@ -746,7 +746,7 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     actions = {command.words: load(command) for command in COMMANDS}
     assert len(actions) == len(COMMANDS)
     tested = {*READS, "mana transfer", "federation admit", "account open", "sync now", "mesh submit", "dag resume"}
-    tested |= {f"federation {verb}" for verb in ("init", "join", "invite", "leave")}  # test_federation
+    tested |= {f"federation {verb}" for verb in ("init", "join", "invite", "leave", "remove")}  # test_federation
     tested |= {"dag put", "dag get", "mesh cancel", "mesh verify", "network connect"}
     tested |= {"mesh output", "mesh watch"}  # test_waiting, test_watching, test_receiving
     tested |= {"mesh receipt"}  # test_receipts

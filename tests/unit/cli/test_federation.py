@@ -47,3 +47,15 @@ def test_leaving_is_said_twice(node, cli):
     assert not node.asked
     assert cli("federation", "leave", "--yes").status is Exit.DONE
     assert node.asked[0].json == {"for_good": True}
+
+
+def test_a_vote_to_remove_is_said_twice(node, cli):
+    node.on("POST", "/federation/remove", answer({"node": DID, "votes": 1, "votes_missing": 1, "block": "b"}))
+    once = cli("federation", "remove", DID, "--reason", "gone")
+    assert once.status is Exit.USAGE
+    assert f"federation remove {DID} --yes" in once.err
+    assert not node.asked
+    ran = cli("federation", "remove", DID, "--reason", "gone", "--yes")
+    assert ran.status is Exit.DONE
+    assert "votes missing" in ran.text
+    assert node.asked[0].json == {"did": DID, "reason": "gone", "for_good": True}

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import MappingProxyType
 
 from icn.domain.dag.block import Block, Place
 from icn.kernel.errors import require
@@ -24,6 +25,9 @@ from icn.kernel.limits import PARENTS_MAX
 
 RECENT_BLOCKS_MAX = 1024
 """Blocks that are known without asking the store: what new ones name and confirm is hardly ever older."""
+
+NEVER = 2**63
+"""Beyond every number of a block."""
 
 Clock = Mapping[Did, int]
 """Author to the number of that author's blocks in the ancestry (the highest sequence plus one)."""
@@ -157,11 +161,22 @@ def confirmed_count(author: Did, voters: Iterable[Did], seen_by: Callable[[Did],
     return counts[quorum(len(counts)) - 1] if counts else 0
 
 
-def is_confirmed_at(author: Did, sequence: int, *, clock: Clock, voters: Iterable[Did], clock_of: ClockOf) -> bool:
-    """Whether (author, sequence) is confirmed in the ancestry that `clock` describes. A function of ancestry alone."""
+def is_confirmed_at(
+    author: Did,
+    sequence: int,
+    *,
+    clock: Clock,
+    voters: Iterable[Did],
+    clock_of: ClockOf,
+    silent: Mapping[Did, int] = MappingProxyType({}),
+) -> bool:
+    """Whether (author, sequence) is confirmed in the ancestry that `clock` describes. A function of ancestry alone.
+
+    `silent`: voters that have voted to remove `author`, and with which of their blocks: later ones do not confirm it.
+    """
 
     def seen_by(voter: Did) -> Clock | None:
-        count = clock.get(voter, 0)
+        count = min(clock.get(voter, 0), silent.get(voter, NEVER) + 1)
         return clock_of(voter, count - 1) if count else None
 
     return confirmed_count(author, voters, seen_by) > sequence

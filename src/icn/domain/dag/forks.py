@@ -7,6 +7,9 @@
                               blocks: stored, served and linked, but their records are void and no clock counts them.
 ```
 
+An author that was **removed** (`domain.dag.electorate`) is cut where its removal ends its feed, and nothing from there
+on is kept.
+
 **Voters** are the nodes admitted behind the last block before the cut, by blocks that no cut touches: the same for
 every branch, so that quorums over branches intersect.
 
@@ -17,11 +20,11 @@ and an author never acknowledges itself. So with fewer than a third of the voter
 where more are, and two are, the block with the lower name is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from icn.domain.dag.feeds import Clock, quorum
+from icn.domain.dag.electorate import RemovalFound
+from icn.domain.dag.feeds import NEVER, quorum
 from icn.kernel.ids import Cid, Did
 
 
@@ -31,11 +34,15 @@ class Cut:
 
     author: Did
     sequence: int
-    """The lowest number under which two blocks of the author exist."""
+    """The lower of the two below."""
     kept: int
     """How many blocks from there on count nevertheless."""
     head: Cid | None
     """The last of those."""
+    forked_at: int | None
+    """The lowest number under which two blocks of the author exist; None: it has not forked."""
+    removed_at: int | None
+    """The lowest number that a removal of the author does not accept; None: it was not removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +58,6 @@ class Link:
     """The forks it proves: author and number."""
 
 
-class VouchingKind(Enum):
-    """What a record does for whom it names."""
-
-    FOUNDS = "founds"
-    """It is the genesis."""
-    ADMITS = "admits"
-    VOTES = "votes"
-    COUNTS = "counts"
-    """It says that more than half of the members have voted."""
-    LEAVES = "leaves"
-
-
-@dataclass(frozen=True, slots=True)
-class Vouching:
-    """A record by which a node became a voter, or one of several, or ceased to be one."""
-
-    kind: VouchingKind
-    by: Did
-    sequence: int
-    nodes: tuple[Did, ...]
-    clock: Clock
-    """Of the block it stands in."""
-
-
 def lowest(cuts: dict[Did, int], author: Did, sequence: int) -> bool:
     """Note that `author` forked at `sequence`. Whether that is news."""
     known = cuts.get(author)
@@ -82,41 +65,6 @@ def lowest(cuts: dict[Did, int], author: Did, sequence: int) -> bool:
         return False
     cuts[author] = sequence
     return True
-
-
-def voters_behind(clock: Clock, vouchings: Iterable[Vouching], cuts: Mapping[Did, int]) -> tuple[Did, ...]:
-    """The nodes admitted behind a block with this clock, by blocks that no cut touches, sorted.
-
-    `vouchings`: in an order in which ancestors come first. Their clocks are read below the cuts only, where they are
-    the same whatever is kept.
-    """
-    valid: list[Vouching] = []
-    votes: list[Vouching] = []
-    left: dict[Did, int] = {}
-
-    def admitted(behind: Clock) -> tuple[Did, ...]:
-        named = dict.fromkeys(node for each in valid if behind.get(each.by, 0) > each.sequence for node in each.nodes)
-        return tuple(node for node in sorted(named) if behind.get(node, 0) <= left.get(node, behind.get(node, 0)))
-
-    def is_carried(counting: Vouching) -> bool:
-        members = admitted(counting.clock)
-        heard = [vote for vote in votes if counting.clock.get(vote.by, 0) > vote.sequence and vote.by in members]
-        voted = dict.fromkeys(vote.by for vote in heard if vote.nodes == counting.nodes)
-        return len(voted) > len(members) // 2
-
-    for each in vouchings:
-        if each.sequence >= cuts.get(each.by, each.sequence + 1):
-            continue
-        if each.kind is VouchingKind.LEAVES:
-            left[each.by] = each.sequence
-            continue
-        if each.kind is not VouchingKind.FOUNDS and each.by not in admitted(each.clock):
-            continue
-        if each.kind is VouchingKind.VOTES:
-            votes.append(each)
-        elif each.kind is not VouchingKind.COUNTS or is_carried(each):
-            valid.append(each)
-    return admitted(clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +82,13 @@ class Contest:
 
     cuts: Mapping[Did, int]
     voters: Mapping[Did, tuple[Did, ...]]
-    """By cut author."""
+    """By author that forked."""
+    ends: Mapping[Did, int] = field(default_factory=dict)
+    """By author that was removed: the lowest number that is not accepted."""
+    forks: Mapping[Did, int] = field(default_factory=dict)
+    """By author that forked: where."""
+    removals: tuple[RemovalFound, ...] = ()
+    """Those that count."""
     candidates: dict[Cid, _Candidate] = field(default_factory=dict)
     seen: dict[Cid, tuple[Cid, ...]] = field(default_factory=dict)
     """By block: the newest candidates behind it, itself included. Blocks that have none are left out."""
@@ -178,6 +132,12 @@ class Contest:
             if voter != author
         )
 
+    def cut(self, author: Did) -> Cut:
+        """What counts of an author that is cut."""
+        kept = self.kept(author)
+        head = kept[-1] if kept else None
+        return Cut(author, self.cuts[author], len(kept), head, self.forks.get(author), self.ends.get(author))
+
     def kept(self, author: Did) -> tuple[Cid, ...]:
         """The blocks of `author` from its cut on that count, in order."""
         voters = self.voters.get(author, ())
@@ -199,7 +159,7 @@ class Contest:
                 if self.candidates[cid].sequence == sequence
                 and (not chain or self.candidates[cid].previous == chain[-1])
             ]
-            if not fitting:
+            if not fitting or sequence >= self.ends.get(author, NEVER):
                 return tuple(chain)
             chain.append(fitting[0])
 

@@ -68,6 +68,21 @@ class LeaveFederation:
 
 
 @dataclass(frozen=True, slots=True)
+class VoteRemoval:
+    """Vote to remove a node, for good."""
+
+    node: Did
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountRemoval:
+    """Say that enough members have voted to remove a node."""
+
+    node: Did
+
+
+@dataclass(frozen=True, slots=True)
 class ProveFork:
     """Record that `accused` signed both blocks with one number."""
 
@@ -86,5 +101,7 @@ FederationCommand = (
     | RevokeInvitation
     | RedeemInvitation
     | LeaveFederation
+    | VoteRemoval
+    | CountRemoval
     | ProveFork
 )

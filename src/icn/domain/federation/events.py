@@ -78,6 +78,26 @@ class NodeLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovalVoted:
+    """A member's vote to remove a node. Nothing that its author signs later confirms a block of that node."""
+
+    node: Did
+    reason: str
+    """For people. Everybody in the federation can read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRemoved:
+    """More than half of the other members voted, in the ancestry of this record: the node is no member from here on.
+
+    Of its feed the first `accepted` blocks count, which are those behind this record, and no other.
+    """
+
+    node: Did
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
 class EquivocationProven:
     """Its author holds two different blocks that `accused` signed with one number: anybody can tell from their bytes.
 
@@ -100,5 +120,7 @@ FederationEvent = (
     | InvitationRevoked
     | InvitationRedeemed
     | NodeLeft
+    | RemovalVoted
+    | NodeRemoved
     | EquivocationProven
 )

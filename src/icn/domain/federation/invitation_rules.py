@@ -20,7 +20,7 @@ from icn.domain.federation.invitation_refusals import (
     TooManyInvitations,
 )
 from icn.domain.federation.model import Invitation, JoinPolicy
-from icn.domain.federation.refusals import AlreadyAdmitted, NodeHasLeft
+from icn.domain.federation.refusals import AlreadyAdmitted, NodeHasLeft, NodeIsRemoved
 from icn.domain.federation.state import FederationState
 from icn.kernel.errors import Invalid
 from icn.kernel.instant import Duration, later, seconds
@@ -44,6 +44,8 @@ def decide(state: FederationState, command: InvitationCommand, context: Context)
                 raise Invalid("note", f"{len(note)} characters; at most {INVITATION_NOTE_CHARS_MAX} are accepted")
             if for_node is not None and state.has_left(for_node, context.ancestry):
                 raise NodeHasLeft(for_node)
+            if for_node is not None and state.is_removed(for_node, context.ancestry):
+                raise NodeIsRemoved(for_node)
             if for_node is not None and state.is_admitted(for_node, context.ancestry):
                 raise AlreadyAdmitted(for_node)
             if state.open_invitations(context.author, context.time) >= INVITATIONS_OPEN_MAX:
@@ -55,6 +57,8 @@ def decide(state: FederationState, command: InvitationCommand, context: Context)
         case RedeemInvitation(id_, node):
             if state.has_left(node, context.ancestry):
                 raise NodeHasLeft(node)
+            if state.is_removed(node, context.ancestry):
+                raise NodeIsRemoved(node)
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)  # its own invitation, presented again, or one that it need not use up
             invitation = _usable(state, id_, context)

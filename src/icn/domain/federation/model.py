@@ -40,6 +40,15 @@ class Admission:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Removal:
+    """Which block says that a member is removed, and how many blocks of its feed that leaves."""
+
+    by: Did
+    sequence: int
+    accepted: int
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A node of the federation."""
@@ -54,11 +63,20 @@ class Member:
     """Sorted. Who voted for it and where, under the policy `vote`."""
     left_at: int | None = None
     """The sequence of the block with which it left; None: it has not."""
+    removal_votes: tuple[Admission, ...] = ()
+    """Sorted. Who voted to remove it, and where."""
+    removals: tuple[Removal, ...] = ()
+    """Sorted. Several members may have counted the votes at the same time."""
 
     @property
     def is_admitted(self) -> bool:
         """Whether it counts, as far as is known here. In one block's ancestry: `FederationState.is_admitted`."""
-        return bool(self.admissions) and self.left_at is None
+        return bool(self.admissions) and not self.has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has left or was removed, as far as is known here."""
+        return self.left_at is not None or bool(self.removals)
 
 
 @dataclass(frozen=True, slots=True)

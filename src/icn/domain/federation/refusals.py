@@ -114,3 +114,55 @@ class VotesMissing(Refusal):
         self.votes = votes
         self.needed = needed
         super().__init__(f"{votes} members have voted for {node}; {needed} are needed")
+
+
+class NodeIsRemoved(Refusal):
+    """The members have removed it."""
+
+    code: ClassVar[str] = "federation.node_removed"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did) -> None:
+        self.node = str(node)
+        super().__init__(
+            f"{node} was removed from this federation by votes of its members, and its feed has ended: it would come "
+            "back under a new key"
+        )
+
+
+class AlreadyVotedToRemove(Refusal):
+    """Once is enough."""
+
+    code: ClassVar[str] = "federation.already_voted_to_remove"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did, votes: int, needed: int) -> None:
+        self.node = str(node)
+        self.votes = votes
+        self.needed = needed
+        super().__init__(
+            f"this node has voted to remove {node} already: {votes} of the {needed} votes needed are there"
+        )
+
+
+class RemovalVotesMissing(Refusal):
+    """Not enough members have voted to remove it."""
+
+    code: ClassVar[str] = "federation.removal_votes_missing"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did, votes: int, needed: int) -> None:
+        self.node = str(node)
+        self.votes = votes
+        self.needed = needed
+        super().__init__(f"{votes} members have voted to remove {node}; {needed} are needed")
+
+
+class NobodyRemovesItself(Refusal):
+    """Leaving is for that."""
+
+    code: ClassVar[str] = "federation.removes_itself"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("a node does not vote on itself: icn-cli federation leave ends its membership")

@@ -7,9 +7,10 @@ Whatever `decide` yields passes `check`, on every node.
 from typing import assert_never
 
 from icn.domain.context import Context, entitled
-from icn.domain.federation import invitation_rules
+from icn.domain.federation import invitation_rules, removal_rules
 from icn.domain.federation.commands import (
     AdmitNode,
+    CountRemoval,
     CountVotes,
     FederationCommand,
     FoundFederation,
@@ -19,6 +20,7 @@ from icn.domain.federation.commands import (
     ProveFork,
     RedeemInvitation,
     RevokeInvitation,
+    VoteRemoval,
 )
 from icn.domain.federation.events import (
     AdmissionCounted,
@@ -31,6 +33,8 @@ from icn.domain.federation.events import (
     NodeAdmitted,
     NodeJoined,
     NodeLeft,
+    NodeRemoved,
+    RemovalVoted,
 )
 from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.federation.refusals import (
@@ -40,6 +44,7 @@ from icn.domain.federation.refusals import (
     AlreadyVoted,
     LastMember,
     NodeHasLeft,
+    NodeIsRemoved,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
@@ -86,6 +91,8 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
                 raise UnknownNode(node)  # where anybody may join, an unknown name is a slip of the pen
             if state.has_left(node, context.ancestry):
                 raise NodeHasLeft(node)
+            if state.is_removed(node, context.ancestry):
+                raise NodeIsRemoved(node)
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)
             return _vouch(state, node, context)
@@ -108,6 +115,13 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
                 raise NotInFederation
             _require_member(state, context)
             return [*invitation_rules.decide(state, command, context)]
+        case VoteRemoval():
+            if state.federation is None:
+                raise NotInFederation
+            _require_member(state, context)
+            return [*removal_rules.decide(state, command, context)]
+        case CountRemoval():
+            return [*removal_rules.decide(state, command, context)]
         case ProveFork(accused, sequence, first, second):
             known = state.proven.get((accused, author))
             if accused == author or (known is not None and known <= sequence):
@@ -143,6 +157,8 @@ def check(state: FederationState, event: FederationEvent, context: Context) -> N
             entitled(node == context.author and state.has_joined(node), "a node leaves for itself, after it has joined")
         case InvitationIssued() | InvitationRevoked() | InvitationRedeemed():
             invitation_rules.check(state, event, context)
+        case RemovalVoted() | NodeRemoved():
+            removal_rules.check(state, event, context)
         case EquivocationProven(accused, sequence, first, second):
             # That the two blocks prove it is seen before any record is looked at (`services.acceptance`).
             entitled(accused != context.author, "a node proves the forks of others")

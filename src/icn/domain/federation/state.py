@@ -15,8 +15,10 @@ from icn.domain.federation.events import (
     NodeAdmitted,
     NodeJoined,
     NodeLeft,
+    NodeRemoved,
+    RemovalVoted,
 )
-from icn.domain.federation.model import Admission, Federation, Invitation, JoinPolicy, Member
+from icn.domain.federation.model import Admission, Federation, Invitation, JoinPolicy, Member, Removal
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
@@ -43,22 +45,36 @@ class FederationState:
         member = self.members.get(node)
         if member is None or not any(ancestry.has(a.by, a.sequence) for a in member.admissions):
             return False
-        return member.left_at is None or not ancestry.has(node, member.left_at)
+        return not self.has_gone(node, ancestry)
 
     def has_joined(self, node: Did) -> bool:
         """Whether the feed of `node` in this federation has begun and not ended, as far as is known here."""
         member = self.members.get(node)
-        return member is not None and member.joined and member.left_at is None
+        return member is not None and member.joined and not member.has_ended
 
     def has_left(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` has left in that ancestry."""
         member = self.members.get(node)
         return member is not None and member.left_at is not None and ancestry.has(node, member.left_at)
 
-    def has_ended(self, node: Did) -> bool:
-        """Whether `node` has left, as far as is known here."""
+    def is_removed(self, node: Did, ancestry: Ancestry) -> bool:
+        """Whether members have removed `node` in that ancestry."""
         member = self.members.get(node)
-        return member is not None and member.left_at is not None
+        return member is not None and any(ancestry.has(one.by, one.sequence) for one in member.removals)
+
+    def has_gone(self, node: Did, ancestry: Ancestry) -> bool:
+        """Whether `node` has left or was removed in that ancestry."""
+        return self.has_left(node, ancestry) or self.is_removed(node, ancestry)
+
+    def has_ended(self, node: Did) -> bool:
+        """Whether `node` has left or was removed, as far as is known here."""
+        member = self.members.get(node)
+        return member is not None and member.has_ended
+
+    def was_removed(self, node: Did) -> bool:
+        """Whether members have removed `node`, as far as is known here."""
+        member = self.members.get(node)
+        return member is not None and bool(member.removals)
 
     def voters(self, ancestry: Ancestry) -> list[Did]:
         """The admitted nodes in that ancestry, sorted: those that count towards a quorum."""
@@ -74,6 +90,27 @@ class FederationState:
     def votes_needed(self, ancestry: Ancestry) -> int:
         """How many votes admit a node in that ancestry: more than half of the members."""
         return len(self.voters(ancestry)) // 2 + 1
+
+    def removal_votes(self, node: Did, ancestry: Ancestry) -> list[Did]:
+        """The members in that ancestry who voted there to remove `node`, which has no vote itself; sorted."""
+        member = self.members.get(node)
+        votes = () if member is None else member.removal_votes
+        voted = dict.fromkeys(vote.by for vote in votes if ancestry.has(vote.by, vote.sequence))
+        return [by for by in voted if by != node and self.is_admitted(by, ancestry)]
+
+    def removal_votes_needed(self, node: Did, ancestry: Ancestry) -> int:
+        """How many votes remove a node in that ancestry: more than half of the other members."""
+        return sum(1 for voter in self.voters(ancestry) if voter != node) // 2 + 1
+
+    def removals_of(self, node: Did) -> tuple[Removal, ...]:
+        """The records that remove `node`, as far as is known here."""
+        member = self.members.get(node)
+        return () if member is None else member.removals
+
+    def silent_about(self, node: Did) -> dict[Did, int]:
+        """Who has voted to remove `node`, and with which block: nothing after it confirms a block of that node."""
+        member = self.members.get(node)
+        return {} if member is None else {vote.by: vote.sequence for vote in member.removal_votes}
 
     def open_invitations(self, issuer: Did, now: Instant) -> int:
         """How many invitations of `issuer` can be used."""
@@ -99,6 +136,12 @@ def apply(state: FederationState, event: FederationEvent, context: Context) -> N
             _admit(state, node, context)
         case NodeLeft(node):
             _put(state, replace(_known(state, node), left_at=context.sequence))
+        case RemovalVoted(node):
+            _put(state, replace(_known(state, node), removal_votes=_with(_known(state, node).removal_votes, context)))
+        case NodeRemoved(node, accepted):
+            known = _known(state, node)
+            removals = {*known.removals, Removal(context.author, context.sequence, accepted)}
+            _put(state, replace(known, removals=tuple(sorted(removals))))
         case InvitationIssued(id_, expires_at, for_node, note):
             issued = Invitation(context.author, id_, context.time, expires_at, for_node, note)
             _put_invitation(state, issued)

@@ -169,6 +169,13 @@ def skip(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
         _count_transfer(ledger, context.author, last)
 
 
+def release_all(ledger: Ledger, home: Did) -> None:
+    """Nothing is held any more at a home that is no member: what was is back on its payers' accounts, on the books."""
+    for at, hold_id in [key for key in ledger.holds if key[0] == home]:
+        hold = _drop_hold(ledger, at, hold_id)
+        _credit(ledger, hold.payer, at, hold.amount)
+
+
 def _share(ledger: Ledger, context: Context, hold_id: HoldId, first: TransferNumber, shares: tuple[Share, ...]) -> None:
     home = context.author
     hold = _drop_hold(ledger, home, hold_id)

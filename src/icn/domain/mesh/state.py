@@ -59,6 +59,7 @@ DisputeKey = tuple[JobId, int, Did, Did]
 """(job, attempt, accused, who raised it)"""
 AnswerKey = tuple[Did, JobId, int, Did]
 """(home, job, attempt, executor)"""
+HOME_REMOVED = "its home was removed from the federation"
 
 
 @dataclass(slots=True)
@@ -271,6 +272,20 @@ def _put(mesh: Mesh, job: Job) -> None:
 def _put_poll(mesh: Mesh, poll: Poll) -> None:
     mesh.polls[poll.job] = poll
     mesh.touched.polls[poll.job] = poll
+
+
+def end_for(mesh: Mesh, node: Did, last_heard: Instant) -> None:
+    """End the open jobs of a home that is no member any more, and the executions of an executor that is none.
+
+    `last_heard`: the time of its last block that counts; its jobs have ended then.
+    """
+    for job in [job for job in mesh.jobs.values() if job.home == node]:
+        _end(mesh, changed(job, status=Status.CANCELLED, ended_at=last_heard, reason=HOME_REMOVED))
+    for key in [key for key in mesh.executions if key[0] == node]:
+        mesh.executions.pop(key)
+        mesh.touched.executions[key] = None
+        if mesh.pledges.pop(key, None) is not None:
+            mesh.touched.pledges[key] = None
 
 
 def _end(mesh: Mesh, job: Job) -> None:

@@ -31,24 +31,25 @@ class ForkView:
 def forks(reader: Reader, *, limit: int, cursor: str | None) -> Page[ForkView]:
     """Authors that forked, in order of their keys. Raises `Invalid` for a cursor that this list did not give."""
     after = None if cursor is None else cursor_bytes(cursor, PUBLIC_KEY_BYTES)
-    found: list[tuple[bytes, Cut]] = []
+    found: list[tuple[bytes, Cut, int]] = []
     for key, cut in rows.CUTS.rows(reader, after=after):
-        found.append((key, cut))
+        if cut.forked_at is not None:
+            found.append((key, cut, cut.forked_at))
         if len(found) > limit:
             break
     shown = found[:limit]
-    views = tuple(_view(reader, cut) for _, cut in shown)
+    views = tuple(_view(reader, cut, sequence) for _, cut, sequence in shown)
     return Page(views, shown[-1][0].hex() if len(found) > limit else None)
 
 
 def count(reader: Reader) -> int:
     """How many members signed two histories."""
-    return sum(1 for _ in rows.CUTS.rows(reader))
+    return sum(1 for _, cut in rows.CUTS.rows(reader) if cut.forked_at is not None)
 
 
-def _view(reader: Reader, cut: Cut) -> ForkView:
-    pair = blocks_at(reader, cut.author, cut.sequence)[:2]
+def _view(reader: Reader, cut: Cut, sequence: int) -> ForkView:
+    pair = blocks_at(reader, cut.author, sequence)[:2]
     first, second = pair if len(pair) == 2 else (None, None)
     by = tuple(row.by for _, row in rows.PROVEN.rows(reader, prefix=cut.author.public_key))
     sides = sum(1 for _ in rows.SIDES.rows(reader, prefix=cut.author.public_key))
-    return ForkView(cut.author, cut.sequence, cut.kept, sides, first, second, by)
+    return ForkView(cut.author, sequence, cut.kept, sides, first, second, by)

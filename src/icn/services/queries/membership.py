@@ -4,17 +4,18 @@ A view of everything that is stored, not of one block's ancestry: what a rule ma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from icn.domain.dag.feeds import Clock, confirmed_count, quorum
-from icn.domain.federation.model import Invitation, JoinPolicy, Member
+from icn.domain.federation.confirming import settled_count
+from icn.domain.federation.model import Invitation, JoinPolicy, Member, Removal
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.services import rows
 from icn.services.joining import admission_line
 from icn.stores import joining
-from icn.stores.blocks import clock_of_entries
+from icn.stores.blocks import clock_at, clock_of_entries
 from icn.stores.kv import Reader
 
 
@@ -30,6 +31,8 @@ class Membership(Enum):
     """A member must admit it."""
     LEFT = "left"
     """Its feed has ended; it may found or join another federation."""
+    REMOVED = "removed"
+    """The other members have voted it out; it may found or join another federation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,12 @@ class MemberView:
     joined: bool
     left: bool
     """Whether it has left: its feed has ended."""
+    removed: bool
+    """Whether the other members have removed it: its feed has ended."""
     votes: int
     """Members that have voted for it, where members vote on admissions."""
+    removal_votes: int
+    """Members that have voted to remove it."""
     sequence: int | None
     """Of its newest block here."""
 
@@ -151,12 +158,19 @@ def members(reader: Reader) -> MembersView:
                 admitted=member.is_admitted,
                 joined=member.joined,
                 left=member.left_at is not None,
+                removed=bool(member.removals),
+                removal_votes=len(dict.fromkeys(vote.by for vote in member.removal_votes)),
                 votes=len(dict.fromkeys(vote.by for vote in member.votes)),
                 sequence=heads.get(member.node),
             )
             for _, member in rows.MEMBERS.rows(reader)
         )
     )
+
+
+def removed_count(reader: Reader) -> int:
+    """How many members the others have voted out."""
+    return sum(1 for _, member in rows.MEMBERS.rows(reader) if member.removals)
 
 
 def invitations(reader: Reader, here: Did, now: Instant) -> InvitationsView:
@@ -197,6 +211,8 @@ def membership(reader: Reader, here: Did, *, joins: bool) -> Membership:
     admitted = member is not None and member.is_admitted
     if member is not None and member.left_at is not None:
         return Membership.LEFT
+    if member is not None and member.removals:
+        return Membership.REMOVED
     if member is not None and member.joined:
         return Membership.MEMBER if admitted else Membership.WAITING_FOR_ADMISSION
     may_join = admitted or stored.policy.join_policy is JoinPolicy.OPEN
@@ -210,10 +226,20 @@ class Confirmations:
     voters: tuple[Did, ...]
     clocks: Mapping[Did, Clock]
     """Of each feed's newest block."""
+    silent: Mapping[tuple[Did, Did], Clock] = field(default_factory=dict)
+    """By author and who has voted to remove it: the clock of that vote's block. Later ones confirm nothing of it."""
+    removals: Mapping[Did, tuple[Removal, ...]] = field(default_factory=dict)
 
     def count(self, author: Did) -> int:
         """How many blocks of `author`, from the first, are confirmed."""
-        return confirmed_count(author, self.voters, self.clocks.get)
+        settled = settled_count(self.removals.get(author, ()), self.voters, self.clocks.get)
+        if settled is not None:
+            return settled
+
+        def seen_by(voter: Did) -> Clock | None:
+            return self.silent.get((author, voter)) or self.clocks.get(voter)
+
+        return confirmed_count(author, self.voters, seen_by)
 
 
 def confirmations(reader: Reader) -> Confirmations:
@@ -222,5 +248,13 @@ def confirmations(reader: Reader) -> Confirmations:
     def admitted(member: Member) -> bool:
         return member.is_admitted
 
-    voters = tuple(member.node for _, member in rows.MEMBERS.rows(reader) if admitted(member))
-    return Confirmations(voters, {row.author: clock_of_entries(row.clock) for _, row in rows.HEADS.rows(reader)})
+    members = [member for _, member in rows.MEMBERS.rows(reader)]
+    voters = tuple(member.node for member in members if admitted(member))
+    silent = {
+        (member.node, vote.by): clock_at(reader, vote.by, vote.sequence)
+        for member in members
+        for vote in member.removal_votes
+    }
+    clocks = {row.author: clock_of_entries(row.clock) for _, row in rows.HEADS.rows(reader)}
+    removals = {member.node: member.removals for member in members if member.removals}
+    return Confirmations(voters, clocks, silent, removals)

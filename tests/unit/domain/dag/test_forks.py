@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
+from icn.domain.dag.electorate import Vouching, VouchingKind, voters_behind
 from icn.domain.dag.feeds import quorum
-from icn.domain.dag.forks import Contest, Link, Vouching, VouchingKind, lowest, voters_behind
+from icn.domain.dag.forks import Contest, Link, lowest
 from icn.kernel.ids import Cid, Did
 from support import builders
 

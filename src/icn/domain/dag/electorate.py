@@ -1,0 +1,180 @@
+"""Who counts behind a block, and which removals of members do: by blocks that no fork touches (semantics §2).
+
+Both are functions of the set of blocks. A **removal** is a record that says how many blocks of a member's feed are
+accepted; it is right or wrong by its own ancestry alone, in which the votes stand. Where it is right the member's feed
+is cut there, for everybody, whatever else was built on what the member signed meanwhile.
+
+Two members can be removed at the same time, each by a block that the removal of the other does not accept:
+
+```
+ R1 removes X, by V ──┐           V and X had not heard of each other's block. Neither removal can be in the feed that
+ R2 removes V, by X ──┘           the other one ends, so one of them counts: the one whose block has the lower name.
+```
+
+A removal that no other one touches counts first, and what it ends counts no more; the name decides only what is left.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from icn.domain.dag.feeds import NEVER, Clock
+from icn.kernel.ids import Cid, Did
+
+
+class VouchingKind(Enum):
+    """What a record does for whom it names."""
+
+    FOUNDS = "founds"
+    """It is the genesis."""
+    ADMITS = "admits"
+    VOTES = "votes"
+    COUNTS = "counts"
+    """It says that more than half of the members have voted."""
+    LEAVES = "leaves"
+    VOTES_OUT = "votes out"
+    REMOVES = "removes"
+    """It says that more than half of the other members have voted to remove the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """A record by which a node became a voter, or one of several, or ceased to be one."""
+
+    kind: VouchingKind
+    by: Did
+    sequence: int
+    nodes: tuple[Did, ...]
+    clock: Clock
+    """Of the block it stands in: all that is behind it, what a removal has ended since included."""
+    block: Cid | None = None
+    """Of a removal: the block it stands in."""
+    accepted: int = 0
+    """Of a removal: how many blocks of the node it accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalFound:
+    """A removal that its author was entitled to."""
+
+    node: Did
+    accepted: int
+    by: Did
+    sequence: int
+    block: Cid
+
+    def ends(self, other: "RemovalFound") -> bool:
+        """Whether the other one is in what this one does not accept."""
+        return other.by == self.node and other.sequence >= self.accepted
+
+
+@dataclass(slots=True)
+class Electorate:
+    """Takes the records that make members and end them, ancestors first. Any such order gives the same.
+
+    Of an author that forked only what lies below its fork is heard: there all branches are the same.
+    """
+
+    forks: Mapping[Did, int]
+    _valid: list[Vouching] = field(default_factory=list)
+    _votes: list[Vouching] = field(default_factory=list)
+    _out_votes: list[Vouching] = field(default_factory=list)
+    _removals: list[RemovalFound] = field(default_factory=list)
+    _left: dict[Did, int] = field(default_factory=dict)
+
+    def take(self, each: Vouching) -> None:
+        """The next record. One that its author was not entitled to changes nothing."""
+        if each.sequence >= self.forks.get(each.by, NEVER):
+            return
+        if each.kind is VouchingKind.LEAVES:
+            self._left[each.by] = each.sequence
+            return
+        if each.kind is not VouchingKind.FOUNDS and each.by not in self.admitted(each.clock):
+            return
+        if each.kind is VouchingKind.VOTES:
+            self._votes.append(each)
+        elif each.kind is VouchingKind.VOTES_OUT:
+            self._out_votes.append(each)
+        elif each.kind is VouchingKind.REMOVES:
+            self._take_removal(each)
+        elif each.kind is not VouchingKind.COUNTS or self._is_carried(each, self._votes, self.admitted(each.clock)):
+            self._valid.append(each)
+
+    def admitted(self, behind: Clock) -> tuple[Did, ...]:
+        """The nodes that count in the ancestry with this clock, sorted."""
+        removed = self._ends_behind(behind)
+        named = dict.fromkeys(
+            node
+            for each in self._valid
+            if each.sequence < min(behind.get(each.by, 0), removed.get(each.by, NEVER))
+            for node in each.nodes
+        )
+        return tuple(
+            node
+            for node in sorted(named)
+            if node not in removed and behind.get(node, 0) <= self._left.get(node, behind.get(node, 0))
+        )
+
+    def removals(self) -> tuple[RemovalFound, ...]:
+        """Those that count of all that were taken."""
+        return chosen(self._removals)
+
+    def _take_removal(self, each: Vouching) -> None:
+        node = each.nodes[0]
+        members = self.admitted(each.clock)
+        # Where the node forked a clock says nothing above that number, and what is accepted there is not for it to say.
+        forked = self.forks.get(node, NEVER)
+        fits = min(each.accepted, forked) == min(each.clock.get(node, 0), forked)
+        others = tuple(member for member in members if member != node)
+        has_left = each.clock.get(node, 0) > self._left.get(node, NEVER)
+        if (
+            each.by != node
+            and fits
+            and not has_left
+            and node not in self._ends_behind(each.clock)
+            and self._is_carried(each, self._out_votes, others)
+            and each.block is not None
+        ):
+            self._removals.append(RemovalFound(node, each.accepted, each.by, each.sequence, each.block))
+
+    def _ends_behind(self, behind: Clock) -> dict[Did, int]:
+        """What counts in an ancestry of its own is what would, were there nothing else."""
+        return ends_of(chosen(one for one in self._removals if behind.get(one.by, 0) > one.sequence))
+
+    @staticmethod
+    def _is_carried(counting: Vouching, votes: Iterable[Vouching], members: tuple[Did, ...]) -> bool:
+        """Whether more than half of `members` have voted behind the record that says so."""
+        heard = [vote for vote in votes if counting.clock.get(vote.by, 0) > vote.sequence and vote.by in members]
+        voted = dict.fromkeys(vote.by for vote in heard if vote.nodes == counting.nodes)
+        return len(voted) > len(members) // 2
+
+
+def chosen(removals: Iterable[RemovalFound]) -> tuple[RemovalFound, ...]:
+    """Those that count: none of them is in what another of them does not accept."""
+    found: list[RemovalFound] = []
+    rest = sorted(removals, key=lambda one: (one.block, one.node))
+    while rest:
+        untouched = [one for one in rest if not any(other.ends(one) for other in rest)]
+        counting = untouched or rest[:1]
+        found += counting
+        rest = [one for one in rest if one not in counting and not any(other.ends(one) for other in counting)]
+    return tuple(found)
+
+
+def ends_of(removals: Iterable[RemovalFound]) -> dict[Did, int]:
+    """By removed author, the lowest number that is not accepted."""
+    ends: dict[Did, int] = {}
+    for one in removals:
+        ends[one.node] = min(one.accepted, ends.get(one.node, NEVER))
+    return ends
+
+
+def voters_behind(clock: Clock, vouchings: Iterable[Vouching], forks: Mapping[Did, int]) -> tuple[Did, ...]:
+    """The nodes admitted behind a block with this clock, by blocks that no fork touches, sorted.
+
+    `vouchings`: in an order in which ancestors come first.
+    """
+    electorate = Electorate(forks)
+    for each in vouchings:
+        electorate.take(each)
+    return electorate.admitted(clock)

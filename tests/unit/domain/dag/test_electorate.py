@@ -1,0 +1,118 @@
+"""Who counts behind a block, and which removals do: one answer for one set of records, whatever their order."""
+
+from itertools import permutations
+
+import pytest
+
+from icn.domain.dag.electorate import Electorate, RemovalFound, Vouching, VouchingKind, chosen, ends_of
+from icn.domain.dag.feeds import Clock
+from icn.kernel.ids import RAW, Cid, Did
+from support import builders
+
+A, B, C, D, E = (builders.did(number) for number in (1, 2, 3, 4, 5))
+EVERYTHING = dict.fromkeys((A, B, C, D, E), 99)
+
+
+def name(number: int) -> Cid:
+    """Names in the order of their numbers."""
+    return sorted(Cid.of(bytes([each]), RAW) for each in range(16))[number]
+
+
+def founds(*nodes: Did) -> Vouching:
+    return Vouching(VouchingKind.FOUNDS, A, 0, nodes, {A: 1})
+
+
+def votes_out(by: Did, sequence: int, node: Did, clock: Clock) -> Vouching:
+    return Vouching(VouchingKind.VOTES_OUT, by, sequence, (node,), {A: 1, **clock, by: sequence + 1})
+
+
+def removes(
+    by: Did, sequence: int, node: Did, clock: Clock, *, accepted: int | None = None, block: int = 1
+) -> Vouching:
+    behind = {A: 1, **clock, by: sequence + 1}
+    count = behind.get(node, 0) if accepted is None else accepted
+    return Vouching(VouchingKind.REMOVES, by, sequence, (node,), behind, name(block), count)
+
+
+def electorate(*vouchings: Vouching, forks: dict[Did, int] | None = None) -> Electorate:
+    made = Electorate(forks or {})
+    for each in vouchings:
+        made.take(each)
+    return made
+
+
+VOTED = (votes_out(B, 3, D, {D: 4}), votes_out(C, 3, D, {D: 5}))
+
+
+def test_with_the_votes_of_more_than_half_of_the_others_a_member_counts_no_more() -> None:
+    made = electorate(founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}))
+    assert made.admitted(EVERYTHING) == tuple(sorted((A, B, C)))
+    assert made.admitted({**EVERYTHING, C: 4}) == tuple(sorted((A, B, C, D))), "the removal is not behind that"
+    assert ends_of(made.removals()) == {D: 5}
+
+
+@pytest.mark.parametrize(
+    ("what", "vouching"),
+    [
+        ("a vote is not behind it", removes(C, 4, D, {D: 5})),
+        ("it accepts less than is behind it", removes(C, 4, D, {B: 4, D: 5}, accepted=4)),
+        ("it accepts more than is behind it", removes(C, 4, D, {B: 4, D: 5}, accepted=6)),
+        ("its author is no member", removes(E, 4, D, {B: 4, C: 4, D: 5})),
+        ("its author is who is removed", removes(D, 5, D, {B: 4, C: 4})),
+    ],
+)
+def test_a_removal_that_its_author_was_not_entitled_to_removes_nobody(what: str, vouching: Vouching) -> None:
+    assert not electorate(founds(A, B, C, D), *VOTED, vouching).removals(), what
+
+
+def test_who_is_concerned_has_no_vote_and_is_not_counted() -> None:
+    two = electorate(founds(A, D), votes_out(A, 1, D, {D: 4}), removes(A, 2, D, {D: 4}))
+    assert two.admitted(EVERYTHING) == (A,), "of two, either may part from the other"
+    own = (votes_out(D, 2, D, {}), votes_out(B, 3, D, {D: 4}))
+    assert not electorate(founds(A, B, C, D), *own, removes(B, 4, D, {D: 4})).removals()
+
+
+def test_votes_and_removals_above_a_fork_are_not_heard() -> None:
+    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}))
+    assert not electorate(*vouchings, forks={B: 3}).removals()
+    assert not electorate(*vouchings, forks={C: 4}).removals()
+    assert electorate(*vouchings, forks={C: 5}).removals()
+
+
+def test_what_is_accepted_of_a_forker_is_said_up_to_its_fork() -> None:
+    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}, accepted=8))
+    assert electorate(*vouchings, forks={D: 5}).removals(), "from there on a clock says nothing"
+    assert not electorate(*vouchings, forks={D: 6}).removals()
+
+
+def test_whom_a_removed_member_let_in_above_its_end_is_no_member() -> None:
+    late = Vouching(VouchingKind.ADMITS, D, 7, (E,), {A: 1, D: 8})
+    made = electorate(founds(A, B, C, D), *VOTED, late, removes(C, 4, D, {B: 4, D: 5}))
+    assert E not in made.admitted(EVERYTHING)
+    assert E in made.admitted({**EVERYTHING, C: 4})
+
+
+def test_of_two_that_remove_each_other_the_lower_name_counts_whatever_came_first() -> None:
+    votes = (votes_out(B, 3, D, {D: 4}), votes_out(B, 3, C, {C: 4}), votes_out(C, 4, D, {}), votes_out(D, 4, C, {}))
+    one = removes(C, 5, D, {B: 4, D: 4}, block=1)
+    other = removes(D, 5, C, {B: 4, C: 4}, block=2)
+    for last in ((one, other), (other, one)):
+        made = electorate(founds(A, B, C, D), *votes, *last)
+        assert [found.node for found in made.removals()] == [D]
+        assert made.admitted(EVERYTHING) == tuple(sorted((A, B, C)))
+
+
+def test_what_a_removal_ends_removes_nobody_though_its_name_is_lower() -> None:
+    first = RemovalFound(D, 5, B, 4, name(9))
+    ended = RemovalFound(C, 5, D, 5, name(1))
+    then = RemovalFound(B, 2, C, 6, name(0))
+    for order in permutations((first, ended)):
+        assert chosen(order) == (first,)
+    for order in permutations((first, ended, then)):
+        assert [each.node for each in chosen(order)] == [B, C], "in a circle the lowest name counts, and what it leaves"
+
+
+def test_the_lowest_of_several_ends_counts() -> None:
+    several = (RemovalFound(D, 5, B, 4, name(1)), RemovalFound(D, 3, C, 4, name(2)))
+    assert chosen(several) == several
+    assert ends_of(several) == {D: 3}

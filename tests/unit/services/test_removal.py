@@ -1,0 +1,343 @@
+"""Members that are removed: by votes, counted once, cut off where all agree, and nobody else harmed by it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.archive.ahead import ahead
+from icn.adapters.storage.memory import MemoryStore
+from icn.domain.federation.events import NodeRemoved, RemovalVoted
+from icn.domain.ledger.events import TransferReceived, TransferReturned, TransferSent
+from icn.domain.mesh.model import Status
+from icn.domain.mesh.state import HOME_REMOVED
+from icn.kernel.errors import PeerViolation
+from icn.kernel.ids import Did
+from icn.kernel.mana import Mana
+from icn.services import rows
+from icn.services.answers import Answer, Refused
+from icn.services.archive_proof import prove
+from icn.services.backup import draft
+from icn.services.commands import Admit, Invite, OpenAccountFor, Pay, Remove
+from icn.services.intake import Intake
+from icn.services.queries import membership
+from icn.services.verify import verify
+from icn.sim import checkers
+from icn.stores import blocks
+from icn.stores.archive import ArchiveKind, RemovalName
+from support import builders
+from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
+from support.world import World, echo, federation, terms
+
+Into = Callable[..., object]
+NAMES = ("a", "b", "c", "d")
+
+
+def refusal_of(answer: Answer) -> str:
+    assert isinstance(answer, Refused), answer
+    return answer.code
+
+
+def agree(world: World, *names: str) -> None:
+    """Equal blocks, equal states, equal to what is stored and to what the journal gives; mana is where it was."""
+    nodes = [world[name] for name in names]
+    assert len({node.engine.state.feeds.root() for node in nodes}) == 1
+    for node in nodes:
+        checkers.same_state("agreement", node.name, nodes[0].engine.state, node.engine.state)
+        checkers.same_state("rows", node.name, node.engine.state, rows.load(node.store))
+        checkers.supply_adds_up(node.name, node.engine.state.ledger)
+        assert not verify(node.store, node.did, deep=True).findings
+
+
+def remove(world: World, whom: str, *voters: str, after: int = 3_000) -> None:
+    for voter in voters:
+        world.done(voter, Remove(world[whom].did, "gone bad"))
+        world.pass_time(after)
+
+
+def part(world: World, *groups: tuple[str, ...]) -> None:
+    """Only nodes of one group hear each other."""
+    for group in groups:
+        for name in group:
+            for other in [b for a, b in world.links if a == name and b not in group]:
+                world.cut(name, other)
+    world.settle()
+
+
+def test_more_than_half_of_the_others_remove_a_member() -> None:
+    world = federation(*NAMES)
+    d = world["d"].did
+    first = world.done("a", Remove(d, "it does not answer"))
+    assert (first["votes"], first["votes_missing"]) == (1, 1)
+    world.pass_time(3_000)
+    assert world["b"].engine.state.federation.has_joined(d), "one vote of two needed removes nobody"
+    second = world.done("b", Remove(d, ""))
+    assert (second["votes"], second["votes_missing"]) == (2, 0)
+    world.pass_time(4_000)
+    agree(world, "a", "b", "c")
+    for name in ("a", "b", "c"):
+        state = world[name].engine.state.federation
+        assert state.was_removed(d)
+        assert d not in state.voters(builders.EVERYTHING)
+        assert not world[name].engine.peers.is_here(d)
+        assert world[name].happened(NodeRemoved)
+    removed = world["d"].engine.state.federation
+    assert removed.was_removed(d), "it was told before it was let go"
+    assert refusal_of(world.do("d", OpenAccountFor(builders.did(9)))) == "federation.node_removed"
+
+
+def test_who_is_removed_is_not_let_in_again_and_is_told_why() -> None:
+    world = federation(*NAMES)
+    world.isolate("d")
+    remove(world, "d", "a", "b")
+    assert not world["d"].engine.state.federation.was_removed(world["d"].did)
+    world.done("d", OpenAccountFor(builders.did(9)))
+    world.link("d", "c")
+    world.pass_time(2_000)
+    assert ("d", "c") not in world.links
+    assert "removed" in world["c"].disconnects[-1][1]
+    for _ in range(3):
+        if world["d"].engine.state.federation.was_removed(world["d"].did):
+            break
+        world.link("d", "c")
+        world.pass_time(2_000)
+    assert world["d"].engine.state.federation.was_removed(world["d"].did)
+    assert membership.membership(world["d"].store, world["d"].did, joins=True) is membership.Membership.REMOVED
+    agree(world, "a", "b", "c")
+    assert not has_account(world, "a", builders.did(9), world["d"].did), "what it wrote since is taken by nobody"
+    assert refusal_of(world.do("a", Admit(world["d"].did))) == "federation.node_removed"
+    again = Invite(builders.START, world["d"].did, "", ("/ip4/127.0.0.1/tcp/1",))  # type: ignore[arg-type]  # a span
+    assert refusal_of(world.do("a", again)) == "federation.node_removed"
+    assert refusal_of(world.do("a", Remove(world["d"].did, ""))) == "federation.node_removed"
+
+
+def has_account(world: World, name: str, owner: Did, home: Did) -> bool:
+    return world[name].engine.state.ledger.account(owner, home) is not None
+
+
+def test_what_an_honest_node_had_built_on_meanwhile_is_void_for_everybody() -> None:
+    world = federation("a", "b", "c", "d", "e")
+    x = world["e"].did
+    remove(world, "e", "a", "b")
+    part(world, ("a", "b", "c"), ("d", "e"))
+    world.done("e", OpenAccountFor(builders.did(9)))
+    world.pass_time(3_000)
+    world.done("d", Pay(builders.did(9), Mana(5), "leans on it"))
+    world.done("d", OpenAccountFor(builders.did(8)))
+    world.pass_time(3_000)
+    world.done("c", Remove(x, ""))
+    world.pass_time(3_000)
+    assert world["a"].engine.state.federation.was_removed(x)
+    assert not world["d"].engine.state.federation.was_removed(x)
+    for name in ("a", "b", "c"):
+        world.link(name, "d")
+    world.pass_time(10_000)
+    agree(world, "a", "b", "c", "d")
+    for name in ("a", "b", "c", "d"):
+        state = world[name].engine.state
+        assert state.feeds.sides, "what d had built on is here, and in no feed"
+        assert not has_account(world, name, builders.did(9), x)
+        assert has_account(world, name, builders.did(8), world["d"].did), "the rest of d's records count"
+        paid = [t for t in state.ledger.transits.values() if t.payer == world["d"].did]
+        assert not paid, "the payment is void, and its mana back"
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_two_who_count_at_the_same_time_cut_at_the_lower_number(order: tuple[str, str]) -> None:
+    world = federation("a", "b", "c", "x")
+    x = world["x"].did
+    world.done("c", Remove(x, ""))
+    world.pass_time(3_000)
+    part(world, ("a", "x"), ("b", "c"))
+    world.done("x", OpenAccountFor(builders.did(8)))
+    world.pass_time(1_000)
+    for name in ("a", "b"):
+        world.done(name, Remove(x, ""))
+    world.pass_time(2_000)
+    assert has_account(world, "a", builders.did(8), x), "a has counted, and accepts the block that b does not know"
+    removals = {node.engine.state.federation.removals_of(x) for node in (world["a"], world["b"])}
+    assert len({one.accepted for each in removals for one in each}) == 2
+    world.link(*order)
+    world.pass_time(8_000)
+    agree(world, "a", "b", "c")
+    for name in ("a", "b", "c"):
+        assert not has_account(world, name, builders.did(8), x)
+        assert len(world[name].engine.state.federation.removals_of(x)) == 2
+
+
+def test_a_vote_to_remove_is_given_once_by_members_about_others() -> None:
+    world = federation("a", "b", "c")
+    b = world["b"].did
+    world.done("a", Remove(b, ""))
+    assert refusal_of(world.do("a", Remove(b, ""))) == "federation.already_voted_to_remove"
+    assert refusal_of(world.do("b", Remove(b, ""))) == "federation.removes_itself"
+    assert refusal_of(world.do("a", Remove(builders.did(77), ""))) == "federation.unknown_node"
+    assert refusal_of(world.do("a", Remove(world["c"].did, "x" * 241))) == "invalid"
+    world.pass_time(2_000)
+    assert world["c"].happened(RemovalVoted) == [RemovalVoted(b, "")]
+
+
+def test_of_two_members_either_may_part_from_the_other() -> None:
+    world = federation("a", "b")
+    world.isolate("b")
+    remove(world, "b", "a")
+    assert world["a"].engine.state.federation.was_removed(world["b"].did)
+    world.done("a", OpenAccountFor(builders.did(9)))
+    world.pass_time(2_000)
+    assert membership.confirmations(world["a"].store).count(world["a"].did) > 0
+    agree(world, "a")
+
+
+def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives() -> None:
+    world = federation(*NAMES)
+    d = world["d"].did
+    for name in NAMES:
+        world.done(name, OpenAccountFor(builders.did(20 + world[name].number)))
+    world.pass_time(2_000)
+    world.done("d", Pay(world["a"].did, Mana(3), "before"))
+    world.pass_time(400)
+    world.isolate("d")
+    world.done("b", Pay(d, Mana(4), "too late"))
+    remove(world, "d", "a", "b")
+    world.pass_time(8_000)
+    agree(world, "a", "b", "c")
+    assert [e.amount for e in world["a"].happened(TransferReceived) if isinstance(e, TransferReceived)] == [3]
+    assert world["a"].happened(TransferReturned)
+    assert not world["a"].engine.state.ledger.transits
+    assert len(world["a"].happened(TransferSent)) == 2
+
+
+def test_a_start_goes_on_where_a_removal_was_voted_and_not_counted() -> None:
+    world = federation("a", "b", "c")
+    c = world["c"].did
+    world.isolate("c")
+    world.done("a", Remove(c, ""))
+    world.pass_time(2_000)
+    world["b"].store.fail_next = 0
+    token = world.ask("b", Remove(c, ""))
+    node = world["b"]
+    inputs = list(node.inbox)
+    node.inbox.clear()
+    world.handle("b", *inputs)
+    assert token in node.answers
+    assert not node.engine.state.federation.was_removed(c)
+    world.restart("b")
+    world.link("a", "b")
+    world.pass_time(4_000)
+    assert node.engine.state.federation.was_removed(c)
+    agree(world, "a", "b")
+    for name in ("a", "b"):
+        world.restart(name)
+    world.link("a", "b")
+    world.pass_time(3_000)
+    agree(world, "a", "b")
+
+
+def test_two_that_remove_each_other_are_not_both_removed_and_all_agree_who_is() -> None:
+    world = federation("a", "b", "v", "x")
+    v, x = world["v"].did, world["x"].did
+    world.done("a", Remove(x, ""))
+    world.done("a", Remove(v, ""))
+    world.pass_time(3_000)
+    part(world, ("a", "x"), ("b", "v"))
+    world.done("v", Remove(x, ""))
+    world.done("x", Remove(v, ""))
+    world.pass_time(4_000)
+    assert world["b"].engine.state.federation.was_removed(x)
+    assert world["a"].engine.state.federation.was_removed(v)
+    for name in ("a", "b"):
+        world.done(name, OpenAccountFor(builders.did(30 + world[name].number)))  # builds on what counts there
+    world.pass_time(2_000)
+    world.link("a", "b")
+    world.pass_time(10_000)
+    agree(world, "a", "b")
+    state = world["a"].engine.state.federation
+    assert [state.was_removed(v), state.was_removed(x)].count(True) == 1
+    staying = "x" if state.was_removed(v) else "v"
+    for name in ("a", "b"):
+        world.link(name, staying)
+    world.pass_time(10_000)
+    agree(world, "a", "b", staying)
+    world.done(staying, OpenAccountFor(builders.did(40)))
+    world.pass_time(3_000)
+    assert has_account(world, "a", builders.did(40), world[staying].did), "it goes on as a member"
+
+
+def test_the_jobs_of_a_removed_home_end_and_those_it_ran_are_run_by_others() -> None:
+    world = federation(*NAMES, node_terms=terms(price=5))
+    d = world["d"].did
+    for name in ("a", "b", "c"):
+        world[name].run = lambda _: None
+    own = world.submit("d", world.spec(within=600_000, max_price=Mana(10)))
+    world.pass_time(3_000)
+    assert world["a"].engine.state.mesh.jobs[own].status is Status.EXECUTING
+    world["a"].run = echo
+    world["d"].run = lambda _: None
+    given = [world.submit("a", world.spec(within=600_000)) for _ in range(6)]
+    world.pass_time(3_000)
+    taken = [job for job in given if (open_job := world["a"].engine.state.mesh.jobs.get(job)) and open_job.assignee(d)]
+    assert taken
+    remove(world, "d", "a", "b")
+    world.pass_time(90_000, step=1_000)
+    agree(world, "a", "b", "c")
+    ended = rows.JOBS.get(world["b"].store, own.data)
+    assert ended is not None
+    assert (ended.status, ended.reason) == (Status.CANCELLED, HOME_REMOVED)
+    assert not [hold for hold in world["b"].engine.state.ledger.holds.values() if hold.home == d]
+    assert not [key for key in world["b"].engine.state.mesh.executions if key[0] == d]
+    for job in taken:
+        row = rows.JOBS.get(world["a"].store, job.data)
+        assert row is not None
+        assert row.status is Status.COMPLETED
+        assert row.assignee(d) is None
+
+
+@pytest.mark.parametrize("into", [fill_into, restore_into])
+def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into) -> None:
+    world = federation("a", "b", "c", "x")
+    x = world["x"].did
+    world.done("c", Remove(x, ""))
+    world.pass_time(3_000)
+    back_up(world["a"].store, tmp_path / "before.tar.gz")
+    part(world, ("a", "x"), ("b", "c"))
+    world.done("x", OpenAccountFor(builders.did(8)))
+    world.pass_time(1_000)
+    world.done("b", Remove(x, ""))
+    world.pass_time(2_000)
+    world.link("a", "b")
+    world.pass_time(8_000)
+    node = world["a"]
+    agree(world, "a", "b", "c")
+    assert node.engine.state.feeds.sides
+    back_up(node.store, tmp_path / "full.tar.gz")
+    back_up(node.store, tmp_path / "more.tar.gz", kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z")
+    target = MemoryStore()
+    into(target, tmp_path / "full.tar.gz")
+    checkers.same_state("restored", "a", node.engine.state, rows.load(target))
+    assert not verify(target, node.did, deep=True).findings
+    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead).findings
+    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead).findings
+
+
+def test_an_archive_cannot_make_up_who_was_removed() -> None:
+    world = federation(*NAMES)
+    remove(world, "d", "a", "b")
+    store = world["a"].store
+    manifest = draft(store, order())
+
+    def take(removals: tuple[RemovalName, ...]) -> None:
+        intake = Intake.begin(replace(manifest, removals=removals))
+        for _, cid in blocks.journal(store):
+            block = blocks.get_block(store, cid)
+            assert block is not None
+            clock, _ = intake.take(block)
+            intake.state.feeds.advance(block, clock)
+        intake.check_choice()
+
+    take(manifest.removals)
+    (real,) = manifest.removals
+    assert real.node == world["d"].did
+    for wrong in ((), (replace(real, accepted=real.accepted + 1),), (replace(real, sequence=real.sequence - 1),)):
+        with pytest.raises(PeerViolation, match="removals"):
+            take(wrong)
