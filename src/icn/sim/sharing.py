@@ -70,13 +70,14 @@ def shared_reading() -> Iterator[None]:
         yield
 
 
-def _once(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _once(read: Callable[..., Any]) -> Callable[..., Any]:
+    """`read` with one memory for all. What is given beside the bytes was made of them."""
     known: dict[bytes, Any] = {}  # bounded: by the run, which ends
 
-    def read_once(data: bytes) -> Any:
+    def read_once(data: bytes, *made_of_it: Any) -> Any:
         found = known.get(data)
         if found is None:
-            found = known[data] = read(data)
+            found = known[data] = read(data, *made_of_it)
         return found
 
     return read_once
