@@ -28,6 +28,7 @@ import uvloop
 from federation_node import SWITCH_SECS, Node, remember_apart
 
 from icn.adapters.clock import SystemClock
+from icn.adapters.collecting import collect_seldom
 from icn.adapters.network.loopback import Loopback
 from icn.adapters.wasm.text import compile_text
 from icn.domain.federation.model import JoinPolicy, Policy
@@ -36,7 +37,6 @@ from icn.domain.mesh.model import JobSpec
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
-from icn.node.collecting import collect_seldom
 from icn.services.commands import Found, Pay, PutContent, Submit
 
 TRIVIAL = '(module (func (export "run") (result i64) (i64.const 42)))'

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 
 from icn.adapters.clock import SystemClock
+from icn.adapters.collecting import collect_seldom
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.head_marker import FILE_NAME, HeadMarkFiles
 from icn.adapters.metrics import Metrics
@@ -37,7 +38,6 @@ from icn.kernel.ids import JobId
 from icn.kernel.instant import Duration
 from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
-from icn.node.collecting import collect_seldom
 from icn.node.departures import MayLeave
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from icn.adapters.collecting import collect_seldom
 from icn.cli.endings import Ended, Exit
 from icn.cli.parsing import Shown, parse
 from icn.cli.session import Session
@@ -29,6 +30,7 @@ BUGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is returned."""
+    collect_seldom()  # before what a command needs is imported
     world = World.of_process()
     status = run(sys.argv[1:] if argv is None else argv, world)
     try:

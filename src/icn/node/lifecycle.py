@@ -23,6 +23,7 @@ import uvloop
 
 from icn import __version__, assemble
 from icn.adapters.clock import SystemClock
+from icn.adapters.collecting import collect_seldom
 from icn.adapters.entropy import SystemEntropy
 from icn.adapters.logs import configure_logging
 from icn.adapters.machine import memory_available_bytes
@@ -46,7 +47,6 @@ from icn.kernel.signing import Signer
 from icn.node.backup_jobs import BackupJobs, BackupTerms
 from icn.node.backups import Backups, Intervals
 from icn.node.changeover import FOLDER_NAME, Changeover
-from icn.node.collecting import collect_seldom
 from icn.node.conditions import ConditionsWatch, SheddingLimits
 from icn.node.demonstration import seed
 from icn.node.drivers import Drivers, run_guarded

@@ -9,7 +9,7 @@ An incremental archive cannot be replayed without those before it: signatures an
 """
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from icn.domain.dag.block import parse_block
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
+from icn.services.ahead import Ahead
 from icn.services.archive_check import (
     Archive,
     Examination,
@@ -40,8 +41,6 @@ BLOCKS_PER_SAVE = 1000
 """After so many the replay lets go of the rows of what has ended."""
 
 Entries = Iterator[tuple[Part, Items]]
-Ahead = Callable[[Entries], Generator[tuple[Part, Items], None, None]]
-"""The same entries, perhaps examined while earlier ones are still in use."""
 
 
 class ReplayRefused(Exception):

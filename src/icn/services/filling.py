@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icn.kernel.errors import Invalid, InvariantBroken, require
+from icn.services.ahead import Ahead
 from icn.services.archive_check import Examination
-from icn.services.archive_proof import Ahead, Entries, ReplayRefused, require_chosen, require_reached
+from icn.services.archive_proof import Entries, ReplayRefused, require_chosen, require_reached
 from icn.services.intake import Intake
 from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Restored, Writing

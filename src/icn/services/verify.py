@@ -26,10 +26,13 @@ from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
+from icn.services.ahead import Ahead, in_turn
+from icn.services.block_names import Beside, named_blocks
 from icn.services.recutting import blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
 from icn.services.state import State
-from icn.stores import blocks, contents, job_index, keyspace, references
+from icn.stores import blocks, contents, job_index, keyspace, many, references
+from icn.stores.contents import ContentMeta
 from icn.stores.kv import Batch, Reader, StoreCorrupt
 from icn.stores.schema import owner_of
 
@@ -67,12 +70,12 @@ class Report:
     findings_total: int
 
 
-def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
+def verify(reader: Reader, did: Did | None = None, *, deep: bool, ahead: Ahead = in_turn) -> Report:
     """Check everything in `reader`; with `did`, also that it is this node's store. Changes nothing."""
     run = _Run(reader)
     if did is not None and owner_of(reader) != did.text:
         run.note("store", f"belongs to {owner_of(reader) or 'nobody'}, not to {did}")
-    run.check_names()
+    run.check_names(ahead)
     run.check_journal()
     run.check_feeds()
     run.check_index()
@@ -109,24 +112,30 @@ class _Run:
 
     # Names
 
-    def check_names(self) -> None:
+    def check_names(self, ahead: Ahead) -> None:
         """Every block of either kind has the name of its bytes, and something that keeps it."""
-        signed, content = _Beside(self.reader, keyspace.BLOCK_META), _Beside(self.reader, keyspace.CONTENT_META)
-        for key, data in self.reader.scan(keyspace.BLOCK):
-            name = key[1:]
+        for placed in many.groups(self._content(ahead), many.SMALL_AT_ONCE):
+            changes = self.reader.get_many([keyspace.content_change(meta.changed) for _, meta in placed])
+            for (cid, meta), named in zip(placed, changes, strict=True):
+                self.changes_count += named == cid.data and meta.arrival <= meta.changed
+
+    def _content(self, ahead: Ahead) -> Iterator[tuple[Cid, ContentMeta]]:
+        """Content that is kept, on a walk that looks at all blocks."""
+        signed, content = Beside(self.reader, keyspace.BLOCK_META), Beside(self.reader, keyspace.CONTENT_META)
+        for name, cid, wrong, data, fits in named_blocks(self.reader, ahead):
             self._note_bare(signed.below(name), "a signed block")
             self._note_bare(content.below(name), "content")
             meta, kept = signed.take(name), content.take(name)
-            try:
-                cid = Cid.from_bytes(name)
-            except Invalid as error:
-                self.note(f"block {name.hex()}", f"is stored under what is no name: {error}")
+            if cid is None:
+                self.note(f"block {name.hex()}", f"is stored under what is no name: {wrong}")
                 continue
-            if not cid.names(data):
+            if not fits:
                 self.note(f"block {cid}", "its bytes have another name")
             self.block_count += meta is not None
             if kept is not None:
-                self._check_length(cid, kept, len(data))
+                how = self._kept_as(cid, kept, len(data))
+                if how is not None:
+                    yield cid, how
                 if cid.codec != RAW:  # bytes that link to nothing
                     due = Batch()
                     references.put_links(due, cid, data)
@@ -140,17 +149,16 @@ class _Run:
         for name in names:
             self.note(f"block {_named(name)}", f"is listed as {what}, and its bytes are missing")
 
-    def _check_length(self, cid: Cid, kept: bytes, length: int) -> None:
+    def _kept_as(self, cid: Cid, kept: bytes, length: int) -> ContentMeta | None:
         try:
             meta = contents.read_content_meta(kept)
         except Invalid as error:
             self.note(f"content {cid}", f"how long it is kept cannot be read: {error}")
-            return
+            return None
         self.content_count += 1
-        is_placed = self.reader.get(keyspace.content_change(meta.changed)) == cid.data
-        self.changes_count += is_placed and meta.arrival <= meta.changed
         if meta.size != length:
             self.note(f"block {cid}", f"has {length} bytes where {meta.size} were stored")
+        return meta
 
     def _check_references(self, where: str, due: Batch) -> None:
         """What is referred to is known as such, or pruning would remove it. An entry too many only keeps something."""
@@ -362,28 +370,6 @@ class _Run:
             if where is not None:
                 self.note(where, f"block {cid} is not a block: {error}")
             return None
-
-
-class _Beside:
-    """Rows of one table, walked in step with the blocks of the same names: one scan instead of a look-up each."""
-
-    def __init__(self, reader: Reader, prefix: bytes) -> None:
-        self._rows = iter(reader.scan(prefix))
-        self._next = next(self._rows, None)
-
-    def below(self, name: bytes | None) -> Iterator[bytes]:
-        """Names that come before `name`, or the rest: those without a block."""
-        while self._next is not None and (name is None or self._next[0][1:] < name):
-            yield self._next[0][1:]
-            self._next = next(self._rows, None)
-
-    def take(self, name: bytes) -> bytes | None:
-        """What stands under `name`, if it is next."""
-        if self._next is None or self._next[0][1:] != name:
-            return None
-        value = self._next[1]
-        self._next = next(self._rows, None)
-        return value
 
 
 class _Proof:

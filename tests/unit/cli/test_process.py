@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.collecting import ALLOCATIONS
 from icn.cli.endings import Exit
 from icn.cli.reference import reference
 from support.cli_server import Reply, answer
@@ -49,6 +50,13 @@ def loaded_by(*argv, node=None):
     command = [sys.executable, "-c", LIST_LOADED, *argv]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_command_looks_for_garbage_as_seldom_as_a_node():
+    told = "import gc; from icn.cli.main import main; main(['--version']); print(gc.get_threshold()[0])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == str(ALLOCATIONS)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from icn.adapters.archive.ahead import ahead
 from icn.domain.dag.block import parse_block, sign_block
 from icn.domain.ledger.model import Supply
 from icn.kernel.encoding import encode, encode_ordered
@@ -39,9 +40,11 @@ def node() -> HttpNode:
 
 
 def tamper(node: HttpNode, operations: dict[bytes, bytes | None]) -> Report:
-    """What deep verification says after the store was changed behind the node's back."""
+    """What deep verification says after the store was changed behind the node's back; on threads it says the same."""
     node.store.commit(batch(operations), node.store.claim())
-    return verify(node.store, node.did, deep=True)
+    report = verify(node.store, node.did, deep=True)
+    assert verify(node.store, node.did, deep=True, ahead=ahead) == report
+    return report
 
 
 def said(report: Report) -> str:
@@ -83,6 +86,12 @@ def test_content_that_lost_its_end(node: HttpNode) -> None:
 def test_content_whose_bytes_are_gone(node: HttpNode) -> None:
     report = tamper(node, {keyspace.block(Cid.of(b"kept", RAW)): None})
     assert "its bytes are missing" in said(report)
+
+
+def test_changes_of_content_that_stand_in_each_others_place(node: HttpNode) -> None:
+    (one, first), (other, second) = node.store.scan(keyspace.CONTENT_CHANGE)
+    report = tamper(node, {one: second, other: first})
+    assert said(report).count("which did not last change as this number") == 2
 
 
 def test_a_block_that_nothing_keeps(node: HttpNode) -> None:

@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from icn.node.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_seldom
+from icn.adapters.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_seldom
 
 
 class Knot:
