@@ -19,8 +19,7 @@ class ExecutorMetrics:
             ("outcome",),
             registry=registry,
         )
-        for outcome in BidOutcome:
-            self._bids.labels(outcome.value)
+        self._bids_with = {outcome: self._bids.labels(outcome.value) for outcome in BidOutcome}
         self._phase_seconds = Histogram(
             "icn_execution_phase_seconds",
             "Jobs at this node as an executor, by phase: waiting for a place, fetching what is needed, running, and "
@@ -29,8 +28,7 @@ class ExecutorMetrics:
             buckets=_PHASE_SECONDS,
             registry=registry,
         )
-        for part in ExecutionPhase:
-            self._phase_seconds.labels(part.value)
+        self._seconds_of = {part: self._phase_seconds.labels(part.value) for part in ExecutionPhase}
         self._places = Gauge(
             "icn_executor_places",
             "Places for executions, by what they are: in use, promised or free.",
@@ -57,9 +55,9 @@ class ExecutorMetrics:
         """Something about this node as an executor."""
         match effect:
             case BidAnswered(outcome):
-                self._bids.labels(outcome.value).inc()
+                self._bids_with[outcome].inc()
             case PhaseEnded(phase, took):
-                self._phase_seconds.labels(phase.value).observe(took / 1000)
+                self._seconds_of[phase].observe(took / 1000)
 
     def set(self, load: ExecutorLoad) -> None:
         """Show what is."""

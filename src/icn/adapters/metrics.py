@@ -8,6 +8,7 @@ Governance does not exist in this release, so its metric does not either.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
@@ -27,7 +28,9 @@ from icn.domain.mesh.events import (
     JobSubmitted,
     ReceiptIssued,
 )
+from icn.domain.mesh.model import Status
 from icn.domain.mesh.papers import open_receipt
+from icn.domain.records import EVENT_NAMES
 from icn.kernel.ids import Did
 from icn.kernel.instant import Instant
 from icn.protocol.breaker import BreakerState
@@ -188,7 +191,8 @@ class Metrics:
         self._records = Counter(
             "icn_records_committed_total", "Records made durable, by event.", ("type",), registry=registry
         )
-        self._record_counters: dict[str, Counter] = {}  # bounded: by the kinds of records
+        self._new_records: dict[type[Any], int] = {}  # bounded: by the kinds of records
+        """Counted since the last scrape: a node has so many that the library's counter would be a cost of each."""
         self._feed_height = Gauge("icn_feed_height", "Blocks in this node's own feed.", registry=registry)
         self._blocks = Gauge("icn_dag_blocks", "Signed blocks here, of all feeds.", registry=registry)
         self._supply = Gauge(
@@ -216,10 +220,10 @@ class Metrics:
             registry=registry,
         )
         self._job_times = JobTimes()
-        for phase in Phase:  # a series that appears with its first value does not increase then
-            self._job_phase_seconds.labels(phase.value)
-        for ending in self._job_times.ended:
-            self._jobs_ended.labels(ending)
+        # A series that appears with its first value does not increase then; and to look a label up costs three times
+        # what counting does.
+        self._job_phases = {phase: self._job_phase_seconds.labels(phase.value) for phase in Phase}
+        self._ended_with = {ending: self._jobs_ended.labels(ending) for ending in self._job_times.ended}
         for counts in ("yes", "no"):
             self._attempts_failed.labels(counts)
         self._jobs_open = Gauge("icn_jobs_open", "Jobs under way in the federation.", registry=registry)
@@ -330,15 +334,12 @@ class Metrics:
 
     def observe_committed(self, effect: Committed) -> None:
         """One record became durable."""
-        name = effect.record.name
-        counter = self._record_counters.get(name)
-        if counter is None:  # looking a label up costs three times what counting does, and nodes count every record
-            counter = self._record_counters[name] = self._records.labels(name)
-        counter.inc()
+        kind = type(effect.record.event)
+        self._new_records[kind] = self._new_records.get(kind, 0) + 1
         if effect.author.text != self._did:
             return
         for span in self._job_times.take(effect.record.event, effect.time):
-            self._job_phase_seconds.labels(span.phase.value).observe(span.duration / 1000)
+            self._job_phases[span.phase].observe(span.duration / 1000)
         match effect.record.event:
             case AttemptFailed(counts_against_executor=counts):
                 self._attempts_failed.labels("yes" if counts else "no").inc()
@@ -347,17 +348,18 @@ class Metrics:
             case JobSubmitted():
                 self._jobs_submitted.inc()
             case JobCompleted() | JobAgreed():
-                self._jobs_ended.labels("completed").inc()
+                self._ended_with[Status.COMPLETED.value].inc()
             case JobRolledBack(_, outcome):
-                self._jobs_ended.labels(outcome.value).inc()
+                self._ended_with[outcome.value].inc()
             case ExecutorBanned():
                 self._bans.inc()
             case ReceiptIssued(_, _, _, data):
                 receipt = open_receipt(data)
                 self._executed.inc()
                 self._executions.labels(receipt.exit.value).inc()
-                self._memory_denied.inc(receipt.memory_growth_denied)
-                self._table_denied.inc(receipt.table_growth_denied)
+                if receipt.memory_growth_denied or receipt.table_growth_denied:
+                    self._memory_denied.inc(receipt.memory_growth_denied)
+                    self._table_denied.inc(receipt.table_growth_denied)
             case _:
                 pass
 
@@ -412,7 +414,10 @@ class Metrics:
         self._other_versions.inc()
 
     def exposition(self) -> bytes:
-        """All metrics in the Prometheus text format 0.0.4."""
+        """All metrics in the Prometheus text format 0.0.4. On the thread of `observe_committed`."""
+        for kind, count in self._new_records.items():
+            self._records.labels(EVENT_NAMES[kind]).inc(count)
+        self._new_records.clear()
         if self._read is not None:
             self._set(self._read())
         text: bytes = generate_latest(self._registry)

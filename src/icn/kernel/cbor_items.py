@@ -15,16 +15,17 @@ NOTHING = b"\xf6"
 LINK_PREFIX = b"\xd8\x2a\x58\x25\x00"
 """Of the 36 bytes of a CID: tag 42, a byte string of 37, and the zero byte in front."""
 REMEMBERED_MAX = 4096
-"""Names and integers whose bytes are at hand, of each: most come again within a batch."""
+"""Names, integers and heads whose bytes are at hand, of each: most come again within a batch."""
 
 _FEW_MAX = 23
 """What the first byte of a head has room for."""
 _EMPTY_TEXT = b"\x60"
-_EMPTY_LIST = b"\x80"
+EMPTY_LIST = b"\x80"
 _WIDTHS = ((1, 24), (2, 25), (4, 26), (8, 27))
 """Bytes of an argument, and what the first byte says for it."""
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def head(major: int, number: int) -> bytes:
     """The head of an item: its major type with its value, length or count.
 
@@ -74,4 +75,4 @@ def byte_string(value: bytes) -> bytes:
 
 def list_of(items: Sequence[bytes]) -> bytes:
     """The list of items that are encoded already."""
-    return head(LIST, len(items)) + b"".join(items) if items else _EMPTY_LIST
+    return head(LIST, len(items)) + b"".join(items)

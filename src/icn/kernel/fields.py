@@ -260,7 +260,7 @@ def _list_writer(item: _Form) -> Convert:
 
 def _list_encoder(item: _Form) -> Encode:
     encode = _whole_encoder(item)
-    return lambda items: cbor_items.list_of([encode(one) for one in items])
+    return lambda items: cbor_items.list_of([encode(one) for one in items]) if items else cbor_items.EMPTY_LIST
 
 
 def _tuple_reader(item: _Form) -> Convert:

@@ -325,8 +325,12 @@ class Drivers:
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Send(peer, message):
-                self._send(PeerId.of(peer), message)
+            case Committed():  # first what most effects are
+                self._tell_of(effect)
+            case Send(peer, message, data):
+                self._send(PeerId.of(peer), message, data)
+            case BidAnswered() | PhaseEnded():
+                self._observer.observe_executor(effect)
             case Dial(address):
                 self._dial(address)
             case Subscribe(topic):
@@ -341,25 +345,24 @@ class Drivers:
                 self._executions.run(request, module)
             case StopJob(job, attempt):
                 self._executions.stop(job, attempt)
-            case Committed():
-                self._observer.observe_committed(effect)
-                event = effect.record.event
-                if isinstance(event, EquivocationProven):
-                    who = {"member": str(event.accused), "number": event.sequence, "proved_by": str(effect.author)}
-                    log.error("a member signed two histories", **who)
-                if isinstance(event, NodeRemoved):
-                    log.warning("a member was removed", member=str(event.node), counted_by=str(effect.author))
-                for events in self._followers.values():
-                    self._tell(events, effect)
             case ContentPruned() | BlockDamaged() | BlockMended():
                 self._note(effect)
                 self._observer.observe_notice(effect)
-            case BidAnswered() | PhaseEnded():
-                self._observer.observe_executor(effect)
             case Rechecked(finding):
                 self._observer.observe_recheck(finding)
             case _:
                 assert_never(effect)
+
+    def _tell_of(self, committed: Committed) -> None:
+        self._observer.observe_committed(committed)
+        event = committed.record.event
+        if isinstance(event, EquivocationProven):
+            who = {"member": str(event.accused), "number": event.sequence, "proved_by": str(committed.author)}
+            log.error("a member signed two histories", **who)
+        if isinstance(event, NodeRemoved):
+            log.warning("a member was removed", member=str(event.node), counted_by=str(committed.author))
+        for events in self._followers.values():
+            self._tell(events, committed)
 
     def _fail(self, tokens: tuple[int, ...], fault: Fault) -> None:
         for token in tokens:
@@ -383,10 +386,10 @@ class Drivers:
         if not self._writer.offer(input_):
             self._drop(peer, "this node has more to do than it can take")
 
-    def _send(self, to: PeerId, message: Message) -> None:
+    def _send(self, to: PeerId, message: Message, data: bytes | None) -> None:
         if self._network is None or to not in self._up or to in self._strangers:
             return
-        if not self._network.send(to, protocol_of(message), encode_message(message)):
+        if not self._network.send(to, protocol_of(message), data or encode_message(message)):
             self._drop(to, "what waits for it exceeds its bound")
 
     def network_started(self) -> None:

@@ -10,7 +10,6 @@ the author, so that no reader is served for long by a node that is not. A store 
 the disk fails to sync, a restart by the operator is better than another try.
 """
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -123,7 +122,7 @@ class Writer:
         self._on_author = on_author
         self._on_report = on_report
         self._departures = None if marker is None else Departures(marker, on_report)
-        self._queue: queue.Queue[Input | None] = queue.Queue(maxsize=QUEUE_INPUTS_MAX)
+        self._queue: queue.SimpleQueue[Input | None] = queue.SimpleQueue()  # bounded: QUEUE_INPUTS_MAX, in offer()
         self._stopping = threading.Event()
         self.phase = WriterPhase.STANDBY
 
@@ -133,20 +132,19 @@ class Writer:
         return self._queue.qsize()
 
     def offer(self, input_: Input) -> bool:
-        """Queue an input. False when the queue is full or the writer has stopped; then nothing will come of it."""
-        if self._stopping.is_set():
+        """Queue an input. False when the queue is full or the writer has stopped; then nothing will come of it.
+
+        For one thread, the event loop's: of several at once each might find the last room.
+        """
+        if self._stopping.is_set() or self._queue.qsize() >= QUEUE_INPUTS_MAX:
             return False
-        try:
-            self._queue.put_nowait(input_)
-        except queue.Full:
-            return False
+        self._queue.put(input_)
         return True
 
     def stop(self) -> None:
         """Take what is queued, then end. From any thread."""
         self._stopping.set()
-        with contextlib.suppress(queue.Full):  # a full queue has woken the thread already
-            self._queue.put_nowait(None)
+        self._queue.put(None)
 
     def run(self) -> None:
         """The thread's whole life. Raises what the node cannot go on after."""

@@ -1,6 +1,6 @@
 """What the engine asks the outside to do, after the commit that caused it. Reading this union is learning all of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from icn.domain.mesh.execution import ExecutionRequest
@@ -17,6 +17,8 @@ class Send:
 
     peer: Did
     message: Message
+    data: bytes | None = field(default=None, compare=False, repr=False)
+    """The message's bytes, where they were made already: it waits in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)

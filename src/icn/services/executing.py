@@ -32,7 +32,7 @@ from icn.services import rows
 from icn.services.cancellations import ATTEMPT_MS_MAX, Cancellations
 from icn.services.capacity import Capacity, Reservation
 from icn.services.content import ContentService
-from icn.services.effects import Effect, ExecutionPhase, PhaseEnded, RunJob, StopJob
+from icn.services.effects import ExecutionPhase, PhaseEnded, RunJob, StopJob
 from icn.services.offering import OfferingService, was_given_away
 from icn.services.peers import Peers
 from icn.services.pledging import PledgingService
@@ -148,7 +148,9 @@ class ExecutorService:
         if why_stopped and outcome.exit is ExitKind.CANCELLED:
             outcome = replace(outcome, detail=why_stopped)
         # After a fault of the store everything is begun again, and what has just ended must not be.
-        work.effects[:] = [effect for effect in work.effects if not _begins(effect, request)]
+        begun = [effect for effect in work.effects if isinstance(effect, RunJob) and _begins(effect, request)]
+        for effect in begun:
+            work.effects.remove(effect)
         execution = work.state.mesh.executions.get(key)
         if execution is not None and key not in work.state.mesh.pledges:
             self._issue(work, execution, outcome)
@@ -374,8 +376,8 @@ class ExecutorService:
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
 
 
-def _begins(effect: Effect, request: ExecutionRequest) -> bool:
-    return isinstance(effect, RunJob) and (effect.request.job, effect.request.attempt) == (request.job, request.attempt)
+def _begins(effect: RunJob, request: ExecutionRequest) -> bool:
+    return (effect.request.job, effect.request.attempt) == (request.job, request.attempt)
 
 
 def _key(execution: Execution) -> ExecutionKey:

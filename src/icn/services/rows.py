@@ -13,6 +13,7 @@ from icn.domain.mesh.agreement import Poll
 from icn.domain.mesh.events import DisputeRaised
 from icn.domain.mesh.model import Execution, Job, Standing
 from icn.kernel.errors import require
+from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.services.state import State
@@ -120,7 +121,8 @@ VOID = Table("void", PositionRow)
 POSITION = Table("position", PositionRow)
 
 _ONLY = b"-"
-_MARK = PositionRow(0, 0)
+_MARK = shape_of(PositionRow).encode(PositionRow(0, 0))
+"""Of a row that says nothing: its key does."""
 
 
 def account_key(owner: Did, home: Did) -> bytes:
@@ -201,7 +203,7 @@ def save(state: State, batch: Batch) -> None:
     _save_ledger(state, batch)
     _save_mesh(state, batch)
     for cid, index in state.void:
-        VOID.put(batch, void_key(cid, index), _MARK)
+        VOID.put_bytes(batch, void_key(cid, index), _MARK)
     state.void.clear()
     POSITION.put(batch, _ONLY, PositionRow(state.last_arrival, state.feeds.block_count))
 
@@ -264,18 +266,18 @@ def _save_mesh(state: State, batch: Batch) -> None:
     for job_id, job in touched.jobs.items():
         JOBS.put(batch, job_id.data, job)
         if job_id in touched.opened:
-            JOBS_BY_TIME.put(batch, job_time_key(job), _MARK)
+            JOBS_BY_TIME.put_bytes(batch, job_time_key(job), _MARK)
         if job.status.has_ended:
             OPEN_JOBS.put(batch, job_id.data, None)
         elif job_id in touched.opened:
-            OPEN_JOBS.put(batch, job_id.data, _MARK)
+            OPEN_JOBS.put_bytes(batch, job_id.data, _MARK)
     for key in touched.executions:
         executor, job_id, attempt = key
         row_key = execution_key(executor, job_id.data, attempt)
         execution = mesh.executions.get(key)
         EXECUTIONS.put(batch, row_key, execution)
         if execution is None:
-            EXECUTIONS_ENDED.put(batch, row_key, _MARK)
+            EXECUTIONS_ENDED.put_bytes(batch, row_key, _MARK)
     for home, executor in touched.standings:
         row = StandingRow(home, executor, mesh.standings[home, executor])
         STANDINGS.put(batch, home.public_key + executor.public_key, row)
@@ -290,7 +292,7 @@ def _save_mesh(state: State, batch: Batch) -> None:
         row_of_dispute = DisputeRow(raised_by, raised_at, dispute)
         DISPUTES.put(batch, dispute_key(job_id, attempt, accused, raised_by), row_of_dispute)
     for home, job_id, attempt, executor in touched.answered:
-        ANSWERED.put(batch, answered_key(home, job_id, attempt, executor), _MARK)
+        ANSWERED.put_bytes(batch, answered_key(home, job_id, attempt, executor), _MARK)
     touched.answered.clear()
     touched.jobs.clear()
     touched.opened.clear()

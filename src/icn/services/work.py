@@ -242,8 +242,9 @@ class UnitOfWork:
             return
         if self.state.federation.has_ended(peer):
             return  # it has left: nobody would ever acknowledge it
-        self.outbox.add(self.batch, peer, number, encode_message(message))
-        self.effects.append(Send(peer, message))
+        data = encode_message(message)
+        self.outbox.add(self.batch, peer, number, data)
+        self.effects.append(Send(peer, message, data))
 
     def answer(self, request: Request, answer: Answer, *, recorded: bool) -> None:
         """Answer after the commit. `recorded`: the answer's records are in the block being gathered."""

@@ -33,6 +33,10 @@ class Table(Generic[Row]):
         else:
             batch.put(self._prefix + key, self._shape.encode(row))
 
+    def put_bytes(self, batch: Batch, key: bytes, encoded: bytes) -> None:
+        """Set the row to one that is encoded already."""
+        batch.put(self._prefix + key, encoded)
+
     def get(self, reader: Reader, key: bytes) -> Row | None:
         """One row, or None."""
         data = reader.get(self._prefix + key)

@@ -261,3 +261,14 @@ def test_jobs_by_phase_and_outcome_with_series_from_the_start() -> None:
     assert value(metrics, 'icn_job_attempts_failed_total{against_executor="yes"}') == 1
     assert value(metrics, 'icn_job_attempts_failed_total{against_executor="no"}') == 0
     assert metrics.jobs().ended == {"completed": 0, "failed": 1, "cancelled": 0}
+
+
+def test_records_are_counted_once_however_often_they_are_read() -> None:
+    metrics = Metrics(version="1", did="")
+    event = ExecutorBanned(builders.did(2), Instant(1), 5, "slow")
+    series = 'icn_records_committed_total{type="mesh.executor_banned"}'
+    for count in (1, 2):
+        metrics.observe_committed(
+            Committed(0, 0, Cid.of(b"", DAG_CBOR), builders.did(1), Instant(0), Record(NODE_ITSELF, event))
+        )
+        assert value(metrics, series) == value(metrics, series) == count

@@ -10,6 +10,7 @@ from icn.adapters.network.ports import Delivery
 from icn.kernel.ids import PeerId
 from icn.kernel.signing import SeedSigner
 from icn.node import drivers as drivers_module
+from icn.node import writer as writer_module
 from icn.node.departures import MayLeave
 from icn.node.drivers import AnswerOverdue, Drivers
 from icn.node.executions import Executions
@@ -17,9 +18,10 @@ from icn.node.writer import BatchFailed, Writer
 from icn.protocol.codec import encode_message
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.protocol.messages import Announce, Heads
+from icn.protocol.messages import MESH_PROTOCOL, Acknowledged, Announce, Heads
 from icn.services.commands import Admit
-from icn.services.effects import Committed, Dial, Judge, Publish, Subscribe
+from icn.services.effects import Committed, Dial, Judge, Publish, Send, Subscribe
+from icn.services.inputs import Tick
 from icn.stores.kv import StoreUnavailable
 
 DID = SeedSigner(b"\1" * 32).did
@@ -57,6 +59,7 @@ class Line:
         self.topics: list[str] = []
         self.published: list[tuple[str, bytes]] = []
         self.judged: list[tuple[bytes, Verdict]] = []
+        self.sent: list[tuple[PeerId, str, bytes]] = []
         self.is_full = False
 
     def subscribe(self, topic: str) -> None:
@@ -73,6 +76,10 @@ class Line:
 
     def judge(self, token: bytes, verdict: Verdict) -> None:
         self.judged.append((token, verdict))
+
+    def send(self, peer: PeerId, protocol: str, payload: bytes) -> bool:
+        self.sent.append((peer, protocol, payload))
+        return True
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         self.ended.append(peer)
@@ -248,5 +255,29 @@ def test_a_publication_that_no_queue_has_room_for_ends_nothing() -> None:
         drivers.report(MayLeave([Publish("t", SAID), Judge(b"token", Verdict.ACCEPT)]))
         assert line.published == []
         assert line.judged == [(b"token", Verdict.ACCEPT)]
+
+    asyncio.run(story())
+
+
+def test_the_queue_takes_so_many_inputs_and_none_once_the_writer_is_told_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer_module, "QUEUE_INPUTS_MAX", 2)
+    writer = idle_writer()
+    assert [writer.offer(Tick()) for _ in range(3)] == [True, True, False]
+    assert writer.depth == 2
+    other = idle_writer()
+    other.stop()
+    assert not other.offer(Tick())
+
+
+def test_what_waits_in_the_outbox_is_sent_as_the_bytes_that_wait_there() -> None:
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        drivers.peer_up(PEER, "somewhere")
+        message = Acknowledged(7)
+        drivers.report(MayLeave([Send(PEER.did, message, b"as kept"), Send(PEER.did, message)]))
+        assert line.sent == [(PEER, MESH_PROTOCOL, b"as kept"), (PEER, MESH_PROTOCOL, encode_message(message))]
 
     asyncio.run(story())
