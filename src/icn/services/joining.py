@@ -22,6 +22,7 @@ from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.messages import InvitationAnswered, InvitationPresented
 from icn.services.authorship import NodeHeld
 from icn.services.effects import Dial
+from icn.services.queries.membership import admission_line
 from icn.services.replication import ReplicationService
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -256,8 +257,3 @@ class JoiningService:
         arrivals = self.replication.arrivals
         if self.paper is not None and state.federation.federation is None:
             arrivals.target, arrivals.is_pinned, self._has_pinned = self.paper.federation, True, True
-
-
-def admission_line(did: Did) -> str:
-    """What the operator of a member types to admit this node."""
-    return f"icn-cli federation admit {did}"

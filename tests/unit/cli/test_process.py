@@ -60,6 +60,13 @@ def test_a_command_looks_for_garbage_as_seldom_as_a_node():
 
 
 @pytest.mark.slow
+def test_a_command_about_an_archive_loads_nothing_that_talks_with_peers():
+    told = "import sys; import icn.cli.archives; print('icn.services.replication' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["False"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["--help", "--version", "mana --help", "nonsense"])
 def test_help_loads_nothing_heavy(line):
     assert loaded_by(*line.split()).startswith("loaded: [] ")

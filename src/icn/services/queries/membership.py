@@ -13,7 +13,6 @@ from icn.domain.federation.model import Invitation, JoinPolicy, Member, Removal
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.services import rows
-from icn.services.joining import admission_line
 from icn.stores import joining
 from icn.stores.blocks import clock_at, clock_of_entries
 from icn.stores.kv import Reader
@@ -258,3 +257,8 @@ def confirmations(reader: Reader) -> Confirmations:
     clocks = {row.author: clock_of_entries(row.clock) for _, row in rows.HEADS.rows(reader)}
     removals = {member.node: member.removals for member in members if member.removals}
     return Confirmations(voters, clocks, silent, removals)
+
+
+def admission_line(did: Did) -> str:
+    """What the operator of a member types to admit this node."""
+    return f"icn-cli federation admit {did}"
