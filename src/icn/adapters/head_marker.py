@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from icn.adapters.files import PRIVATE_FILE, make_private_folders, sync_folder
-from icn.kernel.encoding import decode, encode
+from icn.kernel.encoding import decode
 from icn.kernel.errors import Refusal
 from icn.kernel.fields import shape_of
 from icn.services.ports import HeadMark, HeadMarkFailed
@@ -142,7 +142,7 @@ class HeadMarkFiles:
 
 
 def _packed(number: int, mark: HeadMark) -> bytes:
-    body = encode(_SHAPE.to_map(mark))
+    body = _SHAPE.encode(mark)
     rest = number.to_bytes(_NUMBER_BYTES, "big") + len(body).to_bytes(_LENGTH_BYTES, "big") + body
     return (hashlib.sha256(rest).digest() + rest).ljust(SLOT_BYTES, b"\0")
 

@@ -26,6 +26,8 @@ def decode(data: bytes | bytearray | memoryview, offset: int = 0) -> tuple[int, 
     Raises:
         Invalid: longer than nine bytes, or not minimal.
     """
+    if offset < len(data) and data[offset] < 0x80:
+        return data[offset], offset + 1  # nearly all of them
     number = shift = 0
     for position in range(offset, min(len(data), offset + VARINT_BYTES_MAX)):
         byte = data[position]

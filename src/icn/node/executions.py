@@ -32,14 +32,20 @@ class Executions:
 
     def run(self, request: ExecutionRequest, module: bytes) -> None:
         """Start, or wait for a place that is about to become free."""
+        if not self._start(request, module):
+            self._waiting.append((request, module))
+
+    def _start(self, request: ExecutionRequest, module: bytes) -> bool:
+        """False where there is no place."""
         try:
             self._executor.submit(request, module, self._done)
         except SandboxFull:
-            self._waiting.append((request, module))
+            return False
         except (SandboxClosed, AlreadyExecuting):
             # Closed: the node is stopping, and what was accepted runs again after its start. Already executing: the
             # engine asks twice after a fault of the store; the first one's outcome is the answer.
-            return
+            pass
+        return True
 
     def stop(self, job: JobId, attempt: int) -> None:
         """Stop an execution; one that still waits ends where it stands."""
@@ -52,9 +58,11 @@ class Executions:
 
     def try_waiting(self) -> None:
         """There may be more places than before: a machine has joined."""
-        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_MAX)
-        for request, module in waiting:
-            self.run(request, module)
+        while self._waiting:
+            request, module = self._waiting.popleft()
+            if not self._start(request, module):
+                self._waiting.appendleft((request, module))
+                return
 
     def end(self) -> None:
         """The node stops: what is cut off now is nobody's failure. The engine has it run again after the next start."""

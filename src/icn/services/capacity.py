@@ -76,18 +76,19 @@ class Capacity:
     in_use: dict[ExecutionKey, int] = field(default_factory=dict)
     """Executions that were accepted and not answered, with the memory each may take."""
     reserved: dict[BidKey, Reservation] = field(default_factory=dict)
+    # Sums, so that a question costs the same however much is under way: each announcement asks several.
+    _memory_in_use: int = field(default=0, compare=False, repr=False)
+    _memory_reserved: int = field(default=0, compare=False, repr=False)
+    _expires_from: Instant | None = field(default=None, compare=False, repr=False)
+    """No promise has expired before this; None where there is none."""
 
     def usage(self, now: Instant) -> Usage:
         """How much is taken. What has expired does not count, whether or not it was cleared away."""
-        promised = [reservation for reservation in self.reserved.values() if reservation.until > now]
-        return Usage(
-            self.places,
-            len(self.in_use),
-            len(promised),
-            self.memory_bytes,
-            sum(self.in_use.values()),
-            sum(reservation.memory_bytes for reservation in promised),
-        )
+        count, memory = len(self.reserved), self._memory_reserved
+        if self._has_expired(now):
+            promised = [reservation for reservation in self.reserved.values() if reservation.until > now]
+            count, memory = len(promised), sum(reservation.memory_bytes for reservation in promised)
+        return Usage(self.places, len(self.in_use), count, self.memory_bytes, self._memory_in_use, memory)
 
     def fits(self, memory_bytes: int, now: Instant) -> bool:
         """Whether there is a place, and this much memory."""
@@ -100,49 +101,76 @@ class Capacity:
     def reserve(self, key: BidKey, reservation: Reservation, now: Instant) -> None:
         """Promise a place. There must be one."""
         require(self.fits(reservation.memory_bytes, now), "only what is free is promised")
-        self.reserved[key] = reservation
+        self._promise(key, reservation)
 
     def renew(self, key: BidKey, until: Instant, now: Instant) -> bool:
         """Let a promise hold until then, also where there is less to promise by now; False where there is none."""
         promise = self.reserved.get(key)
         if promise is None or promise.until <= now:
             return False
-        self.reserved[key] = replace(promise, until=until)
+        self._promise(key, replace(promise, until=until))
         return True
 
     def take_up(self, key: BidKey, now: Instant) -> Reservation | None:
         """The promise is called in; None where there is none, or it has expired."""
-        reservation = self.reserved.pop(key, None)
+        reservation = self._drop(key)
         return reservation if reservation is not None and reservation.until > now else None
 
     def release(self, key: BidKey) -> None:
         """Nothing will come of the bid."""
-        self.reserved.pop(key, None)
+        self._drop(key)
 
     def release_home(self, home: Did) -> None:
         """The home is gone."""
         for key in [key for key in self.reserved if key[0] == home]:
-            del self.reserved[key]
+            self._drop(key)
 
     def expire(self, now: Instant) -> None:
         """Clear away what has expired."""
+        if not self._has_expired(now):
+            return
         for key in [key for key, reservation in self.reserved.items() if reservation.until <= now]:
-            del self.reserved[key]
+            self._drop(key)
+        self._expires_from = self.next_expiry()
 
     def begin(self, key: ExecutionKey, memory_bytes: int) -> None:
         """An assignment was accepted."""
         require(key not in self.in_use, "an assignment is accepted once")
         self.in_use[key] = memory_bytes
+        self._memory_in_use += memory_bytes
 
     def end(self, key: ExecutionKey) -> None:
         """It was answered, and its guest has ended."""
-        require(self.in_use.pop(key, None) is not None, "what ends was begun")
+        memory_bytes = self.in_use.pop(key, None)
+        require(memory_bytes is not None, "what ends was begun")
+        self._memory_in_use -= memory_bytes or 0
 
     def clear(self) -> None:
         """As at a start."""
         self.in_use.clear()
         self.reserved.clear()
+        self._memory_in_use = self._memory_reserved = 0
+        self._expires_from = None
 
     def next_expiry(self) -> Instant | None:
         """When the next promise expires."""
         return min((reservation.until for reservation in self.reserved.values()), default=None)
+
+    def _promise(self, key: BidKey, reservation: Reservation) -> None:
+        self._drop(key)
+        self.reserved[key] = reservation
+        self._memory_reserved += reservation.memory_bytes
+        first = self._expires_from
+        self._expires_from = reservation.until if first is None else min(first, reservation.until)
+
+    def _drop(self, key: BidKey) -> Reservation | None:
+        reservation = self.reserved.pop(key, None)
+        if reservation is not None:
+            self._memory_reserved -= reservation.memory_bytes
+        if not self.reserved:
+            self._expires_from = None
+        return reservation
+
+    def _has_expired(self, now: Instant) -> bool:
+        """Whether a promise may have."""
+        return self._expires_from is not None and self._expires_from <= now

@@ -21,7 +21,7 @@ from icn.kernel.encoding import Written, encode
 from icn.kernel.errors import InvariantBroken, Kind, require
 from icn.kernel.ids import CID_BYTES, Cid, Did, JobId
 from icn.kernel.instant import Instant
-from icn.kernel.making import changed, maker
+from icn.kernel.making import maker
 from icn.kernel.signing import Signer
 from icn.protocol.codec import encode_message
 from icn.protocol.messages import Message
@@ -155,11 +155,12 @@ class UnitOfWork:
 
     def _about_job(self, events: Sequence[Event]) -> Envelope:
         """The node's own envelope, with the correlation id of the job that `events` tell of, on any node."""
-        job = next((job for event in events if (job := job_of(event)) is not None), None)
-        if job is None:
-            return NODE_ITSELF
-        correlation = self._opened.get(job) or self._correlation_of(job)
-        return changed(NODE_ITSELF, correlation=correlation) if correlation else NODE_ITSELF
+        for event in events:
+            job = job_of(event)
+            if job is not None:
+                correlation = self._opened.get(job) or self._correlation_of(job)
+                return _envelope(None, None, "", correlation, None) if correlation else NODE_ITSELF
+        return NODE_ITSELF
 
     def _correlation_of(self, job: JobId) -> str:
         known = self.state.correlations.get(job) or ""
@@ -291,6 +292,7 @@ class UnitOfWork:
 
 
 _committed = maker(Committed)
+_envelope = maker(Envelope)
 
 
 def _may_change(answer: Answer) -> bool:

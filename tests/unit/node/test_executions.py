@@ -24,8 +24,10 @@ class OnePlace:
 
     def __init__(self) -> None:
         self.running: tuple[ExecutionRequest, Done] | None = None
+        self.tried = 0
 
     def submit(self, asked: ExecutionRequest, module: bytes, done: Done) -> None:
+        self.tried += 1
         if self.running is not None:
             raise SandboxFull(1)
         self.running = (asked, done)
@@ -117,3 +119,15 @@ def test_after_the_end_nothing_is_told() -> None:
     made.end()
     place.finish(ExitKind.CANCELLED)
     assert ended == []
+
+
+def test_those_that_wait_run_in_the_order_in_which_they_came_and_are_not_all_tried_each_time() -> None:
+    place, made, ended = executions()
+    for number in range(9):
+        made.run(request(number), b"")
+    tried = place.tried
+    place.finish()
+    assert place.tried == tried + 2  # the next one, and the one that finds no place again
+    while place.running is not None:
+        place.finish()
+    assert [job for job, _ in ended] == [request(number).job for number in range(9)]

@@ -145,6 +145,17 @@ class Interleavings(RuleBasedStateMachine):
         if clears:
             self.capacity.expire(self.now)
 
+    @precondition(lambda self: self.capacity.reserved)
+    @rule(data=st.data(), span=st.integers(0, 50))
+    def renew(self, data: st.DataObject, span: int) -> None:
+        chosen = data.draw(st.sampled_from(list(self.capacity.reserved)))
+        self.capacity.renew(chosen, later(self.now, Duration(span)), self.now)
+
+    @precondition(lambda self: self.capacity.reserved)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        self.capacity.release(data.draw(st.sampled_from(list(self.capacity.reserved))))
+
     @rule(home=st.integers(1, 3))
     def home_goes(self, home: int) -> None:
         self.capacity.release_home(builders.did(home))
@@ -158,6 +169,14 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def never_over_capacity(self) -> None:
         assert self.capacity.usage(self.now).is_within
+
+    @invariant()
+    def sums_are_those_of_what_is_there(self) -> None:
+        for span in (0, 25):
+            at = later(self.now, Duration(span))
+            promised = [one for one in self.capacity.reserved.values() if one.until > at]
+            usage = self.capacity.usage(at)
+            assert (usage.reserved, usage.memory_reserved) == (len(promised), sum(p.memory_bytes for p in promised))
 
     @invariant()
     def nothing_is_taken_for_ever(self) -> None:

@@ -42,7 +42,7 @@ class WorkerPool:
         self._memory_denied = 0
         self._table_denied = 0
         # One place per execution that may be open, and one per thread for the None that ends it.
-        self._waiting: queue.Queue[OpenExecution | None] = queue.Queue(maxsize=2 * settings.workers)
+        self._waiting: queue.SimpleQueue[OpenExecution | None] = queue.SimpleQueue()  # bounded: workers, in submit()
         self._begun = threading.Event()
         self._attendants = [Attendant(settings, cache, self._profile) for _ in range(settings.workers)]
         self._threads = [
@@ -93,7 +93,7 @@ class WorkerPool:
             if len(self._open) >= self._settings.workers:
                 raise SandboxFull(self._settings.workers)
             self._open[key] = OpenExecution(request, module, done)
-            self._waiting.put_nowait(self._open[key])
+            self._waiting.put(self._open[key])
 
     def cancel(self, job: JobId, attempt: int) -> bool:
         """See `Executor.cancel`."""
@@ -121,7 +121,7 @@ class WorkerPool:
                 for execution in self._open.values():
                     execution.cancel()
                 for _ in self._threads:
-                    self._waiting.put_nowait(None)
+                    self._waiting.put(None)
         for thread in self._threads:
             thread.join()
 
