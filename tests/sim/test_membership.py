@@ -31,3 +31,13 @@ def test_a_receipt_that_a_leaver_could_not_send_is_no_loss() -> None:
 def test_a_founder_that_has_not_come_yet_writes_nothing_before_its_joining() -> None:
     assert draw_comings(906, 5, SECONDS * 1000).by_votes
     assert run(906).finding is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [57, 72, 183, 257, 275])
+def test_a_member_is_removed_while_others_build_on_what_it_signs(seed: int) -> None:
+    """Several count its votes at once, and blocks of it are in no feed, with records that leaned on them."""
+    assert draw_comings(seed, 5, SECONDS * 1000).removed is not None
+    found = run(seed)
+    assert found.finding is None
+    assert found.void

@@ -69,6 +69,7 @@ class Equivocations:
         self.cuts = {cut.author: cut.forked_at for cut in cuts if cut.forked_at is not None}
         self.ends = {cut.author: cut.removed_at for cut in cuts if cut.removed_at is not None}
         self.pairs.clear()
+        self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
         self.own_fork = self.cuts.get(self.did)
         places = dict(self.cuts)
@@ -127,7 +128,8 @@ class Equivocations:
         """
         if not self._may_prove(work):
             return
-        for node in self._countable(work):
+        while countable := self._countable(work):
+            node = countable[0]  # whoever is removed by it has no vote on the next one
             self._counted[node] = None
             work.record(decide(work.state.federation, CountRemoval(node), work.context()), NODE_ITSELF)
             work.seal()

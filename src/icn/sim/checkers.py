@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import parse_block
-from icn.domain.federation.events import FederationFounded
+from icn.domain.federation.events import FederationFounded, NodeRemoved
 from icn.domain.federation.state import name_genesis
 from icn.domain.ledger.events import (
     AccountEndowed,
@@ -253,6 +253,10 @@ def money_by_hand(entries: Iterable[Entry], ledger: Ledger) -> None:
                 expect((home, hold) in holds, "exactly-once settlement", f"hold {hold.hex()} of {home} ended before")
                 payer, set_aside = holds.pop((home, hold))
                 add(payer, home, set_aside)
+            case NodeRemoved(node):
+                for key in [key for key in holds if key[0] == node]:
+                    payer, set_aside = holds.pop(key)
+                    add(payer, node, set_aside)
             case _:
                 pass
     kept = {key: account.balance for key, account in ledger.accounts.items()}
@@ -260,20 +264,33 @@ def money_by_hand(entries: Iterable[Entry], ledger: Ledger) -> None:
     expect(minted == ledger.supply.minted, "money by hand", f"minted {minted}, kept {ledger.supply.minted}")
 
 
-def jobs_end_once(entries: Iterable[Entry]) -> None:
-    """Every job was submitted once and ended once, with the end of its hold beside it."""
+def jobs_end_once(entries: Iterable[Entry], gone: Collection[Did] = ()) -> None:
+    """Every job was submitted once and ended once, with the end of its hold beside it.
+
+    `gone`: homes that are no members any more. The jobs of one that was removed end with it.
+    """
     ends: dict[JobId, str] = {}
     submitted: dict[JobId, None] = {}
+    ended_with_home: dict[JobId, None] = {}
     for entry in entries:
         event = entry.record.event
         if isinstance(event, JobSubmitted):
             expect(event.job not in submitted, "jobs end once", f"{event.job} was submitted twice")
             submitted[event.job] = None
+            if entry.author in gone:
+                ended_with_home[event.job] = None
         elif isinstance(event, JobCompleted | JobAgreed | JobRolledBack):
             expect(event.job not in ends, "exactly-once settlement", f"{event.job}: {ends.get(event.job)}, then again")
             ends[event.job] = entry.record.name
-    open_still = [job for job in submitted if job not in ends]
+    open_still = [job for job in submitted if job not in ends and job not in ended_with_home]
     expect(not open_still, "every job ends", f"{len(open_still)} did not, the first {open_still[:1]}")
+
+
+def what_was_confirmed_counts(entries: Iterable[Entry], gone: Collection[Did]) -> None:
+    """A claim leans on a debit that was confirmed: no removal takes that away from who claimed it in good faith."""
+    for entry in entries:
+        if entry.is_void and entry.author not in gone and isinstance(entry.record.event, TransferReceived):
+            raise Finding("what was confirmed counts", f"a claim in block {entry.sequence} of {entry.author} is void")
 
 
 def receipts_are_answered(entries: list[Entry], put_back: Collection[Did], left: Collection[Did]) -> None:

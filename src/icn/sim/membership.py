@@ -1,8 +1,9 @@
-"""Nodes that join late, by invitation or admission, and nodes that leave: drawn from the seed, and checked at the end.
+"""Nodes that join late, leave, or are removed: drawn from the seed, and checked at the end.
 
 A newcomer gets a line from a member's operator, who asks until it is answered; sometimes two get one, sometimes it is
 taken back. One that is left without is admitted in the end by what callers say anyhow, or waits: that is no fault.
 A node that leaves stops its callers first, and asks to leave until nothing is pending any more, also after all healed.
+One that is removed goes on until it hears of it; the operators of all others vote, each until its own node knows.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ from icn.domain.federation.events import (
     NodeAdmitted,
     NodeJoined,
     NodeLeft,
+    NodeRemoved,
+    RemovalVoted,
 )
 from icn.domain.federation.invitation import open_invitation, read_line
 from icn.domain.federation.model import JoinPolicy
@@ -26,7 +29,7 @@ from icn.domain.federation.refusals import NotInFederation
 from icn.kernel.ids import Did
 from icn.kernel.instant import seconds
 from icn.services.answers import Answer, Done
-from icn.services.commands import Admit, Invite, Join, Leave, NodeCommand, Revoke
+from icn.services.commands import Admit, Invite, Join, Leave, NodeCommand, Remove, Revoke
 from icn.sim.checkers import Entry
 from icn.sim.findings import expect
 from icn.sim.model import Ask, is_refused_by
@@ -55,13 +58,15 @@ class Comings:
     joins_at_us: int = 0
     leaver: int | None = None
     leaves_at_us: int = 0
+    removed: int | None = None
+    removes_at_us: int = 0
 
 
 def draw_comings(seed: int, nodes: int, span_ms: int) -> Comings:
-    """For a third of the seeds; the others are federations of founders that stay, as they always were."""
+    """For two fifths of the seeds; the others are federations of founders that stay, as they always were."""
     rng = Random(f"{seed}/membership")
     if nodes < 4 or rng.random() > 0.35:
-        return Comings()
+        return _draw_removal(seed, nodes, span_ms)
     count = rng.choice((0, 1, 2))
     newcomers = tuple(range(nodes - count, nodes))
     leaver = rng.choice((None, 1, 1))
@@ -76,6 +81,13 @@ def draw_comings(seed: int, nodes: int, span_ms: int) -> Comings:
     )
 
 
+def _draw_removal(seed: int, nodes: int, span_ms: int) -> Comings:
+    rng = Random(f"{seed}/removal")
+    if nodes < 4 or rng.random() > 0.15:
+        return Comings()
+    return Comings(removed=rng.randrange(1, nodes), removes_at_us=rng.randrange(span_ms // 4, span_ms) * MS)
+
+
 @dataclass(slots=True)
 class Registrar:
     """The operators' part in all that."""
@@ -86,6 +98,8 @@ class Registrar:
     callers: Callers
     leaver: Node | None = None
     """Who leaves; None also when it turns out that there is nothing to leave."""
+    removed: Node | None = None
+    """Who is voted out."""
     _lines: int = 0
     _open: dict[str, None] = field(default_factory=dict)
     """Requests that were not answered."""
@@ -98,25 +112,47 @@ class Registrar:
         if comings.leaver is not None:
             self.leaver = self.nodes[comings.leaver]
             self.timeline.plan(comings.leaves_at_us, self._leave, self.leaver)
+        if comings.removed is not None:
+            self.removed = self.nodes[comings.removed]
+            self.removed.is_leaving = True  # what is put back of it would be released by nobody
+            for node in self.staying:
+                self.timeline.plan(comings.removes_at_us, self._vote_out, node, 0)
 
     def unrest(self) -> str:
         """Why it is not over; empty where it is."""
         if self._open:
             return f"operators without an answer: {' '.join(self._open)}"
-        leaver = self.leaver
-        if leaver is None:
-            return ""
+        if self.removed is not None and self.removed.engine is None:
+            return f"{self.removed.name} is down"
+        leaver, removed = self.leaver, self.removed
+        slow = [node.name for node in self.nodes if leaver is not None and not self._has_ended(node, leaver.did)]
+        if leaver is not None and slow:
+            return f"{leaver.name} has not left for {' '.join(slow)}"
         slow = [
             node.name
-            for node in self.nodes
-            if node.engine is None or not node.engine.state.federation.has_ended(leaver.did)
+            for node in self.staying
+            if removed is not None and self._knows(node, removed.did) and not self._has_ended(node, removed.did)
         ]
-        return f"{leaver.name} has not left for {' '.join(slow)}" if slow else ""
+        return f"{removed.name} is not removed for {' '.join(slow)}" if removed is not None and slow else ""
+
+    @staticmethod
+    def _knows(node: Node, did: Did) -> bool:
+        """Who has never come to join is no member, and nobody can vote on it."""
+        return node.engine is None or did in node.engine.state.federation.members
+
+    @staticmethod
+    def _has_ended(node: Node, did: Did) -> bool:
+        return node.engine is not None and node.engine.state.federation.has_ended(did)
 
     @property
     def staying(self) -> list[Node]:
         """The nodes that are compared with each other at the end."""
-        return [node for node in self.nodes if node is not self.leaver]
+        return [node for node in self.nodes if node is not self.leaver and node is not self.removed]
+
+    @property
+    def gone(self) -> tuple[Did, ...]:
+        """Who is no member at the end."""
+        return tuple(node.did for node in (self.leaver, self.removed) if node is not None)
 
     def _invite(self) -> None:
         """Get a line for each newcomer, or one for all."""
@@ -150,6 +186,14 @@ class Registrar:
                 f"revoke-{answer.body['id']}",
                 _ignore,
             )
+
+    def _vote_out(self, node: Node, attempt: int) -> None:
+        """Who is not admitted yet, or does not know the other one, is asked again."""
+        if self.removed is None or self._has_ended(node, self.removed.did):
+            return
+        if node.engine is not None:
+            self._send(node, Remove(self.removed.did, "drawn"), f"remove-{node.index}-{attempt}", _ignore)
+        self.timeline.plan(ASK_AGAIN_US, self._vote_out, node, attempt + 1)
 
     def _leave(self, node: Node) -> None:
         node.is_leaving = True
@@ -197,12 +241,16 @@ def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
     left: dict[Did, None] = {}
     lines: dict[tuple[Did, bytes], str] = {}
     votes: dict[Did, dict[Did, None]] = {}
+    against: dict[Did, dict[Did, None]] = {}
+    ends: dict[Did, int] = {}
+    newest: dict[Did, int] = {}
     founders: tuple[Did, ...] = ()
     for entry in entries:
         author, event = entry.author, entry.record.event
         expect(
             author not in left, "a feed ends with leaving", f"{entry.record.name} in block {entry.sequence} of {author}"
         )
+        newest[author] = max(entry.sequence, newest.get(author, 0))
         match event:
             case FederationFounded(founders=named):
                 founders = named
@@ -233,8 +281,20 @@ def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
                     admitted[event.node] = None
             case NodeLeft():
                 left[author] = None
+            case RemovalVoted(node):
+                said = f"{author} votes against {node}"
+                expect(author in admitted and author != node, "members vote about others", said)
+                expect(author not in against.setdefault(node, {}), "a vote is given once", said)
+                against[node][author] = None
+            case NodeRemoved(node, accepted):
+                others = sum(1 for founder in founders if founder not in left and founder != node)
+                enough = 2 * len(against.get(node, {})) > others
+                expect(enough and author in against[node], "more than half remove", f"{author} counts against {node}")
+                ends[node] = min(accepted, ends.get(node, accepted))
             case _:
                 expect(author in joined, "members author", f"{entry.record.name} of {author}, who has not joined")
+    for node, end in ends.items():
+        expect(newest.get(node, 0) < max(end, 1), "a feed ends where its author is removed", f"{node} at {end}")
 
 
 def _ignore(_answer: Answer) -> None:

@@ -84,6 +84,16 @@ class Model:
             if node == home and rows.ACCOUNTS.get(store, rows.account_key(owner, home)) is None:
                 del self.accounts[owner]
 
+    def disown(self, home: Did) -> None:
+        """`home` was removed: what it said before it heard of that need not have come to anybody."""
+        for name in [name for name in self.answers if name[0] == home]:
+            del self.answers[name]
+            del self.asks[name]
+        self.transfers = [told for told in self.transfers if told.ask.home != home]
+        self.jobs = {job: by for job, by in self.jobs.items() if by.home != home}
+        self.contents = {cid: told for cid, told in self.contents.items() if told[0] != home}
+        self.accounts = {owner: node for owner, node in self.accounts.items() if node != home}
+
     def remembers(self, ask: Ask) -> bool:
         """Whether `ask` was answered, by a store that was not put back since."""
         return (ask.home, ask.principal, ask.key) in self.answers

@@ -15,6 +15,7 @@ from typing import Protocol
 from icn.kernel.ids import Did
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.messages import Message, protocol_of
+from icn.services.equivocation import REMOVED
 from icn.services.inputs import Input, PeerDown, PeerUp, Received
 from icn.sim.faults import Chance, Faults
 from icn.sim.findings import expect
@@ -93,6 +94,8 @@ class Network:
         self.tolerates_violations = False
         self.outcasts: dict[Did, None] = {}
         """Dishonest stations, who may be let go."""
+        self.dismissed: dict[Did, None] = {}
+        """Who may be let go because it was removed, and for nothing else."""
 
     def attach(self, stations: Sequence[Station]) -> None:
         """Begin to connect everybody."""
@@ -140,7 +143,8 @@ class Network:
         pair = _pair(self._index[source], self._index[target])
         self._note(f"n{self._index[source]} drops n{self._index[target]}: {reason}")
         self.violations.append(reason)
-        expect(self.tolerates_violations or target in self.outcasts, "honest peers are not accused", reason)
+        is_fair = target in self.outcasts or (reason == REMOVED and target in self.dismissed)
+        expect(self.tolerates_violations or is_fair, "honest peers are not accused", reason)
         self._break(pair, "a violation", away_ms=BANISHED_MS)
 
     def drop_all(self, did: Did) -> None:

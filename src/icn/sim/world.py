@@ -139,6 +139,8 @@ class World:
             # that only such a node has is unconfirmed, and nobody's word would tell of it.
             node.disk.may_lose_marks = openly or not comings.newcomers
         self.registrar = Registrar(comings, self.timeline, self.nodes, self.callers)
+        if comings.removed is not None:
+            self.network.dismissed[self.nodes[comings.removed].did] = None
 
     def _forger(self) -> Forger | None:
         if not self.faults.forge_every:
@@ -254,7 +256,13 @@ class World:
             if state.mesh.executions:
                 return f"{node.name} has executions under way: {list(state.mesh.executions)[:2]}"
             # A home that is not honest may leave alone what was sent to it, for ever.
-            owed = [t for t in state.ledger.transits.values() if t.payee_home not in self.watch.forgers]
+            gone = self.registrar.gone  # nobody else can take back what was declined
+            owed = [
+                t
+                for t in state.ledger.transits.values()
+                if t.payee_home not in self.watch.forgers
+                and not (t.payer_home in gone and t.declined_at_sequence is not None)
+            ]
             if owed:
                 return f"{node.name} has mana in transit: {owed[:1]}"
             if engine.outbox.waiting:
@@ -272,6 +280,8 @@ class World:
     def _judge(self) -> None:
         self._look()
         first = self.nodes[0]
+        if self.registrar.removed is not None:
+            self.model.disown(self.registrar.removed.did)
         for node in self.nodes:
             engine = node.engine
             if engine is None or first.engine is None:
@@ -289,14 +299,16 @@ class World:
         loaded = rows.load(chosen.disk.platter)
         entries = checkers.history(chosen.disk.platter)
         counting = [entry for entry in entries if not entry.is_void]
+        openly = self.callers.town.policy.join_policy is JoinPolicy.OPEN
         self.void = sum(entry.is_void for entry in entries)
         checkers.money_by_hand(counting, loaded.ledger)
-        checkers.jobs_end_once(counting)
+        checkers.jobs_end_once(counting, self.registrar.gone)
         honest = [entry for entry in counting if entry.author not in self.watch.forgers]
         self.bans = bans_are_kept(honest, {node.did: node.terms.mesh.ban_after for node in self.nodes})
         membership_by_hand(counting, self.callers.town.policy.join_policy)
-        leaver = self.registrar.leaver
-        checkers.receipts_are_answered(entries, self.model.put_back, () if leaver is None else (leaver.did,))
+        if not openly and not self.watch.forgers:  # one electorate all the time
+            checkers.what_was_confirmed_counts(entries, self.registrar.gone)
+        checkers.receipts_are_answered(entries, self.model.put_back, self.registrar.gone)
         what_was_agreed_is_right(counting, stores)
         checkers.promises_are_kept(self.model, self.nodes, entries)
         checkers.cancellations(self.model, self.nodes)

@@ -20,12 +20,14 @@ from icn.services.answers import Answer, Refused
 from icn.services.archive_proof import prove
 from icn.services.backup import draft
 from icn.services.commands import Admit, Invite, OpenAccountFor, Pay, Remove
+from icn.services.inputs import Tick
 from icn.services.intake import Intake
 from icn.services.queries import membership
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind, RemovalName
+from icn.stores.kv import StoreUnavailable
 from support import builders
 from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
 from support.world import World, echo, federation, terms
@@ -208,13 +210,32 @@ def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives()
     assert len(world["a"].happened(TransferSent)) == 2
 
 
+def test_a_removal_that_could_not_be_committed_is_counted_again() -> None:
+    world = federation("a", "b")
+    world.isolate("b")
+    world.settle()
+    token = world.ask("a", Remove(world["b"].did, ""))
+    node = world["a"]
+    inputs = list(node.inbox)
+    node.inbox.clear()
+    world.handle("a", *inputs)
+    assert token in node.answers
+    assert node.wake_at == world.clock.time, "it wants to go on at once"
+    node.store.fail_next = 1
+    with pytest.raises(StoreUnavailable):
+        world.handle("a", Tick())
+    world.handle("a", Tick())
+    assert node.engine.state.federation.was_removed(world["b"].did)
+    world.settle()
+    agree(world, "a")
+
+
 def test_a_start_goes_on_where_a_removal_was_voted_and_not_counted() -> None:
     world = federation("a", "b", "c")
     c = world["c"].did
     world.isolate("c")
     world.done("a", Remove(c, ""))
     world.pass_time(2_000)
-    world["b"].store.fail_next = 0
     token = world.ask("b", Remove(c, ""))
     node = world["b"]
     inputs = list(node.inbox)
@@ -262,6 +283,17 @@ def test_two_that_remove_each_other_are_not_both_removed_and_all_agree_who_is() 
     world.done(staying, OpenAccountFor(builders.did(40)))
     world.pass_time(3_000)
     assert has_account(world, "a", builders.did(40), world[staying].did), "it goes on as a member"
+
+
+def test_of_two_that_have_the_votes_at_once_the_second_is_counted_without_the_first() -> None:
+    world = federation("a", "b", "c", "d")
+    c, d = world["c"].did, world["d"].did
+    for voter, whom in (("a", c), ("a", d), ("c", d), ("d", c)):
+        world.ask(voter, Remove(whom, ""))
+    world.pass_time(8_000)
+    agree(world, "a", "b")
+    state = world["a"].engine.state.federation
+    assert [state.was_removed(c), state.was_removed(d)].count(True) == 1, "the vote of who is removed counts no more"
 
 
 def test_the_jobs_of_a_removed_home_end_and_those_it_ran_are_run_by_others() -> None:
