@@ -63,7 +63,6 @@ from icn.domain.mesh.events import (
     RevealOpened,
 )
 from icn.kernel import cbor_items
-from icn.kernel.encoding import Written
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import Shape, shape_of
 from icn.kernel.ids import Did
@@ -179,11 +178,10 @@ def write_record(record: Record) -> dict[str, Any]:
     }
 
 
-def encode_record(record: Record) -> Written:
-    """The map that stands in a block, with its bytes."""
+def encode_record(record: Record) -> bytes:
+    """The bytes of the map that stands in a block."""
     head, shape = _HEADS[type(record.event)]
-    data = b"".join((head, shape.encode(record.event), _ENVELOPE_KEY, _ENVELOPE.encode(record.envelope)))
-    return Written(write_record(record), data)
+    return b"".join((head, shape.encode(record.event), _ENVELOPE_KEY, _ENVELOPE.encode(record.envelope)))
 
 
 def read_record(data: Any) -> Record:

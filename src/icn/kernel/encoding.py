@@ -12,7 +12,7 @@ Not here: what the values mean (`domain.records`, `protocol.codec`).
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import cbor2
 
@@ -33,13 +33,6 @@ _INT_MIN = -(2**64)
 _CID_TAG = 42
 Link = cbor2.CBORTag
 """A link as the encoder takes it and the decoder of a node's own bytes gives it."""
-
-
-class Written(NamedTuple):
-    """A value as `encode_ordered` takes it, and its bytes: encoded once, however often it is needed."""
-
-    value: Any
-    data: bytes
 
 
 def link_to(cid: Cid | ForeignCid) -> Link:

@@ -86,14 +86,20 @@ def proves(proof: EquivocationProven, held: Sequence[bytes]) -> bool:
 
 def removals_of(block: Block) -> list[tuple[int, NodeRemoved]]:
     """Its records that say that a member is removed, whether or not they have an effect, with their positions."""
-    named = ((index, data) for index, data in enumerate(block.records) if _type_of(data) == _REMOVAL)
-    read = ((index, _event_of(data)) for index, data in named)
+    read = ((index, _event_of(data)) for index, data in _records_of_type(block, _REMOVAL))
     return [(index, event) for index, event in read if isinstance(event, NodeRemoved)]
 
 
 def _proofs(block: Block) -> list[EquivocationProven]:
-    read = (_event_of(data) for data in block.records if _type_of(data) == _PROOF)
+    read = (_event_of(data) for _, data in _records_of_type(block, _PROOF))
     return [event for event in read if isinstance(event, EquivocationProven)]
+
+
+def _records_of_type(block: Block, name: str) -> list[tuple[int, Any]]:
+    """Its records of one event, with their positions, unread."""
+    if name.encode() not in block.data:
+        return []  # most blocks, by far: the name would stand in its bytes
+    return [(index, data) for index, data in enumerate(block.records) if _type_of(data) == name]
 
 
 def _type_of(data: Any) -> str | None:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, Place, sign_written
+from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, Place, sign_encoded
 from icn.domain.dag.feeds import Clock, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
 from icn.domain.mesh.events import JobSubmitted
 from icn.domain.records import Envelope, Event, Record, encode_record
 from icn.kernel import limits
-from icn.kernel.encoding import Written, encode
+from icn.kernel.encoding import encode
 from icn.kernel.errors import InvariantBroken, Kind, require
 from icn.kernel.ids import CID_BYTES, Cid, Did, JobId
 from icn.kernel.instant import Instant
@@ -77,7 +77,7 @@ class UnitOfWork:
     """False while the node is held (`services.authorship`), and once it has left: nothing is recorded or signed."""
     violations: list[tuple[Did, str]] = field(default_factory=list)
     """Peers that broke the protocol, and how."""
-    _records: list[tuple[Record, Written]] = field(default_factory=list)
+    _records: list[tuple[Record, bytes]] = field(default_factory=list)
     _record_bytes: int = 0
     _pairing: Pairing = field(default_factory=Pairing)
     _pending: list[_Pending] = field(default_factory=list)
@@ -140,7 +140,7 @@ class UnitOfWork:
             envelope = self._about_job(events)
         records = [Record(envelope, event) for event in events]
         written = [(record, encode_record(record)) for record in records]
-        size = sum(len(bytes_of.data) for _, bytes_of in written)
+        size = sum(len(encoded) for _, encoded in written)
         require(size <= _RECORD_SPACE, "what one command records fits a block")
         full = len(self._records) + len(written) > limits.RECORDS_PER_BLOCK_MAX
         if full or self._record_bytes + size > _RECORD_SPACE:
@@ -195,7 +195,7 @@ class UnitOfWork:
             parents=feeds.parents_for(self.did),
             time=self.now,
         )
-        block = sign_written(header, [written for _, written in self._records], self.signer)
+        block = sign_encoded(header, [encoded for _, encoded in self._records], self.signer)
         records = [record for record, _ in self._records]
         if records and isinstance(records[0].event, FederationFounded):
             name_genesis(self.state.federation, block.cid)

@@ -5,11 +5,11 @@ its name and follow its links. The records stand in it as maps; what they mean i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from icn.kernel import cbor_items, signing
-from icn.kernel.encoding import Written, encode, encode_map, encode_ordered
+from icn.kernel.encoding import encode, encode_map, encode_ordered
 from icn.kernel.errors import Invalid, require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did
@@ -52,14 +52,21 @@ class Block:
     """A parsed block together with the bytes it came as."""
 
     header: Header
-    records: tuple[Any, ...]
+    record_count: int
     cid: Cid
     data: bytes
+    read: tuple[Any, ...] | None = field(compare=False, repr=False)
+    """The records as they were read; None of a block that was made here, whose records hardly anybody asks for."""
+
+    @property
+    def records(self) -> tuple[Any, ...]:
+        """The maps that stand in it, one for each record."""
+        return self.read if self.read is not None else tuple(open_sealed(self.data).body["records"])
 
     @property
     def is_acknowledgement(self) -> bool:
         """Nothing to say but that the parents were seen. Not itself acknowledged."""
-        return not self.records
+        return not self.record_count
 
     @property
     def place(self) -> Place:
@@ -73,17 +80,17 @@ class Block:
 
 def sign_block(header: Header, records: tuple[Any, ...], signer: Signer) -> Block:
     """The signed block. `header.author` must be the signer's."""
-    return sign_written(header, [Written(record, encode(record)) for record in records], signer)
+    return sign_encoded(header, [encode(record) for record in records], signer)
 
 
-def sign_written(header: Header, records: Sequence[Written], signer: Signer) -> Block:
+def sign_encoded(header: Header, records: Sequence[bytes], signer: Signer) -> Block:
     """`sign_block` for records that are encoded already: their bytes become part of the block's."""
     require(signer.did == header.author, "a block is signed by its author")
     fields = {name: encode_ordered(value) for name, value in _HEADER.to_map(header).items()}
-    fields["records"] = cbor_items.list_of([record.data for record in records])
+    fields["records"] = cbor_items.list_of(records)
     data = seal_encoded(signer, signing.BLOCK, encode_map(fields))
     require(len(data) <= BLOCK_BYTES_MAX, f"a block has at most {BLOCK_BYTES_MAX} bytes")
-    return Block(header, tuple(record.value for record in records), Cid.of(data, DAG_CBOR), data)
+    return Block(header, len(records), Cid.of(data, DAG_CBOR), data, None)
 
 
 def parse_block(data: bytes, cid: Cid | None = None) -> Block:
@@ -111,7 +118,7 @@ def parse_block(data: bytes, cid: Cid | None = None) -> Block:
         raise Invalid("block", "too many parents or records")
     if any(a.data >= b.data for a, b in zip(header.parents, header.parents[1:], strict=False)):
         raise Invalid("block", "parents are sorted and distinct")
-    return Block(header, records, cid or Cid.of(data, DAG_CBOR), data)
+    return Block(header, len(records), cid or Cid.of(data, DAG_CBOR), data, records)
 
 
 _HEADER = shape_of(Header)

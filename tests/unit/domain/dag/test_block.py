@@ -63,6 +63,12 @@ def test_what_is_no_block(what: str) -> None:
         parse_block(body(**WRONG[what]))
 
 
+def test_the_records_of_a_block_that_was_made_here_are_those_that_others_read() -> None:
+    made = builders.block(1, records=({"a": 1}, [b"x", None]))
+    assert made.records == parse_block(made.data).records == ({"a": 1}, [b"x", None])
+    assert made == parse_block(made.data)
+
+
 def test_a_block_is_bounded() -> None:
     with pytest.raises(Invalid, match="bytes"):
         parse_block(body(records=[bytes(limits.BLOCK_BYTES_MAX)]))
