@@ -36,6 +36,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/federation/invite": {"expires_seconds": 60, "addresses": ["/ip4/127.0.0.1/tcp/7000"]},
     "/federation/invitations/revoke": {"id": "0" * 32},
     "/federation/leave": {"for_good": True},
+    "/federation/remove": {"did": MEMBER, "reason": "its key is lost", "for_good": True},
     "/federation/init": {"name": "bakers"},
     "/federation/join": {"address": "/ip4/127.0.0.1/tcp/7000"},
     "/network/connect": {"address": "/ip4/127.0.0.1/tcp/7000"},
@@ -54,6 +55,7 @@ FINE: dict[str, list[Any]] = {
     "/dag/prune": [{}, {"dry_run": True}],
     "/admin/resume": [{"no_newer_blocks": True}],
     "/federation/leave": [{"for_good": True}],
+    "/federation/remove": [GOOD["/federation/remove"]],
     "/federation/init": [{}, {"name": None}],
 }
 """What would be wrong elsewhere."""
