@@ -1,5 +1,6 @@
 """Points in time and spans, as whole milliseconds. No datetime inside the core; surfaces print ISO 8601."""
 
+from collections.abc import Iterable
 from typing import NewType
 
 Instant = NewType("Instant", int)
@@ -22,3 +23,12 @@ def milliseconds(count: int) -> Duration:
 def later(moment: Instant, span: Duration) -> Instant:
     """The instant `span` after `moment`."""
     return Instant(moment + span)
+
+
+def soonest(moments: Iterable[Instant | None]) -> Instant | None:
+    """The first of `moments`, of which those that are None never come; None where none does."""
+    first: Instant | None = None
+    for moment in moments:
+        if moment is not None and (first is None or moment < first):
+            first = moment
+    return first

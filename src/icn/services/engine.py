@@ -22,7 +22,7 @@ from icn.domain.federation.refusals import NodeHasLeft, NodeIsRemoved
 from icn.kernel.encoding import decode
 from icn.kernel.errors import Kind, PeerViolation, Refusal, require
 from icn.kernel.ids import Did
-from icn.kernel.instant import Instant, later
+from icn.kernel.instant import Instant, later, soonest
 from icn.kernel.signing import Signer
 from icn.protocol.messages import (
     Announce,
@@ -259,7 +259,8 @@ class Engine:
         Nothing else has been touched when a block must be taken back.
         """
         arrivals = self.replication.arrivals
-        mark = arrivals.quarantine.mark(self.peers)
+        # Where nothing comes and nothing waited no block is refused, and there is nothing to go back to.
+        mark = arrivals.quarantine.mark(self.peers) if arriving or arrivals.quarantine.waiting else None
         while True:
             if self._stale:
                 self.state = rows.load(self.store)
@@ -285,6 +286,8 @@ class Engine:
                 # It was partly applied. The state is loaded again and the blocks are taken without that one, which is
                 # remembered as refused; each turn refuses one more, so this ends. What waited for an ancestor waits
                 # again, and nobody is blamed, or let go, before the turn that counts.
+                if mark is None:
+                    raise
                 arrivals.quarantine.rewind(mark, self.peers)
                 continue
             self.authorship.forked_at = self.forks.own_fork
@@ -409,7 +412,7 @@ class Engine:
             self.authorship.wake_at(wall),
             None if held or (self._resumed and not self.forks.has_to_count) else wall,
         )
-        return min((moment for moment in moments if moment is not None), default=None)
+        return soonest(moments)
 
 
 def _brings_blocks(input_: Input) -> bool:

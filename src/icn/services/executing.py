@@ -17,7 +17,7 @@ from icn.domain.mesh.papers import is_attempt, open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
-from icn.kernel.instant import Duration, Instant, later
+from icn.kernel.instant import Duration, Instant, later, soonest
 from icn.protocol.messages import (
     OUTPUT_INLINE_BYTES_MAX,
     Acknowledged,
@@ -179,10 +179,12 @@ class ExecutorService:
 
     def wake_at(self, executions: Mapping[ExecutionKey, Execution]) -> Instant | None:
         """When `tick` has something to do."""
-        moments = [executions[key].deadline for key in self.capacity.in_use if key not in self._started]
-        moments += [later(since, self.terms.home_absence) for since in self._gone.values()]
-        others = (self.capacity.next_expiry(), self.pledging.wake_at())
-        return min([*moments, *(moment for moment in others if moment is not None)], default=None)
+        moments = [self.capacity.next_expiry(), self.pledging.wake_at()]
+        if self.capacity.in_use:
+            moments += [executions[key].deadline for key in self.capacity.in_use if key not in self._started]
+        if self._gone:
+            moments += [later(since, self.terms.home_absence) for since in self._gone.values()]
+        return soonest(moments)
 
     def _own(self, work: UnitOfWork) -> list[Execution]:
         return [work.state.mesh.executions[key] for key in self.capacity.in_use]

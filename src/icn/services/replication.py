@@ -15,7 +15,7 @@ from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
-from icn.kernel.instant import Duration, Instant, later
+from icn.kernel.instant import Duration, Instant, later, soonest
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want, WantNamed
 from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
@@ -183,20 +183,18 @@ class ReplicationService:
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick`, or one of the parts, has something to do."""
-        moments: list[Instant | None] = [
+        moments = [
             self.announcing.wake_at(),
             self.acknowledging.wake_at(),
             self.arrivals.wake_at(wall),
+            wall if self.wanted or self.named else None,
         ]
-        moments += [wall] if self.wanted or self.named else []
-        moments += [
-            later(view.wanted_at, self.terms.replication.answer_patience)
-            for view in self.peers.views.values()
-            if view.wanted_at is not None
-        ]
-        dismissed = [view.dismissed_at for view in self.peers.views.values() if view.dismissed_at is not None]
-        moments += [later(since, DISMISSAL) for since in dismissed]
-        return min((moment for moment in moments if moment is not None), default=None)
+        for view in self.peers.views.values():
+            if view.wanted_at is not None:
+                moments.append(later(view.wanted_at, self.terms.replication.answer_patience))
+            if view.dismissed_at is not None:
+                moments.append(later(view.dismissed_at, DISMISSAL))
+        return soonest(moments)
 
     def ask_everybody(self, work: UnitOfWork) -> list[Did]:
         """Tell every peer what is here and ask for what it has besides, at once. Whom."""

@@ -253,6 +253,22 @@ def test_what_waited_still_comes_in_when_its_ancestor_came_beside_one_against_th
     assert [peer for peer, _ in evil.node.disconnects] == [evil.did]
 
 
+def test_what_waited_for_its_time_is_refused_whole_then_if_it_is_against_the_rules() -> None:
+    evil = Hostile()
+    ahead = limits.CLOCK_AHEAD_MS_MAX + 1_000
+    opens = AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0))
+    bad = evil.block(opens, NodeAdmitted(evil.did), time=Instant(evil.world.clock.time + ahead))
+    evil.send(bad.data)
+    assert not evil.is_let_go
+    accounts = rows.load(evil.node.store).ledger.accounts
+    evil.world.clock.time = Instant(evil.world.clock.time + ahead)
+    evil.world.handle("a", Tick())  # nobody says anything: its time has come
+    assert evil.is_let_go
+    assert not evil.is_in(bad)
+    assert rows.load(evil.node.store).ledger.accounts == accounts
+    _unharmed(evil.node)
+
+
 def test_two_blocks_with_one_sequence_are_evidence() -> None:
     evil = Hostile()
     one = evil.block(AccountOpened(evil.did, evil.did, 0, Mana(0), 0, Mana(0)))
