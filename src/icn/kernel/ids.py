@@ -197,7 +197,7 @@ class Cid:
         """The sha2-256 of the content."""
         return self.data[4:]
 
-    def names(self, content: bytes) -> bool:
+    def names(self, content: bytes | memoryview) -> bool:
         """Whether `content` is what this CID stands for."""
         return hashlib.sha256(content).digest() == self.digest
 

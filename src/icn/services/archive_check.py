@@ -7,7 +7,7 @@ What a manifest says before the parts were read (`claimed`) is good for making p
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from icn.kernel.errors import Invalid
@@ -25,7 +25,7 @@ from icn.stores.archive import (
     Part,
     split_name,
 )
-from icn.stores.archive_parts import ContentLine, read_car
+from icn.stores.archive_parts import ContentLine, view_car
 
 BLOCKS_PER_SAVE = 1000
 """After so many the replay lets go of the rows of what has ended."""
@@ -81,11 +81,16 @@ class Items:
 
     signed: tuple[tuple[Cid, bytes], ...] = ()
     evidence: tuple[tuple[Cid, bytes], ...] = ()
-    content: tuple[tuple[ContentLine, bytes | None], ...] = ()
-    """Lines with their bytes; those without bytes come with the lines, the others with the bytes."""
+    content: tuple[tuple[ContentLine, bytes | memoryview | None], ...] = ()
+    """Lines with their bytes; those without bytes come with the lines, the others with the bytes, where these stand in
+    the entry: see `apart`."""
     local: tuple[tuple[bytes, bytes], ...] = ()
     """Whole keys and values."""
     identity: bytes | None = None
+
+    def apart(self) -> "Items":
+        """The same with bytes of its own, so that the entry, which is held by a look at any of it, can be freed."""
+        return replace(self, content=tuple((line, None if of is None else bytes(of)) for line, of in self.content))
 
 
 def claimed(source: Archive) -> Examined | None:
@@ -217,16 +222,17 @@ class Examination:
             self.note("content", f"{self._bare} lines of a full backup are without bytes")
 
     def _take_car(self, folder: str, name: str, data: bytes) -> Items:
-        found = tuple(read_car(data))
+        found = tuple(view_car(data))
         for cid, block in found:
             if not cid.names(block):
                 self.note(name, f"the bytes of block {cid} have another name")
         if folder == "content":
             return self._take_content(found)
         self._found[folder] += len(found)
-        return Items(signed=found) if folder == "blocks" else Items(evidence=found)
+        blocks = tuple((cid, bytes(block)) for cid, block in found)
+        return Items(signed=blocks) if folder == "blocks" else Items(evidence=blocks)
 
-    def _take_content(self, found: tuple[tuple[Cid, bytes], ...]) -> Items:
+    def _take_content(self, found: tuple[tuple[Cid, memoryview], ...]) -> Items:
         awaited, self._awaited = self._awaited, []
         for line, (cid, block) in zip(awaited, found, strict=False):
             if line.cid != cid or line.size != len(block):

@@ -117,7 +117,7 @@ def _examined(link: Link) -> Entries:
     try:
         for part, items in examination.follow(link.examined.archive):
             _require_clean(link, examination)
-            yield part, items
+            yield part, items.apart()
     except Invalid as error:
         raise _damaged(link, error.what, error.why) from error
     _require_clean(link, examination)

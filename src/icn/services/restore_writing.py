@@ -141,7 +141,7 @@ class Writing:
         self.done.evidence += 1
         self._commit_if_due()
 
-    def _take_content(self, line: ContentLine, data: bytes | None) -> None:
+    def _take_content(self, line: ContentLine, data: bytes | memoryview | None) -> None:
         known = self._get(keyspace.content_meta(line.cid))
         if known is not None:
             self._take_known(line, contents.read_content_meta(known))
@@ -152,7 +152,7 @@ class Writing:
                 self._get,
                 self._batch,
                 line.cid,
-                data,
+                bytes(data),  # no copy where they are
                 stored_at=line.stored_at,
                 pinned=line.pinned,
                 expires_at=line.expires_at,

@@ -56,7 +56,13 @@ def write_car(blocks: list[tuple[Cid, bytes]]) -> bytes:
 
 def read_car(data: bytes) -> Iterator[tuple[Cid, bytes]]:
     """The blocks of a part. Their bytes are not compared with their names. Raises `Invalid` for another form."""
-    end = len(data)
+    for cid, block in view_car(data):
+        yield cid, bytes(block)
+
+
+def view_car(data: bytes) -> Iterator[tuple[Cid, memoryview]]:
+    """As `read_car`, without a copy of each block: for who looks at all of them and keeps few."""
+    view, end = memoryview(data), len(data)
     at = _car_header_end(data)
     count = 0
     while at < end:
@@ -77,7 +83,7 @@ def read_car(data: bytes) -> Iterator[tuple[Cid, bytes]]:
         cid = Cid.from_bytes(data[at : at + CID_BYTES])
         if count == 1 and car.encode_header([cid]) != data[: _car_header_end(data)]:
             raise Invalid("CAR", "the root is not the first block")
-        yield cid, data[at + CID_BYTES : at + length]
+        yield cid, view[at + CID_BYTES : at + length]
         at += length
     if not count:
         raise Invalid("CAR", "a part without blocks")

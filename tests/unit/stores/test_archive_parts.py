@@ -26,6 +26,15 @@ def test_blocks_are_read_as_written() -> None:
         list(archive_parts.read_car(data.replace(blocks[0][0].data, blocks[1][0].data, 1)))
 
 
+def test_blocks_may_be_looked_at_without_a_copy_of_each() -> None:
+    blocks = [(Cid.of(data, RAW), data) for data in (b"x", b"y" * 100)]
+    data = archive_parts.write_car(blocks)
+    seen = list(archive_parts.view_car(data))
+    assert [(cid, bytes(block)) for cid, block in seen] == blocks
+    assert all(block.obj is data for _, block in seen)
+    assert all(type(block) is bytes for _, block in archive_parts.read_car(data))
+
+
 def test_lines_are_read_as_written() -> None:
     other = replace(LINE, expires_at=None, pinned=False, has_bytes=False)
     data = archive_parts.write_content_line(LINE) + archive_parts.write_content_line(other)
