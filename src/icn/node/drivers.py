@@ -148,6 +148,8 @@ class Drivers:
         self._dials = False
         self._to_dial: dict[str, None] = {}  # bounded: by INVITATION_ADDRESSES_MAX, of one aim
         """Addresses that the engine asked for before the network had started."""
+        self._encoded: tuple[Message | None, bytes] = None, b""
+        """The newest message sent, with its bytes."""
         self._topic: str | None = None
         """On which the blocks of this node's federation are published."""
         self._next_token = 1
@@ -389,8 +391,14 @@ class Drivers:
     def _send(self, to: PeerId, message: Message, data: bytes | None) -> None:
         if self._network is None or to not in self._up or to in self._strangers:
             return
-        if not self._network.send(to, protocol_of(message), data or encode_message(message)):
+        if not self._network.send(to, protocol_of(message), data or self._bytes_of(message)):
             self._drop(to, "what waits for it exceeds its bound")
+
+    def _bytes_of(self, message: Message) -> bytes:
+        """What goes to several peers goes to them one after the other, and is encoded once."""
+        if message is not self._encoded[0]:
+            self._encoded = message, encode_message(message)
+        return self._encoded[1]
 
     def network_started(self) -> None:
         """The network dials from now on."""

@@ -118,10 +118,11 @@ class Biddings:
         job = work.state.mesh.jobs.get(job_id)
         if bidding is None or job is None:
             return False
-        answered = all(who in bidding.offers or who in bidding.declined for who in self.expected(work))
+        if not all(who in bidding.offers or who in bidding.declined for who in self.expected(work)):
+            return False
         suits = [offer for offer in bidding.offers.values() if placement.is_eligible(job, offer)]
         free = [offer for offer in suits if not work.state.mesh.is_barred(work.did, offer.bid.executor, work.now)]
-        return answered and len(free) >= job.spec.redundancy
+        return len(free) >= job.spec.redundancy
 
     def closing(self, job_id: JobId) -> CloseBidding:
         """The command that ends it with what has come."""
@@ -150,8 +151,9 @@ class Biddings:
 
     def _announce(self, work: UnitOfWork, job: Job, to: list[Did]) -> None:
         window = max(0, job.due_at - work.wall)
+        message = JobAnnounced(job.id, job.attempt, window, job.spec)
         for peer in to:
-            work.send(peer, JobAnnounced(job.id, job.attempt, window, job.spec))
+            work.send(peer, message)
 
     def _under_way(self, work: UnitOfWork, job_id: JobId, attempt: int) -> _Bidding | None:
         """The bidding for this attempt, which a restart may have left to be made anew."""

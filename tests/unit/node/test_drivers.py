@@ -18,7 +18,7 @@ from icn.node.writer import BatchFailed, Writer
 from icn.protocol.codec import encode_message
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.libp2p.multiaddr import Multiaddr
-from icn.protocol.messages import MESH_PROTOCOL, Acknowledged, Announce, Heads
+from icn.protocol.messages import MESH_PROTOCOL, Acknowledged, Announce, Heads, Message
 from icn.services.commands import Admit
 from icn.services.effects import Committed, Dial, Judge, Publish, Send, Subscribe
 from icn.services.inputs import Tick
@@ -279,5 +279,28 @@ def test_what_waits_in_the_outbox_is_sent_as_the_bytes_that_wait_there() -> None
         message = Acknowledged(7)
         drivers.report(MayLeave([Send(PEER.did, message, b"as kept"), Send(PEER.did, message)]))
         assert line.sent == [(PEER, MESH_PROTOCOL, b"as kept"), (PEER, MESH_PROTOCOL, encode_message(message))]
+
+    asyncio.run(story())
+
+
+def test_what_goes_to_several_peers_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[Message] = []
+
+    def counted(message: Message) -> bytes:
+        encoded.append(message)
+        return encode_message(message)
+
+    monkeypatch.setattr(drivers_module, "encode_message", counted)
+
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        peers = [PeerId.of(SeedSigner(bytes([number]) * 32).did) for number in (2, 3)]
+        for peer in peers:
+            drivers.peer_up(peer, "somewhere")
+        heads, other = Heads((), "root"), Acknowledged(7)
+        drivers.report(MayLeave([Send(peer.did, message) for message in (heads, other) for peer in peers]))
+        assert encoded == [heads, other]
+        assert [payload for _, _, payload in line.sent] == [encode_message(m) for m in (heads, heads, other, other)]
 
     asyncio.run(story())
