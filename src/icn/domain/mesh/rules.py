@@ -6,7 +6,7 @@ event that pays or releases its hold, and every later command finds it closed.
 
 from typing import assert_never
 
-from icn.domain.context import Context, entitled
+from icn.domain.context import Context, EventRefused, entitled
 from icn.domain.mesh import agreement_rules, endings, failures, placement, retries, standing
 from icn.domain.mesh.commands import (
     AbandonAttempt,
@@ -386,5 +386,6 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
 
 def _own_job(mesh: Mesh, job_id: JobId, context: Context) -> Job:
     job = mesh.jobs.get(job_id)
-    entitled(job is not None and job.home == context.author, "only its home decides about an open job")
-    return mesh.jobs[job_id]
+    if job is None or job.home != context.author:
+        raise EventRefused("only its home decides about an open job")
+    return job
