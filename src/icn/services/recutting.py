@@ -167,10 +167,8 @@ def blocks_at(reader: Reader, author: Did, sequence: int) -> list[Cid]:
 
 
 def _changing(reader: Reader, contest: Contest) -> dict[Did, int]:
-    """By author, from where on its feed may be another one than before."""
+    """By author, from where on its feed may be another one than before: what is cut, and what was put aside."""
     changing = dict(contest.cuts)
-    for _, cut in rows.CUTS.rows(reader):
-        changing[cut.author] = min(cut.sequence, changing.get(cut.author, NEVER))
     for _, side in rows.SIDES.rows(reader):
         author = side.place.author
         changing[author] = min(side.place.sequence, changing.get(author, NEVER))

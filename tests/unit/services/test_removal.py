@@ -210,6 +210,34 @@ def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives()
     assert len(world["a"].happened(TransferSent)) == 2
 
 
+def test_who_has_voted_confirms_nothing_more_and_what_is_kept_is_confirmed_when_all_have_heard() -> None:
+    world = federation(*NAMES, "x")
+    x = world["x"].did
+    for voter in ("b", "c"):
+        world.done(voter, Remove(x, ""))
+    world.pass_time(3_000)
+    world.done("x", Pay(world["a"].did, Mana(3), ""))
+    world.pass_time(6_000)
+    seen = world["b"].engine.state.feeds.heads[world["b"].did].clock[x]
+    assert not world["a"].happened(TransferReceived), (
+        "three of five have it behind them and have not voted; four are asked"
+    )
+    number = next(iter(world["a"].engine.state.ledger.transits.values())).sent_at_sequence
+    assert seen > number, "those who have voted have it behind them as well"
+    assert membership.confirmations(world["a"].store).count(x) <= number
+    part(world, ("a", "b", "c", "x"), ("d",))
+    world.done("a", Remove(x, ""))
+    world.pass_time(5_000)
+    assert world["a"].engine.state.federation.was_removed(x)
+    assert not world["a"].happened(TransferReceived), "d may still count by itself, and accept less"
+    assert membership.confirmations(world["a"].store).count(x) <= number
+    world.link("d", "a")
+    world.pass_time(5_000)
+    assert world["a"].happened(TransferReceived)
+    assert membership.confirmations(world["a"].store).count(x) > number
+    agree(world, *NAMES)
+
+
 def test_a_removal_that_could_not_be_committed_is_counted_again() -> None:
     world = federation("a", "b")
     world.isolate("b")
