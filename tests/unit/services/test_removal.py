@@ -9,17 +9,19 @@ import pytest
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.federation.events import NodeRemoved, RemovalVoted
+from icn.domain.federation.invitation import read_line
 from icn.domain.ledger.events import TransferReceived, TransferReturned, TransferSent
 from icn.domain.mesh.model import Status
 from icn.domain.mesh.state import HOME_REMOVED
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Did
+from icn.kernel.instant import seconds
 from icn.kernel.mana import Mana
 from icn.services import rows
 from icn.services.answers import Answer, Refused
 from icn.services.archive_proof import prove
 from icn.services.backup import draft
-from icn.services.commands import Admit, Invite, OpenAccountFor, Pay, Remove
+from icn.services.commands import Admit, Init, Invite, Join, OpenAccountFor, Pay, Remove
 from icn.services.inputs import Tick
 from icn.services.intake import Intake
 from icn.services.queries import membership
@@ -27,9 +29,12 @@ from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind, RemovalName
+from icn.stores.changeover import Founding
+from icn.stores.joining import Aim
 from icn.stores.kv import StoreUnavailable
 from support import builders
 from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
+from support.forker import Forker
 from support.world import World, echo, federation, terms
 
 Into = Callable[..., object]
@@ -178,6 +183,42 @@ def test_a_vote_to_remove_is_given_once_by_members_about_others() -> None:
     assert refusal_of(world.do("a", Remove(world["c"].did, "x" * 241))) == "invalid"
     world.pass_time(2_000)
     assert world["c"].happened(RemovalVoted) == [RemovalVoted(b, "")]
+
+
+def test_who_was_removed_may_found_another_federation_and_not_join_again() -> None:
+    world = federation(*NAMES)
+    d = world["d"]
+    line = str(world.done("a", Invite(seconds(3600), None, "", ("/ip4/127.0.0.1/tcp/1",)))["line"])
+    invitation = read_line(line)
+    remove(world, "d", "a", "b")
+    assert refusal_of(world.do("d", Join(Aim(("/ip4/127.0.0.1/tcp/1",), invitation)))) == "federation.node_removed"
+    world.done("d", Init(Founding("bakers", (d.did,), builders.policy())))
+    assert d.engine.changing.is_under_way
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_member_that_signed_two_histories_is_removed_like_any_other(knows: bool) -> None:
+    forker = Forker(federation(*NAMES))
+    forker.join()
+    world, before = forker.world, forker.head
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    forker.say(one, *NAMES)
+    world.pass_time(4_000)  # what all build on is kept
+    if knows:
+        forker.say(other, "a")
+        world.pass_time(6_000)
+    for voter in ("a", "b", "c"):
+        world.done(voter, Remove(forker.did, "two histories"))
+        world.pass_time(3_000)
+    if not knows:
+        forker.say(other, "a")  # nothing of it is heard any more
+    world.pass_time(8_000)
+    agree(world, *NAMES)
+    state = world["a"].engine.state
+    assert state.federation.was_removed(forker.did)
+    assert (state.cuts[forker.did].forked_at is not None) == knows
+    for name in NAMES:
+        assert has_account(world, name, builders.did(8), forker.did), "what was confirmed before it was removed counts"
 
 
 def test_of_two_members_either_may_part_from_the_other() -> None:

@@ -45,7 +45,7 @@ class FederationState:
         member = self.members.get(node)
         if member is None or not any(ancestry.has(a.by, a.sequence) for a in member.admissions):
             return False
-        return not self.has_gone(node, ancestry)
+        return not _has_gone(member, ancestry)
 
     def has_joined(self, node: Did) -> bool:
         """Whether the feed of `node` in this federation has begun and not ended, as far as is known here."""
@@ -64,7 +64,8 @@ class FederationState:
 
     def has_gone(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` has left or was removed in that ancestry."""
-        return self.has_left(node, ancestry) or self.is_removed(node, ancestry)
+        member = self.members.get(node)
+        return member is not None and _has_gone(member, ancestry)
 
     def has_ended(self, node: Did) -> bool:
         """Whether `node` has left or was removed, as far as is known here."""
@@ -172,6 +173,11 @@ def skip(state: FederationState, event: FederationEvent) -> None:
     """
     if isinstance(event, NodeJoined) and event.node not in state.members:
         _put(state, Member(event.node, (), joined=False))
+
+
+def _has_gone(member: Member, ancestry: Ancestry) -> bool:
+    has_left = member.left_at is not None and ancestry.has(member.node, member.left_at)
+    return has_left or any(ancestry.has(one.by, one.sequence) for one in member.removals)
 
 
 def _votes(state: FederationState) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from icn.domain.dag.electorate import Vouching, VouchingKind, voters_behind
 from icn.domain.dag.feeds import quorum
-from icn.domain.dag.forks import Contest, Link, lowest
+from icn.domain.dag.forks import Contest, Cut, Link, lowest
 from icn.kernel.ids import Cid, Did
 from support import builders
 
@@ -115,6 +115,19 @@ def test_a_branch_that_a_quorum_builds_on_first_is_kept() -> None:
     for voter in VOTERS:
         dag.add(voter, (one,))
     assert kept(dag, 1) == (one,)
+
+
+def test_of_a_forker_that_was_removed_nothing_is_kept_that_its_removal_does_not_accept() -> None:
+    dag, one, _ = forked()
+    two = dag.add(X, after=one)
+    for voter in VOTERS:
+        dag.add(voter, (two,))
+    for end, due in ((4, (one, two)), (3, (one, two)), (2, (one,)), (1, ())):
+        contest = Contest({X: min(1, end)}, {X: (X, *VOTERS)}, {X: end}, {X: 1})
+        for block in dag.blocks.values():
+            contest.take(block)
+        assert contest.kept(X) == due
+        assert contest.cut(X) == Cut(X, 1, len(due), due[-1] if due else None, forked_at=1, removed_at=end)
 
 
 def test_one_acknowledgement_less_keeps_nothing() -> None:
