@@ -14,6 +14,7 @@ what is thought of a bearer (`protocol.libp2p.gossipsub`).
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
@@ -24,7 +25,11 @@ from icn.services.inputs import Gossiped
 from icn.services.peers import Peers
 from icn.services.work import UnitOfWork
 
+TOPICS_REMEMBERED_MAX = 8
+"""A node is in one federation; to spell its name costs more than to look it up."""
 
+
+@lru_cache(maxsize=TOPICS_REMEMBERED_MAX)
 def topic_of(federation: Cid) -> str:
     """Where the blocks of a federation are published. The number is that of the payload: an encoded `Announce`."""
     return f"/icn/{federation}/blocks/1"

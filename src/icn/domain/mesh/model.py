@@ -156,7 +156,10 @@ class Job:
 
     def assignee(self, executor: Did) -> Assignee | None:
         """The assignment of `executor` in the current attempt."""
-        return next((a for a in self.assignees if a.executor == executor), None)
+        for assignee in self.assignees:  # nearly always one, and asked for with every record
+            if assignee.executor == executor:
+                return assignee
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,8 @@ class Router:
                 self._effects.append(delivery)
             elif self._is_graylisted(name, now):
                 return  # what else is in it would cost as much to be found out
+        if not rpc.controls:
+            return
         gossips = self._scores.of(name, now) >= self._settings.scores.gossip_threshold
         for control in rpc.controls:
             self._control(name, peer, control, now, gossips=gossips)
