@@ -8,16 +8,18 @@ store and the peers, make a node that goes on. `support.bit_flips` has the class
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from support.archive_flips import count_archives
 from support.bit_flips import WHOLE, Counted, count, make
 from support.stores import BACKENDS
 
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
 FLIPS_LONG = int(os.environ.get("ICN_BIT_FLIPS", "2000"))
-FLIPS_SHORT = 20
+FLIPS_SHORT, ARCHIVE_FLIPS_SHORT = 20, 60
 WAYS_OUT_LONG, WAYS_OUT_SHORT = 100, 2
 UNPROVABLE = frozenset({"sled", "sqlite"})
 """Engines without checksums on their pages: what follows from no journal may be another than was written."""
@@ -57,3 +59,25 @@ def test_of_thousands_of_flipped_bits_none_is_served_or_goes_unnoticed_or_is_the
     with capsys.disabled():
         seconds = time.monotonic() - begun
         print(f"\n{backend}, {FLIPS_LONG} bits, seed {SEED}: {counted.told()}; {seconds:.0f} s", file=sys.stderr)
+
+
+def turn_archives(folder: Path, flips: int) -> Counter[str]:
+    """So many flips of backups; each must be found, or without effect, or refused by the node's key."""
+    found = count_archives(folder, flips, SEED)
+    assert found["refused"] + found["harmless"] + found["foreign"] == flips, found
+    assert found["refused"] > flips // 2
+    return found
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_of_a_backup_is_restored(tmp_path: Path) -> None:
+    turn_archives(tmp_path, ARCHIVE_FLIPS_SHORT)
+
+
+@pytest.mark.long
+def test_of_thousands_of_flipped_bits_of_backups_none_is_restored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = turn_archives(tmp_path, FLIPS_LONG)
+    with capsys.disabled():
+        print(f"\narchives, {FLIPS_LONG} bits, seed {SEED}: {dict(found)}", file=sys.stderr)
