@@ -25,7 +25,7 @@ _WIDTHS = ((1, 24), (2, 25), (4, 26), (8, 27))
 """Bytes of an argument, and what the first byte says for it."""
 
 
-@lru_cache(maxsize=REMEMBERED_MAX)
+@lru_cache(maxsize=REMEMBERED_MAX, typed=True)  # as with integers
 def head(major: int, number: int) -> bytes:
     """The head of an item: its major type with its value, length or count.
 
@@ -40,7 +40,7 @@ def head(major: int, number: int) -> bytes:
     raise Invalid("dag-cbor", f"{number} does not fit 64 bits")
 
 
-@lru_cache(maxsize=REMEMBERED_MAX)
+@lru_cache(maxsize=REMEMBERED_MAX, typed=True)  # or True, and 1.0, would be what 1 is once that was asked for
 def integer(number: int) -> bytes:
     """Raises `Invalid` for one that does not fit 64 bits."""
     return head(UNSIGNED, number) if number >= 0 else head(NEGATIVE, -1 - number)

@@ -22,6 +22,12 @@ def test_an_integer_that_does_not_fit_64_bits_is_refused(number: int) -> None:
         cbor_items.integer(number)
 
 
+def test_what_is_no_integer_is_never_taken_for_one_that_equals_it() -> None:
+    assert cbor_items.integer(1) == b"\x01"
+    with pytest.raises(TypeError):
+        cbor_items.integer(1.0)  # type: ignore[arg-type]  # that is the point
+
+
 @given(st.text(max_size=300))
 def test_text_is_that_of_the_general_encoder(value: str) -> None:
     assert cbor_items.text(value) == cbor_items.name(value) == encoding.encode(value)
