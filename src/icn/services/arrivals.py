@@ -235,9 +235,9 @@ class Arrivals:
         self.forks.see(work, block)
         if view.is_file or self.quarantine.is_named(block):
             return True
-        if view.did == header.author:
-            why = self.forks.why_banned(work.state, header.author)
-            raise PeerViolation(why or SIGNED_TWO.format(sequence=header.sequence))
+        # Who was removed in this very batch could not know, and is told before it is let go.
+        if view.did == header.author and header.author not in self.forks.ends:
+            raise PeerViolation(SIGNED_TWO.format(sequence=header.sequence))
         return False
 
     def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...], federation: Cid | None = None) -> list[str]:

@@ -284,7 +284,7 @@ class _Run:
         genesis = next((cid for _, cid in blocks.journal(self.reader)), None)  # nothing is accepted before it
         try:
             proof = _Proof(self.reader, genesis, self.cuts)
-        except (StoreCorrupt, Invalid) as error:
+        except (StoreCorrupt, Invalid, InvariantBroken) as error:
             self.note("forks", str(error))
             return
         stopped = False

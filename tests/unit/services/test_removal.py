@@ -17,12 +17,13 @@ from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Did
 from icn.kernel.instant import seconds
 from icn.kernel.mana import Mana
+from icn.protocol.messages import Announce
 from icn.services import rows
 from icn.services.answers import Answer, Refused
 from icn.services.archive_proof import prove
 from icn.services.backup import draft
 from icn.services.commands import Admit, Init, Invite, Join, OpenAccountFor, Pay, Remove
-from icn.services.inputs import Tick
+from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
 from icn.services.queries import membership
 from icn.services.verify import verify
@@ -219,6 +220,28 @@ def test_a_member_that_signed_two_histories_is_removed_like_any_other(knows: boo
     assert (state.cuts[forker.did].forked_at is not None) == knows
     for name in NAMES:
         assert has_account(world, name, builders.did(8), forker.did), "what was confirmed before it was removed counts"
+
+
+def test_who_hears_of_a_removal_and_of_the_removed_at_once_blames_nobody() -> None:
+    world = federation("a", "b", "c", "x")
+    a, b, x = world["a"], world["b"], world["x"]
+    for name in ("b", "c"):
+        world.cut(name, "x")
+    world.settle()
+    world.drop = lambda one, other, _: other == "a" or one == "a"
+    remove(world, "x", "b", "c", after=1_000)
+    world.done("x", OpenAccountFor(builders.did(9)))
+    late = blocks.get_bytes(x.store, x.engine.state.feeds.heads[x.did].cid) or b""
+    missing = blocks.missing_from(b.store, a.engine.state.feeds.clock(), list(b.engine.state.feeds.heads))
+    news = tuple(blocks.get_bytes(b.store, cid) or b"" for cid in missing)
+    dropped = len(a.disconnects)
+    world.handle("a", Received(b.did, Announce(news)), Received(x.did, Announce((late,))))
+    assert a.engine.state.federation.was_removed(x.did)
+    assert a.disconnects[dropped:] == [], "it is told first"
+    world.drop = None
+    world.pass_time(3_000)
+    assert ("a", "x") not in world.links
+    assert not has_account(world, "a", builders.did(9), x.did)
 
 
 def test_of_two_members_either_may_part_from_the_other() -> None:

@@ -150,6 +150,11 @@ def test_an_index_entry_too_many(node: HttpNode) -> None:
     assert "index of events: has" in said(report)
 
 
+def test_an_index_entry_of_who_was_admitted_that_leads_nowhere(node: HttpNode) -> None:
+    """Who counts is looked up there, before anything is replayed."""
+    assert "forks" in said(tamper(node, {keyspace.event_type("federation.node_admitted") + keyspace.u64(999): b""}))
+
+
 def test_an_index_of_jobs_that_does_not_lead_to_what_the_journal_tells(node: HttpNode) -> None:
     store = node.store
     entry, receipt, request = (
