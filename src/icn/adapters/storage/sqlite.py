@@ -103,6 +103,7 @@ class _Reading:
         """The next rows, and whether they are the last."""
         rows = []
         bytes_read = 0
+        is_full = False
         with self._using, self._edge:
             cursor = self._open().execute(statement, (low, _ABOVE_ALL_KEYS if high is None else high, rows_max))
             for row in cursor:
@@ -110,8 +111,20 @@ class _Reading:
                 bytes_read += len(row[1])
                 if bytes_read >= PAGE_BYTES_MAX:
                     cursor.close()  # or its unfinished statement would keep a read transaction open
-                    return rows, False
-        return rows, len(rows) < rows_max
+                    is_full = True
+                    break
+        keys = [row[0] for row in rows]
+        self._require_order(keys if statement is _ASCENDING else keys[::-1], low, high)
+        return rows, not is_full and len(rows) < rows_max
+
+    def _require_order(self, keys: list[bytes], low: bytes, high: bytes | None) -> None:
+        """Raise `StoreCorrupt` for a key that is not where it belongs.
+
+        SQLite has no checksums here, and walks through a damaged index as it finds it: a key that is not what it was
+        would be given out under another one, and not be found under its own.
+        """
+        if keys and (keys[0] < low or (high is not None and keys[-1] >= high) or keys != sorted(keys)):
+            raise self._edge.corrupt("a key is not where it belongs in the index")
 
     def detach(self) -> apsw.Connection:
         """Stop reading; the connection is the caller's again."""

@@ -22,6 +22,10 @@ class Edge(EngineEdge):
         self._path = path
         self._opening = opening
 
+    def corrupt(self, what: str) -> StoreCorrupt:
+        """What an operator reads of damage inside of the file."""
+        return StoreCorrupt(f"{self._path}: {what}: restore a backup, or let the federation refill an empty store")
+
     def _fault_of(self, error: BaseException) -> IcnError | None:
         return self._fault_of_engine(error) if isinstance(error, apsw.Error | OSError) else None
 
@@ -33,7 +37,7 @@ class Edge(EngineEdge):
             case apsw.NotADBError():
                 return StoreCorrupt(f"{self._path} is not a SQLite database, or its first page is damaged")
             case apsw.CorruptError():
-                return StoreCorrupt(f"{says}: restore a backup, or let the federation refill an empty store")
+                return self.corrupt(str(error))
             case apsw.BusyError() | apsw.LockedError() if self._opening:
                 return StoreInUse(f"{self._path} is in use by a program that is not an icn-node (a SQLite shell?)")
             case apsw.ConnectionClosedError():

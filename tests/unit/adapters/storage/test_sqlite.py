@@ -240,3 +240,28 @@ def test_a_statement_that_sqlite_refuses_is_a_bug_of_ours(store):
     store._writer.execute("ALTER TABLE kv RENAME COLUMN v TO w")
     with pytest.raises(InvariantBroken):
         store.commit(batch({b"k": b"v"}), fence)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_key_that_a_disk_has_changed_is_never_given_out_under_another_prefix(path, bit):
+    pairs = {b"b%02d-the-key" % number: b"value %d" % number for number in range(40)}
+    store = SqliteStore.open(path)
+    fill(store, pairs)
+    store.close()
+    whole, key = path.read_bytes(), b"b20-the-key"
+    places = [at for at in range(len(whole)) if whole.startswith(key, at)]
+    assert len(places) == 2  # of the row, and in the index
+    told = []
+    for at in places:
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1 << bit,)) + whole[at + 1 :])
+        opened = SqliteStore.open(path)
+        for scan in (opened.scan, opened.scan_down):
+            try:
+                found = dict(scan(b"b"))
+            except StoreCorrupt as fault:
+                told.append(str(fault))
+            else:
+                assert all(pairs[name] == value for name, value in found.items())
+        opened.close()
+    assert len(told) <= 2
+    assert all("index" in line for line in told)
