@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icn.kernel import encoding, signing
+from icn.kernel.fields import Shape
 from icn.kernel.ids import Did
 from icn.kernel.signing import SeedSigner
 
@@ -76,6 +77,7 @@ def counting() -> Iterator[Work]:
     places = (
         (SeedSigner, "sign", "signed"),
         (signing, "_verify", "verified"),
+        (Shape, "encode", "encoded"),
         (encoding.cbor2, "dumps", "encoded"),
         (encoding.cbor2, "loads", "decoded"),
     )
