@@ -256,12 +256,14 @@ class World:
             if state.mesh.executions:
                 return f"{node.name} has executions under way: {list(state.mesh.executions)[:2]}"
             # A home that is not honest may leave alone what was sent to it, for ever.
-            gone = self.registrar.gone  # nobody else can take back what was declined
+            gone = self.registrar.gone
             owed = [
                 t
                 for t in state.ledger.transits.values()
                 if t.payee_home not in self.watch.forgers
-                and not (t.payer_home in gone and t.declined_at_sequence is not None)
+                # Nobody else takes back what a removed home sent and was declined; and a member that never says that it
+                # has heard of the removal may still accept less.
+                and not (t.payer_home in gone and (t.declined_at_sequence is not None or self.watch.forgers))
             ]
             if owed:
                 return f"{node.name} has mana in transit: {owed[:1]}"
