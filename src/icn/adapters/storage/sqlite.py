@@ -72,11 +72,14 @@ class _Reading:
     def get(self, key: bytes) -> bytes | None:
         with self._using, self._edge:
             value: bytes | None = self._open().execute(GET, (key,)).get
-            return value
+        if value is not None:
+            self._require_bytes((value,))
+        return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._using, self._edge:
             found: dict[bytes, bytes] = dict(self._open().execute(_get_many(len(keys)), tuple(keys)))
+        self._require_bytes((*found, *found.values()))
         return [found.get(key) for key in keys]
 
     def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -108,14 +111,20 @@ class _Reading:
             cursor = self._open().execute(statement, (low, _ABOVE_ALL_KEYS if high is None else high, rows_max))
             for row in cursor:
                 rows.append(row)
-                bytes_read += len(row[1])
+                bytes_read += len(row[1]) if type(row[1]) is bytes else 0
                 if bytes_read >= PAGE_BYTES_MAX:
                     cursor.close()  # or its unfinished statement would keep a read transaction open
                     is_full = True
                     break
         keys = [row[0] for row in rows]
+        self._require_bytes([*keys, *(row[1] for row in rows)])
         self._require_order(keys if statement is _ASCENDING else keys[::-1], low, high)
         return rows, not is_full and len(rows) < rows_max
+
+    def _require_bytes(self, read: Sequence[object]) -> None:
+        """Raise `StoreCorrupt` for what is no bytes: SQLite reads the type of each value from its page alone."""
+        if not {*map(type, read)} <= {bytes}:
+            raise self._edge.corrupt("a key or value is not of the type that was written")
 
     def _require_order(self, keys: list[bytes], low: bytes, high: bytes | None) -> None:
         """Raise `StoreCorrupt` for a key that is not where it belongs.

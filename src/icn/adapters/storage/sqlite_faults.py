@@ -27,6 +27,8 @@ class Edge(EngineEdge):
         return StoreCorrupt(f"{self._path}: {what}: restore a backup, or let the federation refill an empty store")
 
     def _fault_of(self, error: BaseException) -> IcnError | None:
+        if isinstance(error, UnicodeDecodeError):  # no text was ever written
+            return self.corrupt("a key or value is not of the type that was written")
         return self._fault_of_engine(error) if isinstance(error, apsw.Error | OSError) else None
 
     def _fault_of_engine(self, error: apsw.Error | OSError) -> IcnError:

@@ -265,3 +265,30 @@ def test_a_key_that_a_disk_has_changed_is_never_given_out_under_another_prefix(p
         opened.close()
     assert len(told) <= 2
     assert all("index" in line for line in told)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_what_a_disk_has_made_of_the_types_of_keys_and_values_is_corrupt_or_bytes(path, bit):
+    pairs = {b"b%02d-the-key" % number: b"value %d" % number for number in range(40)}
+    store = SqliteStore.open(path)
+    fill(store, pairs)
+    store.close()
+    whole, key = path.read_bytes(), b"b20-the-key"
+    places = [at for at in range(len(whole)) if whole.startswith(key, at)]
+    told = 0
+    for at in [place - back for place in places for back in range(1, 6)]:  # where the types stand
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1 << bit,)) + whole[at + 1 :])
+        opened = SqliteStore.open(path)
+        for read in (
+            lambda of=opened: [value for row in of.scan(b"") for value in row],
+            lambda of=opened: [of.get(name) for name in pairs],
+            lambda of=opened: of.get_many(list(pairs)),
+        ):
+            try:
+                found = read()
+            except StoreCorrupt:
+                told += 1
+            else:
+                assert {*map(type, found)} <= {bytes, type(None)}
+        opened.close()
+    assert told
