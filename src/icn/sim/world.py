@@ -261,6 +261,7 @@ class World:
                 t
                 for t in state.ledger.transits.values()
                 if t.payee_home not in self.watch.forgers
+                and not (t.payee_home in gone and t.payer_home in self.watch.forgers)  # nor does it take that back
                 # Nobody else takes back what a removed home sent and was declined; and a member that never says that it
                 # has heard of the removal may still accept less.
                 and not (t.payer_home in gone and (t.declined_at_sequence is not None or self.watch.forgers))
