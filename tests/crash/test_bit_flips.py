@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.archive_flips import count_archives
-from support.bit_flips import WHOLE, Counted, count, make
+from support.bit_flips import RAISED, WHOLE, Counted, count, make
 from support.stores import BACKENDS
 
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
@@ -36,6 +36,7 @@ def turn(backend: str, folder: Path, flips: int, ways_out: int) -> Counted:
     assert not counted.examples.get("served")
     assert not counted.examples.get("unnoticed")
     assert not counted.examples.get("earlier")
+    assert not counted.examples.get(RAISED)
     assert not counted.failures
     assert counted.repairs.total() == flips - sum(counted.classes[name] for name in WHOLE)
     if backend not in UNPROVABLE:

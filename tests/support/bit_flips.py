@@ -52,6 +52,7 @@ LOCAL = (
 ORIGINAL, RUNNING, ENDED, HISTORY = "original", "running", "ended", "history"
 JUDGE, MEND, DONE = "judge", "mend", "done"
 IN_BLOCKS = "found blocks"
+RAISED = "raised"
 WHOLE = frozenset({"harmless", "local"})
 """Classes of which nothing can, or need, be put right."""
 OPENED = frozenset({"found", "fault"})
@@ -113,7 +114,7 @@ class Counted:
     """How many flips were of which class, and what put them right."""
 
     classes: Counter[str] = field(default_factory=Counter)
-    """`died`, too: the process that read the store was ended by the system."""
+    """`died`, too: the process that read the store was ended by the system; `raised`: by an error of ours."""
     repairs: Counter[str] = field(default_factory=Counter)
     """Of all but `harmless` and `local`: by which way; `given up` where a way out was not gone once more."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -160,7 +161,10 @@ class _Program:
             raise AssertionError("it has pipes")
         print(json.dumps([what, *where]), file=process.stdin, flush=True)
         answer = process.stdout.readline()
-        return answer.strip() if answer else f"died with code {self.end()}"
+        if answer:
+            return answer.strip()
+        code = self.end()
+        return f"died of signal {-code}" if code < 0 else f"{RAISED} what is no fault"
 
     def end(self) -> int:
         """Close its pipes and wait for it."""
@@ -200,7 +204,7 @@ def _is_mended(program: _Program, counted: Counted, where: Flip, judged: str) ->
         counted.repairs["mended"] += 1
         return True
     counted.reasons[_kind_of(told)] += 1
-    if judged == IN_BLOCKS:
+    if judged == IN_BLOCKS or told.startswith(RAISED):
         counted.failures.append(f"{where}: {told}")
     return False
 
