@@ -18,6 +18,7 @@ from icn.domain.dag.feeds import Clock, Feeds, merged_clock
 from icn.domain.federation.events import (
     AdmissionCounted,
     EquivocationProven,
+    FederationEvent,
     FederationFounded,
     InvitationRedeemed,
     NodeAdmitted,
@@ -195,6 +196,13 @@ def apply_what_fits(state: State, block: Block, records: list[Record], context: 
     pairing, begun = Pairing(), 0
     undo.begin()
     for index, record in enumerate(records):
+        if begun < index and isinstance(record.event, FederationEvent):
+            # Who is a member is told by such records alone (`domain.dag.electorate`): none is paired with another one.
+            pairing.owe_nothing()
+            undo.back()
+            _void(state, block, records, range(begun, index), context)
+            begun = index
+            undo.begin()
         try:
             check_event(state, record.event, context, pairing)
             apply_event(state, record.event, context)

@@ -44,9 +44,10 @@ def leave(work: UnitOfWork, peers: Peers, unsettled: Unsettled, patience: Durati
 
 
 def who_left(work: UnitOfWork) -> list[Did]:
-    """The nodes whose leaving became known in this batch."""
+    """The nodes whose leaving became known in this batch. A record that is void is nobody's leaving."""
     records = [effect for effect in work.effects if isinstance(effect, Committed)]
-    return [one.author for one in records if isinstance(one.record.event, NodeLeft) and one.author != work.did]
+    said = [one.author for one in records if isinstance(one.record.event, NodeLeft) and one.author != work.did]
+    return [author for author in said if work.state.federation.has_ended(author)]
 
 
 def pending(work: UnitOfWork, unsettled: Unsettled, patience: Duration) -> list[str]:

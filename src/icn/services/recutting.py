@@ -32,6 +32,7 @@ from icn.domain.federation.model import JoinPolicy
 from icn.domain.records import EVENT_NAMES, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation, require
 from icn.kernel.ids import Cid, Did
+from icn.kernel.limits import REMOVAL_REASON_CHARS_MAX
 from icn.services import acceptance, rows
 from icn.services.replay import Replay
 from icn.services.state import State
@@ -229,9 +230,10 @@ class _Raw:
         for name in _VOUCHING:
             found |= dict(_blocks_with(self._reader, name))
         electorate, by_vote = Electorate(forks), False
-        for _, block in sorted(found.items()):
+        for arrival, block in sorted(found.items()):
             records = [read_record(data) for data in block.records]
-            by_vote = by_vote or any(_founds_by_vote(record) for record in records)
+            if arrival == min(found):
+                by_vote = founds_by_vote(records)
             for each in vouchings_of(block, records, self._clock(block.cid), by_vote=by_vote):
                 electorate.take(each)
         return electorate
@@ -245,8 +247,9 @@ class _Raw:
         return self._aside.with_clock(cid, _ancestor(self._reader, cid)[1])
 
 
-def _founds_by_vote(record: Record) -> bool:
-    event = record.event
+def founds_by_vote(records: Sequence[Record]) -> bool:
+    """Whether these records, of the first block there is, found a federation whose members vote on admissions."""
+    event = records[0].event if records else None
     return isinstance(event, FederationFounded) and event.policy.join_policy is JoinPolicy.VOTE
 
 
@@ -261,11 +264,12 @@ def vouchings_of(block: Block, records: Sequence[Record], clock: Clock, *, by_vo
                 kind, nodes = VouchingKind.VOTES if by_vote else VouchingKind.ADMITS, (event.node,)
             case AdmissionCounted():
                 kind, nodes = VouchingKind.COUNTS, (event.node,)
-            case InvitationRedeemed():
+            case InvitationRedeemed() if not by_vote:
+                # Whether there was such an invitation is not asked: a member could as well admit the node by its word.
                 kind, nodes = VouchingKind.ADMITS, (event.node,)
             case NodeLeft():
                 kind, nodes = VouchingKind.LEAVES, (event.node,)
-            case RemovalVoted():
+            case RemovalVoted() if len(event.reason) <= REMOVAL_REASON_CHARS_MAX:
                 kind, nodes = VouchingKind.VOTES_OUT, (event.node,)
             case NodeRemoved():
                 kind, nodes, accepted = VouchingKind.REMOVES, (event.node,), event.accepted

@@ -11,12 +11,11 @@ from icn.domain.dag.block import Block, Place
 from icn.domain.dag.electorate import Electorate, ends_of
 from icn.domain.dag.feeds import Clock, ClockOf
 from icn.domain.dag.forks import Contest, Cut, lowest
-from icn.domain.federation.events import EquivocationProven, FederationFounded
-from icn.domain.federation.model import JoinPolicy
+from icn.domain.federation.events import EquivocationProven
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
-from icn.services.recutting import Aside, link_of, vouchings_of
+from icn.services.recutting import Aside, founds_by_vote, link_of, vouchings_of
 
 
 @dataclass(slots=True)
@@ -52,6 +51,8 @@ class Survey:
     ) -> None:
         """The next block. `is_side`: it goes into no feed."""
         author, sequence = block.header.author, block.header.sequence
+        if not self._newest:
+            self._by_vote = founds_by_vote(records)
         if sequence <= self._newest.get(author, -1):  # ancestors come first, so there is another one with this number
             lowest(self.found, author, sequence)
         self._newest[author] = max(sequence, self._newest.get(author, -1))
@@ -60,8 +61,6 @@ class Survey:
             if isinstance(event, EquivocationProven):
                 lowest(self.found, event.accused, event.sequence)
                 self._named |= dict.fromkeys((event.first, event.second), (event.accused, event.sequence))
-            if isinstance(event, FederationFounded):
-                self._by_vote = event.policy.join_policy is JoinPolicy.VOTE
         if self.claimed:
             self._aside.take(block, is_side=is_side)
         behind = self._aside.with_clock(block.cid, clock)

@@ -76,6 +76,7 @@ class Electorate:
     """
 
     forks: Mapping[Did, int]
+    _is_founded: bool = False
     _valid: list[Vouching] = field(default_factory=list)
     _votes: list[Vouching] = field(default_factory=list)
     _out_votes: list[Vouching] = field(default_factory=list)
@@ -84,17 +85,21 @@ class Electorate:
 
     def take(self, each: Vouching) -> None:
         """The next record. One that its author was not entitled to changes nothing."""
+        is_genesis = each.kind is VouchingKind.FOUNDS and not self._is_founded
+        self._is_founded = True  # the genesis is behind everything: whatever founds later founds nothing
         if each.sequence >= self.forks.get(each.by, NEVER):
             return
         if each.kind is VouchingKind.LEAVES:
-            self._left[each.by] = each.sequence
+            if each.nodes == (each.by,):
+                self._left[each.by] = each.sequence
             return
-        if each.kind is not VouchingKind.FOUNDS and each.by not in self.admitted(each.clock):
+        if not is_genesis and (each.kind is VouchingKind.FOUNDS or each.by not in self.admitted(each.clock)):
             return
         if each.kind is VouchingKind.VOTES:
             self._votes.append(each)
         elif each.kind is VouchingKind.VOTES_OUT:
-            self._out_votes.append(each)
+            if self._is_known(each.nodes[0], each.clock):
+                self._out_votes.append(each)
         elif each.kind is VouchingKind.REMOVES:
             self._take_removal(each)
         elif each.kind is not VouchingKind.COUNTS or self._is_carried(each, self._votes, self.admitted(each.clock)):
@@ -118,6 +123,12 @@ class Electorate:
     def removals(self) -> tuple[RemovalFound, ...]:
         """Those that count of all that were taken."""
         return chosen(self._removals)
+
+    def _is_known(self, node: Did, behind: Clock) -> bool:
+        """Whether the node has begun its feed there, or was admitted; it may have gone since."""
+        return behind.get(node, 0) > 0 or any(
+            node in each.nodes and behind.get(each.by, 0) > each.sequence for each in self._valid
+        )
 
     def _take_removal(self, each: Vouching) -> None:
         node = each.nodes[0]

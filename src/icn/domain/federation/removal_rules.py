@@ -62,6 +62,7 @@ def check(state: FederationState, event: RemovalEvent, context: Context) -> None
     entitled(not state.has_gone(node, ancestry), "who has left or was removed is not removed again")
     match event:
         case RemovalVoted(_, reason):
+            entitled(state.is_known(node, ancestry), "a member votes on a node that has joined or was admitted")
             entitled(context.author not in state.silent_about(node), "a member votes once to remove a node")
             entitled(len(reason) <= REMOVAL_REASON_CHARS_MAX, "the reason of a removal is short")
         case NodeRemoved(_, accepted):

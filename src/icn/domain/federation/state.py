@@ -47,6 +47,12 @@ class FederationState:
             return False
         return not _has_gone(member, ancestry)
 
+    def is_known(self, node: Did, ancestry: Ancestry) -> bool:
+        """Whether `node` has begun its feed in that ancestry, or was admitted there; it may have gone since."""
+        member = self.members.get(node)
+        admissions = () if member is None else member.admissions
+        return ancestry.count(node) > 0 or any(ancestry.has(a.by, a.sequence) for a in admissions)
+
     def has_joined(self, node: Did) -> bool:
         """Whether the feed of `node` in this federation has begun and not ended, as far as is known here."""
         member = self.members.get(node)

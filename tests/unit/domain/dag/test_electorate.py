@@ -85,6 +85,31 @@ def test_what_is_accepted_of_a_forker_is_said_up_to_its_fork() -> None:
     assert not electorate(*vouchings, forks={D: 6}).removals()
 
 
+def test_whoever_founds_again_founds_nothing() -> None:
+    again = Vouching(VouchingKind.FOUNDS, E, 0, (D, E), {A: 1, E: 1})
+    assert electorate(founds(A, B), again).admitted(EVERYTHING) == tuple(sorted((A, B)))
+    assert not electorate(founds(A, B), again, forks={A: 0}).admitted(EVERYTHING), (
+        "nor where the founder forked at once"
+    )
+
+
+def test_a_node_leaves_for_itself() -> None:
+    said = Vouching(VouchingKind.LEAVES, C, 2, (B,), {A: 1, C: 3})
+    left = Vouching(VouchingKind.LEAVES, C, 2, (C,), {A: 1, C: 3})
+    assert electorate(founds(A, B, C), said).admitted(EVERYTHING) == tuple(sorted((A, B, C)))
+    assert electorate(founds(A, B, C), left).admitted(EVERYTHING) == tuple(sorted((A, B)))
+
+
+def test_a_vote_about_a_node_that_nobody_knows_there_is_not_heard() -> None:
+    def counted(*, known: bool) -> tuple[RemovalFound, ...]:
+        at_vote: Clock = {E: 1} if known else {}
+        votes = tuple(votes_out(by, 3, E, at_vote) for by in (A, B, C))
+        return electorate(founds(A, B, C, D), *votes, removes(C, 4, E, {A: 4, B: 4, E: 2})).removals()
+
+    assert counted(known=True), "it has joined, and was never admitted"
+    assert not counted(known=False)
+
+
 def test_whom_a_removed_member_let_in_above_its_end_is_no_member() -> None:
     late = Vouching(VouchingKind.ADMITS, D, 7, (E,), {A: 1, D: 8})
     made = electorate(founds(A, B, C, D), *VOTED, late, removes(C, 4, D, {B: 4, D: 5}))

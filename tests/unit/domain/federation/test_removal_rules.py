@@ -102,6 +102,7 @@ def test_a_member_votes_once_about_another_that_is_there(four: FederationState) 
         ("a member votes once", RemovalVoted(D, ""), at(1, 4)),
         ("nobody votes on itself", RemovalVoted(B, ""), at(2, 4)),
         ("strangers do not vote", RemovalVoted(D, ""), at(5, 4)),
+        ("nobody votes on who is not known", RemovalVoted(E, ""), at(1, 4)),
         ("reasons are short", RemovalVoted(D, "x" * (REMOVAL_REASON_CHARS_MAX + 1)), at(3, 4)),
         ("strangers do not count", NodeRemoved(D, 7), at(5, 4)),
         ("nobody counts about itself", NodeRemoved(D, 7), at(4, 4)),
