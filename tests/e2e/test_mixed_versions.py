@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from node_process import wait_until
 
 from icn.kernel.encoding import decode, encode
 from icn.kernel.limits import MIB
@@ -23,8 +24,9 @@ def node(module_nodes):
 
 
 def dropped_for(node, reason: str) -> bool:
-    """Whether its log says that it dropped a peer for `reason`."""
-    return any("peer dropped" in line and reason in line for line in node.log)
+    """Its log says that it dropped a peer for `reason`; what its peer saw may be read here before the log is."""
+    told = lambda: any("peer dropped" in line and reason in line for line in list(node.log))
+    return wait_until(f"a peer that is dropped because it {reason}", told)
 
 
 def counted(node, name: str) -> int:

@@ -77,7 +77,7 @@ def test_a_step_leaves_the_state_it_is_taken_from_as_it_was():
     assert again == list(range(len(again)))
 
 
-@pytest.mark.slow
+@pytest.mark.long  # `make sim-explore` has it, too
 def test_a_connection_may_be_lost_at_any_step():
     found = found_in(CASES["cut"])
     assert str(found.finding) == "None"
@@ -267,7 +267,7 @@ def plant_a_job_that_nobody_watches(patch):
     [
         (plant_forgotten_receipts, bounded("cut"), "a receipt is taken once", 20),
         (plant_early_release, bounded("calm", workers_lost=1, overtaking=0), "a hold lives as long as its job", 14),
-        (plant_lost_outbox, bounded("cut"), "receipts are answered", 36),
+        pytest.param(plant_lost_outbox, bounded("cut"), "receipts are answered", 36, marks=pytest.mark.long),
         (plant_a_job_that_nobody_watches, bounded("calm", workers_lost=1, overtaking=0), "every job ends", 9),
     ],
 )
