@@ -76,11 +76,10 @@ def _verified_here(session: Session, given: argparse.Namespace, *, deep: bool) -
     import json
     from dataclasses import asdict
 
-    from icn.adapters.archive.ahead import ahead
     from icn.services.verify import verify as verify_store
 
     with open_offline(session, given, must_exist=True) as offline:
-        report = verify_store(offline.store, offline.configured_did(), deep=deep, ahead=ahead)
+        report = verify_store(offline.store, offline.configured_did(), deep=deep)
     return Answer(200, json.dumps(asdict(report), ensure_ascii=False).encode())
 
 

@@ -143,7 +143,7 @@ def _verified(reader: Reader, planned: Plan, given: argparse.Namespace) -> Repor
     """What reading back finds; None where that was not wanted."""
     if getattr(given, "no_verify", False):
         return None
-    return verify(reader, planned.owner, deep=getattr(given, "deep", False), ahead=ahead)
+    return verify(reader, planned.owner, deep=getattr(given, "deep", False))
 
 
 def _end(

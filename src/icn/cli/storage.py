@@ -61,7 +61,6 @@ def info(session: Session, given: argparse.Namespace) -> Exit:
 
 def migrate(session: Session, given: argparse.Namespace) -> Exit:
     """See the module's docstring."""
-    from icn.adapters.archive.ahead import ahead
     from icn.config.storage import storage
     from icn.kernel.errors import require
     from icn.services.verify import verify
@@ -104,7 +103,7 @@ def migrate(session: Session, given: argparse.Namespace) -> Exit:
                     next_step="Look after that disk or database, then run the same command again.",
                 )
             line.tell("verifying the copy")
-            report = verify(target, deep=True, ahead=ahead)
+            report = verify(target, deep=True)
             if not report.ok:
                 raise Ended(
                     Exit.NOT_FOUND_OR_UNVERIFIED,

@@ -26,7 +26,6 @@ from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
-from icn.services.ahead import Ahead, in_turn
 from icn.services.block_names import Beside, named_blocks
 from icn.services.recutting import blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
@@ -70,12 +69,12 @@ class Report:
     findings_total: int
 
 
-def verify(reader: Reader, did: Did | None = None, *, deep: bool, ahead: Ahead = in_turn) -> Report:
+def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
     """Check everything in `reader`; with `did`, also that it is this node's store. Changes nothing."""
     run = _Run(reader)
     if did is not None and owner_of(reader) != did.text:
         run.note("store", f"belongs to {owner_of(reader) or 'nobody'}, not to {did}")
-    run.check_names(ahead)
+    run.check_names()
     run.check_journal()
     run.check_feeds()
     run.check_index()
@@ -112,17 +111,17 @@ class _Run:
 
     # Names
 
-    def check_names(self, ahead: Ahead) -> None:
+    def check_names(self) -> None:
         """Every block of either kind has the name of its bytes, and something that keeps it."""
-        for placed in many.groups(self._content(ahead), many.SMALL_AT_ONCE):
+        for placed in many.groups(self._content(), many.SMALL_AT_ONCE):
             changes = self.reader.get_many([keyspace.content_change(meta.changed) for _, meta in placed])
             for (cid, meta), named in zip(placed, changes, strict=True):
                 self.changes_count += named == cid.data and meta.arrival <= meta.changed
 
-    def _content(self, ahead: Ahead) -> Iterator[tuple[Cid, ContentMeta]]:
+    def _content(self) -> Iterator[tuple[Cid, ContentMeta]]:
         """Content that is kept, on a walk that looks at all blocks."""
         signed, content = Beside(self.reader, keyspace.BLOCK_META), Beside(self.reader, keyspace.CONTENT_META)
-        for name, cid, wrong, data, fits in named_blocks(self.reader, ahead):
+        for name, cid, wrong, data, fits in named_blocks(self.reader):
             self._note_bare(signed.below(name), "a signed block")
             self._note_bare(content.below(name), "content")
             meta, kept = signed.take(name), content.take(name)

@@ -1,19 +1,15 @@
-"""The walk over all blocks comes by each, in order, whoever reads and hashes them ahead."""
+"""The walk over all blocks comes by each once, in order."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from icn.adapters.archive.ahead import ahead as on_threads
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW, Cid
-from icn.services.ahead import Ahead, in_turn
-from icn.services.block_names import SLICE_BLOCKS_MAX, SLICE_BYTES, Beside, named_blocks
+from icn.services.block_names import Beside, named_blocks
 from icn.stores import keyspace
 from icn.stores.kv import StoreCorrupt
 from support.stores import fill
-
-either_way = pytest.mark.parametrize("ahead", [in_turn, on_threads])
 
 
 def store_of(blocks: list[bytes]) -> MemoryStore:
@@ -22,26 +18,24 @@ def store_of(blocks: list[bytes]) -> MemoryStore:
     return store
 
 
-@either_way
-def test_every_block_comes_once_in_order_of_name(ahead: Ahead) -> None:
-    many = [b"%d" % number for number in range(2 * SLICE_BLOCKS_MAX + 1)]
-    large = [bytes([number]) * (SLICE_BYTES // 2) for number in range(5)]
-    found = list(named_blocks(store_of(many + large), ahead))
+def test_every_block_comes_once_in_order_of_name() -> None:
+    many = [b"%d" % number for number in range(513)]
+    large = [bytes([number]) * 500_000 for number in range(5)]
+    found = list(named_blocks(store_of(many + large)))
     assert [block.name for block in found] == sorted(Cid.of(data, RAW).data for data in many + large)
     assert sorted(block.data for block in found) == sorted(many + large)
     assert all(block.fits and block.cid is not None and not block.wrong for block in found)
 
 
-@either_way
-def test_a_store_without_blocks(ahead: Ahead) -> None:
-    assert list(named_blocks(MemoryStore(), ahead)) == []
+def test_a_store_without_blocks() -> None:
+    assert list(named_blocks(MemoryStore())) == []
 
 
 def test_what_has_another_name_and_what_has_none() -> None:
     store = store_of([b"right"])
     other = Cid.of(b"other", RAW)
     fill(store, {keyspace.block(other): b"othEr", keyspace.BLOCK + b"no name": b"bytes"})
-    by_name = {block.name: block for block in named_blocks(store, in_turn)}
+    by_name = {block.name: block for block in named_blocks(store)}
     assert (by_name[other.data].cid, by_name[other.data].fits) == (other, False)
     nameless = by_name[b"no name"]
     assert (nameless.cid, nameless.fits, bool(nameless.wrong)) == (None, False, True)
@@ -55,15 +49,13 @@ class Failing(MemoryStore):
         raise StoreCorrupt("the rest of it")
 
 
-@either_way
-def test_what_cannot_be_read_is_told_to_who_walks(ahead: Ahead) -> None:
+def test_what_cannot_be_read_is_told_to_who_walks() -> None:
     with pytest.raises(StoreCorrupt):
-        list(named_blocks(Failing(), ahead))
+        list(named_blocks(Failing()))
 
 
-@either_way
-def test_a_walk_may_end_early(ahead: Ahead) -> None:
-    walk = named_blocks(store_of([b"%d" % number for number in range(3 * SLICE_BLOCKS_MAX)]), ahead)
+def test_a_walk_may_end_early() -> None:
+    walk = named_blocks(store_of([b"%d" % number for number in range(700)]))
     next(walk)
     walk.close()  # type: ignore[attr-defined]  # a generator
     assert next(walk, None) is None
