@@ -126,7 +126,7 @@ def remove(session: Session, given: argparse.Namespace) -> Exit:
         raise Ended(
             Exit.USAGE,
             "a vote to remove a member cannot be taken back, and this node confirms nothing more of that member; with "
-            "the votes of more than half of the others its key never comes back to the federation",
+            "the votes of more than half of all members its key never comes back to the federation",
             next_step=f"If that is meant: icn-cli federation remove {given.did} --yes",
         )
     body = {"did": str(given.did), "reason": getattr(given, "reason", ""), "for_good": True}

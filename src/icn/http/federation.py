@@ -232,7 +232,7 @@ OPERATIONS = (
         "POST",
         "/federation/remove",
         remove,
-        "Vote to remove a node: with more than half of the other members' votes its feed ends",
+        "Vote to remove a node: with the votes of more than half of all members its feed ends",
         RemovalVote,
         body=RemoveBody,
         writes=True,

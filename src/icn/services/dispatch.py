@@ -336,7 +336,7 @@ def _vote_removal(work: UnitOfWork, node: Did, reason: str, envelope: Envelope) 
     work.record(decide_federation(federation, VoteRemoval(node, reason), work.context()), envelope)
     ancestry = work.context().ancestry
     votes = len(federation.removal_votes(node, ancestry))
-    missing = max(0, federation.removal_votes_needed(node, ancestry) - votes)
+    missing = max(0, federation.votes_needed(ancestry) - votes)
     return {"node": str(node), "votes": votes, "votes_missing": missing}
 
 

@@ -174,11 +174,12 @@ class Equivocations:
         if not voted:
             return []
         ancestry = work.context().ancestry
+        needed = federation.votes_needed(ancestry)
         return [
             node
             for node in voted
             if self.did in (votes := federation.removal_votes(node, ancestry))
-            and len(votes) >= federation.removal_votes_needed(node, ancestry)
+            and len(votes) >= needed
             and not federation.has_gone(node, ancestry)
         ]
 

@@ -287,8 +287,9 @@ def membership_by_hand(entries: Iterable[Entry], policy: JoinPolicy) -> None:
                 expect(author not in against.setdefault(node, {}), "a vote is given once", said)
                 against[node][author] = None
             case NodeRemoved(node, accepted):
-                others = sum(1 for founder in founders if founder not in left and founder != node)
-                enough = 2 * len(against.get(node, {})) > others
+                # As above: the members of its ancestry are no fewer than the founders that stay, who is removed too.
+                electorate = sum(1 for founder in founders if founder not in left)
+                enough = 2 * len(against.get(node, {})) > electorate
                 expect(enough and author in against[node], "more than half remove", f"{author} counts against {node}")
                 ends[node] = min(accepted, ends.get(node, accepted))
             case _:

@@ -73,15 +73,18 @@ def part(world: World, *groups: tuple[str, ...]) -> None:
     world.settle()
 
 
-def test_more_than_half_of_the_others_remove_a_member() -> None:
+def test_more_than_half_of_the_members_remove_one() -> None:
     world = federation(*NAMES)
     d = world["d"].did
     first = world.done("a", Remove(d, "it does not answer"))
-    assert (first["votes"], first["votes_missing"]) == (1, 1)
+    assert (first["votes"], first["votes_missing"]) == (1, 2)
     world.pass_time(3_000)
-    assert world["b"].engine.state.federation.has_joined(d), "one vote of two needed removes nobody"
     second = world.done("b", Remove(d, ""))
-    assert (second["votes"], second["votes_missing"]) == (2, 0)
+    assert (second["votes"], second["votes_missing"]) == (2, 1)
+    world.pass_time(3_000)
+    assert world["c"].engine.state.federation.has_joined(d), "two votes of four members remove nobody"
+    third = world.done("c", Remove(d, ""))
+    assert (third["votes"], third["votes_missing"]) == (3, 0)
     world.pass_time(4_000)
     agree(world, "a", "b", "c")
     for name in ("a", "b", "c"):
@@ -98,7 +101,7 @@ def test_more_than_half_of_the_others_remove_a_member() -> None:
 def test_who_is_removed_is_not_let_in_again_and_is_told_why() -> None:
     world = federation(*NAMES)
     world.isolate("d")
-    remove(world, "d", "a", "b")
+    remove(world, "d", "a", "b", "c")
     assert not world["d"].engine.state.federation.was_removed(world["d"].did)
     world.done("d", OpenAccountFor(builders.did(9)))
     world.link("d", "c")
@@ -153,11 +156,10 @@ def test_what_an_honest_node_had_built_on_meanwhile_is_void_for_everybody() -> N
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_two_who_count_at_the_same_time_cut_at_the_lower_number(order: tuple[str, str]) -> None:
-    world = federation("a", "b", "c", "x")
+    world = federation("a", "b", "c", "d", "x")
     x = world["x"].did
-    world.done("c", Remove(x, ""))
-    world.pass_time(3_000)
-    part(world, ("a", "x"), ("b", "c"))
+    remove(world, "x", "c", "d")
+    part(world, ("a", "x"), ("b", "c", "d"))
     world.done("x", OpenAccountFor(builders.did(8)))
     world.pass_time(1_000)
     for name in ("a", "b"):
@@ -168,8 +170,8 @@ def test_two_who_count_at_the_same_time_cut_at_the_lower_number(order: tuple[str
     assert len({one.accepted for each in removals for one in each}) == 2
     world.link(*order)
     world.pass_time(8_000)
-    agree(world, "a", "b", "c")
-    for name in ("a", "b", "c"):
+    agree(world, *NAMES)
+    for name in NAMES:
         assert not has_account(world, name, builders.did(8), x)
         assert len(world[name].engine.state.federation.removals_of(x)) == 2
 
@@ -191,7 +193,7 @@ def test_who_was_removed_may_found_another_federation_and_not_join_again() -> No
     d = world["d"]
     line = str(world.done("a", Invite(seconds(3600), None, "", ("/ip4/127.0.0.1/tcp/1",)))["line"])
     invitation = read_line(line)
-    remove(world, "d", "a", "b")
+    remove(world, "d", "a", "b", "c")
     assert refusal_of(world.do("d", Join(Aim(("/ip4/127.0.0.1/tcp/1",), invitation)))) == "federation.node_removed"
     world.done("d", Init(Founding("bakers", (d.did,), builders.policy())))
     assert d.engine.changing.is_under_way
@@ -223,13 +225,13 @@ def test_a_member_that_signed_two_histories_is_removed_like_any_other(knows: boo
 
 
 def test_who_hears_of_a_removal_and_of_the_removed_at_once_blames_nobody() -> None:
-    world = federation("a", "b", "c", "x")
+    world = federation("a", "b", "c", "d", "x")
     a, b, x = world["a"], world["b"], world["x"]
-    for name in ("b", "c"):
+    for name in ("b", "c", "d"):
         world.cut(name, "x")
     world.settle()
     world.drop = lambda one, other, _: other == "a" or one == "a"
-    remove(world, "x", "b", "c", after=1_000)
+    remove(world, "x", "b", "c", "d", after=1_000)
     world.done("x", OpenAccountFor(builders.did(9)))
     late = blocks.get_bytes(x.store, x.engine.state.feeds.heads[x.did].cid) or b""
     missing = blocks.missing_from(b.store, a.engine.state.feeds.clock(), list(b.engine.state.feeds.heads))
@@ -244,15 +246,76 @@ def test_who_hears_of_a_removal_and_of_the_removed_at_once_blames_nobody() -> No
     assert not has_account(world, "a", builders.did(9), x.did)
 
 
-def test_of_two_members_either_may_part_from_the_other() -> None:
-    world = federation("a", "b")
-    world.isolate("b")
-    remove(world, "b", "a")
-    assert world["a"].engine.state.federation.was_removed(world["b"].did)
-    world.done("a", OpenAccountFor(builders.did(9)))
+def test_of_two_members_neither_removes_the_other_and_of_three_two_remove_one() -> None:
+    two = federation("a", "b")
+    answer = two.do("a", Remove(two["b"].did, ""))
+    assert refusal_of(answer) == "federation.too_few_to_remove"
+    assert "icn-cli federation leave" in str(answer)
+    three = federation("a", "b", "c")
+    three.isolate("c")
+    remove(three, "c", "a", "b")
+    assert three["a"].engine.state.federation.was_removed(three["c"].did)
+    three.done("a", OpenAccountFor(builders.did(9)))
+    three.pass_time(2_000)
+    assert membership.confirmations(three["a"].store).count(three["a"].did) > 0
+    agree(three, "a", "b")
+
+
+def test_two_halves_that_remove_each_other_both_remove_nobody() -> None:
+    world = federation(*NAMES)
+    a, b, c, d = (world[name].did for name in NAMES)
+    part(world, ("a", "b"), ("c", "d"))
+    for voter, gone in (("a", c), ("b", c), ("a", d), ("b", d), ("c", a), ("d", a), ("c", b), ("d", b)):
+        world.done(voter, Remove(gone, ""))
+        world.pass_time(3_000)
+    world.done("a", Pay(b, Mana(7), ""))
+    world.done("c", Pay(d, Mana(9), ""))
+    world.pass_time(5_000)
+    for name in NAMES:
+        state = world[name].engine.state.federation
+        assert not [node for node in (a, b, c, d) if state.was_removed(node)]
+        assert not world[name].happened(TransferReceived), "a half confirms nothing"
+
+
+def test_a_minority_of_three_cannot_count_what_it_voted() -> None:
+    """Two that go on without the third confirm among themselves: what is confirmed there must stay."""
+    world = federation("a", "x", "r")
+    x, r = world["x"].did, world["r"].did
+    world.done("x", Remove(r, ""))  # one vote of two that are needed
+    world.pass_time(3_000)
+    part(world, ("a",), ("x", "r"))
+    world.done("x", Pay(r, Mana(7), "work"))
+    world.pass_time(4_000)
+    assert [e.amount for e in world["r"].happened(TransferReceived) if isinstance(e, TransferReceived)] == [7]
+    confirmed = membership.confirmations(world["r"].store).count(x)
+    assert confirmed
+    world.done("a", Remove(r, ""))
+    world.pass_time(3_000)
+    assert refusal_of(world.do("a", Remove(x, ""))) == "federation.too_few_to_remove"
+    world.pass_time(3_000)
+    assert not world["a"].engine.state.federation.removals_of(x), "of the two that are left there neither is removed"
+
+
+def test_a_minority_that_admits_somebody_meanwhile_takes_nothing_confirmed_away() -> None:
+    world = federation("a", "b", "x")
+    x, b = world["x"].did, world["b"].did
+    part(world, ("a",), ("b", "x"))
+    world.add("z")
+    world.link("a", "z")
     world.pass_time(2_000)
-    assert membership.confirmations(world["a"].store).count(world["a"].did) > 0
-    agree(world, "a")
+    world.done("a", Admit(world["z"].did))
+    world.pass_time(2_000)
+    world.done("x", Pay(b, Mana(7), "work"))
+    world.pass_time(4_000)
+    assert [e.amount for e in world["b"].happened(TransferReceived) if isinstance(e, TransferReceived)] == [7]
+    remove(world, "x", "a", "z")
+    assert not world["a"].engine.state.federation.was_removed(x), "two of four"
+    world.link_all()
+    world.pass_time(8_000)
+    agree(world, "a", "b", "z")
+    account = world["a"].engine.state.ledger.account(b, b)
+    assert account is not None
+    assert account.balance == 1_007
 
 
 def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives() -> None:
@@ -265,7 +328,7 @@ def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives()
     world.pass_time(400)
     world.isolate("d")
     world.done("b", Pay(d, Mana(4), "too late"))
-    remove(world, "d", "a", "b")
+    remove(world, "d", "a", "b", "c")
     world.pass_time(8_000)
     agree(world, "a", "b", "c")
     assert [e.amount for e in world["a"].happened(TransferReceived) if isinstance(e, TransferReceived)] == [3]
@@ -303,7 +366,8 @@ def test_who_has_voted_confirms_nothing_more_and_what_is_kept_is_confirmed_when_
 
 
 def test_a_removal_that_could_not_be_committed_is_counted_again() -> None:
-    world = federation("a", "b")
+    world = federation("a", "b", "c")
+    remove(world, "b", "c")
     world.isolate("b")
     world.settle()
     token = world.ask("a", Remove(world["b"].did, ""))
@@ -318,8 +382,8 @@ def test_a_removal_that_could_not_be_committed_is_counted_again() -> None:
         world.handle("a", Tick())
     world.handle("a", Tick())
     assert node.engine.state.federation.was_removed(world["b"].did)
-    world.settle()
-    agree(world, "a")
+    world.pass_time(3_000)
+    agree(world, "a", "c")
 
 
 def test_a_start_goes_on_where_a_removal_was_voted_and_not_counted() -> None:
@@ -348,12 +412,11 @@ def test_a_start_goes_on_where_a_removal_was_voted_and_not_counted() -> None:
 
 
 def test_two_that_remove_each_other_are_not_both_removed_and_all_agree_who_is() -> None:
-    world = federation("a", "b", "v", "x")
+    world = federation("a", "b", "c", "v", "x")
     v, x = world["v"].did, world["x"].did
-    world.done("a", Remove(x, ""))
-    world.done("a", Remove(v, ""))
-    world.pass_time(3_000)
-    part(world, ("a", "x"), ("b", "v"))
+    for whom in ("x", "v"):
+        remove(world, whom, "a", "c")
+    part(world, ("a", "c", "x"), ("b", "v"))
     world.done("v", Remove(x, ""))
     world.done("x", Remove(v, ""))
     world.pass_time(4_000)
@@ -364,7 +427,7 @@ def test_two_that_remove_each_other_are_not_both_removed_and_all_agree_who_is() 
     world.pass_time(2_000)
     world.link("a", "b")
     world.pass_time(10_000)
-    agree(world, "a", "b")
+    agree(world, "a", "b", "c")
     state = world["a"].engine.state.federation
     assert [state.was_removed(v), state.was_removed(x)].count(True) == 1
     staying = "x" if state.was_removed(v) else "v"
@@ -378,9 +441,9 @@ def test_two_that_remove_each_other_are_not_both_removed_and_all_agree_who_is() 
 
 
 def test_of_two_that_have_the_votes_at_once_the_second_is_counted_without_the_first() -> None:
-    world = federation("a", "b", "c", "d")
+    world = federation(*NAMES, "e")
     c, d = world["c"].did, world["d"].did
-    for voter, whom in (("a", c), ("a", d), ("c", d), ("d", c)):
+    for voter, whom in (("a", c), ("a", d), ("b", c), ("b", d), ("c", d), ("d", c)):
         world.ask(voter, Remove(whom, ""))
     world.pass_time(8_000)
     agree(world, "a", "b")
@@ -402,7 +465,7 @@ def test_the_jobs_of_a_removed_home_end_and_those_it_ran_are_run_by_others() -> 
     world.pass_time(3_000)
     taken = [job for job in given if (open_job := world["a"].engine.state.mesh.jobs.get(job)) and open_job.assignee(d)]
     assert taken
-    remove(world, "d", "a", "b")
+    remove(world, "d", "a", "b", "c")
     world.pass_time(90_000, step=1_000)
     agree(world, "a", "b", "c")
     ended = rows.JOBS.get(world["b"].store, own.data)
@@ -419,12 +482,11 @@ def test_the_jobs_of_a_removed_home_end_and_those_it_ran_are_run_by_others() -> 
 
 @pytest.mark.parametrize("into", [fill_into, restore_into])
 def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into) -> None:
-    world = federation("a", "b", "c", "x")
+    world = federation(*NAMES, "x")
     x = world["x"].did
-    world.done("c", Remove(x, ""))
-    world.pass_time(3_000)
+    remove(world, "x", "c", "d")
     back_up(world["a"].store, tmp_path / "before.tar.gz")
-    part(world, ("a", "x"), ("b", "c"))
+    part(world, ("a", "x"), ("b", "c", "d"))
     world.done("x", OpenAccountFor(builders.did(8)))
     world.pass_time(1_000)
     world.done("b", Remove(x, ""))
@@ -446,7 +508,7 @@ def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into
 
 def test_an_archive_cannot_make_up_who_was_removed() -> None:
     world = federation(*NAMES)
-    remove(world, "d", "a", "b")
+    remove(world, "d", "a", "b", "c")
     store = world["a"].store
     manifest = draft(store, order())
 

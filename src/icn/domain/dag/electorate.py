@@ -34,7 +34,7 @@ class VouchingKind(Enum):
     LEAVES = "leaves"
     VOTES_OUT = "votes out"
     REMOVES = "removes"
-    """It says that more than half of the other members have voted to remove the node."""
+    """It says that more than half of the members have voted to remove the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Electorate:
         if each.kind is VouchingKind.VOTES:
             self._votes.append(each)
         elif each.kind is VouchingKind.VOTES_OUT:
-            if self._is_known(each.nodes[0], each.clock):
+            if each.by not in each.nodes and self._is_known(each.nodes[0], each.clock):
                 self._out_votes.append(each)
         elif each.kind is VouchingKind.REMOVES:
             self._take_removal(each)
@@ -136,14 +136,13 @@ class Electorate:
         # Where the node forked a clock says nothing above that number, and what is accepted there is not for it to say.
         forked = self.forks.get(node, NEVER)
         fits = min(each.accepted, forked) == min(each.clock.get(node, 0), forked)
-        others = tuple(member for member in members if member != node)
         has_left = each.clock.get(node, 0) > self._left.get(node, NEVER)
         if (
             each.by != node
             and fits
             and not has_left
             and node not in self._ends_behind(each.clock)
-            and self._is_carried(each, self._out_votes, others)
+            and self._is_carried(each, self._out_votes, members)
             and each.block is not None
         ):
             self._removals.append(RemovalFound(node, each.accepted, each.by, each.sequence, each.block))

@@ -88,7 +88,7 @@ class RemovalVoted:
 
 @dataclass(frozen=True, slots=True)
 class NodeRemoved:
-    """More than half of the other members voted, in the ancestry of this record: the node is no member from here on.
+    """More than half of the members voted, in the ancestry of this record: the node is no member from here on.
 
     Of its feed the first `accepted` blocks count, which are those behind this record, and no other.
     """

@@ -166,3 +166,18 @@ class NobodyRemovesItself(Refusal):
 
     def __init__(self) -> None:
         super().__init__("a node does not vote on itself: icn-cli federation leave ends its membership")
+
+
+class TooFewToRemove(Refusal):
+    """Of two members neither can remove the other."""
+
+    code: ClassVar[str] = "federation.too_few_to_remove"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, node: Did) -> None:
+        self.node = str(node)
+        super().__init__(
+            f"this node and {node} are the only members, and more than half of all members must vote to remove one, "
+            "which has no vote itself: of two neither can remove the other. Whoever wants to part leaves (icn-cli "
+            "federation leave), or founds a new federation with others"
+        )

@@ -1,4 +1,4 @@
-"""Decides and checks the removal of a node: votes of the other members, and the record that says they are enough.
+"""Decides and checks the removal of a node: votes of other members, and the record that says they are enough.
 
 A vote is final, as votes for admission are. From it on its author confirms nothing of the node any more, and that is
 what makes removing safe: a quorum that confirms a block and the votes that remove its author have a member in common,
@@ -16,6 +16,7 @@ from icn.domain.federation.refusals import (
     NodeHasLeft,
     NodeIsRemoved,
     RemovalVotesMissing,
+    TooFewToRemove,
     UnknownNode,
 )
 from icn.domain.federation.state import FederationState
@@ -38,11 +39,13 @@ def decide(state: FederationState, command: RemovalCommand, context: Context) ->
         raise NodeHasLeft(node)
     if state.is_removed(node, ancestry):
         raise NodeIsRemoved(node)
-    votes, needed = len(state.removal_votes(node, ancestry)), state.removal_votes_needed(node, ancestry)
+    votes, needed = len(state.removal_votes(node, ancestry)), state.votes_needed(ancestry)
     match command:
         case VoteRemoval(_, reason):
             if len(reason) > REMOVAL_REASON_CHARS_MAX:
                 raise Invalid("reason", f"{len(reason)} characters; at most {REMOVAL_REASON_CHARS_MAX} are accepted")
+            if sum(1 for voter in state.voters(ancestry) if voter != node) < needed:
+                raise TooFewToRemove(node)
             if context.author in state.silent_about(node):
                 raise AlreadyVotedToRemove(node, votes, needed)
             return [RemovalVoted(node, reason)]
@@ -66,8 +69,8 @@ def check(state: FederationState, event: RemovalEvent, context: Context) -> None
             entitled(context.author not in state.silent_about(node), "a member votes once to remove a node")
             entitled(len(reason) <= REMOVAL_REASON_CHARS_MAX, "the reason of a removal is short")
         case NodeRemoved(_, accepted):
-            votes, needed = len(state.removal_votes(node, ancestry)), state.removal_votes_needed(node, ancestry)
-            entitled(votes >= needed, "more than half of the other members have voted to remove a node")
+            votes, needed = len(state.removal_votes(node, ancestry)), state.votes_needed(ancestry)
+            entitled(votes >= needed, "more than half of the members have voted to remove a node")
             entitled(accepted == ancestry.count(node), "a removal accepts the blocks that are behind it")
         case _:
             assert_never(event)

@@ -95,7 +95,11 @@ class FederationState:
         return [by for by in voted if self.is_admitted(by, ancestry)]
 
     def votes_needed(self, ancestry: Ancestry) -> int:
-        """How many votes admit a node in that ancestry: more than half of the members."""
+        """How many votes admit a node in that ancestry, or remove one: more than half of the members.
+
+        Who is concerned by a removal is one of the members, though it has no vote: two groups that have no member in
+        common can never both have enough (ADR 21).
+        """
         return len(self.voters(ancestry)) // 2 + 1
 
     def removal_votes(self, node: Did, ancestry: Ancestry) -> list[Did]:
@@ -104,10 +108,6 @@ class FederationState:
         votes = () if member is None else member.removal_votes
         voted = dict.fromkeys(vote.by for vote in votes if ancestry.has(vote.by, vote.sequence))
         return [by for by in voted if by != node and self.is_admitted(by, ancestry)]
-
-    def removal_votes_needed(self, node: Did, ancestry: Ancestry) -> int:
-        """How many votes remove a node in that ancestry: more than half of the other members."""
-        return sum(1 for voter in self.voters(ancestry) if voter != node) // 2 + 1
 
     def removals_of(self, node: Did) -> tuple[Removal, ...]:
         """The records that remove `node`, as far as is known here."""

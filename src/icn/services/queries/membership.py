@@ -31,7 +31,7 @@ class Membership(Enum):
     LEFT = "left"
     """Its feed has ended; it may found or join another federation."""
     REMOVED = "removed"
-    """The other members have voted it out; it may found or join another federation."""
+    """More than half of the members have voted it out; it may found or join another federation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class MemberView:
     left: bool
     """Whether it has left: its feed has ended."""
     removed: bool
-    """Whether the other members have removed it: its feed has ended."""
+    """Whether members have removed it: its feed has ended."""
     votes: int
     """Members that have voted for it, where members vote on admissions."""
     removal_votes: int

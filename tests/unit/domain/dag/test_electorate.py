@@ -41,11 +41,12 @@ def electorate(*vouchings: Vouching, forks: dict[Did, int] | None = None) -> Ele
     return made
 
 
-VOTED = (votes_out(B, 3, D, {D: 4}), votes_out(C, 3, D, {D: 5}))
+VOTED = (votes_out(A, 3, D, {}), votes_out(B, 3, D, {D: 4}), votes_out(C, 3, D, {D: 5}))
+"""Three of four."""
 
 
-def test_with_the_votes_of_more_than_half_of_the_others_a_member_counts_no_more() -> None:
-    made = electorate(founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}))
+def test_with_the_votes_of_more_than_half_a_member_counts_no_more() -> None:
+    made = electorate(founds(A, B, C, D), *VOTED, removes(C, 4, D, {A: 4, B: 4, D: 5}))
     assert made.admitted(EVERYTHING) == tuple(sorted((A, B, C)))
     assert made.admitted({**EVERYTHING, C: 4}) == tuple(sorted((A, B, C, D))), "the removal is not behind that"
     assert ends_of(made.removals()) == {D: 5}
@@ -54,33 +55,43 @@ def test_with_the_votes_of_more_than_half_of_the_others_a_member_counts_no_more(
 @pytest.mark.parametrize(
     ("what", "vouching"),
     [
-        ("a vote is not behind it", removes(C, 4, D, {D: 5})),
-        ("it accepts less than is behind it", removes(C, 4, D, {B: 4, D: 5}, accepted=4)),
-        ("it accepts more than is behind it", removes(C, 4, D, {B: 4, D: 5}, accepted=6)),
-        ("its author is no member", removes(E, 4, D, {B: 4, C: 4, D: 5})),
-        ("its author is who is removed", removes(D, 5, D, {B: 4, C: 4})),
+        ("a vote is not behind it", removes(C, 4, D, {A: 4, D: 5})),
+        ("it accepts less than is behind it", removes(C, 4, D, {A: 4, B: 4, D: 5}, accepted=4)),
+        ("it accepts more than is behind it", removes(C, 4, D, {A: 4, B: 4, D: 5}, accepted=6)),
+        ("its author is no member", removes(E, 4, D, {A: 4, B: 4, C: 4, D: 5})),
+        ("its author is who is removed", removes(D, 5, D, {A: 4, B: 4, C: 4})),
     ],
 )
 def test_a_removal_that_its_author_was_not_entitled_to_removes_nobody(what: str, vouching: Vouching) -> None:
     assert not electorate(founds(A, B, C, D), *VOTED, vouching).removals(), what
 
 
-def test_who_is_concerned_has_no_vote_and_is_not_counted() -> None:
+def test_who_is_concerned_has_no_vote_and_is_counted_among_the_members() -> None:
     two = electorate(founds(A, D), votes_out(A, 1, D, {D: 4}), removes(A, 2, D, {D: 4}))
-    assert two.admitted(EVERYTHING) == (A,), "of two, either may part from the other"
-    own = (votes_out(D, 2, D, {}), votes_out(B, 3, D, {D: 4}))
-    assert not electorate(founds(A, B, C, D), *own, removes(B, 4, D, {D: 4})).removals()
+    assert not two.removals(), "of two neither removes the other"
+    own = (votes_out(D, 2, D, {}), *VOTED[:2])
+    assert not electorate(founds(A, B, C, D), *own, removes(B, 4, D, {A: 4, D: 4})).removals()
+
+
+@pytest.mark.parametrize(("members", "needed"), [(3, 2), (4, 3), (5, 3)])
+def test_more_than_half_of_all_members_remove_one(members: int, needed: int) -> None:
+    nodes = (D, A, B, C, E)[:members]
+    votes = tuple(votes_out(by, 3, D, {D: 4}) for by in nodes[1:])
+    for given in range(1, members):
+        behind = dict.fromkeys(nodes[1 : given + 1], 4) | {D: 4}
+        made = electorate(founds(*nodes), *votes[:given], removes(A, 4, D, behind))
+        assert bool(made.removals()) == (given >= needed)
 
 
 def test_votes_and_removals_above_a_fork_are_not_heard() -> None:
-    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}))
+    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {A: 4, B: 4, D: 5}))
     assert not electorate(*vouchings, forks={B: 3}).removals()
     assert not electorate(*vouchings, forks={C: 4}).removals()
     assert electorate(*vouchings, forks={C: 5}).removals()
 
 
 def test_what_is_accepted_of_a_forker_is_said_up_to_its_fork() -> None:
-    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {B: 4, D: 5}, accepted=8))
+    vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {A: 4, B: 4, D: 5}, accepted=8))
     assert electorate(*vouchings, forks={D: 5}).removals(), "from there on a clock says nothing"
     assert not electorate(*vouchings, forks={D: 6}).removals()
 
@@ -112,15 +123,16 @@ def test_a_vote_about_a_node_that_nobody_knows_there_is_not_heard() -> None:
 
 def test_whom_a_removed_member_let_in_above_its_end_is_no_member() -> None:
     late = Vouching(VouchingKind.ADMITS, D, 7, (E,), {A: 1, D: 8})
-    made = electorate(founds(A, B, C, D), *VOTED, late, removes(C, 4, D, {B: 4, D: 5}))
+    made = electorate(founds(A, B, C, D), *VOTED, late, removes(C, 4, D, {A: 4, B: 4, D: 5}))
     assert E not in made.admitted(EVERYTHING)
     assert E in made.admitted({**EVERYTHING, C: 4})
 
 
 def test_of_two_that_remove_each_other_the_lower_name_counts_whatever_came_first() -> None:
-    votes = (votes_out(B, 3, D, {D: 4}), votes_out(B, 3, C, {C: 4}), votes_out(C, 4, D, {}), votes_out(D, 4, C, {}))
-    one = removes(C, 5, D, {B: 4, D: 4}, block=1)
-    other = removes(D, 5, C, {B: 4, C: 4}, block=2)
+    both = tuple(votes_out(by, 3, node, {node: 4}) for by in (A, B) for node in (C, D))
+    votes = (*both, votes_out(C, 4, D, {}), votes_out(D, 4, C, {}))
+    one = removes(C, 5, D, {A: 4, B: 4, D: 4}, block=1)
+    other = removes(D, 5, C, {A: 4, B: 4, C: 4}, block=2)
     for last in ((one, other), (other, one)):
         made = electorate(founds(A, B, C, D), *votes, *last)
         assert [found.node for found in made.removals()] == [D]

@@ -1,4 +1,4 @@
-"""Members are removed by the votes of more than half of the others; a vote is given once and is final."""
+"""Members are removed by the votes of more than half of them; a vote is given once and is final."""
 
 from copy import deepcopy
 
@@ -24,6 +24,7 @@ from icn.domain.federation.refusals import (
     NotEntitledToAdmit,
     NotInFederation,
     RemovalVotesMissing,
+    TooFewToRemove,
     UnknownNode,
 )
 from icn.domain.federation.rules import check, decide
@@ -65,9 +66,10 @@ def four() -> FederationState:
 
 def test_enough_votes_remove_a_member_with_the_blocks_that_are_behind_the_record(four: FederationState) -> None:
     run(four, VoteRemoval(D, "silent"), at(1))
-    with pytest.raises(RemovalVotesMissing, match=r"1 members have voted .* 2 are needed"):
+    with pytest.raises(RemovalVotesMissing, match=r"1 members have voted .* 3 are needed"):
         decide(four, CountRemoval(D), at(1))
     run(four, VoteRemoval(D, ""), at(2))
+    run(four, VoteRemoval(D, ""), at(3))
     assert run(four, CountRemoval(D), at(2, 4)) == [NodeRemoved(D, 7)]
     assert four.is_removed(D, at(3).ancestry)
     assert not four.is_removed(D, at(3, counts={**COUNTS, B: 4}).ancestry), "in that ancestry nobody has said so"
@@ -75,7 +77,7 @@ def test_enough_votes_remove_a_member_with_the_blocks_that_are_behind_the_record
     assert four.was_removed(D)
     assert four.has_ended(D)
     assert not four.has_joined(D)
-    assert four.silent_about(D) == {A: 3, B: 3}
+    assert four.silent_about(D) == {A: 3, B: 3, C: 3}
 
 
 def test_a_member_votes_once_about_another_that_is_there(four: FederationState) -> None:
@@ -103,12 +105,13 @@ def test_a_member_votes_once_about_another_that_is_there(four: FederationState) 
         ("nobody votes on itself", RemovalVoted(B, ""), at(2, 4)),
         ("strangers do not vote", RemovalVoted(D, ""), at(5, 4)),
         ("nobody votes on who is not known", RemovalVoted(E, ""), at(1, 4)),
-        ("reasons are short", RemovalVoted(D, "x" * (REMOVAL_REASON_CHARS_MAX + 1)), at(3, 4)),
+        ("reasons are short", RemovalVoted(A, "x" * (REMOVAL_REASON_CHARS_MAX + 1)), at(3, 4)),
         ("strangers do not count", NodeRemoved(D, 7), at(5, 4)),
         ("nobody counts about itself", NodeRemoved(D, 7), at(4, 4)),
         ("what is behind it is accepted, and no more", NodeRemoved(D, 8), at(2, 4)),
         ("what is behind it is accepted, and no less", NodeRemoved(D, 6), at(2, 4)),
         ("the votes are behind it", NodeRemoved(D, 7), at(2, 4, {**COUNTS, A: 3})),
+        ("who is concerned counts among the members", NodeRemoved(C, 9), at(2, 4)),
     ],
 )
 def test_records_against_the_rules_are_refused(
@@ -116,13 +119,23 @@ def test_records_against_the_rules_are_refused(
 ) -> None:
     run(four, VoteRemoval(D, ""), at(1))
     run(four, VoteRemoval(D, ""), at(2))
+    run(four, VoteRemoval(D, "two of four"), at(3, 9))
+    for number in (1, 2):
+        run(four, VoteRemoval(C, ""), at(number))
     with pytest.raises(EventRefused):
         check(four, event, context)
     assert what
 
 
+def test_of_two_members_neither_removes_the_other(four: FederationState) -> None:
+    for number in (3, 4):
+        run(four, LeaveFederation(), at(number, 5))
+    with pytest.raises(TooFewToRemove, match="icn-cli federation leave"):
+        decide(four, VoteRemoval(B, ""), at(1, 6))
+
+
 def test_who_was_removed_is_neither_removed_again_nor_let_in(four: FederationState) -> None:
-    for number in (1, 2):
+    for number in (1, 2, 3):
         run(four, VoteRemoval(D, ""), at(number))
     run(four, CountRemoval(D), at(1, 4))
     tomorrow = later(builders.START, seconds(86_400))
@@ -141,7 +154,7 @@ def test_who_was_removed_is_neither_removed_again_nor_let_in(four: FederationSta
 
 
 def test_two_may_count_without_having_heard_of_each_other(four: FederationState) -> None:
-    for number in (1, 2):
+    for number in (1, 2, 3):
         run(four, VoteRemoval(D, ""), at(number))
     run(four, CountRemoval(D), at(1, 4, {**COUNTS, A: 5}))
     run(four, CountRemoval(D), at(2, 4, {**COUNTS, A: 4, B: 5, D: 6}))
@@ -152,4 +165,4 @@ def test_a_vote_of_who_has_left_or_was_removed_does_not_count(four: FederationSt
     run(four, VoteRemoval(D, ""), at(3))
     run(four, LeaveFederation(), at(3, 5))
     assert four.removal_votes(D, at(1).ancestry) == []
-    assert four.removal_votes_needed(D, at(1).ancestry) == 2, "of the two that are left beside it, both"
+    assert four.votes_needed(at(1).ancestry) == 2, "of the three that are left"
