@@ -91,6 +91,12 @@ def removals_of(block: Block) -> list[tuple[int, NodeRemoved]]:
     return [(index, event) for index, event in read if isinstance(event, NodeRemoved)]
 
 
+def events_of(block: Block, names: Sequence[str]) -> list[Event]:
+    """What its records of these events say, whether or not they have an effect."""
+    read = [_event_of(data) for name in names for _, data in _records_of_type(block, name)]
+    return [event for event in read if event is not None]
+
+
 def _proofs(block: Block) -> list[EquivocationProven]:
     read = (_event_of(data) for _, data in _records_of_type(block, _PROOF))
     return [event for event in read if isinstance(event, EquivocationProven)]

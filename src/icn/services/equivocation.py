@@ -10,16 +10,27 @@
 What is found about this node's own feed is never proved here: it ends its authorship (`services.authorship`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from icn.domain.dag.block import Block
+from icn.domain.dag.electorate import RemovalFound
 from icn.domain.dag.feeds import NEVER
 from icn.domain.dag.forks import Contest, lowest
 from icn.domain.federation.commands import CountRemoval, ProveFork
 from icn.domain.federation.rules import decide
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance
-from icn.services.recutting import Recut, blocks_at, contest_of, link_of, recut
+from icn.services.recutting import (
+    Recut,
+    blocks_at,
+    contest_of,
+    counting_removals,
+    link_of,
+    note_vouched_for,
+    recut,
+    vouched_for,
+)
 from icn.services.state import State
 from icn.services.work import NODE_ITSELF, UnitOfWork
 from icn.stores import blocks
@@ -29,6 +40,8 @@ from icn.stores.overlay import Overlay
 EVIDENCE_PER_AUTHOR_MAX = 16
 """Blocks kept as evidence against one author, beside those that others name; two would do."""
 SIGNED_TWO = "it signed two blocks with number {sequence}"
+RemovalPlace = tuple[Did, int, Did]
+"""Author and number of the block with a record that removes a member, and that member."""
 REMOVED = "it was removed from the federation by its members"
 
 
@@ -42,17 +55,21 @@ class Equivocations:
     pairs: dict[Did, tuple[int, Cid, Cid]] = field(default_factory=dict)
     """By author: the lowest number for which this node holds two blocks and has not said so, and the two."""
     ends: dict[Did, int] = field(default_factory=dict)
-    """By author that was removed, the lowest number that is not accepted."""
+    """By author whose feed a removal ends, the lowest number that is not accepted."""
+    counting: frozenset[RemovalPlace] = frozenset()
+    """The records that remove a member, as the state has them."""
     contest: Contest | None = None
     """Who acknowledged what, while it may still change what counts."""
     own_fork: int | None = None
     """The lowest number for which somebody has shown two blocks with this node's own signature."""
     _is_lower: bool = False
-    """A cut is lower than the state knows, or a record says that a member is removed."""
+    """A cut is lower than the state knows, or other records remove members than it knows."""
     has_to_count: bool = False
     """The next batch begins with saying that votes are enough to remove a member."""
     _counted: dict[Did, None] = field(default_factory=dict)  # bounded: by the members
     """Whose removal this process has counted: once, whatever becomes of that record."""
+    _vouched: dict[Did, None] | None = None  # bounded: by whom members have named
+    """Whose records may remove somebody; None: not looked up yet."""
 
     @property
     def is_lenient(self) -> bool:
@@ -68,6 +85,9 @@ class Equivocations:
         cuts = state.cuts.values()
         self.cuts = {cut.author: cut.forked_at for cut in cuts if cut.forked_at is not None}
         self.ends = {cut.author: cut.removed_at for cut in cuts if cut.removed_at is not None}
+        members = state.federation.members.values()
+        self.counting = frozenset((one.by, one.sequence, member.node) for member in members for one in member.removals)
+        self._vouched = None
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
@@ -106,6 +126,8 @@ class Equivocations:
             self._hold(work.state, accused, sequence, held)
         if block.cid in work.state.feeds.sides and self._beside(work, header.author, header.sequence, block.cid):
             self._is_lower |= lowest(self.cuts, header.author, header.sequence)
+        if self._vouched is not None:
+            note_vouched_for(self._vouched, block)
         self._take_removals(work, block)
         if self.contest is not None:
             self.contest.take(link)
@@ -149,6 +171,7 @@ class Equivocations:
         made = recut(reader, contest)
         self.contest = None if contest.is_decided else contest
         self.ends = dict(contest.ends)
+        self.counting = _places(contest.removals)
         self._is_lower = False
         return made
 
@@ -184,12 +207,30 @@ class Equivocations:
         ]
 
     def _take_removals(self, work: UnitOfWork, block: Block) -> None:
-        for index, removal in acceptance.removals_of(block):
-            # Where no block is aside, clocks tell all that is behind a block, and who was not entitled never is.
-            if (block.cid, index) in work.state.void and not work.state.feeds.sides:
-                continue
-            lowest(self.ends, removal.node, removal.accepted)
-            self._is_lower = True
+        """What a block says of removals matters where it changes which of them count, or counts for the rules alone.
+
+        Of who was never admitted it costs nothing; of others a look at who has voted.
+        """
+        said = acceptance.removals_of(block)
+        if not said:
+            return
+        reader, header, state = Overlay(work.store, work.batch), block.header, work.state
+        if self._vouched is None:
+            self._vouched = vouched_for(reader)
+        if header.author not in self._vouched:
+            return
+        found = counting_removals(reader, self.cuts)
+        for one in found:
+            if one.accepted is not None:
+                lowest(self.ends, one.node, one.accepted)
+        counting = _places(found)
+        is_side = block.cid in state.feeds.sides
+        applied = frozenset(
+            (header.author, header.sequence, removal.node)
+            for index, removal in said
+            if not is_side and (block.cid, index) not in state.void
+        )
+        self._is_lower |= counting != self.counting or not applied <= counting
 
     def _hold(self, state: State, author: Did, sequence: int, held: list[Cid]) -> None:
         if len(held) < 2:
@@ -216,6 +257,10 @@ class Equivocations:
     def _may_prove(self, work: UnitOfWork) -> bool:
         member = work.state.federation.members.get(self.did)
         return work.may_author and member is not None and member.joined
+
+
+def _places(removals: Iterable[RemovalFound]) -> frozenset[RemovalPlace]:
+    return frozenset((one.by, one.sequence, one.node) for one in removals)
 
 
 def _length_and_last(kept: tuple[Cid, ...]) -> tuple[int, Cid | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from icn.domain.context import Context
 from icn.domain.dag.block import Block, Place
-from icn.domain.dag.feeds import Clock
+from icn.domain.dag.feeds import NEVER, Clock
 from icn.domain.dag.forks import Cut, lowest
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
@@ -42,7 +42,8 @@ class Choice:
         forks = {fork.author: fork.sequence for fork in manifest.forks}
         ends: dict[Did, int] = {}
         for one in manifest.removals:
-            lowest(ends, one.node, one.accepted)
+            if one.accepted < forks.get(one.node, NEVER):  # otherwise the fork says what counts
+                lowest(ends, one.node, one.accepted)
         cuts = {}
         for author in sorted({**forks, **ends}):
             forked, removed = forks.get(author), ends.get(author)

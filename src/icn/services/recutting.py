@@ -6,8 +6,8 @@
 ```
 
 It happens at most once for each number at which an author is found to have forked, each time that a block from there on
-becomes confirmed, and once for each record that removes a member; it takes as long as a deep verification, and as much
-memory.
+becomes confirmed, and each time that other records than before remove members; it takes as long as a deep verification,
+and as much memory. A member's record can be one that removes another at most once for each of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
-from icn.domain.dag.electorate import Electorate, Vouching, VouchingKind, ends_of
+from icn.domain.dag.electorate import Electorate, RemovalFound, Vouching, VouchingKind, ends_of
 from icn.domain.dag.feeds import NEVER, Clock, merged_clock
 from icn.domain.dag.forks import Contest, Link
 from icn.domain.federation.events import (
@@ -39,18 +39,8 @@ from icn.services.state import State
 from icn.stores import blocks, keyspace
 from icn.stores.kv import Batch, Reader, StoreCorrupt
 
-_VOUCHING = [
-    EVENT_NAMES[kind]
-    for kind in (
-        FederationFounded,
-        NodeAdmitted,
-        AdmissionCounted,
-        InvitationRedeemed,
-        NodeLeft,
-        RemovalVoted,
-        NodeRemoved,
-    )
-]
+_ADMITTING = [EVENT_NAMES[kind] for kind in (FederationFounded, NodeAdmitted, AdmissionCounted, InvitationRedeemed)]
+_VOUCHING = [*_ADMITTING, *(EVENT_NAMES[kind] for kind in (NodeLeft, RemovalVoted, NodeRemoved))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +81,34 @@ def contest_of(reader: Reader, forks: Mapping[Did, int]) -> Contest:
         for _, cid in blocks.journal(reader, after=first - 1):
             contest.take(link_of(_stored(reader, cid)))
     return contest
+
+
+def counting_removals(reader: Reader, forks: Mapping[Did, int]) -> tuple[RemovalFound, ...]:
+    """The records that remove members and count, as far as the journal goes: read from the first side block on."""
+    return _Raw(reader).electorate(forks).removals()
+
+
+def vouched_for(reader: Reader) -> dict[Did, None]:
+    """Whoever may ever have counted: named by the genesis, or by a record of somebody who is, whatever became of it."""
+    found: dict[int, Block] = {}
+    for name in _ADMITTING:
+        found |= dict(_blocks_with(reader, name))
+    named: dict[Did, None] = {}
+    for _, block in sorted(found.items()):
+        note_vouched_for(named, block)
+    return named
+
+
+def note_vouched_for(named: dict[Did, None], block: Block) -> None:
+    """The next block. None of them named yet: it is the genesis."""
+    if named and block.header.author not in named:
+        return
+    for event in acceptance.events_of(block, _ADMITTING):
+        if isinstance(event, FederationFounded):
+            if not named:
+                named |= dict.fromkeys(event.founders)
+        elif isinstance(event, NodeAdmitted | AdmissionCounted | InvitationRedeemed):
+            named[event.node] = None
 
 
 def recut(reader: Reader, contest: Contest) -> Recut:

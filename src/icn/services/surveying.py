@@ -86,5 +86,6 @@ class Survey:
         ends = {cut.author: cut.removed_at for cut in self.claimed.values() if cut.removed_at is not None}
         if places != dict(self.removals) or ends_of(removals) != ends:
             raise PeerViolation("it names other removals than its blocks show")
+        self._contest.removals = removals
         if any(kept.get(author, ()) != self._contest.kept(author) for author in self._forks):
             raise PeerViolation("it counts other blocks of who forked than were acknowledged")

@@ -6,13 +6,20 @@ from pathlib import Path
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.federation.events import FederationFounded, NodeLeft, NodeRemoved, RemovalVoted
 from icn.domain.federation.model import JoinPolicy
+from icn.domain.ledger.events import TransferReceived, TransferSent
+from icn.domain.ledger.model import TransferNumber
 from icn.domain.mesh.events import JobSubmitted
-from icn.services import rows
-from icn.services.commands import Admit, Remove
+from icn.kernel.mana import Mana
+from icn.protocol.messages import Announce, Blocks
+from icn.services import acceptance, rows
+from icn.services.commands import Admit, OpenAccountFor, Remove
+from icn.services.inputs import Received
 from icn.services.verify import verify
 from icn.sim import checkers
+from icn.stores import blocks
 from support import builders
 from support.archives import back_up, restore_into
+from support.forker import Forker
 from support.impostor import Impostor
 from support.world import World, federation
 
@@ -116,3 +123,124 @@ def test_a_vote_beside_a_job_without_its_hold_counts_like_any_other() -> None:
     remove(world, "c", "a", "b")
     assert world["a"].engine.state.federation.was_removed(c)
     agree(world, "a", "b", "e")
+
+
+def with_side_blocks() -> World:
+    """A removed member had signed a block that some had built on and others had not seen. Four are left."""
+    world = federation("a", "b", "c", "d", "x")
+    remove(world, "x", "c", "d")
+    world.isolate("a")
+    world.link("a", "x")
+    world.settle()
+    world.cut("b", "x")
+    world.cut("c", "x")
+    world.cut("d", "x")
+    world.done("x", OpenAccountFor(builders.did(8)))
+    world.pass_time(2_000)
+    world.done("b", Remove(world["x"].did, ""))
+    world.pass_time(2_000)
+    world.isolate("x")
+    world.link_all()
+    world.isolate("x")
+    world.pass_time(8_000)
+    assert world["a"].engine.state.feeds.sides
+    assert world["a"].engine.state.federation.was_removed(world["x"].did)
+    return world
+
+
+def test_a_removal_that_does_not_count_makes_nobody_build_its_state_anew() -> None:
+    world = with_side_blocks()
+    b = world["b"].did
+    stranger = Impostor.stranger(world, 66, "a")
+    world.settle()
+    before = world["a"].engine.state
+    for _ in range(3):
+        stranger.say(stranger.block(NodeRemoved(b, 1), parents=stranger.parents("a")), "a")
+    assert world["a"].engine.state is before, "a stranger's is not even looked at"
+    member = Impostor.of(world, "d")
+    for _ in range(3):
+        member.say(member.block(NodeRemoved(b, 1), parents=member.parents("a")), "a")
+    assert world["a"].engine.state is before, "nor does a member's cost more than a look, where nobody has voted"
+    assert world["a"].engine.state.feeds.next_sequence(member.did) > 0
+    agree(world, "a")
+
+
+def test_the_order_in_which_removals_of_a_forker_come_changes_nothing() -> None:
+    """One says more than is behind it, where the forker's blocks are none that a clock tells of."""
+    honest = NAMES[:4]
+    world = federation(*honest)
+    forker = Forker(world)
+    forker.join()
+    x, before = forker.did, forker.head
+    assert before is not None
+    one, other = forker.opens(8, before), forker.opens(9, before)
+    for shown in (one, other):
+        for name in honest:
+            world.handle(name, Received(x, Announce((shown.data,))))
+        world.pass_time(5_000)
+    for voter in ("a", "d"):
+        world.done(voter, Remove(x, ""))
+        world.pass_time(3_000)
+    evil = Impostor.of(world, "d")
+    world.isolate("c")
+    world.settle()
+    world.done("b", Remove(x, ""))
+    world.pass_time(3_000)
+    assert world["a"].engine.state.federation.was_removed(x)
+    journal = [
+        block for _, cid in blocks.journal(world["b"].store) if (block := blocks.get_block(world["b"].store, cid))
+    ]
+    b = world["b"].did
+    vote = next(
+        block
+        for block in journal
+        if block.header.author == b and acceptance.events_of(block, ["federation.removal_voted"])
+    )
+    count = evil.block(NodeRemoved(x, before.header.sequence + 8), parents=(vote.cid,))
+    known = {cid for _, cid in blocks.journal(world["c"].store)}
+    for block in journal:
+        if block.cid not in known:
+            evil.say(block, "c")
+        if block is vote:
+            evil.say(count, "c")  # before the honest ones
+    evil.say(count, "a")  # after them
+    world.link("a", "c")
+    world.pass_time(6_000)
+    for name in ("a", "b", "c"):
+        assert world[name].engine.state.federation.was_removed(x)
+    agree(world, "a", "b", "c")
+
+
+def test_the_removal_of_a_forker_takes_no_confirmed_block_of_it() -> None:
+    honest = NAMES[:4]
+    world = federation(*honest)
+    forker = Forker(world)
+    forker.join()
+    x, c, before = forker.did, world["c"].did, forker.head
+    sent = TransferSent(TransferNumber(0), x, c, c, Mana(7), "")
+    one = forker.block(sent, after=before, parents=forker.heads_at("a"))
+    other = forker.opens(9, before)
+    world.isolate("c")
+    world.settle()
+    forker.say(one, *honest)
+    world.pass_time(3_000)
+    world.drop = lambda sender, _to, message: sender == "c" and isinstance(message, Announce | Blocks)
+    world.link_all()
+    world.pass_time(6_000)
+    assert [e.amount for e in world["c"].happened(TransferReceived) if isinstance(e, TransferReceived)] == [7]
+    world.isolate("c")
+    world.drop = None
+    forker.say(other, "a", "b", "d")
+    world.pass_time(3_000)
+    for name in ("a", "b", "d"):
+        world.done(name, Remove(x, "two histories"))
+        world.pass_time(3_000)
+    assert not world["a"].happened(TransferReceived), "nobody here has heard that it was confirmed"
+    world.link_all()
+    world.pass_time(12_000)
+    agree(world, *honest)
+    state = world["c"].engine.state
+    assert state.federation.was_removed(x)
+    account = state.ledger.account(c, c)
+    assert account is not None
+    assert account.balance == 1_007

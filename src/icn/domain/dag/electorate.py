@@ -58,14 +58,15 @@ class RemovalFound:
     """A removal that its author was entitled to."""
 
     node: Did
-    accepted: int
+    accepted: int | None
+    """None where that is not below the number at which the node forked: then the fork says what counts of its feed."""
     by: Did
     sequence: int
     block: Cid
 
     def ends(self, other: "RemovalFound") -> bool:
         """Whether the other one is in what this one does not accept."""
-        return other.by == self.node and other.sequence >= self.accepted
+        return self.accepted is not None and other.by == self.node and other.sequence >= self.accepted
 
 
 @dataclass(slots=True)
@@ -107,11 +108,12 @@ class Electorate:
 
     def admitted(self, behind: Clock) -> tuple[Did, ...]:
         """The nodes that count in the ancestry with this clock, sorted."""
-        removed = self._ends_behind(behind)
+        counting = self._counting_behind(behind)
+        removed, ends = [one.node for one in counting], ends_of(counting)
         named = dict.fromkeys(
             node
             for each in self._valid
-            if each.sequence < min(behind.get(each.by, 0), removed.get(each.by, NEVER))
+            if each.sequence < min(behind.get(each.by, 0), ends.get(each.by, NEVER))
             for node in each.nodes
         )
         return tuple(
@@ -133,7 +135,7 @@ class Electorate:
     def _take_removal(self, each: Vouching) -> None:
         node = each.nodes[0]
         members = self.admitted(each.clock)
-        # Where the node forked a clock says nothing above that number, and what is accepted there is not for it to say.
+        # Where the node forked a clock says nothing above that number, and what counts there is not for it to say.
         forked = self.forks.get(node, NEVER)
         fits = min(each.accepted, forked) == min(each.clock.get(node, 0), forked)
         has_left = each.clock.get(node, 0) > self._left.get(node, NEVER)
@@ -141,15 +143,16 @@ class Electorate:
             each.by != node
             and fits
             and not has_left
-            and node not in self._ends_behind(each.clock)
+            and all(node != one.node for one in self._counting_behind(each.clock))
             and self._is_carried(each, self._out_votes, members)
             and each.block is not None
         ):
-            self._removals.append(RemovalFound(node, each.accepted, each.by, each.sequence, each.block))
+            accepted = each.accepted if each.accepted < forked else None
+            self._removals.append(RemovalFound(node, accepted, each.by, each.sequence, each.block))
 
-    def _ends_behind(self, behind: Clock) -> dict[Did, int]:
+    def _counting_behind(self, behind: Clock) -> tuple[RemovalFound, ...]:
         """What counts in an ancestry of its own is what would, were there nothing else."""
-        return ends_of(chosen(one for one in self._removals if behind.get(one.by, 0) > one.sequence))
+        return chosen(one for one in self._removals if behind.get(one.by, 0) > one.sequence)
 
     @staticmethod
     def _is_carried(counting: Vouching, votes: Iterable[Vouching], members: tuple[Did, ...]) -> bool:
@@ -172,10 +175,11 @@ def chosen(removals: Iterable[RemovalFound]) -> tuple[RemovalFound, ...]:
 
 
 def ends_of(removals: Iterable[RemovalFound]) -> dict[Did, int]:
-    """By removed author, the lowest number that is not accepted."""
+    """By removed author, the lowest number that is not accepted; without those whose fork says more."""
     ends: dict[Did, int] = {}
     for one in removals:
-        ends[one.node] = min(one.accepted, ends.get(one.node, NEVER))
+        if one.accepted is not None:
+            ends[one.node] = min(one.accepted, ends.get(one.node, NEVER))
     return ends
 
 

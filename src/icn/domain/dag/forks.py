@@ -8,7 +8,8 @@
 ```
 
 An author that was **removed** (`domain.dag.electorate`) is cut where its removal ends its feed, and nothing from there
-on is kept.
+on is kept. Where it had forked below that, its removal ends nothing more than the fork does: of what is kept, that
+counts which is behind each record that removes it.
 
 **Voters** are the nodes admitted behind the last block before the cut, by blocks that no cut touches: the same for
 every branch, so that quorums over branches intersect.
@@ -42,7 +43,7 @@ class Cut:
     forked_at: int | None
     """The lowest number under which two blocks of the author exist; None: it has not forked."""
     removed_at: int | None
-    """The lowest number that a removal of the author does not accept; None: it was not removed."""
+    """The lowest number that a removal of the author does not accept; None: no removal ends its feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +160,14 @@ class Contest:
                 if self.candidates[cid].sequence == sequence
                 and (not chain or self.candidates[cid].previous == chain[-1])
             ]
-            if not fitting or sequence >= self.ends.get(author, NEVER):
+            if not fitting or sequence >= self.ends.get(author, NEVER) or not self._is_accepted(author, fitting[0]):
                 return tuple(chain)
             chain.append(fitting[0])
+
+    def _is_accepted(self, author: Did, cid: Cid) -> bool:
+        """Whether each record that removes the author has the candidate behind it."""
+        removing = [one.block for one in self.removals if one.node == author]
+        return all(any(self._is_behind(cid, tip) for tip in self.seen.get(block, ())) for block in removing)
 
     def _behind(self, block: Link) -> tuple[Cid, ...]:
         found = [seen for link in block.links if (seen := self.seen.get(link))]

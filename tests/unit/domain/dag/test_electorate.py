@@ -94,6 +94,9 @@ def test_what_is_accepted_of_a_forker_is_said_up_to_its_fork() -> None:
     vouchings = (founds(A, B, C, D), *VOTED, removes(C, 4, D, {A: 4, B: 4, D: 5}, accepted=8))
     assert electorate(*vouchings, forks={D: 5}).removals(), "from there on a clock says nothing"
     assert not electorate(*vouchings, forks={D: 6}).removals()
+    forked = electorate(*vouchings, forks={D: 5})
+    assert D not in forked.admitted(EVERYTHING)
+    assert not ends_of(forked.removals()), "the fork says what counts of its feed"
 
 
 def test_whoever_founds_again_founds_nothing() -> None:
