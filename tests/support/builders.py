@@ -170,6 +170,9 @@ class Knows:
     def has_ended(self, author: Did) -> bool:
         return author in self.ended
 
+    def has_ended_for_good(self, author: Did) -> bool:
+        return author in self.ended
+
     def confirms(self, author: Did, sequence: int) -> bool:
         return self.confirmed.get(author, 0) > sequence
 
@@ -186,6 +189,9 @@ class Everything:
     def has_ended(self, author: Did) -> bool:
         return False
 
+    def has_ended_for_good(self, author: Did) -> bool:
+        return False
+
     def confirms(self, author: Did, sequence: int) -> bool:
         return True
 
@@ -200,6 +206,9 @@ class Nothing:
         return 0
 
     def has_ended(self, author: Did) -> bool:
+        return False
+
+    def has_ended_for_good(self, author: Did) -> bool:
         return False
 
     def confirms(self, author: Did, sequence: int) -> bool:

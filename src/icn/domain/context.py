@@ -23,6 +23,9 @@ class Ancestry(Protocol):
     def has_ended(self, author: Did) -> bool:
         """Whether the feed of `author` has ended within them: it has left or was removed. Nothing can follow."""
 
+    def has_ended_for_good(self, author: Did) -> bool:
+        """The same, and no other removal can undo it: where it was removed, every member has built on that in them."""
+
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether that block is confirmed by them: a quorum of the voting nodes has built on it."""
 

@@ -1,6 +1,6 @@
 """The ancestry of one block as the rules see it, from its clock and the clocks of blocks behind it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from icn.domain.dag.feeds import Clock, is_confirmed_at
 from icn.domain.federation.confirming import settled_count
@@ -28,19 +28,28 @@ class BlockAncestry:
         """Whether the block with which `author` left, or one that removes it, is behind this one."""
         return self._federation.has_gone(author, self)
 
+    def has_ended_for_good(self, author: Did) -> bool:
+        """Whether it left behind this block, or was removed and every member has built on that."""
+        return (
+            self._federation.has_left(author, self) or self._settled(author, self._federation.voters(self)) is not None
+        )
+
     def confirms(self, author: Did, sequence: int) -> bool:
         """Whether a quorum of the nodes admitted in this ancestry has (author, sequence) behind a block of its own."""
         # The voters are counted anew each time: a record of this very block may have admitted one, and every node must
         # count as many at the same record.
         voters = self._federation.voters(self)
-        removals = [one for one in self._federation.removals_of(author) if self.has(one.by, one.sequence)]
-        settled = settled_count(removals, voters, self._newest_of)
+        settled = self._settled(author, voters)
         if settled is not None:
             return sequence < settled
         silent = self._federation.silent_about(author)
         return is_confirmed_at(
             author, sequence, clock=self._clock, voters=voters, clock_of=self._clock_of, silent=silent
         )
+
+    def _settled(self, author: Did, voters: Iterable[Did]) -> int | None:
+        removals = [one for one in self._federation.removals_of(author) if self.has(one.by, one.sequence)]
+        return settled_count(removals, voters, self._newest_of)
 
     def _newest_of(self, voter: Did) -> Clock | None:
         count = self._clock.get(voter, 0)

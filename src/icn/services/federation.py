@@ -80,7 +80,7 @@ def take_what_is_due(work: UnitOfWork) -> None:
                 claim = ClaimTransfer(transit.payer_home, transit.number)
                 events = [*decide_ledger(ledger, claim, work.context())]
         elif transit.payer_home == work.did and (
-            transit.declined_at_sequence is not None or context.ancestry.has_ended(transit.payee_home)
+            transit.declined_at_sequence is not None or context.ancestry.has_ended_for_good(transit.payee_home)
         ):
             events = [*decide_ledger(ledger, ReturnTransfer(transit.number), work.context())]
         if events:

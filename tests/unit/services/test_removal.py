@@ -337,6 +337,45 @@ def test_mana_on_its_way_to_who_is_removed_comes_back_and_what_it_sent_arrives()
     assert len(world["a"].happened(TransferSent)) == 2
 
 
+def test_mana_comes_back_from_a_removed_home_when_nobody_can_take_the_removal_back() -> None:
+    """Of two that the others have voted on, one counts against the other, and is then removed below that."""
+    world = federation("a", "b", "c", "m", "x")
+    b, m, x = (world[name].did for name in ("b", "m", "x"))
+    for whom in ("m", "x"):
+        remove(world, whom, "a", "b")
+    part(world, ("a", "b", "m"), ("c", "x"))
+    world.done("b", Pay(x, Mana(400), ""))
+    world.pass_time(2_000)
+    world.ask("m", Remove(x, ""))
+    inputs = list(world["m"].inbox)
+    world["m"].inbox.clear()
+    world.handle("m", *inputs)
+    world.handle("m", Tick())  # it counts before the others have heard of its vote
+    world.pass_time(6_000)
+    assert [one.by for one in world["b"].engine.state.federation.removals_of(x)] == [m]
+    assert not world["b"].happened(TransferReturned), "c has not heard of it"
+    world.done("c", Remove(m, ""))
+    world.pass_time(3_000)
+    world.isolate("m")
+    world.isolate("x")
+    world.link_all()
+    for name in ("m", "x"):
+        world.isolate(name)
+    world.pass_time(8_000)
+    agree(world, "a", "b", "c")
+    state = world["b"].engine.state
+    assert state.federation.was_removed(m)
+    assert not state.federation.was_removed(x), "what counted against it is in what the other removal does not accept"
+    remove(world, "x", "c")
+    world.pass_time(6_000)
+    agree(world, "a", "b", "c")
+    assert world["b"].engine.state.federation.was_removed(x)
+    assert len(world["b"].happened(TransferReturned)) == 1
+    account = world["b"].engine.state.ledger.account(b, b)
+    assert account is not None
+    assert account.balance == 1_000
+
+
 def test_who_has_voted_confirms_nothing_more_and_what_is_kept_is_confirmed_when_all_have_heard() -> None:
     world = federation(*NAMES, "x")
     x = world["x"].did

@@ -112,7 +112,7 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
         case ReturnTransfer(number):
             transit = ledger.transits.get((home, number))
             if transit is None or (
-                transit.declined_at_sequence is None and not context.ancestry.has_ended(transit.payee_home)
+                transit.declined_at_sequence is None and not context.ancestry.has_ended_for_good(transit.payee_home)
             ):
                 raise TransferNotFound
             account = account_at(ledger, transit.payer, home)
@@ -231,9 +231,10 @@ def check(ledger: Ledger, event: LedgerEvent, context: Context, endowment: Endow
                 declined = transit.declined_at_sequence is not None and context.ancestry.has(
                     transit.payee_home, transit.declined_at_sequence
                 )
-                # Of a home that has left everything is behind this block: what it has not claimed it never will.
+                # Of a home that has left everything is behind this block: what it has not claimed it never will. That
+                # it was removed may turn out not to count, until all have heard of it: what came back would be void.
                 entitled(
-                    declined or context.ancestry.has_ended(transit.payee_home),
+                    declined or context.ancestry.has_ended_for_good(transit.payee_home),
                     "what was declined, or goes to a home that has left, is returned",
                 )
             # As with a hold that is released, the payer's own mana comes back even where it has grown to the cap since.
