@@ -107,16 +107,19 @@ class ReplicationService:
             work.send(peer, Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root()))
             view.greeted, view.wanted_at = False, None
 
-    def dismiss(self, work: UnitOfWork, view: PeerView) -> None:
+    def dismiss(self, work: UnitOfWork, view: PeerView, *, knows: bool = False) -> None:
         """A peer that was removed: what it says is not heard, and the last it hears is what it lacks.
 
-        The record of its removal is among that: one answer's worth each time that it connects, until it knows.
+        The record of its removal is among that: one answer's worth each time that it connects, until it knows. `knows`:
+        by what it says itself it has that record, and is told nothing more of the federation.
         """
         self.wanted.pop(view.did, None)
         self.named.pop(view.did, None)
         view.greeted, view.wanted_at = False, None
         if view.dismissed_at is None:
             view.dismissed_at = work.wall
+            if knows:
+                return
             self._answer_want(work, view, dict(view.counts))
 
     def receive(self, work: UnitOfWork, peer: Did, message: FeedMessage) -> None:
@@ -241,7 +244,8 @@ class ReplicationService:
             if not work.state.federation.was_removed(view.did):
                 raise PeerViolation(banned)
             view.counts = clock_of_counts(hello.counts)
-            self.dismiss(work, view)
+            removals = work.state.federation.removals_of(view.did)
+            self.dismiss(work, view, knows=any(view.counts.get(one.by, 0) > one.sequence for one in removals))
             return
         # Who has left is a stranger: it has nothing more to say here, and is told nothing.
         has_left = work.state.federation.has_ended(view.did)

@@ -123,6 +123,22 @@ def test_who_is_removed_is_not_let_in_again_and_is_told_why() -> None:
     assert refusal_of(world.do("a", Remove(world["d"].did, ""))) == "federation.node_removed"
 
 
+def test_who_knows_that_it_was_removed_is_told_nothing_more() -> None:
+    world = federation(*NAMES)
+    remove(world, "d", "a", "b", "c")
+    d = world["d"]
+    assert d.engine.state.federation.was_removed(d.did)
+    for number in range(3):
+        world.done("a", OpenAccountFor(builders.did(150 + number)))
+    world.pass_time(3_000)
+    known = d.engine.state.feeds.block_count
+    for _ in range(2):
+        world.link("d", "a")
+        world.pass_time(2_000)
+    assert d.engine.state.feeds.block_count == known < world["a"].engine.state.feeds.block_count
+    assert ("d", "a") not in world.links
+
+
 def has_account(world: World, name: str, owner: Did, home: Did) -> bool:
     return world[name].engine.state.ledger.account(owner, home) is not None
 
