@@ -6,7 +6,7 @@ from pathlib import Path
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.federation.events import FederationFounded, NodeLeft, NodeRemoved, RemovalVoted
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.ledger.events import TransferReceived, TransferSent
+from icn.domain.ledger.events import AccountOpened, TransferReceived, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.mesh.events import JobSubmitted
 from icn.kernel.mana import Mana
@@ -244,3 +244,28 @@ def test_the_removal_of_a_forker_takes_no_confirmed_block_of_it() -> None:
     account = state.ledger.account(c, c)
     assert account is not None
     assert account.balance == 1_007
+
+
+def test_a_voter_that_forks_below_its_vote_takes_it_back_and_another_vote_removes_anew() -> None:
+    world = federation("a", "b", "c", "v", "x")
+    v, x = world["v"], world["x"].did
+    before = v.engine.state.feeds.heads[v.did].sequence
+    world.done("v", OpenAccountFor(builders.did(50)))
+    world.pass_time(2_000)
+    remove(world, "x", "a", "b", "v")
+    world.isolate("v")
+    world.isolate("x")
+    world.settle()
+    cid = blocks.cid_at(world["a"].store, v.did, before)
+    assert cid is not None
+    evil = Impostor(world, v.number, blocks.get_block(world["a"].store, cid))
+    evil.say(evil.block(AccountOpened(builders.did(51), v.did, 0, Mana(0), 0, Mana(0))), "a")
+    world.pass_time(8_000)
+    for name in ("a", "b", "c"):
+        assert not world[name].engine.state.federation.was_removed(x), "two votes of five are left"
+    agree(world, "a", "b", "c")
+    remove(world, "x", "c")
+    world.pass_time(3_000)
+    for name in ("a", "b", "c"):
+        assert world[name].engine.state.federation.was_removed(x)
+    agree(world, "a", "b", "c")

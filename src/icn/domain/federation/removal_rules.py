@@ -1,8 +1,9 @@
 """Decides and checks the removal of a node: votes of other members, and the record that says they are enough.
 
-A vote is final, as votes for admission are. From it on its author confirms nothing of the node any more, and that is
-what makes removing safe: a quorum that confirms a block and the votes that remove its author have a member in common,
-who had that block behind its vote. So whatever is confirmed is among the blocks that a removal accepts (ADR 21).
+A vote is final, as votes for admission are. From it on its author confirms nothing of the node any more: a quorum that
+confirms a block and the votes that remove its author have a member in common, who had that block behind its vote. So
+what was confirmed is among the blocks that a removal accepts, as long as that member has one history and both sides
+know the same members. What is not promised beside that is told in ADR 21.
 """
 
 from typing import assert_never
