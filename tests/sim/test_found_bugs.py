@@ -10,15 +10,21 @@ from io import StringIO
 
 import pytest
 
-from icn.domain.mesh.papers import open_assignment
-from icn.kernel.ids import JobId
+from icn.domain.mesh.events import ReceiptIssued, ReceiptKept
+from icn.domain.mesh.execution import ExitKind
+from icn.domain.mesh.papers import open_assignment, seal_receipt
+from icn.domain.records import Record
+from icn.kernel.ids import Did, JobId
 from icn.protocol.messages import AssignmentSent
 from icn.services.inputs import Executed, Input, Received
+from icn.sim.checkers import Entry, receipts_are_answered
 from icn.sim.faults import CALM, CERTAIN, Faults
+from icn.sim.findings import Finding
 from icn.sim.plan import Plan
 from icn.sim.tempo import Tempo
 from icn.sim.timeline import SECOND
 from icn.sim.world import World
+from support.builders import NODE_ITSELF, START, cid, did, job_id, receipt, signer
 
 dense = partial(Plan, tempo=Tempo.DENSE)
 """Callers ask all the time, so that few seeds see much."""
@@ -114,6 +120,24 @@ def test_a_federation_founded_when_everybody_is_connected_takes_everybody_in():
     run = LateFounding(dense(1, 4, 6), faults=CALM).run()
     assert run.finding is None
     assert run.jobs > 0
+
+
+def test_who_was_put_back_may_sign_a_second_receipt_for_an_attempt_and_nobody_else():
+    # The block with the first one had reached nobody, the receipt itself its home, which takes one for each attempt.
+    executor, home = did(2), did(1)
+    first, second = (
+        seal_receipt(receipt(2, 1, exit=kind), signer(2)) for kind in (ExitKind.COMPLETED, ExitKind.CANCELLED)
+    )
+    issued = ReceiptIssued(job_id(home), 1, home, second)
+    entries = [entry(home, ReceiptKept(job_id(home), 1, executor, first)), entry(executor, issued)]
+    receipts_are_answered(entries, {executor}, ())
+    for forgotten, put_back in (((), ()), (entries[:1], {executor})):
+        with pytest.raises(Finding, match="never reached"):
+            receipts_are_answered([one for one in entries if one not in forgotten], put_back, ())
+
+
+def entry(author: Did, event: ReceiptKept | ReceiptIssued) -> Entry:
+    return Entry(cid("block"), author, 0, START, Record(NODE_ITSELF, event))
 
 
 @pytest.mark.slow

@@ -193,7 +193,9 @@ class World:
         result.put_back, result.held = self.restorations, self.model.held
         result.bans = self.bans
         result.forged = 0 if self.forger is None else self.forger.forged
-        result.forks = sum(bool(node.engine is not None and node.engine.state.cuts) for node in self.nodes[:1])
+        engine = self.nodes[0].engine
+        ends = () if engine is None else engine.state.cuts.values()
+        result.forks = int(any(each.forked_at is not None for each in ends))
         result.void = self.void
         result.messages, result.breaks, result.cuts = self.network.messages, self.network.breaks, self.trouble.cuts
         result.cut_writes_few, result.cut_writes_many = self.cut_writes
