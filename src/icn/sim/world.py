@@ -258,15 +258,16 @@ class World:
             if state.mesh.executions:
                 return f"{node.name} has executions under way: {list(state.mesh.executions)[:2]}"
             # A home that is not honest may leave alone what was sent to it, for ever.
-            gone = self.registrar.gone
+            gone, removed = self.registrar.gone, self.registrar.removed
             owed = [
                 t
                 for t in state.ledger.transits.values()
                 if t.payee_home not in self.watch.forgers
                 and not (t.payee_home in gone and t.payer_home in self.watch.forgers)  # nor does it take that back
                 # Nobody else takes back what a removed home sent and was declined; and a member that never says that it
-                # has heard of the removal may still accept less.
+                # has heard of the removal may still accept less, or end it.
                 and not (t.payer_home in gone and (t.declined_at_sequence is not None or self.watch.forgers))
+                and not (removed is not None and t.payee_home == removed.did and self.watch.forgers)
             ]
             if owed:
                 return f"{node.name} has mana in transit: {owed[:1]}"
