@@ -33,8 +33,7 @@ def decide(state: FederationState, command: RemovalCommand, context: Context) ->
     node, ancestry = command.node, context.ancestry
     if node == context.author:
         raise NobodyRemovesItself
-    member = state.members.get(node)
-    if member is None:
+    if not state.is_known(node, ancestry):
         raise UnknownNode(node)
     if state.has_left(node, ancestry):
         raise NodeHasLeft(node)

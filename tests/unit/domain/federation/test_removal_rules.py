@@ -1,6 +1,7 @@
 """Members are removed by the votes of more than half of them; a vote is given once and is final."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from icn.domain.federation.commands import (
     VoteRemoval,
 )
 from icn.domain.federation.events import FederationEvent, NodeRemoved, RemovalVoted
+from icn.domain.federation.model import JoinPolicy
 from icn.domain.federation.refusals import (
     AlreadyVotedToRemove,
     NobodyRemovesItself,
@@ -125,6 +127,17 @@ def test_records_against_the_rules_are_refused(
     with pytest.raises(EventRefused):
         check(four, event, context)
     assert what
+
+
+def test_who_was_only_proposed_is_nobody_to_be_removed() -> None:
+    state = FederationState()
+    policy = replace(builders.policy(), join_policy=JoinPolicy.VOTE)
+    run(state, FoundFederation("demo", tuple(sorted((A, B, C))), policy), builders.context(1, sequence=0))
+    for number in (2, 3):
+        run(state, JoinFederation("icn/1"), builders.context(number, sequence=0))
+    run(state, AdmitNode(E), at(1))
+    with pytest.raises(UnknownNode):
+        decide(state, VoteRemoval(E, ""), at(1, 4))
 
 
 def test_of_two_members_neither_removes_the_other(four: FederationState) -> None:
