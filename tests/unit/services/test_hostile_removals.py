@@ -14,26 +14,16 @@ from icn.protocol.messages import Announce, Blocks
 from icn.services import acceptance, rows
 from icn.services.commands import Admit, OpenAccountFor, Remove
 from icn.services.inputs import Received
-from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
 from support import builders
+from support.agreeing import agree
 from support.archives import back_up, restore_into
 from support.forker import Forker
 from support.impostor import Impostor
 from support.world import World, federation
 
 NAMES = ("a", "b", "c", "d", "e")
-
-
-def agree(world: World, *names: str) -> None:
-    """Equal blocks, equal states, equal to what is stored and to what the journal gives."""
-    nodes = [world[name] for name in names]
-    assert len({node.engine.state.feeds.root() for node in nodes}) == 1
-    for node in nodes:
-        checkers.same_state("agreement", node.name, nodes[0].engine.state, node.engine.state)
-        checkers.same_state("rows", node.name, node.engine.state, rows.load(node.store))
-        assert not verify(node.store, node.did, deep=True).findings
 
 
 def remove(world: World, whom: str, *voters: str) -> None:

@@ -34,6 +34,7 @@ from icn.stores.changeover import Founding
 from icn.stores.joining import Aim
 from icn.stores.kv import StoreUnavailable
 from support import builders
+from support.agreeing import agree
 from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
 from support.forker import Forker
 from support.world import World, echo, federation, terms
@@ -45,17 +46,6 @@ NAMES = ("a", "b", "c", "d")
 def refusal_of(answer: Answer) -> str:
     assert isinstance(answer, Refused), answer
     return answer.code
-
-
-def agree(world: World, *names: str) -> None:
-    """Equal blocks, equal states, equal to what is stored and to what the journal gives; mana is where it was."""
-    nodes = [world[name] for name in names]
-    assert len({node.engine.state.feeds.root() for node in nodes}) == 1
-    for node in nodes:
-        checkers.same_state("agreement", node.name, nodes[0].engine.state, node.engine.state)
-        checkers.same_state("rows", node.name, node.engine.state, rows.load(node.store))
-        checkers.supply_adds_up(node.name, node.engine.state.ledger)
-        assert not verify(node.store, node.did, deep=True).findings
 
 
 def remove(world: World, whom: str, *voters: str, after: int = 3_000) -> None:
