@@ -26,6 +26,7 @@ from icn.services.commands import Admit, Init, Invite, Join, OpenAccountFor, Pay
 from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
 from icn.services.queries import membership
+from icn.services.queries.jobs import cancellation
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
@@ -516,6 +517,7 @@ def test_the_jobs_of_a_removed_home_end_and_those_it_ran_are_run_by_others() -> 
     ended = rows.JOBS.get(world["b"].store, own.data)
     assert ended is not None
     assert (ended.status, ended.reason) == (Status.CANCELLED, HOME_REMOVED)
+    assert cancellation(world["b"].store, ended) is None, "nobody asked for it, and executors are not heard of it"
     assert not [hold for hold in world["b"].engine.state.ledger.holds.values() if hold.home == d]
     assert not [key for key in world["b"].engine.state.mesh.executions if key[0] == d]
     for job in taken:

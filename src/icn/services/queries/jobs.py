@@ -8,6 +8,7 @@ from icn.domain.dag.block import parse_block
 from icn.domain.mesh.model import Blame, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import open_receipt
 from icn.domain.mesh.refusals import JobNotFound
+from icn.domain.mesh.state import HOME_REMOVED
 from icn.kernel.errors import Invalid, Kind, Refusal
 from icn.kernel.ids import JOB_ID_BYTES, RAW, Cid, Did, JobId
 from icn.kernel.instant import Instant
@@ -271,8 +272,12 @@ def _receipt(job: Job) -> Receipt | None:
 
 
 def cancellation(reader: Reader, job: Job) -> Cancellation | None:
-    """How far it has come, by records of the home: receipts that came too late, and refusals (`rows.ANSWERED`)."""
-    if job.status is not Status.CANCELLED:
+    """How far it has come, by records of the home: receipts that came too late, and refusals (`rows.ANSWERED`).
+
+    None where nobody asked for it. A home that was removed has no open job, but its assignments above the end of its
+    feed may run somewhere: they are void, so nothing here would say when they have ended.
+    """
+    if job.status is not Status.CANCELLED or job.reason == HOME_REMOVED:
         return None
     given = [(job.attempt, assignee.executor) for assignee in job.assignees]
     given += [(failure.attempt, failure.executor) for failure in job.failures]
