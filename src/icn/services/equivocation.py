@@ -56,8 +56,8 @@ class Equivocations:
     """By author: the lowest number for which this node holds two blocks and has not said so, and the two."""
     ends: dict[Did, int] = field(default_factory=dict)
     """By author whose feed a removal ends, the lowest number that is not accepted."""
-    counting: frozenset[RemovalPlace] = frozenset()
-    """The records that remove a member, as the state has them."""
+    counting: tuple[RemovalPlace, ...] = ()
+    """Sorted. The records that remove a member, as the state has them."""
     contest: Contest | None = None
     """Who acknowledged what, while it may still change what counts."""
     own_fork: int | None = None
@@ -68,7 +68,7 @@ class Equivocations:
     """The next batch begins with saying that votes are enough to remove a member."""
     _counted: dict[Did, None] = field(default_factory=dict)  # bounded: by the members
     """Whose removal this process has counted: once, whatever becomes of that record."""
-    _vouched: dict[Did, None] | None = None  # bounded: by whom members have named
+    _vouched: dict[Did, None] | None = field(default=None, compare=False)  # bounded: by whom members have named
     """Whose records may remove somebody; None: not looked up yet."""
 
     @property
@@ -86,7 +86,8 @@ class Equivocations:
         self.cuts = {cut.author: cut.forked_at for cut in cuts if cut.forked_at is not None}
         self.ends = {cut.author: cut.removed_at for cut in cuts if cut.removed_at is not None}
         members = state.federation.members.values()
-        self.counting = frozenset((one.by, one.sequence, member.node) for member in members for one in member.removals)
+        removals = {(one.by, one.sequence, member.node) for member in members for one in member.removals}
+        self.counting = tuple(sorted(removals))
         self._vouched = None
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
@@ -225,12 +226,12 @@ class Equivocations:
                 lowest(self.ends, one.node, one.accepted)
         counting = _places(found)
         is_side = block.cid in state.feeds.sides
-        applied = frozenset(
+        applied = [
             (header.author, header.sequence, removal.node)
             for index, removal in said
             if not is_side and (block.cid, index) not in state.void
-        )
-        self._is_lower |= counting != self.counting or not applied <= counting
+        ]
+        self._is_lower |= counting != self.counting or not all(place in counting for place in applied)
 
     def _hold(self, state: State, author: Did, sequence: int, held: list[Cid]) -> None:
         if len(held) < 2:
@@ -259,8 +260,8 @@ class Equivocations:
         return work.may_author and member is not None and member.joined
 
 
-def _places(removals: Iterable[RemovalFound]) -> frozenset[RemovalPlace]:
-    return frozenset((one.by, one.sequence, one.node) for one in removals)
+def _places(removals: Iterable[RemovalFound]) -> tuple[RemovalPlace, ...]:
+    return tuple(sorted({(one.by, one.sequence, one.node) for one in removals}))
 
 
 def _length_and_last(kept: tuple[Cid, ...]) -> tuple[int, Cid | None]:
