@@ -70,7 +70,8 @@ from support.processes import Nodes
 
 pytestmark = pytest.mark.slow
 
-GROWTH_MAX = 40_000_000
+GROWTH_MAX = 120_000_000
+"""What peaks have left with the allocator: 22 to 74 MB on one and the same commit. Leaks are for the long run."""
 MEMBER = str(builders.did(9))
 SOMEBODY = builders.did(31)
 PROTOCOLS = [FEED_PROTOCOL, MESH_PROTOCOL, CONTENT_PROTOCOL]
