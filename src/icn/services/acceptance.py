@@ -165,24 +165,35 @@ def records_of(
 ) -> list[Record]:
     """The records of a block whose author may have a feed. Raises `PeerViolation`.
 
-    `is_lenient`: or was taken for one that may, by records that a fork has made void. `is_side`: it goes into no feed.
+    `is_lenient`: what follows in a feed is taken whoever is a member. That may change with what a fork makes void, and
+    a block that was taken once must be taken in every replay. `is_side`: it goes into no feed.
     """
     header = block.header
     try:
         records = read_records(block)
     except Invalid as error:
         raise PeerViolation(f"a block's records have their form: {error}") from error
-    member = federation.members.get(header.author)
-    begins = header.sequence == 0 and bool(records)
     if is_side:
         return records  # another author, who may have a feed, has built on it
-    if not (begins and isinstance(records[0].event, NodeJoined | FederationFounded)) and (
-        member is None or not (member.joined or is_lenient)
-    ):
-        raise PeerViolation("a block is authored by a member, and a feed begins with joining")
-    if member is not None and member.left_at is not None:
+    if header.sequence == 0:
+        if not records or not _begins_feed(header, records[0].event):
+            raise PeerViolation("a feed begins with joining, and the genesis with founding")
+        return records
+    if is_lenient:
+        return records
+    member = federation.members.get(header.author)
+    if member is None or not member.joined:
+        raise PeerViolation("a block is authored by a member")
+    if member.left_at is not None:
         raise PeerViolation("a feed ends when its node leaves")
     return records
+
+
+def _begins_feed(header: Header, event: Event) -> bool:
+    """Only the genesis founds: whoever founds in a block of a federation would give it to itself."""
+    if header.federation is None:
+        return isinstance(event, FederationFounded)
+    return isinstance(event, NodeJoined) and event.node == header.author
 
 
 def apply_records(state: State, block: Block, records: list[Record], context: Context) -> None:
@@ -228,7 +239,7 @@ def apply_what_fits(state: State, block: Block, records: list[Record], context: 
 
 
 def _name_genesis(state: State, block: Block, records: list[Record]) -> None:
-    if records and block.header.sequence == 0 and isinstance(records[0].event, FederationFounded):
+    if block.header.federation is None and records and isinstance(records[0].event, FederationFounded):
         name_genesis(state.federation, block.cid)
 
 

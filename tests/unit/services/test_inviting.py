@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from icn.domain.federation.events import InvitationIssued, InvitationRedeemed, NodeAdmitted, NodeJoined
+from icn.domain.federation.events import (
+    FederationFounded,
+    InvitationIssued,
+    InvitationRedeemed,
+    NodeAdmitted,
+    NodeJoined,
+)
 from icn.domain.federation.invitation import (
     open_invitation,
     read_line,
@@ -14,11 +20,11 @@ from icn.domain.federation.model import JoinPolicy
 from icn.kernel.ids import Did, PeerId
 from icn.kernel.instant import Instant, seconds
 from icn.kernel.limits import PRESENTATIONS_PER_CONNECTION_MAX
-from icn.protocol.messages import InvitationAnswered, InvitationPresented, Message
+from icn.protocol.messages import Blocks, Hello, InvitationAnswered, InvitationPresented, Message
 from icn.services.answers import Answer, Done, Refused
 from icn.services.commands import Admit, Invite, Join, ResumeAuthoring, Revoke
 from icn.services.effects import Dial, Send
-from icn.services.inputs import Received
+from icn.services.inputs import PeerUp, Received
 from icn.stores.joining import Aim
 from support import builders
 from support.world import World, terms
@@ -347,3 +353,21 @@ def test_votes_that_came_while_a_voter_was_held_are_counted_when_it_is_held_no_m
     world.done("a", ResumeAuthoring())
     world.pass_time(1_000)
     assert a.state.federation.is_admitted(new, builders.EVERYTHING)
+
+
+def test_nobody_else_founds_the_federation_that_an_invitation_names() -> None:
+    world = inviting()
+    issued = invite(world)
+    world.done("new", Join(aim(issued)))
+    ours = world["a"].engine.state.federation.federation
+    assert ours is not None
+    evil = builders.did(66)
+    founded = FederationFounded("mine", (evil,), builders.policy())
+    genesis = builders.block(66, [founded], federation=ours.id, time=world.clock.time)
+    hello = Hello("evil/1", ours.id, (), "", executes=False)
+    world.handle("new", PeerUp(evil), Received(evil, hello))
+    world.handle("new", Received(evil, Blocks((genesis.data,), more=False)))
+    assert world["new"].engine.state.federation.federation is None
+    world.link("a", "new")
+    world.pass_time(2_000)
+    assert has_joined(world, "new")

@@ -16,6 +16,9 @@ TransferNumber = NewType("TransferNumber", int)
 """Counts the transfers of one home, so that (home, number) names a transfer for ever. Two nodes change what is in
 transit, the payer's home and the payee's; a number that could be used again would let them part."""
 
+TRANSFER_NUMBER_MAX = 2**63 - 1
+"""A record without effect uses up no higher number: nobody has sent so much, and a row holds 64 bits."""
+
 ACCOUNT_HOMES_MAX = 16
 """Two nodes may open an account for one owner at the same time; nobody can prevent that without consensus, so accounts
 are named by owner and home, and a payer's home chooses."""

@@ -24,7 +24,7 @@ from icn.domain.ledger.events import (
     TransferReturned,
     TransferSent,
 )
-from icn.domain.ledger.model import Account, Hold, HoldId, Supply, TransferNumber, Transit
+from icn.domain.ledger.model import TRANSFER_NUMBER_MAX, Account, Hold, HoldId, Supply, TransferNumber, Transit
 from icn.kernel.errors import require
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
@@ -165,7 +165,7 @@ def skip(ledger: Ledger, event: LedgerEvent, context: Context) -> None:
             last = TransferNumber(number + len(shares) - 1)
         case _:
             return
-    if last >= ledger.counts_of(context.author).next_transfer:
+    if ledger.counts_of(context.author).next_transfer <= last <= TRANSFER_NUMBER_MAX:
         _count_transfer(ledger, context.author, last)
 
 
