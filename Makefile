@@ -168,6 +168,7 @@ lock: $(VENV)/.dev-ready
 	$(LOCK) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock $(ARGS)
 	$(LOCK) tests/interop/py/requirements-build.in --output-file tests/interop/py/requirements-build.lock $(ARGS)
 	$(LOCK) tests/interop/py/requirements.in --output-file tests/interop/py/requirements.lock $(ARGS)
+	$(LOCK) --no-deps tests/interop/p2pd/requirements.in --output-file tests/interop/p2pd/requirements.lock $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

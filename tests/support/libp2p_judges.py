@@ -4,12 +4,16 @@ object per line, the same ones for all."""
 import asyncio
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+
+from icn.protocol.libp2p.kademlia.settings import PROTOCOL as KADEMLIA
 
 HERE = Path(__file__).resolve().parents[1] / "interop"
 PATIENCE_S = 40
@@ -37,9 +41,16 @@ def _js() -> list[str]:
     return [node_program(), str(HERE / "js" / "node.mjs")]
 
 
+_GO = HERE / "go" / "judge"
+_P2PD = HERE / "p2pd" / "unpacked" / "p2pd"
+
+
 def _go() -> list[str]:
-    program = HERE / "go" / "judge"
-    return [str(program)] if program.exists() else [absent("the go-libp2p node is not built (it needs Go 1.26)")]
+    return [str(_GO)] if _GO.exists() else [absent("the go-libp2p node is not built (it needs Go 1.26)")]
+
+
+def _p2pd() -> list[str]:
+    return [sys.executable, str(HERE / "p2pd" / "node.py")]
 
 
 def _py() -> list[str]:
@@ -53,17 +64,29 @@ class Implementation:
 
     name: str
     command: Callable[[], list[str]]
+    agent: str = "libp2p"
+    """In what it calls itself."""
+    kademlia: str = KADEMLIA
+    """What its Kademlia is called. It is asked under that name where it has no other."""
+    tells: bool = True
+    """What it hears of us by identify, and that we are gone."""
 
 
-IMPLEMENTATIONS = (
-    Implementation("js-libp2p", _js),
-    Implementation("go-libp2p", _go),
-    Implementation("py-libp2p", _py),
-)
+_GO_LIBP2P = Implementation("go-libp2p", _go)
+_IN_A_WHEEL = Implementation("p2pd (go-libp2p) of hivemind", _p2pd, "p2pd", "/ipfs/kad/1.0.0", tells=False)
+
+
+def implementations(go: Path = _GO, p2pd: Path = _P2PD) -> tuple[Implementation, ...]:
+    """Those that are tried here. p2pd is where it was unpacked, and instead of go-libp2p where that was not built."""
+    gos = [_GO_LIBP2P] if go.exists() or not p2pd.exists() else []
+    if p2pd.exists():
+        gos.append(_IN_A_WHEEL)
+    return (Implementation("js-libp2p", _js), *gos, Implementation("py-libp2p", _py))
 
 
 class Judge:
-    """One node of another implementation, in its own process. An async context manager: at its end it is gone."""
+    """One node of another implementation, in its own process and an empty folder. An async context manager: at its end
+    both are gone."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -76,8 +99,9 @@ class Judge:
         self.version = ""
 
     async def __aenter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
         self.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=self._folder.name
         )
         self._reading = asyncio.create_task(self._read())
         ready = await self.event("ready")
@@ -89,6 +113,7 @@ class Judge:
         self.kill()
         await self.process.wait()
         await self._reading
+        self._folder.cleanup()
 
     def kill(self) -> None:
         """End it without a word."""

@@ -58,8 +58,12 @@ def test_the_locks_check_every_package_by_hash() -> None:
         "requirements-ray.lock",
         "tests/fuzz/requirements.lock",
         *("tests/interop/py/requirements.lock", "tests/interop/py/requirements-build.lock"),
+        "tests/interop/p2pd/requirements.lock",
     }
-    few = {"tests/fuzz/requirements.lock", "tests/interop/py/requirements-build.lock"}
+    few = {
+        *("tests/fuzz/requirements.lock", "tests/interop/py/requirements-build.lock"),
+        "tests/interop/p2pd/requirements.lock",
+    }
     for path, text in locks.items():
         packages = re.split(r"\n(?=[a-zA-Z])", text.strip())
         assert len(packages) > 5 or path in few, path
