@@ -117,7 +117,10 @@ class Arrivals:
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick` or `release` has something to do."""
-        moments = [later(asked, self.patience) for cid, asked in self.asked.items() if self.quarantine.awaits_any(cid)]
+        moments: list[Instant] = []
+        if self.asked and self.peers.greeted():  # without peers there is nobody to be asked
+            asked = (self.asked.get(cid) for cid in self.quarantine.missing())
+            moments += [later(at, self.patience) for at in asked if at is not None]
         if self.quarantine.awaits_time():
             moments.append(later(wall, self.patience))
         return min(moments, default=None)
@@ -179,34 +182,50 @@ class Arrivals:
 
     def _accept_one(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether it is news, and what waited for it may go on. Raises `PeerViolation` when it can never be taken."""
-        header, feeds = block.header, work.state.feeds
         is_side = self._is_side(work, block)
         if is_side and work.has_block(block.cid):
             return False
+        is_evidence = self.quarantine.is_evidence(block.cid)
         if block.cid in self.refused:
-            raise PeerViolation(f"block {block.cid} was refused before")
+            if not is_evidence:
+                raise PeerViolation(f"block {block.cid} was refused before")
+            blocks.put_evidence(work.batch, block)
+            return True
         federation = work.state.federation.federation
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        is_evidence = self.quarantine.is_evidence(block.cid)
-        if is_evidence:
-            blocks.put_evidence(work.batch, block)
+        if not is_evidence:
+            return self._accept_genuine(work, view, block, is_side=is_side)
+        # Its bytes are enough, whatever else they say: whoever keeps it as evidence has not applied it, and could not
+        # know that it is against the rules.
+        blocks.put_evidence(work.batch, block)
+        try:
+            self._accept_genuine(work, view, block, is_side=is_side)
+        except RecordsRefused:
+            raise
+        except PeerViolation:
+            pass
+        return True
+
+    def _accept_genuine(self, work: UnitOfWork, view: PeerView, block: Block, *, is_side: bool) -> bool:
+        """As `_accept_one`."""
+        header = block.header
         if is_side and not self._is_named(work, view, block):
-            return is_evidence
+            return False
         if header.author == work.did:
             self.authorship.see_own(block, view.did)
         if header.time > work.wall + limits.CLOCK_AHEAD_MS_MAX:
             self.quarantine.add(Waiting(block, view.did, None), view)
-            return is_evidence
+            return False
         missing = self._missing(work, block)
         if missing is not None:
             # It will come, as an answer to what is asked; until then the block may wait, if there is room.
             self.quarantine.add(Waiting(block, view.did, *missing), view)
             self._ask(work, view)
-            return is_evidence
+            return False
         if not is_side:
-            acceptance.check_follows(block, feeds)
+            acceptance.check_follows(block, work.state.feeds)
         try:
             acceptance.check_proofs(block, lambda cid: work.get(keyspace.block(cid)))
         except PeerViolation:

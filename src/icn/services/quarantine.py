@@ -95,10 +95,6 @@ class Quarantine:
         if view is not None:
             view.quarantined -= 1
 
-    def awaits_any(self, cid: Cid) -> bool:
-        """The same, for whatever reason."""
-        return any(entry.missing == cid for entry in self.waiting.values())
-
     def awaits_time(self) -> bool:
         """Whether a block waits for nothing but its own time."""
         return any(entry.missing is None for entry in self.waiting.values())

@@ -241,6 +241,30 @@ def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:
     assert not [peer for node in world.nodes.values() for peer, _ in node.disconnects if peer in honest]
 
 
+@pytest.mark.parametrize("first", ["nothing", "the other one"])
+def test_one_of_two_blocks_may_be_against_the_rules_and_who_proves_the_fork_with_it_is_not_blamed(first: str) -> None:
+    """Who holds both has applied one of them; whether the other could have been is known to nobody there."""
+    forker = fork(("a", "b"))
+    world = forker.world
+    before = forker.head
+    part(world)
+    one = forker.opens(8, before)
+    other = forker.block(
+        TransferSent(TransferNumber(7), forker.did, builders.did(9), forker.did, Mana(9), ""), after=before
+    )
+    forker.greet("a", "b")
+    forker.say(one, "a")
+    forker.say(other, "a")
+    if first == "the other one":
+        forker.say(other, "b")
+        assert forker.did in [peer for peer, _ in world["b"].disconnects]
+    world.pass_time(2_000)
+    meet(world)
+    agree(world)
+    assert world["b"].happened(EquivocationProven)
+    assert world["a"].did not in [peer for peer, _ in world["b"].disconnects]
+
+
 def test_acknowledgements_are_followed_through_a_nodes_own_blocks() -> None:
     """One node is held back while its proof is on the way; what it built on since leads others to the branch."""
     forker = fork()

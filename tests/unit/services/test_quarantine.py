@@ -2,6 +2,7 @@
 
 from icn.domain.dag.block import Block
 from icn.kernel.ids import Cid
+from icn.kernel.instant import Instant
 from icn.protocol.messages import Announce, Blocks, WantNamed
 from icn.services.inputs import Received
 from icn.services.peers import PeerView
@@ -9,6 +10,8 @@ from icn.services.quarantine import Quarantine, Waiting
 from support import builders
 from support.forker import Forker
 from support.world import federation
+
+NOW = Instant(1_700_000_000_000)
 
 
 def waiting(block: Block, missing: Cid, *, is_evidence: bool = False) -> Waiting:
@@ -59,3 +62,27 @@ def test_what_one_peer_does_not_send_is_asked_of_another() -> None:
     assert other.cid in world["a"].engine.state.feeds.sides
     assert asked[0] == "c", "who sent it is asked first"
     assert "b" in asked, "and then somebody else"
+
+
+def test_what_was_asked_for_and_waits_itself_is_asked_for_no_more_and_wakes_nobody() -> None:
+    node = federation("a", "b")["a"]
+    arrivals, view = node.engine.replication.arrivals, PeerView(builders.did(9))
+    first = builders.block(1)
+    second = builders.block(2, parents=(first.cid,))
+    arrivals.quarantine.add(waiting(second, first.cid), view)
+    arrivals.asked[first.cid] = NOW
+    assert arrivals.wake_at(NOW) == NOW + arrivals.patience
+    arrivals.quarantine.add(waiting(first, builders.block(3).cid), view)
+    assert arrivals.wake_at(NOW) is None
+
+
+def test_nobody_is_woken_to_ask_where_nobody_is_there_to_be_asked() -> None:
+    world = federation("a", "b")
+    arrivals, view = world["a"].engine.replication.arrivals, PeerView(builders.did(9))
+    first = builders.block(1)
+    arrivals.quarantine.add(waiting(builders.block(2, parents=(first.cid,)), first.cid), view)
+    arrivals.asked[first.cid] = NOW
+    assert arrivals.wake_at(NOW) is not None
+    world.isolate("a")
+    world.settle()
+    assert arrivals.wake_at(NOW) is None
