@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
 from icn.services.answers import Answer, Done, Refused
-from icn.services.authorship import NodeHeld
+from icn.services.authorship import AnswerLost, NodeHeld
 from icn.services.commands import FetchContent, NodeCommand, OpenAccountFor, Pay, PutContent, Submit
 from icn.sim.findings import expect
 from icn.stores import keyspace
@@ -118,6 +118,13 @@ class Model:
         """The answer to a request under the key of another one."""
         if not self.remembers(ask) or is_refused_by(answer, NodeHeld.code):
             return  # the other one is forgotten where it was asked
+        if is_refused_by(self.answers[ask.home, ask.principal, ask.key], AnswerLost.code):
+            expect(
+                is_refused_by(answer, AnswerLost.code),
+                "a key stands for one request",
+                f"{ask.key}, whose answer was lost, with another body got {answer}",
+            )
+            return  # what was asked was lost with it: nobody can tell one body from another
         expect(
             isinstance(answer, Refused) and answer.code == "request.key_reused",
             "a key stands for one request",

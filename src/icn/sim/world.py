@@ -26,7 +26,6 @@ from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
 from icn.services import rows
 from icn.services.answers import Answer
-from icn.services.commands import ResumeAuthoring
 from icn.services.effects import Committed
 from icn.services.inputs import Conditions, Request
 from icn.services.queries import jobs
@@ -46,6 +45,7 @@ from icn.sim.model import Model
 from icn.sim.network import Network
 from icn.sim.node import Node, Surroundings
 from icn.sim.observing import Watch
+from icn.sim.operators import help_held
 from icn.sim.plan import Plan, Run
 from icn.sim.scenarios import RHYTHM_OF, draw_scenario
 from icn.sim.sharing import shared_reading
@@ -54,7 +54,6 @@ from icn.sim.timeline import MS, SECOND, Timeline
 from icn.sim.trace import Trace
 from icn.sim.trouble import Trouble
 from icn.sim.workload import LAST_DEADLINE_US, Callers, Town
-from icn.stores import blocks
 from icn.stores.kv import Batch
 
 _STUMBLES = (IcnError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -327,19 +326,15 @@ class World:
         self.watch.put_back([each.disk.platter for each in self.nodes])
 
     def _operate(self) -> None:
-        """The operator's word for a node that waits for a block of its own which is nowhere."""
+        """Operators help nodes that are held, and that all others have told what they have."""
         for node in self.nodes:
             engine = node.engine
-            if (
-                engine is None
-                or not engine.authorship.why
-                or len(engine.peers.greeted()) < len(self._expected_by(node))
-            ):
-                continue
-            here = engine.state.feeds.next_sequence(node.did)
-            if all(blocks.cid_at(other.disk.platter, node.did, here) is None for other in self.nodes):
-                self._note(f"the operator of {node.name} says that nothing of it is newer")
-                node.push(Request(OPERATORS_TOKEN, ResumeAuthoring(), node.did, "", b"", "operator"))
+            if engine is not None and engine.authorship.why:
+                told = len(engine.peers.greeted()) >= len(self._expected_by(node))
+                command = help_held(node, engine, self.nodes, self.registrar.staying) if told else None
+                if command is not None:
+                    self._note(f"the operator of {node.name} helps it: {type(command).__name__}")
+                    node.push(Request(OPERATORS_TOKEN, command, node.did, "", b"", "operator"))
 
     def _expected_by(self, node: Node) -> list[Node]:
         """Who is a peer of `node` when everybody is connected."""
