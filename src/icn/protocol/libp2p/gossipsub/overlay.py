@@ -96,9 +96,11 @@ class Overlay:
         settings, until = self._settings, self._backoffs.get((topic, peer), now)
         if now < until:
             # "Both the pruning and the pruned peer will immediately prune a `GRAFT` within the backoff period and
-            # extend it", and "may apply a behavioural penalty".
-            is_flood = now < until - settings.prune_backoff_ms + settings.graft_flood_ms
-            self._scores.misbehave(peer, 2 if is_flood else 1)
+            # extend it", and "may apply a behavioural penalty": not to one whose process has begun anew since, and
+            # that cannot know.
+            if topic in self._peers[peer].pruned:
+                is_flood = now < until - settings.prune_backoff_ms + settings.graft_flood_ms
+                self._scores.misbehave(peer, 2 if is_flood else 1)
         elif (
             self._scores.of(peer, now) >= 0
             and topic in self._peers[peer].topics
@@ -115,6 +117,7 @@ class Overlay:
         if topic not in self.mesh:
             return
         self.drop(topic, peer, now)
+        self._peers[peer].pruned[topic] = None
         told = self._settings.prune_backoff_ms if backoff_s is None else backoff_s * 1_000
         self._back_off(topic, peer, now + min(told, self._settings.backoff_ms_max))
 
@@ -233,6 +236,7 @@ class Overlay:
     def _refuse(self, topic: str, peer: PeerId, now: int, backoff_ms: int) -> None:
         """1.1: "the pruning peer should include the backoff period in the PRUNE message"; 1.0 has no field for it."""
         self._back_off(topic, peer, now + backoff_ms)
+        self._peers[peer].pruned[topic] = None
         speaks_1_1 = self._peers[peer].protocol == MESHSUB_1_1
         self._out.control(peer, Prune(topic, backoff_ms // 1_000 if speaks_1_1 else None))
 

@@ -11,6 +11,8 @@ class Peer:
     outbound: bool
     topics: dict[str, None] = field(default_factory=dict)
     """What it is subscribed to."""
+    pruned: dict[str, None] = field(default_factory=dict)  # bounded: by our own topics
+    """Topics of which a PRUNE has gone over this connection, in whichever direction: it knows of the back-off."""
     advertisements: int = 0
     """IHAVEs taken from it."""
     asked: int = 0

@@ -126,6 +126,20 @@ def test_coming_back_too_early_is_pruned_again_and_counts_and_right_after_the_pr
     assert us.score("eve") == -10 * (1 + 7 * 2 - 6) ** 2
 
 
+def test_the_first_graft_of_a_process_that_cannot_know_of_the_back_off_is_pruned_and_does_not_count():
+    us = Dialogue()
+    us.join("ann")
+    us.wait(1_000)
+    us.say("ann", Prune(TOPIC, 60))
+    us.tell(PeerLeft(peer("ann")))
+    us.join("ann")
+    assert us.say("ann", Graft(TOPIC)) == ["ann <- PRUNE for 60 s"]
+    assert us.score("ann") == 0
+    for _ in range(8):
+        us.say("ann", Graft(TOPIC))
+    assert us.score("ann") == -10 * (8 * 2 - 6) ** 2
+
+
 def test_a_flood_of_grafts_ends_in_the_graylist():
     us = Dialogue()
     us.join("eve")
