@@ -410,7 +410,7 @@ class Engine:
             self.replication.wake_at(wall),
             self.joining.wake_at(),
             self.authorship.wake_at(wall),
-            None if held or (self._resumed and not self.forks.has_to_count) else wall,
+            None if held or (self._resumed and not self.forks.has_to_say) else wall,
         )
         return soonest(moments)
 

@@ -64,8 +64,8 @@ class Equivocations:
     """The lowest number for which somebody has shown two blocks with this node's own signature."""
     _is_lower: bool = False
     """A cut is lower than the state knows, or other records remove members than it knows."""
-    has_to_count: bool = False
-    """The next batch begins with saying that votes are enough to remove a member."""
+    has_to_say: bool = False
+    """The next batch begins with proving a fork, or with saying that votes are enough to remove a member."""
     _counted: dict[Did, None] = field(default_factory=dict)  # bounded: by the members
     """Whose removal this process has counted: once, whatever becomes of that record."""
     _vouched: dict[Did, None] | None = field(default=None, compare=False)  # bounded: by whom members have named
@@ -184,8 +184,10 @@ class Equivocations:
         return REMOVED if cut.forked_at is None else SIGNED_TWO.format(sequence=cut.forked_at)
 
     def look_ahead(self, work: UnitOfWork) -> None:
-        """At the end of a batch: whether its votes are enough, so that another one is wanted at once."""
-        self.has_to_count = self._may_prove(work) and bool(self._countable(work))
+        """At the end of a batch: whether its votes are enough, or this node has joined by it and may prove what it knew
+        before, so that another one is wanted at once.
+        """
+        self.has_to_say = self._may_prove(work) and bool(self.pairs or self._countable(work))
 
     def _countable(self, work: UnitOfWork) -> list[Did]:
         """Members for whose removal enough have voted, this node among them, and nobody has said so behind it."""

@@ -52,6 +52,8 @@ class ExecutorService:
     offering: OfferingService
     pledging: PledgingService
     _started: dict[ExecutionKey, None] = field(default_factory=dict)
+    _begun_again: dict[ExecutionKey, None] = field(default_factory=dict)  # bounded: by the capacity
+    """Those of `_started` that were begun when the engine went on, after a fault of the store or a start."""
     _stopping: dict[ExecutionKey, str] = field(default_factory=dict)
     """Guests that were told to stop, and why."""
     _cancelled: Cancellations = field(default_factory=Cancellations)
@@ -69,6 +71,7 @@ class ExecutorService:
         """After a start: run again what was accepted and not answered, but for what was cancelled meanwhile."""
         self.offering.clear()
         self._started.clear()
+        self._begun_again.clear()
         self._stopping.clear()
         self._gone.clear()
         self._since.clear()
@@ -81,6 +84,7 @@ class ExecutorService:
             self.capacity.begin(_key(execution), assignment.spec.limits.memory_bytes)
         for execution, _ in under_way:
             self._begin(work, execution)
+        self._begun_again = dict(self._started)
 
     def take_announcement(self, work: UnitOfWork, peer: Did, message: JobAnnounced) -> None:
         """A job looks for executors."""
@@ -151,6 +155,11 @@ class ExecutorService:
         begun = [effect for effect in work.effects if isinstance(effect, RunJob) and _begins(effect, request)]
         for effect in begun:
             work.effects.remove(effect)
+        was_begun_again = key in self._begun_again
+        self._begun_again.pop(key, None)
+        if was_begun_again and not begun:
+            # Perhaps the first guest had ended when it was begun again, and another one runs for nobody now.
+            work.effects.append(StopJob(request.job, request.attempt))
         execution = work.state.mesh.executions.get(key)
         if execution is not None and key not in work.state.mesh.pledges:
             self._issue(work, execution, outcome)

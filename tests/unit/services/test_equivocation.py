@@ -12,7 +12,7 @@ from icn.protocol.messages import Announce, Blocks
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
 from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX
-from icn.services.inputs import Received
+from icn.services.inputs import Received, Tick
 from icn.services.queries import events
 from icn.services.verify import verify
 from icn.sim import checkers
@@ -217,6 +217,23 @@ def test_a_late_joiner_gets_both_branches() -> None:
     meet(world)
     agree(world)
     assert forker.did in world["late"].engine.state.cuts
+
+
+def test_who_joins_late_and_knows_of_a_fork_says_so_at_once() -> None:
+    forker = fork()
+    world = forker.world
+    before = forker.head
+    forker.say(forker.opens(8, before), "a")
+    forker.say(forker.opens(9, before), "a")
+    meet(world)
+    world.add("late")
+    world.link_all()
+    world.settle()
+    late = world["late"]
+    assert late.engine.state.federation.has_joined(late.did)
+    assert late.wake_at == world.clock.time, "it wants to go on at once"
+    world.handle("late", Tick())
+    assert (forker.did, late.did) in late.engine.state.federation.proven
 
 
 def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:

@@ -277,6 +277,22 @@ def test_a_fault_of_the_store_starts_no_second_copy() -> None:
     assert stopped(world)[:1] == [StopJob(message.job, 1)]
 
 
+def test_a_guest_that_had_ended_when_it_was_begun_again_after_a_fault_leaves_none_that_runs_for_nobody() -> None:
+    """Its outcome was on its way to the engine, so that nothing showed that it lived no more."""
+    world = executor("a")
+    message = announce(world, "a", "one")
+    assign(world, "a", message)
+    world[EXECUTOR].store.fail_next = 1
+    with pytest.raises(StoreUnavailable):
+        cancel(world, JobAnnounced(builders.job_id(world["a"].did, "another"), 1, 0, message.spec))
+    tell(world, Tick())
+    assert len(running(world)) == 2
+    assert stopped(world) == []
+    end(world, ExitKind.COMPLETED)
+    assert stopped(world) == [StopJob(message.job, 1)]
+    assert places_in_use(world) == 0
+
+
 def test_a_guest_whose_deadline_passed_during_a_fault_of_the_store_is_stopped() -> None:
     """It was answered and its place was given away while it went on."""
     world = executor("a")
