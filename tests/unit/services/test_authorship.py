@@ -11,7 +11,15 @@ from icn.kernel.mana import Mana
 from icn.protocol.messages import FeedCount, Heads
 from icn.services.answers import Done, Refused
 from icn.services.authorship import CLAIM_PATIENCE
-from icn.services.commands import NoteBackup, NoteDrill, OpenAccountFor, Pay, RecordBackup, ResumeAuthoring
+from icn.services.commands import (
+    ImportBlocks,
+    NoteBackup,
+    NoteDrill,
+    OpenAccountFor,
+    Pay,
+    RecordBackup,
+    ResumeAuthoring,
+)
 from icn.services.inputs import Received, Request, Tick
 from icn.services.work import NODE_ITSELF
 from icn.stores import blocks, keyspace, restored, schema
@@ -62,6 +70,10 @@ def pay(world: World, name: str = "a", key: str = "") -> Done | Refused:
 
 def is_held(world: World, name: str = "a") -> bool:
     return world[name].engine.authorship.is_held
+
+
+def copy_height(copy: tuple[FaultyStore, Marks], world: World, of: str = "a") -> int:
+    return next(number for number in range(1_000) if blocks.cid_at(copy[0], world[of].did, number) is None)
 
 
 def height(world: World, of: str = "a", at: str = "a") -> int:
@@ -235,6 +247,27 @@ def test_alone_only_the_operator_releases_and_the_word_is_kept() -> None:
     world.restart("a")
     assert not is_held(world)
     assert world.done("a", ResumeAuthoring()) == {"was_held": False}
+
+
+def test_a_file_of_its_own_blocks_releases_it_where_nobody_else_can_bring_them() -> None:
+    """As from a node that has left or was removed, which nobody takes anything from: its operator hands them over."""
+    world = marked("a", "b")
+    copy = older(world)
+    newest = height(world)
+    missing = range(copy_height(copy, world), newest)
+    named = [blocks.cid_at(world["b"].store, world["a"].did, number) for number in missing]
+    encoded = tuple(blocks.get_bytes(world["b"].store, cid) or b"" for cid in named if cid is not None)
+    put_back(world, "a", copy)
+    world.pass_time(2_000)
+    assert is_held(world)
+    assert isinstance(world.do("a", ImportBlocks(encoded)), Done)
+    assert height(world) == newest
+    world.link_all()
+    world.pass_time(1_000)
+    assert not is_held(world)
+    assert isinstance(pay(world), Done)
+    world.pass_time(1_000)
+    assert peaceful(world)
 
 
 def test_a_release_whose_commit_failed_did_not_happen() -> None:
