@@ -53,7 +53,7 @@ def test_a_member_that_signs_two_histories_is_found_shown_and_done_without(nodes
     wait_until("agreement", lambda: settled(three), 60.0)
     check_nothing_lost(three, people, deep=True)
     for node in three:
-        assert metric(node, "icn_members_forked") == 1
+        assert metric(node, "icn_members_forked") == metric(node, "icn_members_forked_remaining") == 1
         found = node.ask("GET", "/events?type=equivocation")["items"]
         assert {event["author"] for event in found} == {one.did for one in three}
         assert not [line for line in node.log if '"level": "critical"' in line or "Traceback" in line]

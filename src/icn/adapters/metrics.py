@@ -80,6 +80,7 @@ class Readings:
     jobs_open: int
     executors_banned: int
     members_forked: int
+    members_forked_remaining: int
     members_removed: int
     network: NetworkFigures
     queue_depth: int
@@ -121,6 +122,7 @@ class Readings:
             jobs_open=sum(1 for _ in rows.OPEN_JOBS.rows(reader)),
             executors_banned=banned_count(reader, did, now),
             members_forked=forks.count(reader),
+            members_forked_remaining=forks.remaining_count(reader),
             members_removed=membership.removed_count(reader),
             network=network,
             queue_depth=queue_depth,
@@ -238,6 +240,11 @@ class Metrics:
         self._forked = Gauge(
             "icn_members_forked",
             "Members found to have signed two histories: anything above 0 wants a look at icn-cli dag evidence.",
+            registry=registry,
+        )
+        self._forked_remaining = Gauge(
+            "icn_members_forked_remaining",
+            "Of these, members still: they were not removed, and have not left.",
             registry=registry,
         )
         self._removed = Gauge("icn_members_removed", "Members that the others have voted out.", registry=registry)
@@ -437,6 +444,7 @@ class Metrics:
         self._jobs_open.set(now.jobs_open)
         self._banned.set(now.executors_banned)
         self._forked.set(now.members_forked)
+        self._forked_remaining.set(now.members_forked_remaining)
         self._removed.set(now.members_removed)
         self._scan_finished.set(now.scan_finished_at // 1000)
         self._scan_read.set(now.scan_read_bytes)

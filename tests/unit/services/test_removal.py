@@ -25,7 +25,7 @@ from icn.services.backup import draft
 from icn.services.commands import Admit, Init, Invite, Join, OpenAccountFor, Pay, Remove
 from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
-from icn.services.queries import membership
+from icn.services.queries import forks, membership
 from icn.services.queries.jobs import cancellation
 from icn.services.verify import verify
 from icn.sim import checkers
@@ -217,6 +217,8 @@ def test_a_member_that_signed_two_histories_is_removed_like_any_other(knows: boo
     if knows:
         forker.say(other, "a")
         world.pass_time(6_000)
+    store = world["a"].store
+    assert (forks.count(store), forks.remaining_count(store)) == (knows, knows)
     for voter in ("a", "b", "c"):
         world.done(voter, Remove(forker.did, "two histories"))
         world.pass_time(3_000)
@@ -227,6 +229,7 @@ def test_a_member_that_signed_two_histories_is_removed_like_any_other(knows: boo
     state = world["a"].engine.state
     assert state.federation.was_removed(forker.did)
     assert (state.cuts[forker.did].forked_at is not None) == knows
+    assert (forks.count(store), forks.remaining_count(store)) == (knows, 0), "nothing is left to decide"
     for name in NAMES:
         assert has_account(world, name, builders.did(8), forker.did), "what was confirmed before it was removed counts"
 

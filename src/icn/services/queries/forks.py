@@ -47,6 +47,13 @@ def count(reader: Reader) -> int:
     return sum(1 for _, cut in rows.CUTS.rows(reader) if cut.forked_at is not None)
 
 
+def remaining_count(reader: Reader) -> int:
+    """How many of them are members still: nobody has removed them, and they did not leave."""
+    authors = (cut.author for _, cut in rows.CUTS.rows(reader) if cut.forked_at is not None)
+    members = (rows.MEMBERS.get(reader, author.public_key) for author in authors)
+    return sum(1 for member in members if member is not None and not member.has_ended)
+
+
 def _view(reader: Reader, cut: Cut, sequence: int) -> ForkView:
     pair = blocks_at(reader, cut.author, sequence)[:2]
     first, second = pair if len(pair) == 2 else (None, None)
