@@ -17,6 +17,8 @@ CONTENT_LINKS_MAX = 16_384
 PARENTS_MAX = 256
 """Heads of other feeds that one block names."""
 RECORDS_PER_BLOCK_MAX = 4096
+PROOFS_PER_BLOCK_MAX = 64
+"""Forks that one block proves: whoever takes it fetches two blocks for each."""
 CLOCK_AHEAD_MS_MAX = 15_000
 """A block dated further ahead than this waits in quarantine until its time comes; it is not refused."""
 

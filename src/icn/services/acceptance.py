@@ -9,12 +9,12 @@ could know when it was written. Then not the block is refused: the record has no
 paired with, and the rest of its block counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, Header, Place, parse_block
-from icn.domain.dag.feeds import Clock, Feeds, merged_clock
+from icn.domain.dag.feeds import NEVER, Clock, Feeds, merged_clock
 from icn.domain.federation.events import (
     AdmissionCounted,
     EquivocationProven,
@@ -30,13 +30,20 @@ from icn.domain.federation.state import FederationState, name_genesis
 from icn.domain.records import EVENT_NAMES, Event, Record, read_record
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid, Did
+from icn.kernel.limits import PROOFS_PER_BLOCK_MAX
 from icn.services import rows
 from icn.services.state import Pairing, State, apply_event, check_event, skip_event
 from icn.stores import blocks, job_index, references
 from icn.stores.kv import Batch
 
+ADMITTING = [EVENT_NAMES[kind] for kind in (NodeAdmitted, AdmissionCounted, InvitationRedeemed)]
+"""Names of the records by which a node may become a member that was none at the beginning."""
 _PROOF = EVENT_NAMES[EquivocationProven]
 _REMOVAL = EVENT_NAMES[NodeRemoved]
+
+
+class RefusedAtOnce(EventRefused):
+    """A block's first record is against the rules: nothing of it was applied."""
 
 
 def links(header: Header) -> tuple[Cid, ...]:
@@ -62,16 +69,37 @@ def proofs_of(block: Block) -> tuple[tuple[Did, int], ...]:
     return tuple((proof.accused, proof.sequence) for proof in _proofs(block))
 
 
+def check_form(block: Block, federation: FederationState) -> None:
+    """Raise `PeerViolation` for what no block may be, wherever it stands.
+
+    Only the genesis begins its author's feed, so that nothing can be beside it and no fork makes it void. No feed
+    begins with accusing somebody, so that nobody has to fetch proofs for who has no feed yet.
+    """
+    header, founded, proofs = block.header, federation.federation, _proofs(block)
+    founder = None if founded is None else founded.founder
+    if header.sequence == 0 and header.federation is not None and header.author == founder:
+        raise PeerViolation("the feed of a founder begins with the genesis")
+    if any(proof.sequence == 0 and proof.accused == founder for proof in proofs):
+        raise PeerViolation("there is nothing beside the genesis")
+    if proofs and header.sequence == 0:
+        raise PeerViolation("a feed does not begin with a proof of a fork")
+    if len(proofs) > PROOFS_PER_BLOCK_MAX:
+        raise PeerViolation(f"a block proves at most {PROOFS_PER_BLOCK_MAX} forks")
+
+
 def check_proofs(block: Block, bytes_of: Callable[[Cid], bytes | None]) -> None:
     """Raise `PeerViolation` unless what it says of forks is proved by the blocks it names, which must be here."""
     for proof in _proofs(block):
         held = [data for cid in (proof.first, proof.second) if (data := bytes_of(cid)) is not None]
-        if not proves(proof, held):
+        if not proves(proof, held, block.header.federation):
             raise PeerViolation("a fork is proved by two signed blocks with one number")
 
 
-def proves(proof: EquivocationProven, held: Sequence[bytes]) -> bool:
-    """Whether these bytes are the two blocks, of one federation, and genuine."""
+def proves(proof: EquivocationProven, held: Sequence[bytes], federation: Cid | None) -> bool:
+    """Whether these bytes are the two blocks, of this federation, and genuine.
+
+    What somebody signed elsewhere is another feed.
+    """
     try:
         pair = [parse_block(data) for data in held]
     except Invalid:
@@ -80,7 +108,7 @@ def proves(proof: EquivocationProven, held: Sequence[bytes]) -> bool:
         tuple(block.cid for block in pair) == (proof.first, proof.second)
         and proof.first != proof.second
         and all((b.header.author, b.header.sequence) == (proof.accused, proof.sequence) for b in pair)
-        and pair[0].header.federation == pair[1].header.federation
+        and all(block.header.federation == federation for block in pair)
         and all(block.is_genuine() for block in pair)
     )
 
@@ -169,6 +197,7 @@ def records_of(
     a block that was taken once must be taken in every replay. `is_side`: it goes into no feed.
     """
     header = block.header
+    check_form(block, federation)
     try:
         records = read_records(block)
     except Invalid as error:
@@ -197,10 +226,18 @@ def _begins_feed(header: Header, event: Event) -> bool:
 
 
 def apply_records(state: State, block: Block, records: list[Record], context: Context) -> None:
-    """Check each record against the rules and apply it. After an `EventRefused` the state is half changed."""
+    """Check each record against the rules and apply it.
+
+    After an `EventRefused` the state is half changed, but not after a `RefusedAtOnce`.
+    """
     pairing = Pairing()
-    for record in records:
-        check_event(state, record.event, context, pairing)
+    for index, record in enumerate(records):
+        try:
+            check_event(state, record.event, context, pairing)
+        except EventRefused as error:
+            if index:
+                raise
+            raise RefusedAtOnce(str(error)) from error
         apply_event(state, record.event, context)
     if not pairing.is_complete:
         raise EventRefused("jobs and their holds stand together")
@@ -256,22 +293,34 @@ def is_vouched_for(block: Block, federation: FederationState, context: Context) 
     return block.header.sequence > 0 or is_open or federation.is_admitted(block.header.author, context.ancestry)
 
 
-def was_vouched_for(block: Block, block_of: Callable[[Cid], Block | None]) -> bool:
-    """Whether anything behind the block names its author as admitted, void or not."""
+def vouched_for_in(block: Block) -> list[Did]:
+    """The nodes that its records admit, or vote for, whether or not they have an effect."""
+    return [
+        event.node
+        for event in events_of(block, ADMITTING)
+        if isinstance(event, NodeAdmitted | AdmissionCounted | InvitationRedeemed)
+    ]
+
+
+def has_behind(
+    block: Block, wanted: Mapping[Cid, int], arrival_of: Callable[[Cid], int], block_of: Callable[[Cid], Block | None]
+) -> bool:
+    """Whether one of `wanted`, each with its number in the journal, is behind the block, by links.
+
+    What came before all of them has none of them behind it, and is not looked at.
+    """
+    first = min(wanted.values(), default=NEVER)
     seen: dict[Cid, None] = {}
     pending = list(links(block.header))
     while pending:
         cid = pending.pop()
-        behind = None if cid in seen else block_of(cid)
-        seen[cid] = None
-        if behind is None:
+        if cid in seen or arrival_of(cid) < first:
             continue
-        for record in read_records(behind):
-            event = record.event
-            admitted = event.node if isinstance(event, NodeAdmitted | AdmissionCounted | InvitationRedeemed) else None
-            if admitted == block.header.author:
-                return True
-        pending += links(behind.header)
+        if cid in wanted:
+            return True
+        seen[cid] = None
+        behind = block_of(cid)
+        pending += () if behind is None else links(behind.header)
     return False
 
 

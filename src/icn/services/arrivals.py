@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from icn.domain.context import Context, EventRefused, entitled
+from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import Block, parse_block
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
@@ -85,7 +85,7 @@ class Arrivals:
                 block = parse_block(data, cid)
             except Invalid as error:
                 raise PeerViolation(f"malformed block: {error}") from error
-            if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._missing(work, block) is not None:
+            if view.quarantined >= limits.QUARANTINE_PER_PEER_MAX and self._missing_link(work, block) is not None:
                 break  # no room for it, nor for what follows and builds on it: not worth reading, let alone verifying
             if not work.state.is_side(block.header.author, block.header.sequence):
                 self._note_sender_has(view, block)
@@ -127,10 +127,14 @@ class Arrivals:
 
     def forget_unnamed(self, state: State) -> None:
         """What waits of an author that has forked, and is in nobody's ancestry, waits no more."""
+        named: dict[Did, dict[Cid, None]] = {}
         for entry in list(self.quarantine.waiting.values()):
             header = entry.block.header
-            if state.is_side(header.author, header.sequence) and not self.quarantine.is_named(entry.block):
-                self.quarantine.drop(entry, self.peers)
+            if state.is_side(header.author, header.sequence):
+                if header.author not in named:
+                    named[header.author] = self._named_by_others(state, header.author)
+                if entry.block.cid not in named[header.author]:
+                    self.quarantine.drop(entry, self.peers)
 
     def _may_ask(self, cid: Cid, wall: Instant) -> bool:
         asked = self.asked.get(cid)
@@ -186,46 +190,47 @@ class Arrivals:
         if is_side and work.has_block(block.cid):
             return False
         is_evidence = self.quarantine.is_evidence(block.cid)
-        if block.cid in self.refused:
-            if not is_evidence:
-                raise PeerViolation(f"block {block.cid} was refused before")
-            blocks.put_evidence(work.batch, block)
-            return True
+        if block.cid in self.refused and not is_evidence:
+            raise PeerViolation(f"block {block.cid} was refused before")
         federation = work.state.federation.federation
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
         if not is_evidence:
-            return self._accept_genuine(work, view, block, is_side=is_side)
-        # Its bytes are enough, whatever else they say: whoever keeps it as evidence has not applied it, and could not
-        # know that it is against the rules.
+            return self._place(work, view, block, is_side=is_side)
+        # Its bytes are enough, whatever else is wrong with it; and who was asked for it is not to blame for that.
         blocks.put_evidence(work.batch, block)
-        try:
-            self._accept_genuine(work, view, block, is_side=is_side)
-        except RecordsRefused:
-            raise
-        except PeerViolation:
-            pass
+        if block.cid not in self.refused:
+            try:
+                self._place(work, view, block, is_side=is_side)
+            except RecordsRefused:
+                raise
+            except PeerViolation:
+                pass
         return True
 
-    def _accept_genuine(self, work: UnitOfWork, view: PeerView, block: Block, *, is_side: bool) -> bool:
-        """As `_accept_one`."""
+    def _place(self, work: UnitOfWork, view: PeerView, block: Block, *, is_side: bool) -> bool:
+        """The same of a genuine block of the federation."""
         header = block.header
+        acceptance.check_form(block, work.state.federation)
         if is_side and not self._is_named(work, view, block):
             return False
         if header.author == work.did:
             self.authorship.see_own(block, view.did)
         if header.time > work.wall + limits.CLOCK_AHEAD_MS_MAX:
-            self.quarantine.add(Waiting(block, view.did, None), view)
+            self.quarantine.add(Waiting(block, view.did, None), view, self.peers)
             return False
-        missing = self._missing(work, block)
+        missing, is_proof = self._missing_link(work, block), False
+        if missing is None:
+            # Nothing is fetched, nor kept, to see what a block proves that is no feed's next one.
+            if not is_side:
+                acceptance.check_follows(block, work.state.feeds)
+            missing, is_proof = self._missing_proof(work, block), True
         if missing is not None:
             # It will come, as an answer to what is asked; until then the block may wait, if there is room.
-            self.quarantine.add(Waiting(block, view.did, *missing), view)
+            self.quarantine.add(Waiting(block, view.did, missing, is_proof), view, self.peers)
             self._ask(work, view)
             return False
-        if not is_side:
-            acceptance.check_follows(block, work.state.feeds)
         try:
             acceptance.check_proofs(block, lambda cid: work.get(keyspace.block(cid)))
         except PeerViolation:
@@ -252,12 +257,24 @@ class Arrivals:
         """
         header = block.header
         self.forks.see(work, block)
-        if view.is_file or self.quarantine.is_named(block):
+        if view.is_file or block.cid in self._named_by_others(work.state, header.author):
             return True
         # Who was removed in this very batch could not know, and is told before it is let go.
         if view.did == header.author and header.author not in self.forks.ends:
             raise PeerViolation(SIGNED_TWO.format(sequence=header.sequence))
         return False
+
+    def _named_by_others(self, state: State, author: Did) -> dict[Cid, None]:
+        """What blocks that wait have behind them, of `author` and beyond.
+
+        Only those count whose own author has a feed here, or was admitted: a second key costs nothing.
+        """
+
+        def is_known(by: Did) -> bool:
+            member = state.federation.members.get(by)
+            return by in state.feeds.heads or (member is not None and bool(member.admissions))
+
+        return self.quarantine.named_by_others(author, is_known)
 
     def take_imported(self, work: UnitOfWork, encoded: tuple[bytes, ...], federation: Cid | None = None) -> list[str]:
         """Take blocks from a file, ancestors first: for each `new`, `known`, or why not. Nothing waits for its parents.
@@ -282,25 +299,38 @@ class Arrivals:
             if self._accept_one(work, file, block):
                 self._accept_all(work, self.quarantine.release(cid, work.wall, self.peers))
                 return "new"
-            missing = self._missing(work, block)
+            missing = self._missing_link(work, block) or self._missing_proof(work, block)
         except RecordsRefused:
             raise
         except (Invalid, PeerViolation) as error:
             return str(error)
-        return "it is dated too far ahead" if missing is None else f"its ancestor {missing[0]} is not here"
+        return "it is dated too far ahead" if missing is None else f"its ancestor {missing} is not here"
 
-    def _missing(self, work: UnitOfWork, block: Block) -> tuple[Cid, bool] | None:
-        """The first block it needs that is not here, and whether only to see that it proves a fork."""
-        for cid in acceptance.links(block.header):
-            if not work.has_block(cid):
-                return cid, False
+    @staticmethod
+    def _missing_link(work: UnitOfWork, block: Block) -> Cid | None:
+        """The first block it builds on that is not here."""
+        return next((cid for cid in acceptance.links(block.header) if not work.has_block(cid)), None)
+
+    def _missing_proof(self, work: UnitOfWork, block: Block) -> Cid | None:
+        """The first block it names to prove a fork that is not kept here; what is here otherwise is kept from now on.
+
+        Content with that name will do, and would not be kept nor given to those who ask for signed blocks.
+        """
         for cid in acceptance.evidence_of(block):
-            if work.get(keyspace.block(cid)) is None:
-                held = self.quarantine.waiting.get(cid)
-                if held is None:
-                    return cid, True
-                blocks.put_evidence(work.batch, held.block)
+            if work.has_block(cid) or work.get(keyspace.evidence(cid)) is not None:
+                continue
+            waiting = self.quarantine.waiting.get(cid)
+            held = waiting.block if waiting is not None else self._read(work, cid)
+            if held is None:
+                return cid
+            blocks.put_evidence(work.batch, held)
         return None
+
+    @staticmethod
+    def _read(work: UnitOfWork, cid: Cid) -> Block | None:
+        """A genuine signed block among what is stored."""
+        block = blocks.get_block(Overlay(work.store, work.batch), cid)
+        return block if block is not None and block.is_genuine() else None
 
     def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock, *, is_side: bool) -> None:
         header, state = block.header, work.state
@@ -320,7 +350,10 @@ class Arrivals:
                 acceptance.apply_records(state, block, records, context)
         except EventRefused as error:
             self.refuse(block.cid)
-            raise RecordsRefused(block.cid, header.author, str(error)) from error
+            refused = RecordsRefused(block.cid, header.author, str(error))
+            if isinstance(error, acceptance.RefusedAtOnce):
+                raise PeerViolation(str(refused)) from error
+            raise refused from error
         work.now = max(work.now, header.time)
         work.admit(block, clock, records, source=view.did, is_side=is_side)
         self.forks.take(work, block)
@@ -331,13 +364,19 @@ class Arrivals:
             for who, count in clock.items():
                 author.counts[who] = max(count, author.counts.get(who, 0))
 
-    @staticmethod
-    def _check_begins(work: UnitOfWork, block: Block, context: Context) -> None:
-        """Raise `EventRefused` where a stranger begins a feed: its joining would be void, its blocks would be kept."""
-        if not acceptance.is_vouched_for(block, work.state.federation, context):
-            reader = Overlay(work.store, work.batch)
-            was = acceptance.was_vouched_for(block, lambda cid: blocks.get_block(reader, cid))
-            entitled(was, "a node joins as a founder, or after admission")
+    def _check_begins(self, work: UnitOfWork, block: Block, context: Context) -> None:
+        """Raise `RefusedAtOnce` where a stranger begins a feed: its joining would be void, its blocks would be kept.
+
+        Anything behind the block that names its author as admitted is enough, void or not.
+        """
+        if acceptance.is_vouched_for(block, work.state.federation, context):
+            return
+        reader = Overlay(work.store, work.batch)
+        namings = self.forks.namings_of(work, block.header.author)
+        if not acceptance.has_behind(
+            block, namings, lambda cid: blocks.arrival_of(reader, cid), lambda cid: blocks.get_block(reader, cid)
+        ):
+            raise acceptance.RefusedAtOnce("a node joins as a founder, or after admission")
 
     def refuse(self, cid: Cid) -> None:
         """Remember that a block is against the rules."""

@@ -20,6 +20,7 @@ from icn.domain.dag.forks import Contest, lowest
 from icn.domain.federation.commands import CountRemoval, ProveFork
 from icn.domain.federation.rules import decide
 from icn.kernel.ids import Cid, Did
+from icn.kernel.limits import PROOFS_PER_BLOCK_MAX
 from icn.services import acceptance
 from icn.services.recutting import (
     Recut,
@@ -27,6 +28,8 @@ from icn.services.recutting import (
     contest_of,
     counting_removals,
     link_of,
+    namings,
+    note_namings,
     note_vouched_for,
     recut,
     vouched_for,
@@ -70,6 +73,8 @@ class Equivocations:
     """Whose removal this process has counted: once, whatever becomes of that record."""
     _vouched: dict[Did, None] | None = field(default=None, compare=False)  # bounded: by whom members have named
     """Whose records may remove somebody; None: not looked up yet."""
+    _namings: dict[Did, dict[Cid, int]] | None = field(default=None, compare=False, repr=False)
+    """By node, the blocks that admit it or vote for it, with their numbers; None: not looked up yet."""
 
     @property
     def is_lenient(self) -> bool:
@@ -88,7 +93,7 @@ class Equivocations:
         members = state.federation.members.values()
         removals = {(one.by, one.sequence, member.node) for member in members for one in member.removals}
         self.counting = tuple(sorted(removals))
-        self._vouched = None
+        self._vouched = self._namings = None
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
@@ -129,9 +134,20 @@ class Equivocations:
             self._is_lower |= lowest(self.cuts, header.author, header.sequence)
         if self._vouched is not None:
             note_vouched_for(self._vouched, block)
+        if self._namings is not None:
+            note_namings(self._namings, block, blocks.arrival_of(Overlay(work.store, work.batch), block.cid))
         self._take_removals(work, block)
         if self.contest is not None:
             self.contest.take(link)
+
+    def namings_of(self, work: UnitOfWork, node: Did) -> dict[Cid, int]:
+        """The blocks of the journal that admit a node, or vote for it, have they an effect or not; with their numbers.
+
+        Looked up once, for strangers ask for it.
+        """
+        if self._namings is None:
+            self._namings = namings(Overlay(work.store, work.batch))
+        return self._namings.get(node, {})
 
     def is_due(self, work: UnitOfWork) -> bool:
         """Whether there is something to prove, or something else counts now than before."""
@@ -156,8 +172,10 @@ class Equivocations:
             self._counted[node] = None
             work.record(decide(work.state.federation, CountRemoval(node), work.context()), NODE_ITSELF)
             work.seal()
-        for author, (sequence, one, other) in sorted(self.pairs.items()):
-            work.state.feeds.shunned[author] = None
+        work.state.feeds.shunned |= dict.fromkeys(self.pairs)
+        for index, (author, (sequence, one, other)) in enumerate(sorted(self.pairs.items())):
+            if index % PROOFS_PER_BLOCK_MAX == 0:
+                work.seal()
             work.record(
                 decide(work.state.federation, ProveFork(author, sequence, one, other), work.context()), NODE_ITSELF
             )

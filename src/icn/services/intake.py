@@ -125,6 +125,8 @@ class Intake:
         """Whether it is a genuine block beside another one of its author with its number, or from where it is cut."""
         header = block.header
         place = (header.author, header.sequence)
+        if header.federation != self.federation:
+            return False  # what it signed elsewhere is another feed
         beside = place in self._clocks or (self.store is not None and blocks.cid_at(self.store, *place) is not None)
         proves = (beside or self.state.is_side(*place)) and not self.knows(block.cid) and block.is_genuine()
         if proves:

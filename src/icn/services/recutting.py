@@ -39,7 +39,7 @@ from icn.services.state import State
 from icn.stores import blocks, keyspace
 from icn.stores.kv import Batch, Reader, StoreCorrupt
 
-_ADMITTING = [EVENT_NAMES[kind] for kind in (FederationFounded, NodeAdmitted, AdmissionCounted, InvitationRedeemed)]
+_ADMITTING = [EVENT_NAMES[FederationFounded], *acceptance.ADMITTING]
 _VOUCHING = [*_ADMITTING, *(EVENT_NAMES[kind] for kind in (NodeLeft, RemovalVoted, NodeRemoved))]
 
 
@@ -97,6 +97,23 @@ def vouched_for(reader: Reader) -> dict[Did, None]:
     for _, block in sorted(found.items()):
         note_vouched_for(named, block)
     return named
+
+
+def namings(reader: Reader) -> dict[Did, dict[Cid, int]]:
+    """By node, the blocks with a record that admits it or votes for it, each with its number in the journal."""
+    found: dict[int, Block] = {}
+    for name in acceptance.ADMITTING:
+        found |= dict(_blocks_with(reader, name))
+    made: dict[Did, dict[Cid, int]] = {}
+    for arrival, block in sorted(found.items()):
+        note_namings(made, block, arrival)
+    return made
+
+
+def note_namings(made: dict[Did, dict[Cid, int]], block: Block, arrival: int) -> None:
+    """The next block."""
+    for node in acceptance.vouched_for_in(block):
+        made.setdefault(node, {})[block.cid] = arrival
 
 
 def note_vouched_for(named: dict[Did, None], block: Block) -> None:

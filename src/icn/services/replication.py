@@ -78,8 +78,7 @@ class ReplicationService:
 
     def greet(self, work: UnitOfWork, peer: Did) -> None:
         """A peer is connected: say who we are."""
-        self.peers.views.pop(peer, None)
-        self.authorship.part(peer)
+        self.part(peer)
         self.peers.views[peer] = PeerView(peer)
         work.send(peer, self._hello(work))
 
@@ -96,7 +95,7 @@ class ReplicationService:
         self.authorship.part(peer)
         self.wanted.pop(peer, None)
         self.named.pop(peer, None)
-        self.arrivals.quarantine.drop_sender(peer)
+        self.arrivals.quarantine.drop_sender(peer, self.peers)
 
     def estrange(self, work: UnitOfWork, peer: Did) -> None:
         """A peer that has left is a stranger, though it may stay connected; the last it hears is that this is known."""

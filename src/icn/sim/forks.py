@@ -63,8 +63,10 @@ def forks_are_proved(nodes: Sequence[Node], forgers: Collection[Did]) -> None:
 def _is_evident(name: str, reader: Reader, author: Did) -> None:
     for _, cid in blocks.journal(reader):
         block = blocks.get_block(reader, cid)
-        for record in () if block is None else acceptance.read_records(block):
+        if block is None:
+            continue
+        for record in acceptance.read_records(block):
             event = record.event
             if isinstance(event, EquivocationProven) and event.accused == author:
                 held = [blocks.get_bytes(reader, each) or b"" for each in (event.first, event.second)]
-                expect(acceptance.proves(event, held), "proofs prove", f"{name}: {event}")
+                expect(acceptance.proves(event, held, block.header.federation), "proofs prove", f"{name}: {event}")

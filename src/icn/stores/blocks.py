@@ -122,6 +122,13 @@ def clock_at(reader: Reader, author: Did, sequence: int) -> Clock:
     return clock_of_entries(meta.clock) if meta is not None else {}
 
 
+def arrival_of(reader: Reader, cid: Cid) -> int:
+    """As which number of the journal a signed block came; it must be here."""
+    data = reader.get(keyspace.block_meta(cid))
+    require(data is not None, "a block in an ancestry is stored")
+    return _arrival_of(data or b"")
+
+
 def last_arrival(reader: Reader) -> int:
     """The highest arrival number, or -1 in an empty store."""
     for key, _ in reader.scan_down(keyspace.JOURNAL):

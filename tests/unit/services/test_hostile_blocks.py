@@ -1,17 +1,42 @@
 """Blocks that members and strangers craft so that a node stops, or does much for little: none of it happens."""
 
-from icn.domain.federation.events import FederationFounded, NodeAdmitted, NodeJoined, NodeLeft
+from collections.abc import Iterator
+
+from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeAdmitted, NodeJoined, NodeLeft
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import Transferred
 from icn.domain.ledger.model import TransferNumber
+from icn.kernel.ids import DAG_CBOR
+from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
-from icn.services.commands import Remove
+from icn.protocol.messages import Announce, Hello
+from icn.services.commands import PutContent, Remove
+from icn.services.inputs import PeerUp, Received
+from icn.stores import blocks
+from icn.stores.kv import KeyValueStore
 from support import builders
 from support.agreeing import agree
 from support.impostor import Impostor
-from support.world import World, terms
+from support.world import FaultyStore, World, federation, terms
 
 NAMES = ("a", "b", "c", "d")
+
+
+class ReadsNoted(FaultyStore):
+    """Keeps count of what is looked up."""
+
+    def __init__(self, inner: KeyValueStore) -> None:
+        super().__init__(inner)
+        self.read: list[bytes] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        self.read.append(key)
+        return super().get(key)
+
+    def scan(self, prefix: bytes, *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in super().scan(prefix, after=after):
+            self.read.append(key)
+            yield key, value
 
 
 def lenient(policy: JoinPolicy = JoinPolicy.OPEN, *names: str) -> World:
@@ -90,3 +115,151 @@ def test_what_follows_a_leaving_that_was_void_and_counts_again_stops_nobody() ->
     world.link_all()
     world.pass_time(8_000)
     agree(world, "a", "b", "c")
+
+
+def invited() -> World:
+    """A federation that nobody joins without being invited."""
+    world = World()
+    for name in NAMES:
+        world.add(name, terms())
+    world.found("a", builders.policy(join_policy=JoinPolicy.INVITE), founders=NAMES[1:])
+    world.link_all()
+    world.pass_time(2_000)
+    return world
+
+
+def test_a_stranger_has_nothing_kept_by_accusing_keys_of_its_own() -> None:
+    world = invited()
+    stranger, federation = Impostor(world, 66), Impostor(world, 66).federation
+    far = Instant(world.clock.time + 10**9)
+    pair = sorted(
+        (builders.block(67, (), federation=federation, time=Instant(far + n)) for n in (1, 2)), key=lambda one: one.cid
+    )
+    accuses = EquivocationProven(builders.did(67), 0, pair[0].cid, pair[1].cid)
+    joins = NodeJoined(stranger.did, "evil/1")
+    stranger.say(stranger.block(joins, accuses, parents=stranger.parents("a")), "a")
+    for block in pair:
+        stranger.say(block, "a")
+    world.pass_time(1_000)
+    assert list(blocks.evidence(world["a"].store)) == []
+    assert blocks.get_bytes(world["a"].store, pair[0].cid) is None
+
+
+def test_a_strangers_block_is_no_reason_to_take_what_a_forker_goes_on_signing() -> None:
+    world = invited()
+    evil, friend = Impostor.of(world, "d"), Impostor(world, 66)
+    honest, before = ("a", "b", "c"), evil.head
+    evil.say(evil.block(NodeAdmitted(builders.did(67)), parents=evil.parents("a")), *honest)
+    evil.head = before
+    other = evil.say(evil.block(NodeAdmitted(builders.did(68)), parents=evil.parents("a")), *honest)
+    world.pass_time(3_000)
+    count = world["a"].engine.state.feeds.block_count
+    more = evil.block(NodeAdmitted(friend.did))
+    hello = Hello("evil/1", friend.federation, (), "", executes=False)
+    world.handle("a", PeerUp(friend.did), Received(friend.did, hello))
+    builds = builders.block(66, [NodeJoined(friend.did, "x")], federation=friend.federation, parents=(more.cid,))
+    world.handle("a", Received(friend.did, Announce((builds.data, more.data, other.data))))
+    world.pass_time(1_000)
+    assert world["a"].engine.state.feeds.block_count == count
+    agree(world, *honest)
+
+
+def test_a_stranger_does_not_have_all_blocks_read_nor_the_state_loaded() -> None:
+    world = lenient(JoinPolicy.INVITE)
+    stranger = Impostor(world, 66)
+    block = stranger.block(NodeJoined(stranger.did, "x"), parents=stranger.parents("a"))
+    hello = Hello("evil/1", stranger.federation, (), "", executes=False)
+    world.handle("a", PeerUp(stranger.did), Received(stranger.did, hello))
+    noting = ReadsNoted(world["a"].store.inner)
+    world["a"].store.inner = noting
+    world.handle("a", Received(stranger.did, Announce((block.data,))))
+    assert world["a"].engine.state.feeds.next_sequence(stranger.did) == 0
+    assert world["a"].disconnects[-1][0] == stranger.did
+    assert not [key for key in noting.read if key.startswith(b"p")], "the state is not loaded"
+    whole = [key for key in noting.read if key.startswith(b"b")]
+    assert len(whole) <= 4, "blocks that admit somebody are looked at, not everything that happened"
+
+
+def test_a_second_first_block_of_the_founder_parts_nobody_from_anybody() -> None:
+    world = federation(*NAMES)
+    founder = Impostor(world, world["a"].number)
+    first = founder.block(NodeJoined(founder.did, "evil/1"))
+    world.isolate("a")
+    founder.say(first, "b", "c")
+    world.pass_time(8_000)
+    world.submit("b")
+    world.pass_time(8_000)
+    agree(world, "b", "c", "d")
+
+
+def test_nobody_proves_the_genesis_away() -> None:
+    world = federation(*NAMES)
+    evil = Impostor.of(world, "d")
+    founder, ours = world["a"].did, evil.federation
+    pair = sorted((builders.block(1, (), federation=ours, time=Instant(n)) for n in (1, 2)), key=lambda one: one.cid)
+    accuses = EquivocationProven(founder, 0, pair[0].cid, pair[1].cid)
+    evil.say(evil.block(accuses, parents=evil.parents("b")), "b", "c")
+    for block in pair:
+        for name in ("b", "c"):
+            evil.say(block, name)
+    world.pass_time(8_000)
+    for name in ("a", "b", "c"):
+        assert world[name].engine.state.federation.federation is not None
+    agree(world, "a", "b", "c")
+
+
+def test_a_proof_is_taken_by_who_refused_one_of_the_two_blocks() -> None:
+    """A meets the one with a record against the rules first, the others meet it second."""
+    world = federation(*NAMES)
+    evil, honest = Impostor.of(world, "d"), ("a", "b", "c")
+    before = evil.head
+    world.isolate("a")
+    world.settle()
+    bad = evil.say(evil.block(NodeJoined(builders.did(9), "x"), parents=evil.parents("a")), "a")
+    assert evil.did in [peer for peer, _ in world["a"].disconnects]
+    evil.head = before
+    evil.say(evil.block(NodeAdmitted(builders.did(67)), parents=evil.parents("b")), "b", "c")
+    for name in ("b", "c"):
+        evil.say(bad, name)
+    world.pass_time(2_000)
+    assert evil.did in world["b"].engine.state.cuts
+    gone = len(world["a"].disconnects)
+    world.link_all()
+    world.pass_time(8_000)
+    assert [peer for peer, _ in world["a"].disconnects[gone:] if peer != evil.did] == []
+    agree(world, *honest)
+
+
+def test_evidence_that_somebody_has_as_content_is_evidence_for_all() -> None:
+    world = invited()
+    evil, honest = Impostor.of(world, "d"), ("a", "b", "c")
+    pair = sorted(
+        (builders.block(67, (), federation=evil.federation, time=Instant(n)) for n in (1, 2)), key=lambda one: one.cid
+    )
+    for block in pair:
+        world.done("a", PutContent(block.data, DAG_CBOR, pinned=False, lifetime_ms=1_000))
+    accuses = EquivocationProven(builders.did(67), 0, pair[0].cid, pair[1].cid)
+    evil.say(evil.block(accuses, parents=evil.parents("a")), "a")
+    world.pass_time(8_000)
+    for name in honest:
+        assert [(p, r) for p, r in world[name].disconnects if p != evil.did] == []
+    agree(world, *honest)
+
+
+def test_only_blocks_of_the_federation_prove_a_fork_in_it() -> None:
+    world = invited()
+    evil, honest = Impostor.of(world, "d"), ("a", "b", "c")
+    c = world["c"]
+    pair = sorted(
+        (builders.block(c.number, (), federation=builders.cid("elsewhere"), time=Instant(n)) for n in (1, 2)),
+        key=lambda one: one.cid,
+    )
+    for name in honest:
+        for block in pair:
+            world.done(name, PutContent(block.data, DAG_CBOR, pinned=True, lifetime_ms=None))
+    accuses = EquivocationProven(c.did, 0, pair[0].cid, pair[1].cid)
+    evil.say(evil.block(accuses, parents=evil.parents("a")), "a", "b")
+    world.pass_time(8_000)
+    for name in honest:
+        assert c.did not in world[name].engine.state.cuts
+    agree(world, *honest)

@@ -47,9 +47,11 @@ def test_a_block_that_its_author_did_not_sign_is_refused() -> None:
 
 def test_only_a_genuine_block_beside_a_known_one_proves_a_fork() -> None:
     store = history(1)["a"].store
-    first = journal(store)[0]
-    federation = first.cid
-    intake = Intake(State(), federation, store)
+    genesis = journal(store)[0]
+    first = next(block for block in journal(store) if block.header.previous == genesis.cid)
+    intake = Intake(State(), genesis.cid, store)
+    elsewhere = sign_block(replace(genesis.header, time=genesis.header.time + 1), genesis.records, builders.signer(1))
+    assert not intake.proves_fork(elsewhere), "another genesis is another federation"
     twin = sign_block(replace(first.header, time=first.header.time + 1), first.records, builders.signer(1))
     assert intake.proves_fork(twin)
     assert not intake.proves_fork(first)
