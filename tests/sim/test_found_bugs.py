@@ -14,12 +14,17 @@ from icn.domain.mesh.events import ReceiptIssued, ReceiptKept
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.papers import open_assignment, seal_receipt
 from icn.domain.records import Record
-from icn.kernel.ids import Did, JobId
+from icn.kernel.errors import Kind
+from icn.kernel.ids import RAW, Did, JobId
 from icn.protocol.messages import AssignmentSent
+from icn.services.answers import Refused
+from icn.services.authorship import AnswerLost
+from icn.services.commands import PutContent
 from icn.services.inputs import Executed, Input, Received
 from icn.sim.checkers import Entry, receipts_are_answered
 from icn.sim.faults import CALM, CERTAIN, Faults
 from icn.sim.findings import Finding
+from icn.sim.model import Ask, Model
 from icn.sim.plan import Plan
 from icn.sim.tempo import Tempo
 from icn.sim.timeline import SECOND
@@ -134,6 +139,17 @@ def test_who_was_put_back_may_sign_a_second_receipt_for_an_attempt_and_nobody_el
     for forgotten, put_back in (((), ()), (entries[:1], {executor})):
         with pytest.raises(Finding, match="never reached"):
             receipts_are_answered([one for one in entries if one not in forgotten], put_back, ())
+
+
+def test_where_the_answer_was_lost_with_the_store_another_body_gets_the_same_word_and_nothing_else():
+    # What was asked was lost with it; the simulator took that for a key that stands for two requests.
+    ask = Ask(did(1), did(2), "key", b"one body", PutContent(b"", RAW, pinned=False, lifetime_ms=None))
+    lost, other = (Refused(Kind.CONFLICT, code, "", {}) for code in (AnswerLost.code, "request.key_reused"))
+    model = Model()
+    model.hear(ask, lost)
+    model.hear_conflict(ask, lost)
+    with pytest.raises(Finding, match="one request"):
+        model.hear_conflict(ask, other)
 
 
 def entry(author: Did, event: ReceiptKept | ReceiptIssued) -> Entry:
