@@ -156,7 +156,7 @@ class _Node:
             network.prefer(self._is_of_our_federation)
         if network is not None and settings.storage.backend != "memory":
             path = settings.runtime.data_dir / FILE_NAME
-            self._remembered = RememberedPeers(path, network, lambda: drivers.view.peers_in_sync, self._clock)
+            self._remembered = RememberedPeers(path, network, lambda: drivers.view.members, self._clock)
         listeners = self._bind(node)
         try:
             async with asyncio.TaskGroup() as group:
@@ -369,9 +369,9 @@ class _Node:
             await self._ledger_file.keep()
 
     def _is_of_our_federation(self, peer: PeerId) -> bool:
-        """Or was, when it was last connected: a member that comes back finds its place."""
+        """Or was, when it was last connected: a member that comes back finds its place. Who only says so has none."""
         is_known = self._remembered is not None and peer in self._remembered
-        return is_known or peer.did in self._drivers.view.peers_in_sync
+        return is_known or peer.did in self._drivers.view.members
 
     async def _remember_peers(self) -> None:
         await self._connected.wait()

@@ -60,9 +60,11 @@ class LiveView:
     in_sync: bool | None
     peers: int
     peers_in_sync: Mapping[Did, bool]
-    """For each peer of our federation whether it last reported our root."""
+    """For each peer that says it is of our federation whether it last reported our root."""
     running: int
     waiting_to_join: bool
+    members: tuple[Did, ...] = ()
+    """Connected members of our federation, by what its blocks say."""
     executors: tuple[Did, ...] = ()
     """Peers of our federation that say they take jobs."""
     executor: ExecutorLoad = NO_LOAD
@@ -248,9 +250,10 @@ class Writer:
             return self._clock.now() + 1000
         view = LiveView(
             root=(root := engine.state.feeds.root()),
-            in_sync=engine.replication.in_sync(root),
+            in_sync=engine.replication.in_sync(engine.state),
             divergence=divergence(engine.state, engine.peers, engine.replication.arrivals, root),
             peers=len(engine.peers.greeted()),
+            members=tuple(view.did for view in engine.peers.members(engine.state.federation)),
             peers_in_sync={view.did: view.root == root for view in engine.peers.greeted()},
             running=sum(1 for key in engine.state.mesh.executions if key[0] == engine.did),
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,

@@ -8,13 +8,14 @@ from icn.domain.ledger.commands import ClaimTransfer, EndowAccount, Endowment, O
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.records import Event
 from icn.kernel.mana import Mana
-from icn.services.peers import Peers
+from icn.services.peers import Peers, PeerView
 from icn.services.settings import NodeTerms
+from icn.services.state import State
 from icn.services.work import NODE_ITSELF, UnitOfWork
 
 
 def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> bool:
-    """Begin this node's feed once the genesis and all that greeted peers have is here. Whether it did.
+    """Begin this node's feed once the genesis and all that a member has is here. Whether it did.
 
     Not before: a block names the newest blocks its author knows, and a newcomer should know them.
     """
@@ -23,12 +24,9 @@ def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> boo
     member = state.federation.members.get(work.did)
     if federation is None or (member is not None and member.joined):
         return False
-    behind = any(
-        count > state.feeds.next_sequence(author) and author not in state.cuts  # of a forker each counts what it knows
-        for view in peers.greeted()
-        for author, count in view.counts.items()
-    )
-    if behind or not peers.greeted():
+    # Whoever is no member may claim what it likes, and one member as well: what one of them has is enough.
+    views = peers.members(state.federation) or peers.greeted()
+    if not any(_has_no_more(view, state) for view in views):
         return False
     try:
         joined = decide_federation(state.federation, JoinFederation(terms.agent), work.context())
@@ -37,6 +35,13 @@ def join_when_caught_up(work: UnitOfWork, peers: Peers, terms: NodeTerms) -> boo
     work.record(joined, NODE_ITSELF)
     open_own_account(work)
     return True
+
+
+def _has_no_more(view: PeerView, state: State) -> bool:
+    return all(
+        count <= state.feeds.next_sequence(author) or author in state.cuts  # of a forker each counts what it knows
+        for author, count in view.counts.items()
+    )
 
 
 def count_votes(work: UnitOfWork) -> None:

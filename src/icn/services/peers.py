@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from icn.domain.dag.feeds import Clock
+from icn.domain.federation.state import FederationState
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
@@ -54,8 +55,12 @@ class Peers:
     views: dict[Did, PeerView] = field(default_factory=dict)
 
     def greeted(self) -> list[PeerView]:
-        """Peers of our federation."""
+        """Peers that say they are of our federation, or ask to join it."""
         return [view for view in self.views.values() if view.greeted]
+
+    def members(self, federation: FederationState) -> list[PeerView]:
+        """Those of them that are members, as far as is known here: anybody can say so."""
+        return [view for view in self.greeted() if federation.is_member(view.did)]
 
     def executors(self) -> list[Did]:
         """Peers of our federation that take jobs."""

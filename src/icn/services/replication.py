@@ -27,6 +27,7 @@ from icn.services.equivocation import REMOVED, Equivocations
 from icn.services.gossiping import Gossiping
 from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
+from icn.services.state import State
 from icn.services.work import UnitOfWork
 from icn.stores import blocks
 
@@ -207,9 +208,9 @@ class ReplicationService:
             self.arrivals.want(work, view)
         return [view.did for view in views]
 
-    def in_sync(self, root: str) -> bool | None:
-        """Whether every peer last reported this root; None when nobody is there to compare with."""
-        views = self.peers.greeted()
+    def in_sync(self, state: State) -> bool | None:
+        """Whether every member that is here last reported our root; None when none is there to compare with."""
+        root, views = state.feeds.root(), self.peers.members(state.federation)
         return all(view.root == root for view in views) if views else None
 
     def _hello(self, work: UnitOfWork) -> Hello:

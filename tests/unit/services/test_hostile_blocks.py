@@ -9,7 +9,7 @@ from icn.domain.ledger.model import TransferNumber
 from icn.kernel.ids import DAG_CBOR
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
-from icn.protocol.messages import Announce, Hello
+from icn.protocol.messages import Announce, FeedCount, Hello
 from icn.services.commands import PutContent, Remove
 from icn.services.inputs import PeerUp, Received
 from icn.stores import blocks
@@ -263,3 +263,28 @@ def test_only_blocks_of_the_federation_prove_a_fork_in_it() -> None:
     for name in honest:
         assert c.did not in world[name].engine.state.cuts
     agree(world, *honest)
+
+
+def test_what_a_stranger_says_it_has_keeps_nobody_from_joining() -> None:
+    world = federation(*NAMES)
+    world.add("new", terms())
+    liar = builders.did(66)
+    ours = world["a"].engine.state.federation.federation
+    assert ours is not None
+    claims = (FeedCount(builders.did(67), 10**6),)
+    world.link("a", "new")
+    world.handle("new", PeerUp(liar), Received(liar, Hello("evil/1", ours.id, claims, "", executes=False)))
+    world.pass_time(5_000)
+    assert world["new"].engine.state.federation.has_joined(world["new"].did)
+
+
+def test_who_is_no_member_is_none_of_ours_whatever_it_says() -> None:
+    world = federation(*NAMES)
+    stranger = Impostor(world, 66)
+    hello = Hello("evil/1", stranger.federation, (), "a root of its own", executes=False)
+    world.handle("a", PeerUp(stranger.did), Received(stranger.did, hello))
+    engine = world["a"].engine
+    world.pass_time(8_000)
+    assert engine.peers.is_here(stranger.did), "it may be about to join"
+    assert {view.did for view in engine.peers.members(engine.state.federation)} == {world[n].did for n in NAMES[1:]}
+    assert engine.replication.in_sync(engine.state) is True

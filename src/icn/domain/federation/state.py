@@ -58,6 +58,11 @@ class FederationState:
         member = self.members.get(node)
         return member is not None and member.joined and not member.has_ended
 
+    def is_member(self, node: Did) -> bool:
+        """Whether `node` has joined or was admitted, and has not gone since, as far as is known here."""
+        member = self.members.get(node)
+        return member is not None and (member.joined or bool(member.admissions)) and not member.has_ended
+
     def has_left(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` has left in that ancestry."""
         member = self.members.get(node)
