@@ -1,7 +1,8 @@
 """Frozen dataclasses to DAG-CBOR maps and back, by their annotations: one codec for records, messages and stored rows.
 
-A class is compiled once into a `Shape`. Decoding is strict: every field present, none unknown, every type exact, so
-that what was read means what was written, and bytes from a peer become a value that cannot be wrong, or `Invalid`.
+A class is compiled once into a `Shape`, when it is used first. Decoding is strict: every field present, none unknown,
+every type exact, so that what was read means what was written, and bytes from a peer become a value that cannot be
+wrong, or `Invalid`.
 
 Encoding fills a template: heads, field names and the heads of what has one length stand in it, the fields of fields as
 well, so that all values are taken from the object at once and only those that vary in length are encoded at all.
@@ -58,23 +59,46 @@ class _Form:
 
 
 class Shape(Generic[T]):
-    """How one dataclass is written: its fields in canonical key order."""
+    """How one dataclass is written: its fields in canonical key order. Compiled when it is used first."""
 
-    def __init__(self, cls: type[T], forms: dict[str, _Form]) -> None:
-        """`forms` by name, in canonical order."""
+    names: tuple[str, ...]
+    _forms: tuple[_Form, ...]
+    _values_of: Callable[[T], tuple[Any, ...]]
+    _writers: list[tuple[str, Convert]]
+    _readers: list[tuple[int, Convert]]
+    _known_kinds: dict[tuple[type, ...], None]
+    _in_order: Callable[[Any], tuple[Any, ...]]
+    _make: Callable[..., T]
+    _template: bytes
+    _bytes_of: Callable[[T], tuple[Any, ...]]
+    _encoders: list[tuple[int, Encode]]
+
+    def __init__(self, cls: type[T]) -> None:
         self.cls = cls
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever is missing before it is compiled. No program uses all of its shapes, and each takes a while."""
+        if name not in Shape.__annotations__:
+            raise AttributeError(name)
+        self._compile()
+        return object.__getattribute__(self, name)
+
+    def _compile(self) -> None:
+        cls = self.cls
+        hints = typing.get_type_hints(cls)
+        declared = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # it is a dataclass
+        forms = {name: _form_of(hints[name]) for name in sorted(declared, key=lambda name: (len(name), name))}
         self.names = tuple(forms)
         self._forms = tuple(forms.values())
         paths = [f"{name}.{form.path}" if form.path else name for name, form in forms.items()]
-        self._values_of: Callable[[T], tuple[Any, ...]] = _getter(attrgetter, paths)
+        self._values_of = _getter(attrgetter, paths)
         self._writers = [(name, form.write) for name, form in forms.items() if form.write is not None]
         self._readers = [(place, form.read) for place, form in enumerate(self._forms) if form.read is not None]
-        self._known_kinds: dict[tuple[type, ...], None] = {}  # bounded: KINDS_REMEMBERED_MAX, in _check_kinds()
-        declared = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # compiled from one
+        self._known_kinds = {}  # bounded: KINDS_REMEMBERED_MAX, in _check_kinds()
         self._in_order = _getter(itemgetter, [self.names.index(name) for name in declared])
         self._make = self._maker(declared)
         self._template, places = self._parts("")
-        self._bytes_of: Callable[[T], tuple[Any, ...]] = _getter(attrgetter, [path for path, _ in places])
+        self._bytes_of = _getter(attrgetter, [path for path, _ in places])
         self._encoders = [(place, encode) for place, (_, encode) in enumerate(places) if encode is not None]
 
     def _maker(self, declared: list[str]) -> Callable[..., T]:
@@ -160,16 +184,14 @@ class Shape(Generic[T]):
 
 
 def shape_of(cls: type[T]) -> Shape[T]:
-    """The shape of a dataclass; computed once."""
-    shape: Shape[T] = _compiled(cls)  # type: ignore[arg-type]  # classes are hashable; mypy doubts it of generics
+    """The shape of a dataclass; one for each."""
+    shape: Shape[T] = _shape_of(cls)  # type: ignore[arg-type]  # classes are hashable; mypy doubts it of generics
     return shape
 
 
 @cache
-def _compiled(cls: Any) -> Shape[Any]:
-    hints = typing.get_type_hints(cls)
-    names = sorted((field.name for field in dataclasses.fields(cls)), key=lambda name: (len(name), name))
-    return Shape(cls, {name: _form_of(hints[name]) for name in names})
+def _shape_of(cls: Any) -> Shape[Any]:
+    return Shape(cls)
 
 
 def _getter(make: Callable[..., Callable[[Any], Any]], places: list[Any]) -> Callable[[Any], tuple[Any, ...]]:

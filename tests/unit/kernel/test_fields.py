@@ -133,8 +133,23 @@ def test_an_annotation_outside_the_small_set_is_our_mistake() -> None:
     class Odd:
         amounts: dict[str, int]
 
-    with pytest.raises(InvariantBroken, match="no converter"):
-        shape_of(Odd)
+    for _ in range(2):
+        with pytest.raises(InvariantBroken, match="no converter"):
+            shape_of(Odd).encode(Odd({}))
+
+
+def test_a_shape_is_compiled_when_it_is_used_first() -> None:
+    @dataclass(frozen=True)
+    class Later:
+        value: "int"
+
+    shape = shape_of(Later)
+    assert shape is shape_of(Later)
+    assert set(vars(shape)) == {"cls"}
+    assert shape.decode(shape.encode(Later(7))) == Later(7)
+    assert shape.names == ("value",)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = shape.nothing
 
 
 def test_bytes_are_read_only_as_the_shape_writes_them() -> None:
