@@ -92,7 +92,7 @@ class Electorate:
             return
         if each.kind is VouchingKind.LEAVES:
             if each.nodes == (each.by,):
-                self._left[each.by] = each.sequence
+                self._left.setdefault(each.by, each.sequence)  # where a record does not fit more may follow
             return
         if not is_genesis and (each.kind is VouchingKind.FOUNDS or each.by not in self.admitted(each.clock)):
             return

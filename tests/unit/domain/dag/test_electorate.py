@@ -114,6 +114,13 @@ def test_a_node_leaves_for_itself() -> None:
     assert electorate(founds(A, B, C), left).admitted(EVERYTHING) == tuple(sorted((A, B)))
 
 
+def test_who_has_left_is_no_member_again_by_leaving_once_more() -> None:
+    left = Vouching(VouchingKind.LEAVES, C, 2, (C,), {A: 1, C: 3})
+    again = Vouching(VouchingKind.LEAVES, C, 9, (C,), {A: 1, C: 10})
+    made = electorate(founds(A, B, C), left, again)
+    assert made.admitted({**EVERYTHING, C: 5}) == tuple(sorted((A, B))), "as before the second record came"
+
+
 def test_a_vote_about_a_node_that_nobody_knows_there_is_not_heard() -> None:
     def counted(*, known: bool) -> tuple[RemovalFound, ...]:
         at_vote: Clock = {E: 1} if known else {}
