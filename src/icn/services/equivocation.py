@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from icn.domain.dag.block import Block
 from icn.domain.dag.electorate import RemovalFound
 from icn.domain.dag.feeds import NEVER
-from icn.domain.dag.forks import Contest, lowest
+from icn.domain.dag.forks import Contest, Cut, lowest
 from icn.domain.federation.commands import CountRemoval, ProveFork
 from icn.domain.federation.rules import decide
 from icn.kernel.ids import Cid, Did
 from icn.kernel.limits import PROOFS_PER_BLOCK_MAX
-from icn.services import acceptance
+from icn.services import acceptance, rows
 from icn.services.recutting import (
     Recut,
     blocks_at,
@@ -127,7 +127,7 @@ class Equivocations:
         link = link_of(block)
         for accused, sequence in link.proofs:
             if lowest(self.cuts, accused, sequence):
-                self._is_lower = True
+                self._cut(work, accused, sequence)
             held = blocks_at(Overlay(work.store, work.batch), accused, sequence)
             self._hold(work.state, accused, sequence, held)
         if block.cid in work.state.feeds.sides and self._beside(work, header.author, header.sequence, block.cid):
@@ -253,12 +253,29 @@ class Equivocations:
         ]
         self._is_lower |= counting != self.counting or not all(place in counting for place in applied)
 
+    def _cut(self, work: UnitOfWork, author: Did, sequence: int) -> None:
+        """A fork is news. Of who has no feed here nothing is void by it, and nothing is made anew.
+
+        But for the first one: from then on what does not fit is void, and was refused before.
+        """
+        state = work.state
+        if not state.cuts or author in self.ends or _has_blocks(state, author):
+            self._is_lower = True
+            return
+        state.cuts[author] = Cut(author, sequence, 0, None, sequence, None)
+        rows.save_cut(work.batch, state.cuts[author])
+        if self.contest is not None:
+            self.contest.cuts = {**self.contest.cuts, author: sequence}
+            self.contest.forks = {**self.contest.forks, author: sequence}
+
     def _hold(self, state: State, author: Did, sequence: int, held: list[Cid]) -> None:
         if len(held) < 2:
             return
         if author == self.did:
             self.own_fork = sequence if self.own_fork is None else min(self.own_fork, sequence)
             return
+        if self.cuts.get(author, NEVER) <= sequence and not is_heard_of(state, author):
+            return  # it is said already, and nobody can have built on what it signs
         said = state.federation.proven.get((author, self.did))
         known = self.pairs.get(author)
         if (said is None or sequence < said) and (known is None or sequence < known[0]):
@@ -278,6 +295,15 @@ class Equivocations:
     def _may_prove(self, work: UnitOfWork) -> bool:
         member = work.state.federation.members.get(self.did)
         return work.may_author and member is not None and member.joined
+
+
+def is_heard_of(state: State, author: Did) -> bool:
+    """Whether an author has blocks here, or may have them elsewhere."""
+    return author in state.federation.members or _has_blocks(state, author)
+
+
+def _has_blocks(state: State, author: Did) -> bool:
+    return author in state.feeds.heads or any(place.author == author for place in state.feeds.sides.values())
 
 
 def _places(removals: Iterable[RemovalFound]) -> tuple[RemovalPlace, ...]:

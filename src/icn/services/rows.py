@@ -210,8 +210,13 @@ def save(state: State, batch: Batch) -> None:
 
 def save_cuts(state: State, batch: Batch) -> None:
     """Add the rows of the authors that forked: when the state was made anew because of it."""
-    for author, cut in state.cuts.items():
-        CUTS.put(batch, author.public_key, cut)
+    for cut in state.cuts.values():
+        save_cut(batch, cut)
+
+
+def save_cut(batch: Batch, cut: Cut) -> None:
+    """Add the row of one of them."""
+    CUTS.put(batch, cut.author.public_key, cut)
 
 
 def save_side(batch: Batch, block: Block) -> None:

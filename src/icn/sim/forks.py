@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from icn.domain.federation.events import EquivocationProven
 from icn.kernel.ids import Did
 from icn.services import acceptance
+from icn.services.equivocation import is_heard_of
 from icn.sim.findings import expect
 from icn.sim.node import Node
 from icn.stores import blocks
@@ -55,6 +56,8 @@ def forks_are_proved(nodes: Sequence[Node], forgers: Collection[Did]) -> None:
         if not state.federation.has_joined(node.did) or engine.authorship.is_held:
             continue
         for author, sequence in cuts.items():
+            if not is_heard_of(state, author):
+                continue  # whoever met it has said so
             said = state.federation.proven.get((author, node.did))
             expect(said == sequence, "forks are proved by all", f"{node.name} proved {said}, the fork is at {sequence}")
             _is_evident(node.name, node.disk.platter, author)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+import pytest
+
+from icn.domain.dag.forks import Contest
 from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeAdmitted, NodeJoined, NodeLeft
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import Transferred
@@ -10,10 +13,12 @@ from icn.kernel.ids import DAG_CBOR
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, FeedCount, Hello
-from icn.services.commands import PutContent, Remove
+from icn.services import equivocation
+from icn.services.commands import Admit, PutContent, Remove
 from icn.services.inputs import PeerUp, Received
+from icn.services.recutting import Recut, recut
 from icn.stores import blocks
-from icn.stores.kv import KeyValueStore
+from icn.stores.kv import KeyValueStore, Reader
 from support import builders
 from support.agreeing import agree
 from support.impostor import Impostor
@@ -288,3 +293,40 @@ def test_who_is_no_member_is_none_of_ours_whatever_it_says() -> None:
     assert engine.peers.is_here(stranger.did), "it may be about to join"
     assert {view.did for view in engine.peers.members(engine.state.federation)} == {world[n].did for n in NAMES[1:]}
     assert engine.replication.in_sync(engine.state) is True
+
+
+def test_accusing_keys_that_nobody_has_heard_of_costs_no_replay_and_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = invited()
+    evil, honest = Impostor.of(world, "d"), ("a", "b", "c")
+    made: list[Contest] = []
+
+    def counted(reader: Reader, contest: Contest) -> Recut:
+        made.append(contest)
+        return recut(reader, contest)
+
+    monkeypatch.setattr(equivocation, "recut", counted)
+    for number in range(70, 75):
+        times = (Instant(number), Instant(number + 1))
+        pair = sorted(
+            (builders.block(number, (), federation=evil.federation, time=time) for time in times),
+            key=lambda one: one.cid,
+        )
+        accuses = EquivocationProven(builders.did(number), 0, pair[0].cid, pair[1].cid)
+        evil.say(evil.block(accuses, parents=evil.parents("a")), *honest)
+        for block in pair:
+            for name in honest:
+                evil.say(block, name)
+        world.pass_time(2_000)
+        assert builders.did(number) in world["a"].engine.state.cuts
+    assert len(made) == len(honest), "once each, for from now on what does not fit is void"
+    assert {by for _, by in world["a"].engine.state.federation.proven} == {evil.did}
+    agree(world, *honest)
+    world.done("a", Admit(builders.did(74)))
+    late = Impostor(world, 74)
+    late.say(late.block(NodeJoined(late.did, "x"), parents=late.parents("a")), *honest)
+    world.pass_time(3_000)
+    assert late.did not in world["a"].engine.state.feeds.heads, "its feed ends where it was shown to fork"
+    world.restart("a")
+    world.link_all()
+    world.pass_time(3_000)
+    agree(world, *honest)
