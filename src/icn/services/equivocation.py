@@ -137,7 +137,10 @@ class Equivocations:
         if self._namings is not None:
             note_namings(self._namings, block, blocks.arrival_of(Overlay(work.store, work.batch), block.cid))
         self._take_removals(work, block)
-        if self.contest is not None:
+        if header.sequence + 1 == self.cuts.get(header.author) and not self._is_lower:
+            # The fork was shown before the feed was here: only now is it known who may acknowledge a branch.
+            self.contest = contest_of(Overlay(work.store, work.batch), self.cuts)
+        elif self.contest is not None:
             self.contest.take(link)
 
     def namings_of(self, work: UnitOfWork, node: Did) -> dict[Cid, int]:

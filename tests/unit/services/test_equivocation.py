@@ -3,16 +3,16 @@
 import pytest
 
 from icn.domain.federation.events import EquivocationProven
-from icn.domain.ledger.events import TransferSent
+from icn.domain.ledger.events import AccountOpened, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.records import read_record
 from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
-from icn.protocol.messages import Announce, Blocks
+from icn.protocol.messages import Announce, Blocks, Hello
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay
 from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX
-from icn.services.inputs import Received, Tick
+from icn.services.inputs import PeerDown, PeerUp, Received, Tick
 from icn.services.queries import events
 from icn.services.verify import verify
 from icn.sim import checkers
@@ -357,3 +357,34 @@ def test_two_branches_that_nobody_has_built_on_are_found(one: int, other: int) -
         cut = world[name].engine.state.cuts[forker.did]
         assert (cut.sequence, cut.kept) == (before.header.sequence + 1, 0)
         assert {peer for peer, _ in world[name].disconnects} <= {forker.did}, "nobody else is blamed"
+
+
+def test_who_hears_of_a_fork_before_it_has_the_feed_keeps_what_the_others_keep() -> None:
+    """G has the proof first, and only then the last block before the fork, which tells it who may acknowledge."""
+    names = ("a", "b", "c", "d", "e", "f", "g")
+    forker = Forker(federation(*names))
+    forker.join(admitted=False)
+    world, a, g = forker.world, forker.world["a"], forker.world["g"]
+    world.pass_time(3_000)
+    part(world)
+    forker.greet(*names)
+    opened = AccountOpened(builders.did(70), forker.did, 0, Mana(0), 0, Mana(0))
+    last = forker.block(opened, parents=forker.heads_at("a"))
+    one, other = forker.opens(8, last), forker.opens(9, last)
+    for block in (last, one):
+        forker.say(block, *names[:6])
+    forker.say(other, "a")  # it has not built on what is before the fork
+    proof = blocks.get_bytes(a.store, a.engine.state.feeds.heads[a.did].cid)
+    assert proof is not None
+    hello = Hello("test/1", forker.federation, (), "", executes=False)
+    world.handle("g", PeerUp(a.did), Received(a.did, hello))
+    world.handle("g", Received(a.did, Announce((proof,))))
+    world.handle("g", Received(a.did, Blocks((one.data, other.data), more=False)))
+    assert forker.did in g.engine.state.cuts
+    assert last.cid not in g.engine.state.feeds.recent
+    world.handle("g", PeerDown(a.did))
+    world.pass_time(3_000)  # five of seven build on the one
+    meet(world)
+    for name in names:
+        assert has_account(world, name, builders.did(8), forker.did), name
+    agree(world)
