@@ -78,6 +78,15 @@ class Arrivals:
     def take(self, work: UnitOfWork, view: PeerView, encoded: Mapping[Cid, bytes]) -> bool:
         """Take blocks by their names (see `named`). Whether any of them was news."""
         before = work.state.feeds.block_count
+        again: Mapping[Cid, bytes] = encoded
+        rest = dict(encoded)
+        while again:
+            self._take_all(work, view, again)
+            # What is taken only where somebody has built on it comes before the block that does: once more for it.
+            again = {cid: rest.pop(cid) for cid in self.quarantine.missing() if cid in rest}
+        return work.state.feeds.block_count > before
+
+    def _take_all(self, work: UnitOfWork, view: PeerView, encoded: Mapping[Cid, bytes]) -> None:
         for cid, data in encoded.items():
             if cid in self.quarantine.waiting or work.has_block(cid):
                 continue  # known: not worth parsing
@@ -90,7 +99,6 @@ class Arrivals:
             if not work.state.is_side(block.header.author, block.header.sequence):
                 self._note_sender_has(view, block)
             self._accept(work, view, block)
-        return work.state.feeds.block_count > before
 
     def want(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for everything beyond what is here, what waits in quarantine included: it need not come again."""

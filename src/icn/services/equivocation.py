@@ -24,14 +24,15 @@ from icn.kernel.limits import PROOFS_PER_BLOCK_MAX
 from icn.services import acceptance, rows
 from icn.services.recutting import (
     Recut,
+    Removals,
     blocks_at,
     contest_of,
-    counting_removals,
     link_of,
     namings,
     note_namings,
     note_vouched_for,
     recut,
+    removals_in,
     vouched_for,
 )
 from icn.services.state import State
@@ -61,6 +62,8 @@ class Equivocations:
     """By author whose feed a removal ends, the lowest number that is not accepted."""
     counting: tuple[RemovalPlace, ...] = ()
     """Sorted. The records that remove a member, as the state has them."""
+    removals: Removals = field(default_factory=Removals)
+    """Which removals others may never hear of, and what would tell that they do."""
     contest: Contest | None = None
     """Who acknowledged what, while it may still change what counts."""
     own_fork: int | None = None
@@ -94,6 +97,7 @@ class Equivocations:
         removals = {(one.by, one.sequence, member.node) for member in members for one in member.removals}
         self.counting = tuple(sorted(removals))
         self._vouched = self._namings = None
+        self.removals = self._removals_in(reader, state)
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
@@ -137,6 +141,7 @@ class Equivocations:
         if self._namings is not None:
             note_namings(self._namings, block, blocks.arrival_of(Overlay(work.store, work.batch), block.cid))
         self._take_removals(work, block)
+        self._take_spreading(work, block)
         if header.sequence + 1 == self.cuts.get(header.author) and not self._is_lower:
             # The fork was shown before the feed was here: only now is it known who may acknowledge a branch.
             self.contest = contest_of(Overlay(work.store, work.batch), self.cuts)
@@ -194,6 +199,7 @@ class Equivocations:
         self.contest = None if contest.is_decided else contest
         self.ends = dict(contest.ends)
         self.counting = _places(contest.removals)
+        self.removals = self._removals_in(reader, made.state)
         self._is_lower = False
         return made
 
@@ -243,11 +249,11 @@ class Equivocations:
             self._vouched = vouched_for(reader)
         if header.author not in self._vouched:
             return
-        found = counting_removals(reader, self.cuts)
-        for one in found:
+        self.removals = removals_in(reader, self.cuts)
+        for one in self.removals.counting:
             if one.accepted is not None:
                 lowest(self.ends, one.node, one.accepted)
-        counting = _places(found)
+        counting = _places(self.removals.counting)
         is_side = block.cid in state.feeds.sides
         applied = [
             (header.author, header.sequence, removal.node)
@@ -270,6 +276,26 @@ class Equivocations:
         if self.contest is not None:
             self.contest.cuts = {**self.contest.cuts, author: sequence}
             self.contest.forks = {**self.contest.forks, author: sequence}
+
+    def _take_spreading(self, work: UnitOfWork, block: Block) -> None:
+        """A removal that others might never have heard of is spread by a block that all will have."""
+        known, header = self.removals, block.header
+        if not known.unspread or not any(link in known.unspread for link in acceptance.links(header)):
+            return
+        if header.sequence >= known.reach.get(header.author, NEVER):
+            known.unspread[block.cid] = None
+            return
+        self.removals = removals_in(Overlay(work.store, work.batch), self.cuts)
+        self._is_lower |= _places(self.removals.counting) != self.counting
+
+    def _removals_in(self, reader: Reader, state: State) -> Removals:
+        """Of two that end each other one is in a side block: without any there is nothing to be told apart."""
+        for cid, place in state.feeds.sides.items():
+            if place.author in self.ends:
+                block = blocks.get_block(reader, cid)
+                if block is not None and acceptance.removals_of(block):
+                    return removals_in(reader, self.cuts)
+        return Removals()
 
     def _hold(self, state: State, author: Did, sequence: int, held: list[Cid]) -> None:
         if len(held) < 2:

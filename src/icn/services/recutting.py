@@ -10,8 +10,8 @@ becomes confirmed, and each time that other records than before remove members; 
 and as much memory. A member's record can be one that removes another at most once for each of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
@@ -52,6 +52,19 @@ class Recut:
     """What differs from the rows, clocks and feeds that are stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Which records remove members, and what would change that."""
+
+    counting: tuple[RemovalFound, ...] = ()
+    unspread: dict[Cid, None] = field(default_factory=dict)
+    """Blocks with a record that another one ends and others may never hear of, and what was built on them, which they
+    may not hear of either. A block below `reach` that builds on one of them spreads it."""
+    reach: dict[Did, int] = field(default_factory=dict)
+    """By author, the number from which on a block may stay unheard: the lowest that any removal of it does not accept,
+    and where it forked."""
+
+
 def link_of(block: Block) -> Link:
     """A block, as far as forks are concerned."""
     header = block.header
@@ -62,7 +75,7 @@ def contest_of(reader: Reader, forks: Mapping[Did, int]) -> Contest:
     """Who is cut where, and who acknowledged what of the authors that forked, as far as the journal goes."""
     raw = _Raw(reader)
     electorate = raw.electorate(forks)
-    removals = electorate.removals()
+    removals = raw.removals(electorate).counting
     ends = ends_of(removals)
     voters = {
         author: electorate.admitted(raw.clock_at(author, sequence - 1))
@@ -83,9 +96,10 @@ def contest_of(reader: Reader, forks: Mapping[Did, int]) -> Contest:
     return contest
 
 
-def counting_removals(reader: Reader, forks: Mapping[Did, int]) -> tuple[RemovalFound, ...]:
-    """The records that remove members and count, as far as the journal goes: read from the first side block on."""
-    return _Raw(reader).electorate(forks).removals()
+def removals_in(reader: Reader, forks: Mapping[Did, int]) -> Removals:
+    """The records that remove members, as far as the journal goes: read from the first side block on."""
+    raw = _Raw(reader)
+    return raw.removals(raw.electorate(forks))
 
 
 def vouched_for(reader: Reader) -> dict[Did, None]:
@@ -272,6 +286,26 @@ class _Raw:
             for each in vouchings_of(block, records, self._clock(block.cid), by_vote=by_vote):
                 electorate.take(each)
         return electorate
+
+    def removals(self, electorate: Electorate) -> Removals:
+        """Those that count. Where one ends another one the journal is read from there on, for what others have."""
+        contested, reach = electorate.contested, electorate.reach()
+        upon: dict[Cid, Clock] = {}
+        for _, cid in blocks.journal(self._reader, after=self._first_of(one.block for one in contested) - 1):
+            place, clock = _ancestor(self._reader, cid)[0], self._clock(cid)
+            electorate.note(place.author, place.sequence, clock)
+            if place.sequence >= reach.get(place.author, NEVER):
+                upon[cid] = clock
+        spread = electorate.spread()
+        waiting = [one for one in contested if one not in spread]
+        unspread = {
+            cid: None for cid, clock in upon.items() if any(clock.get(one.by, 0) > one.sequence for one in waiting)
+        }
+        return Removals(electorate.removals(), unspread, reach)
+
+    def _first_of(self, cids: Iterable[Cid]) -> int:
+        arrivals = [meta.arrival for cid in cids if (meta := blocks.get_meta(self._reader, cid)) is not None]
+        return min(arrivals, default=NEVER)
 
     def clock_at(self, author: Did, sequence: int) -> Clock:
         """Of a block that is in its feed."""

@@ -66,6 +66,7 @@ class Survey:
         behind = self._aside.with_clock(block.cid, clock)
         for each in vouchings_of(block, records, behind, by_vote=self._by_vote):
             self._electorate.take(each)
+        self._electorate.note(author, sequence, behind)
         if not self._forks:
             return
         if sequence == self._forks.get(author) and sequence and author not in self._voters:

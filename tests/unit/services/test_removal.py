@@ -8,6 +8,7 @@ import pytest
 
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.memory import MemoryStore
+from icn.domain.dag.block import Block
 from icn.domain.federation.events import NodeRemoved, RemovalVoted
 from icn.domain.federation.invitation import read_line
 from icn.domain.ledger.events import TransferReceived, TransferReturned, TransferSent
@@ -19,10 +20,12 @@ from icn.kernel.instant import seconds
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce
 from icn.services import rows
+from icn.services.acceptance import removals_of
 from icn.services.answers import Answer, Refused
 from icn.services.archive_proof import prove
 from icn.services.backup import draft
-from icn.services.commands import Admit, Init, Invite, Join, OpenAccountFor, Pay, Remove
+from icn.services.commands import Admit, ImportBlocks, Init, Invite, Join, OpenAccountFor, Pay, Remove
+from icn.services.equivocation import Equivocations
 from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
 from icn.services.queries import forks, membership
@@ -577,3 +580,66 @@ def test_an_archive_cannot_make_up_who_was_removed() -> None:
     for wrong in ((), (replace(real, accepted=real.accepted + 1),), (replace(real, sequence=real.sequence - 1),)):
         with pytest.raises(PeerViolation, match="removals"):
             take(wrong)
+
+
+def with_a_listener(reason: str) -> World:
+    """Members have voted two out at once, and each of these two has counted: `x` for a node that writes nothing itself,
+    because nobody has admitted it, and `v` for nobody yet."""
+    world = federation("a", "b", "c", "v", "x")
+    world.add("n")
+    world.link_all()
+    world.pass_time(3_000)
+    for whom in ("x", "v"):
+        remove(world, whom, "a", "c")
+    part(world, ("a",), ("b",), ("c",), ("v",), ("n", "x"))
+    world.done("v", Remove(world["x"].did, ""))
+    world.done("x", Remove(world["v"].did, reason))
+    world.pass_time(3_000)
+    assert world["v"].engine.state.federation.was_removed(world["x"].did)
+    assert world["n"].engine.state.federation.was_removed(world["v"].did)
+    return world
+
+
+def journal_of(world: World, name: str) -> list[Block]:
+    found = [blocks.get_block(world[name].store, cid) for _, cid in blocks.journal(world[name].store)]
+    return [block for block in found if block is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", ["when it was built on", "before", "before a restart"])
+def test_a_removal_that_only_a_listener_and_its_author_heard_of_removes_nobody(known: str, tmp_path: Path) -> None:
+    """Though the name of its block is the lower one. `known`: since when the listener knows the other removal, too."""
+    for number in range(8):
+        world = with_a_listener(str(number))
+        x, v, listener = world["x"], world["v"], world["n"]
+        counts = journal_of(world, "v")
+        names = {block.header.author: block.cid for block in counts + journal_of(world, "n") if removals_of(block)}
+        if names[x.did] < names[v.did]:
+            break
+    else:
+        raise AssertionError("the name of that block was never the lower one")
+    if known != "when it was built on":
+        world.done("n", ImportBlocks(tuple(block.data for block in counts)))
+        assert names[v.did] in [block.cid for block in journal_of(world, "n")]
+    assert listener.engine.state.federation.was_removed(v.did), "nobody has built on either of them"
+    if known == "before a restart":
+        world.restart("n")
+    world.link("v", "b")
+    world.pass_time(3_000)
+    for name in ("a", "c", "n"):
+        world.link("b", name)
+    world.pass_time(12_000)
+    agree(world, "a", "b", "c", "n")
+    assert listener.engine.state.federation.was_removed(x.did)
+    fresh = Equivocations(listener.did)
+    fresh.load(listener.store, listener.engine.state)
+    assert fresh.removals == listener.engine.forks.removals, "what it waits for is what it would wait for after a start"
+    assert fresh.removals.unspread
+    back_up(listener.store, tmp_path / "full.tar.gz")
+    for into in (fill_into, restore_into):
+        target = MemoryStore()
+        into(target, tmp_path / "full.tar.gz")
+        checkers.same_state("restored", "n", listener.engine.state, rows.load(target))
+    world.link("b", "x")
+    world.pass_time(3_000)
+    assert membership.membership(x.store, x.did, joins=False) is membership.Membership.REMOVED

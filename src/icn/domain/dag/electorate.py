@@ -12,9 +12,13 @@ Two members can be removed at the same time, each by a block that the removal of
 ```
 
 A removal that no other one touches counts first, and what it ends counts no more; the name decides only what is left.
+
+What lies above a cut is passed on only where somebody else has built on it. So a node may have heard of R2 before it
+heard of R1, and everybody else only of R1. A removal that nobody below every cut has built on is therefore heard last:
+where one that all have, or will have, ends it, it does not count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -82,6 +86,8 @@ class Electorate:
     _votes: list[Vouching] = field(default_factory=list)
     _out_votes: list[Vouching] = field(default_factory=list)
     _removals: list[RemovalFound] = field(default_factory=list)
+    _heard: dict[Cid, dict[Did, int]] = field(default_factory=dict)
+    """By block of a removal, and by author, the first of its blocks that has it behind it."""
     _left: dict[Did, int] = field(default_factory=dict)
 
     def take(self, each: Vouching) -> None:
@@ -122,9 +128,39 @@ class Electorate:
             if node not in removed and behind.get(node, 0) <= self._left.get(node, behind.get(node, 0))
         )
 
+    def note(self, author: Did, sequence: int, behind: Clock) -> None:
+        """Any block, this author's number `sequence`: what it has built on is spread by it."""
+        for one in self._removals:
+            if behind.get(one.by, 0) > one.sequence:
+                heard = self._heard.setdefault(one.block, {})
+                heard[author] = min(sequence, heard.get(author, NEVER))
+
+    @property
+    def contested(self) -> tuple[RemovalFound, ...]:
+        """Those that another one ends: whether they count depends on which blocks were noted from theirs on."""
+        return tuple(one for one in self._removals if any(other.ends(one) for other in self._removals))
+
+    def reach(self) -> dict[Did, int]:
+        """By author, the number from which on a block may be known to some and never come to others: the lowest that
+        any removal of it does not accept, and where it forked.
+        """
+        reach = ends_of(self._removals)
+        for author, sequence in self.forks.items():
+            reach[author] = min(sequence, reach.get(author, NEVER))
+        return reach
+
+    def spread(self) -> tuple[RemovalFound, ...]:
+        """Those that everybody has, or will have: a block that nothing keeps from others has built on them."""
+        reach = self.reach()
+        return tuple(
+            one
+            for one in self._removals
+            if any(number < reach.get(by, NEVER) for by, number in self._heard.get(one.block, {}).items())
+        )
+
     def removals(self) -> tuple[RemovalFound, ...]:
-        """Those that count of all that were taken."""
-        return chosen(self._removals)
+        """Those that count of all that were taken, by the blocks that were noted."""
+        return counting(self._removals, self.spread())
 
     def _is_known(self, node: Did, behind: Clock) -> bool:
         """Whether the node has begun its feed there, or was admitted; it may have gone since."""
@@ -163,15 +199,31 @@ class Electorate:
 
 
 def chosen(removals: Iterable[RemovalFound]) -> tuple[RemovalFound, ...]:
-    """Those that count: none of them is in what another of them does not accept."""
+    """Those that count of what all have: none of them is in what another of them does not accept."""
     found: list[RemovalFound] = []
     rest = sorted(removals, key=lambda one: (one.block, one.node))
     while rest:
         untouched = [one for one in rest if not any(other.ends(one) for other in rest)]
         counting = untouched or rest[:1]
         found += counting
-        rest = [one for one in rest if one not in counting and not any(other.ends(one) for other in counting)]
+        rest = [
+            one
+            for one in rest
+            if one not in counting and not any(other.ends(one) or one.ends(other) for other in counting)
+        ]
     return tuple(found)
+
+
+def counting(removals: Collection[RemovalFound], spread: Collection[RemovalFound]) -> tuple[RemovalFound, ...]:
+    """Those that count. `spread`: those that everybody has, or will have, if another one ends them."""
+    heard = [one for one in removals if one in spread or not any(other.ends(one) for other in removals)]
+    found = chosen(heard)
+    while True:
+        more = [one for one in removals if one not in heard and not any(other.ends(one) for other in found)]
+        if not more:
+            return found
+        heard += more
+        found = chosen(heard)
 
 
 def ends_of(removals: Iterable[RemovalFound]) -> dict[Did, int]:

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from icn.domain.dag.electorate import Electorate, RemovalFound, Vouching, VouchingKind, chosen, ends_of
+from icn.domain.dag.electorate import Electorate, RemovalFound, Vouching, VouchingKind, chosen, counting, ends_of
 from icn.domain.dag.feeds import Clock
 from icn.kernel.ids import RAW, Cid, Did
 from support import builders
@@ -156,10 +156,27 @@ def test_what_a_removal_ends_removes_nobody_though_its_name_is_lower() -> None:
     for order in permutations((first, ended)):
         assert chosen(order) == (first,)
     for order in permutations((first, ended, then)):
-        assert [each.node for each in chosen(order)] == [B, C], "in a circle the lowest name counts, and what it leaves"
+        assert chosen(order) == (then,), (
+            "in a circle the lowest name counts, without what it ends and what would end it"
+        )
 
 
 def test_the_lowest_of_several_ends_counts() -> None:
     several = (RemovalFound(D, 5, B, 4, name(1)), RemovalFound(D, 3, C, 4, name(2)))
     assert chosen(several) == several
     assert ends_of(several) == {D: 3}
+
+
+def test_a_removal_that_others_may_never_hear_of_does_not_count_against_one_that_all_hear_of() -> None:
+    one, other = RemovalFound(D, 4, C, 5, name(2)), RemovalFound(C, 4, D, 5, name(1))
+    for order in permutations((one, other)):
+        assert counting(order, [one]) == (one,) == counting([one], [one]), "as for those that have not heard of it"
+        assert counting(order, [other]) == (other,)
+        assert counting(order, [one, other]) == (other,) == counting(order, []), "else the lower name counts"
+
+
+def test_a_removal_that_nothing_keeps_from_others_counts_though_nobody_has_built_on_it() -> None:
+    ended, ending = RemovalFound(D, 4, C, 5, name(1)), RemovalFound(C, 4, B, 5, name(2))
+    freed = RemovalFound(B, 9, D, 6, name(3))
+    assert counting([ended, ending], [ended]) == (ending,)
+    assert set(counting([ended, ending, freed], [ended])) == {ending, freed}, "it is cut by nothing that counts"
