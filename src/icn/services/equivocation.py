@@ -191,6 +191,10 @@ class Equivocations:
         work.seal()
         self.pairs.clear()
 
+    def unsaid(self, work: UnitOfWork) -> dict[Did, tuple[int, Cid, Cid]]:
+        """As `pairs`, where this node may not prove what it found: it has not joined, or is held."""
+        return {} if self._may_prove(work) else self.pairs
+
     def recut(self, work: UnitOfWork) -> Recut:
         """The state under what is known now, and what it changes in the store beside what `work` writes."""
         reader = Overlay(work.store, work.batch)

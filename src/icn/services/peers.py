@@ -40,6 +40,8 @@ class PeerView:
     """With which feed the next such question begins."""
     dismissed_at: Instant | None = None
     """Since when it is told that it was removed, and not heard."""
+    shown: dict[Did, int] = field(default_factory=dict)  # bounded: by the members who fork
+    """By author, the number of the two blocks it was shown, because this node may not prove what they prove."""
     presentations: int = 0
     """Invitations that it has presented over this connection."""
     is_file: bool = False

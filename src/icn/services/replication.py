@@ -9,6 +9,7 @@ wait, `announcing` who is told of what is here, `gossiping` what is said of what
 news is acknowledged, `comparing` what is asked where counts are equal and blocks are not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from icn.domain.dag.feeds import Clock
@@ -29,7 +30,7 @@ from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
-from icn.stores import blocks
+from icn.stores import blocks, keyspace
 
 WANTS_PER_BATCH_MAX = 8
 """Answers to `Want` in one batch. An answer is large and its question small, so the others wait for the next batch."""
@@ -183,6 +184,8 @@ class ReplicationService:
             if view.wanted_at is not None and work.wall >= later(view.wanted_at, patience):
                 view.wanted_at = None
                 self._ask_if_behind(work, view)
+        for author, (sequence, *two) in sorted(self.arrivals.forks.unsaid(work).items()):
+            self._show(work, author, sequence, two)
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick`, or one of the parts, has something to do."""
@@ -212,6 +215,15 @@ class ReplicationService:
         """Whether every member that is here last reported our root; None when none is there to compare with."""
         root, views = state.feeds.root(), self.peers.members(state.federation)
         return all(view.root == root for view in views) if views else None
+
+    def _show(self, work: UnitOfWork, author: Did, sequence: int, two: Sequence[Cid]) -> None:
+        """Two blocks that prove a fork go to every peer once: a member that gets them proves it."""
+        for view in self.peers.greeted():
+            if view.shown.get(author) != sequence:
+                view.shown[author] = sequence
+                held = [data for cid in two if (data := work.get(keyspace.block(cid))) is not None]
+                for data in held:  # one message may not hold both
+                    work.send(view.did, Announce((data,)))
 
     def _hello(self, work: UnitOfWork) -> Hello:
         federation = work.state.federation.federation

@@ -2,7 +2,8 @@
 
 import pytest
 
-from icn.domain.federation.events import EquivocationProven
+from icn.domain.federation.events import EquivocationProven, NodeJoined
+from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import AccountOpened, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.records import read_record
@@ -10,7 +11,7 @@ from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, Blocks, Hello
 from icn.services import rows
-from icn.services.commands import OpenAccountFor, Pay
+from icn.services.commands import Admit, OpenAccountFor, Pay
 from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX
 from icn.services.inputs import PeerDown, PeerUp, Received, Tick
 from icn.services.queries import events
@@ -234,6 +235,38 @@ def test_who_joins_late_and_knows_of_a_fork_says_so_at_once() -> None:
     assert late.wake_at == world.clock.time, "it wants to go on at once"
     world.handle("late", Tick())
     assert (forker.did, late.did) in late.engine.state.federation.proven
+
+
+def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_it() -> None:
+    """It may sign nothing, and nobody else has met both blocks."""
+    world = World()
+    for name in ("a", "b"):
+        world.add(name)
+    world.found("a", builders.policy(join_policy=JoinPolicy.VOTE), founders=("b",))
+    world.link_all()
+    world.pass_time(2_000)
+    forker = Forker(world)
+    for name in ("a", "b"):
+        world.done(name, Admit(forker.did))
+    world.pass_time(1_000)
+    forker.greet("a", "b")
+    forker.say(forker.block(NodeJoined(forker.did, "evil/1"), parents=forker.heads_at("a")), "a", "b")
+    world.pass_time(1_000)
+    assert world["a"].engine.state.federation.has_joined(forker.did)
+    world.add("late")
+    meet(world)
+    late = world["late"]
+    assert not late.engine.state.federation.has_joined(late.did)
+    before = forker.head
+    forker.greet("late")
+    for owner in (8, 9):
+        forker.say(forker.opens(owner, before), "late")
+    world.settle()
+    world.pass_time(100)
+    for name in ("a", "b"):
+        assert (forker.did, world[name].did) in world[name].engine.state.federation.proven
+    agree(world)
+    assert not [peer for name in ("a", "b") for peer, _ in world[name].disconnects if peer == late.did]
 
 
 def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:
