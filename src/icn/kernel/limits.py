@@ -49,7 +49,7 @@ WANTED_BLOCKS_MAX = 64
 """Signed blocks asked for by name in one message."""
 ANNOUNCE_BYTES_MAX = 1 * MIB
 CLOCK_ENTRIES_MAX = 4096
-"""Feeds named in one message: the most nodes of a federation."""
+"""Feeds named in one message. A federation may have more (`services.telling`)."""
 
 # Wire messages between nodes.
 MESSAGE_BYTES_MAX = 4 * MIB

@@ -16,10 +16,11 @@ from icn.domain.dag.block import Block
 from icn.domain.dag.feeds import Clock
 from icn.kernel import limits
 from icn.kernel.instant import Instant, later
-from icn.protocol.messages import Announce, Heads
+from icn.protocol.messages import Announce
+from icn.services import telling
 from icn.services.effects import Publish
 from icn.services.gossiping import topic_of
-from icn.services.peers import Peers, feed_counts
+from icn.services.peers import Peers
 from icn.services.settings import ReplicationTerms
 from icn.services.work import UnitOfWork
 
@@ -52,11 +53,10 @@ class Announcing:
 
     def _relay(self, work: UnitOfWork) -> None:
         """Tell those who have not shown that they have what was news."""
-        feeds = work.state.feeds
-        heads = Heads(feed_counts(feeds.clock()), feeds.root())
+        tell = telling.for_each(work)
         for view in self.peers.greeted():
             if any(view.counts.get(author, 0) < count for author, count in self.relayed.items()):
-                work.send(view.did, heads)
+                work.send(view.did, tell(view.did))
         self.relay_at, self.relayed = None, {}
         if self.more_came:
             self._relay_later(work)
@@ -71,10 +71,9 @@ class Announcing:
             self._relay(work)
         if work.wall >= later(self.heads_sent_at, self.terms.anti_entropy):
             self.heads_sent_at = work.wall
-            feeds = work.state.feeds
-            heads = Heads(feed_counts(feeds.clock()), feeds.root())
+            tell = telling.for_each(work)
             for view in self.peers.greeted():
-                work.send(view.did, heads)
+                work.send(view.did, tell(view.did))
             return True
         return False
 

@@ -22,13 +22,14 @@ from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Duration, Instant, later
-from icn.protocol.messages import Want, WantNamed
+from icn.protocol.messages import WantNamed
 from icn.services import acceptance
 from icn.services.authorship import Authorship
 from icn.services.equivocation import SIGNED_TWO, Equivocations
-from icn.services.peers import Peers, PeerView, feed_counts
+from icn.services.peers import Peers, PeerView
 from icn.services.quarantine import Quarantine, Waiting
 from icn.services.state import State
+from icn.services.telling import question
 from icn.services.work import UnitOfWork
 from icn.stores import blocks, keyspace
 from icn.stores.overlay import Overlay
@@ -103,7 +104,7 @@ class Arrivals:
     def want(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for everything beyond what is here, what waits in quarantine included: it need not come again."""
         view.wanted_at = work.wall
-        work.send(view.did, Want(feed_counts(self._have(work))))
+        work.send(view.did, question(work, view, self._have(work)))
 
     def want_named(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for what blocks in quarantine wait for, by name: no count tells of it."""

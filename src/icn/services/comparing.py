@@ -14,8 +14,8 @@ from icn.domain.dag.feeds import Feeds
 from icn.kernel import limits
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, later
-from icn.protocol.messages import Want
-from icn.services.peers import PeerView, feed_counts
+from icn.services.peers import PeerView
+from icn.services.telling import question
 from icn.services.work import UnitOfWork
 
 FEEDS_COMPARED_MAX = 64
@@ -42,7 +42,7 @@ def compare(work: UnitOfWork, view: PeerView, every: Duration) -> None:
     again = _again(feeds, view)
     if again:
         view.compared_at = view.wanted_at = work.wall
-        work.send(view.did, Want(feed_counts({**feeds.clock(), **again})))
+        work.send(view.did, question(work, view, {**feeds.clock(), **again}, about=again))
 
 
 def _again(feeds: Feeds, view: PeerView) -> dict[Did, int]:

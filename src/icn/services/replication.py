@@ -18,6 +18,7 @@ from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Duration, Instant, later, soonest
 from icn.protocol.messages import Announce, Blocks, FeedMessage, Heads, Hello, Want, WantNamed
+from icn.services import telling
 from icn.services.acknowledging import Acknowledging
 from icn.services.announcing import Announcing
 from icn.services.arrivals import Arrivals, named
@@ -26,7 +27,7 @@ from icn.services.comparing import compare, has_as_much
 from icn.services.damage import Damage
 from icn.services.equivocation import REMOVED, Equivocations
 from icn.services.gossiping import Gossiping
-from icn.services.peers import Peers, PeerView, clock_of_counts, feed_counts
+from icn.services.peers import Peers, PeerView, clock_of_counts
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -82,14 +83,14 @@ class ReplicationService:
         """A peer is connected: say who we are."""
         self.part(peer)
         self.peers.views[peer] = PeerView(peer)
-        work.send(peer, self._hello(work))
+        work.send(peer, self._hello(work, peer))
 
     def greet_all_again(self, work: UnitOfWork) -> None:
         """This node belongs to a federation now: peers were told otherwise."""
         for peer, view in self.peers.views.items():
             if view.introduced and view.federation is None:
                 view.greeted = True  # it asks to be told of a federation, and here is one
-            work.send(peer, self._hello(work))
+            work.send(peer, self._hello(work, peer))
 
     def part(self, peer: Did) -> None:
         """A peer is gone."""
@@ -105,7 +106,7 @@ class ReplicationService:
         self.named.pop(peer, None)
         view = self.peers.views.get(peer)
         if view is not None and view.greeted:
-            work.send(peer, Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root()))
+            work.send(peer, telling.for_each(work)(peer))
             view.greeted, view.wanted_at = False, None
 
     def dismiss(self, work: UnitOfWork, view: PeerView, *, knows: bool = False) -> None:
@@ -205,9 +206,9 @@ class ReplicationService:
     def ask_everybody(self, work: UnitOfWork) -> list[Did]:
         """Tell every peer what is here and ask for what it has besides, at once. Whom."""
         views = self.peers.greeted()
-        heads = Heads(feed_counts(work.state.feeds.clock()), work.state.feeds.root())
+        tell = telling.for_each(work)
         for view in views:
-            work.send(view.did, heads)
+            work.send(view.did, tell(view.did))
             self.arrivals.want(work, view)
         return [view.did for view in views]
 
@@ -225,14 +226,13 @@ class ReplicationService:
                 for data in held:  # one message may not hold both
                     work.send(view.did, Announce((data,)))
 
-    def _hello(self, work: UnitOfWork) -> Hello:
+    def _hello(self, work: UnitOfWork, peer: Did) -> Hello:
         federation = work.state.federation.federation
-        feeds = work.state.feeds
         return Hello(
             agent=self.terms.agent,
             federation=federation.id if federation is not None else None,
-            counts=feed_counts(feeds.clock()),
-            root=feeds.root(),
+            counts=telling.counts(work, peer),
+            root=work.state.feeds.root(),
             executes=self.terms.executor.capacity > 0,
         )
 
@@ -299,7 +299,7 @@ class ReplicationService:
         view.counts = both if len(both) <= limits.CLOCK_ENTRIES_MAX else dict(have)
         found: list[bytes] = []
         size = 0
-        for cid in blocks.missing_from(work.store, have, list(work.state.feeds.heads)):
+        for cid in blocks.missing_from(work.store, have, telling.asked_for(work.state.feeds, have)):
             data = blocks.get_bytes(work.store, cid)
             if data is None or not cid.names(data):
                 self.damage.note(work, cid)  # what comes behind it is of no use without it

@@ -45,6 +45,8 @@ PARTS_MAX = 200_000
 MANIFEST_BYTES_MAX = 64 * limits.MIB
 MANIFEST_VALUES_MAX = 2_000_000
 """Commas and opening brackets of a manifest: four per part, with room. Bytes alone do not bound what parsing takes."""
+AUTHORS_NAMED_MAX = 200_000
+"""Heads, forks or removals of one manifest: whoever may begin feeds, or accuse, decides how many there are."""
 IDENTITY_BYTES_MAX = 64 * limits.KIB
 
 _PART_NAME = re.compile(r"(blocks|evidence|content|local)/([0-9]{6,7})\.(car|jsonl)")
@@ -327,7 +329,7 @@ def _check_manifest(manifest: Manifest) -> None:
     if min(numbers) < 0 or max(numbers) >= 2**63 or not manifest.to.covers(manifest.since):
         raise Invalid("manifest", "a number is out of bounds")
     named = max(len(manifest.heads), len(manifest.forks), len(manifest.removals))
-    if len(manifest.parts) > PARTS_MAX or named > limits.CLOCK_ENTRIES_MAX:
+    if len(manifest.parts) > PARTS_MAX or named > AUTHORS_NAMED_MAX:
         raise Invalid("manifest", "more parts or heads than an archive has")
     if manifest.counts.blocks != manifest.to.arrival - manifest.since.arrival:
         raise Invalid("manifest", "the count of blocks is not that of their numbers")
