@@ -37,6 +37,8 @@ BATCH_INPUTS_MAX = 1024
 """Inputs decided in one durable commit."""
 QUEUE_INPUTS_MAX = 8192
 """Inputs waiting for the writer; beyond it callers get `too_many`."""
+QUEUE_BYTES_MAX = 128 * MIB
+"""The same in bytes, as they came from peers: chunks of content under way fit in twice."""
 
 # Replication.
 QUARANTINE_BLOCKS_MAX = 4096

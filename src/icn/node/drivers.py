@@ -59,6 +59,7 @@ FOLLOWED_EVENTS_MAX = 1000
 """Events that may wait for one slow follower; then it is cut off and comes back with its cursor."""
 
 
+FULL = "this node has more to do than it can take"
 NOTICE_SECS = 1.0
 """How long a peer of another version is kept: so that it, too, hears from identify which one this node speaks."""
 ANSWER_SECS_MAX = 60.0
@@ -177,7 +178,7 @@ class Drivers:
         future: asyncio.Future[Answer] = self._loop.create_future()
         self._callers[token] = future
         try:
-            if not self._writer.offer(Request(token, command, principal, key, digest, correlation)):
+            if not self._offer(Request(token, command, principal, key, digest, correlation)):
                 raise Overloaded
             async with asyncio.timeout(ANSWER_SECS_MAX):
                 return await future
@@ -205,13 +206,14 @@ class Drivers:
     def peer_up(self, peer: PeerId, address: str) -> None:
         """See `NetworkListener`."""
         self._up[peer] = None
-        self._offer_from(peer, PeerUp(peer.did))
+        if not self._offer(PeerUp(peer.did)):
+            self._drop(peer, FULL)
 
     def peer_down(self, peer: PeerId, reason: str) -> None:
         """See `NetworkListener`."""
         self._up.pop(peer, None)
         self._strangers.pop(peer, None)
-        if not self._writer.offer(PeerDown(peer.did)):
+        if not self._offer(PeerDown(peer.did)):
             # The engine must hear of it; the queue is full only for a moment.
             self._loop.call_later(0.05, self.peer_down, peer, reason)
 
@@ -232,7 +234,8 @@ class Drivers:
         except PeerViolation as violation:
             self._drop(peer, str(violation))
             return
-        self._offer_from(peer, received)
+        if not self._offer(received, len(payload)):
+            self._drop(peer, FULL)
 
     def delivered(self, delivery: Delivery) -> None:
         """See `NetworkListener`."""
@@ -245,7 +248,9 @@ class Drivers:
         elif (
             delivery.topic != self._topic
             or delivery.bearer not in self._up
-            or not self._writer.offer(Gossiped(delivery.token, delivery.bearer.did, delivery.author.did, message))
+            or not self._offer(
+                Gossiped(delivery.token, delivery.bearer.did, delivery.author.did, message), len(delivery.payload)
+            )
         ):
             self._judge(delivery.token, Verdict.IGNORE)
 
@@ -253,13 +258,13 @@ class Drivers:
 
     def execution_ended(self, request: ExecutionRequest, outcome: ExecutionOutcome) -> None:
         """An execution of ours ended."""
-        if not self._writer.offer(Executed(request, outcome)) and not self._loop.is_closed():
+        if not self._offer(Executed(request, outcome)) and not self._loop.is_closed():
             self._loop.call_later(0.05, self.execution_ended, request, outcome)
 
     def conditions(self, conditions: Conditions) -> bool:
         """What the machine allows has changed. False when the queue is full: tell it again."""
         self._executions.try_waiting()
-        return self._writer.offer(conditions)
+        return self._offer(conditions)
 
     # Effects out
 
@@ -384,9 +389,15 @@ class Drivers:
             item = None  # cut off; the follower reads the rest from its cursor
         events.put_nowait(item)
 
-    def _offer_from(self, peer: PeerId, input_: Input) -> None:
-        if not self._writer.offer(input_):
-            self._drop(peer, "this node has more to do than it can take")
+    def _offer(self, input_: Input, size: int = 0) -> bool:
+        """Whether it is queued. Who had most waiting may have had to make way for it, and is let go."""
+        offered = self._writer.offer(input_, size)
+        for dropped in offered.dropped:
+            if isinstance(dropped, Gossiped):
+                self._judge(dropped.token, Verdict.IGNORE)
+        if offered.ousted is not None:
+            self._drop(PeerId.of(offered.ousted), FULL)
+        return offered.is_taken
 
     def _send(self, to: PeerId, message: Message, data: bytes | None) -> None:
         if self._network is None or to not in self._up or to in self._strangers:

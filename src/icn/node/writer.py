@@ -10,7 +10,6 @@ the author, so that no reader is served for long by a node that is not. A store 
 the disk fails to sync, a restart by the operator is better than another try.
 """
 
-import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from enum import Enum
 
 from icn.kernel.errors import Fault
 from icn.kernel.ids import Did
-from icn.kernel.limits import BATCH_INPUTS_MAX, QUEUE_INPUTS_MAX
+from icn.kernel.limits import BATCH_INPUTS_MAX
 from icn.node.departures import Departures, MayLeave
+from icn.node.input_queue import NOT_TAKEN, InputQueue, Offered
 from icn.services.capacity import NO_LOAD, ExecutorLoad
 from icn.services.divergence import NOBODY, Divergence, divergence
 from icn.services.engine import Engine, Outcome
@@ -124,29 +124,23 @@ class Writer:
         self._on_author = on_author
         self._on_report = on_report
         self._departures = None if marker is None else Departures(marker, on_report)
-        self._queue: queue.SimpleQueue[Input | None] = queue.SimpleQueue()  # bounded: QUEUE_INPUTS_MAX, in offer()
+        self._queue = InputQueue()
         self._stopping = threading.Event()
         self.phase = WriterPhase.STANDBY
 
     @property
     def depth(self) -> int:
         """Inputs that wait."""
-        return self._queue.qsize()
+        return len(self._queue)
 
-    def offer(self, input_: Input) -> bool:
-        """Queue an input. False when the queue is full or the writer has stopped; then nothing will come of it.
-
-        For one thread, the event loop's: of several at once each might find the last room.
-        """
-        if self._stopping.is_set() or self._queue.qsize() >= QUEUE_INPUTS_MAX:
-            return False
-        self._queue.put(input_)
-        return True
+    def offer(self, input_: Input, size: int = 0) -> Offered:
+        """Queue an input, of so many bytes. Not taken when the queue is full or the writer has stopped."""
+        return NOT_TAKEN if self._stopping.is_set() else self._queue.offer(input_, size)
 
     def stop(self) -> None:
         """Take what is queued, then end. From any thread."""
         self._stopping.set()
-        self._queue.put(None)
+        self._queue.wake()
 
     def run(self) -> None:
         """The thread's whole life. Raises what the node cannot go on after."""
@@ -213,26 +207,12 @@ class Writer:
 
     def _waiting(self) -> list[Input]:
         """What waits in the queue, taken out of it."""
-        waiting: list[Input] = []
-        while len(waiting) < BATCH_INPUTS_MAX:
-            try:
-                input_ = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if input_ is not None:
-                waiting.append(input_)
-        return waiting
+        return self._queue.take(BATCH_INPUTS_MAX, 0)
 
     def _next_batch(self, wake_at: int | None, wait: float) -> list[Input] | None:
         if wake_at is not None:
             wait = min(wait, max(0.0, (wake_at - self._clock.now()) / 1000))
-        batch: list[Input] = []
-        try:
-            first = self._queue.get(timeout=0.001 if self._stopping.is_set() else max(0.001, wait))
-            batch += [] if first is None else [first]
-        except queue.Empty:
-            pass
-        batch += self._waiting()
+        batch = self._queue.take(BATCH_INPUTS_MAX, 0.001 if self._stopping.is_set() else max(0.001, wait))
         if not batch and self._stopping.is_set():
             return None
         return batch or [Tick()]

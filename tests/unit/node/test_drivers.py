@@ -8,9 +8,10 @@ import pytest
 from icn.adapters.network.gossip import PublicationDropped
 from icn.adapters.network.ports import Delivery
 from icn.kernel.ids import PeerId
+from icn.kernel.limits import QUEUE_INPUTS_MAX
 from icn.kernel.signing import SeedSigner
 from icn.node import drivers as drivers_module
-from icn.node import writer as writer_module
+from icn.node import input_queue
 from icn.node.departures import MayLeave
 from icn.node.drivers import AnswerOverdue, Drivers
 from icn.node.executions import Executions
@@ -262,13 +263,13 @@ def test_a_publication_that_no_queue_has_room_for_ends_nothing() -> None:
 def test_the_queue_takes_so_many_inputs_and_none_once_the_writer_is_told_to_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writer_module, "QUEUE_INPUTS_MAX", 2)
+    monkeypatch.setattr(input_queue, "QUEUE_INPUTS_MAX", 2)
     writer = idle_writer()
-    assert [writer.offer(Tick()) for _ in range(3)] == [True, True, False]
+    assert [writer.offer(Tick()).is_taken for _ in range(3)] == [True, True, False]
     assert writer.depth == 2
     other = idle_writer()
     other.stop()
-    assert not other.offer(Tick())
+    assert not other.offer(Tick()).is_taken
 
 
 def test_what_waits_in_the_outbox_is_sent_as_the_bytes_that_wait_there() -> None:
@@ -302,5 +303,25 @@ def test_what_goes_to_several_peers_is_encoded_once(monkeypatch: pytest.MonkeyPa
         drivers.report(MayLeave([Send(peer.did, message) for message in (heads, other) for peer in peers]))
         assert encoded == [heads, other]
         assert [payload for _, _, payload in line.sent] == [encode_message(m) for m in (heads, heads, other, other)]
+
+    asyncio.run(story())
+
+
+def test_who_floods_is_let_go_and_neither_members_nor_callers() -> None:
+    async def story() -> None:
+        line = Line()
+        drivers = made(line)
+        flooder = PeerId.of(SeedSigner(b"\3" * 32).did)
+        for peer in (PEER, flooder):
+            drivers.peer_up(peer, "somewhere")
+        small = encode_message(Acknowledged(1))
+        for _ in range(QUEUE_INPUTS_MAX):
+            drivers.message(flooder, MESH_PROTOCOL, small)
+        drivers.message(PEER, MESH_PROTOCOL, small)
+        asking = asyncio.ensure_future(drivers.ask(Admit(DID), principal=DID, key="k", digest=b"d", correlation="c"))
+        await asyncio.sleep(0)
+        assert line.ended == [flooder]
+        assert not asking.done()
+        asking.cancel()
 
     asyncio.run(story())
