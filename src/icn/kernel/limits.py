@@ -85,6 +85,9 @@ REPLIES_PER_PRINCIPAL_MAX = 10_000
 REQUEST_KEY_CHARS_MAX = 128
 NOTE_CHARS_MAX = 512
 REMOVAL_REASON_CHARS_MAX = 240
+REMOVALS_SAID_MAX = 4
+"""Records in one feed that say of one node that it is removed; later ones are void. Each costs everybody a look at who
+has voted, and one that counts a replay. An honest member says it once, and again only where that was undone."""
 
 # Jobs.
 JOBS_OPEN_MAX = 10_000

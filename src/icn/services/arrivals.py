@@ -354,7 +354,9 @@ class Arrivals:
                 pass  # its records are void
             elif self.forks.is_lenient:
                 self._check_begins(work, block, context)
+                state.removals = self.forks.judge(work, block, clock)
                 acceptance.apply_what_fits(state, block, records, context)
+                state.removals = None
             else:
                 acceptance.apply_records(state, block, records, context)
         except EventRefused as error:

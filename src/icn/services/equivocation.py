@@ -10,17 +10,17 @@
 What is found about this node's own feed is never proved here: it ends its authorship (`services.authorship`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from icn.domain.dag.block import Block
 from icn.domain.dag.electorate import RemovalFound
-from icn.domain.dag.feeds import NEVER
+from icn.domain.dag.feeds import NEVER, Clock
 from icn.domain.dag.forks import Contest, Cut, lowest
 from icn.domain.federation.commands import CountRemoval, ProveFork
 from icn.domain.federation.rules import decide
 from icn.kernel.ids import Cid, Did
-from icn.kernel.limits import PROOFS_PER_BLOCK_MAX
+from icn.kernel.limits import PROOFS_PER_BLOCK_MAX, REMOVALS_SAID_MAX
 from icn.services import acceptance, rows
 from icn.services.recutting import (
     Recut,
@@ -30,15 +30,17 @@ from icn.services.recutting import (
     link_of,
     namings,
     note_namings,
+    note_removals_said,
     note_vouched_for,
     recut,
     removals_in,
+    removals_said,
     vouched_for,
 )
 from icn.services.state import State
 from icn.services.work import NODE_ITSELF, UnitOfWork
 from icn.stores import blocks
-from icn.stores.kv import Reader
+from icn.stores.kv import Batch, Reader
 from icn.stores.overlay import Overlay
 
 EVIDENCE_PER_AUTHOR_MAX = 16
@@ -76,6 +78,10 @@ class Equivocations:
     """Whose removal this process has counted: once, whatever becomes of that record."""
     _vouched: dict[Did, None] | None = field(default=None, compare=False)  # bounded: by whom members have named
     """Whose records may remove somebody; None: not looked up yet."""
+    _said: dict[tuple[Did, Did], int] | None = field(default=None, compare=False)  # bounded: by the journal
+    """By author and node, how often the one has said that the other is removed; None: not looked up yet."""
+    _judged: tuple[Cid, tuple[RemovalPlace, ...]] | None = field(default=None, compare=False, repr=False)
+    """A block that is being taken, and which records remove members with it."""
     _namings: dict[Did, dict[Cid, int]] | None = field(default=None, compare=False, repr=False)
     """By node, the blocks that admit it or vote for it, with their numbers; None: not looked up yet."""
 
@@ -96,7 +102,7 @@ class Equivocations:
         members = state.federation.members.values()
         removals = {(one.by, one.sequence, member.node) for member in members for one in member.removals}
         self.counting = tuple(sorted(removals))
-        self._vouched = self._namings = None
+        self._vouched = self._namings = self._said = self._judged = None
         self.removals = self._removals_in(reader, state)
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
@@ -240,31 +246,57 @@ class Equivocations:
             and not federation.has_gone(node, ancestry)
         ]
 
-    def _take_removals(self, work: UnitOfWork, block: Block) -> None:
-        """What a block says of removals matters where it changes which of them count, or counts for the rules alone.
+    def judge(self, work: UnitOfWork, block: Block, clock: Clock) -> Mapping[RemovalPlace, None] | None:
+        """The records that remove members and count with this block, which is about to be applied; None: it has none.
 
-        Of who was never admitted it costs nothing; of others a look at who has voted.
+        What counts for the rules alone, because of a vote that is kept of a fork, is void by this, and costs no replay.
         """
-        said = acceptance.removals_of(block)
-        if not said:
+        if not acceptance.removals_of(block):
+            return None
+        with_it = Batch()
+        names = tuple(record.name for record in acceptance.read_records(block))
+        blocks.put_block(with_it, block, work.state.last_arrival + 1, clock, names)
+        places = self._counting_with(work, block, Overlay(Overlay(work.store, work.batch), with_it))
+        self._judged = block.cid, places
+        return dict.fromkeys(places)
+
+    def _take_removals(self, work: UnitOfWork, block: Block) -> None:
+        """What a block says of removals matters where it changes which of them count."""
+        if not acceptance.removals_of(block):
             return
-        reader, header, state = Overlay(work.store, work.batch), block.header, work.state
-        if self._vouched is None:
-            self._vouched = vouched_for(reader)
-        if header.author not in self._vouched:
+        cid, places = self._judged or (None, ())
+        if cid != block.cid:
+            places = self._counting_with(work, block, Overlay(work.store, work.batch))
+        if places == self.counting:
             return
-        self.removals = removals_in(reader, self.cuts)
+        self._is_lower = True
         for one in self.removals.counting:
             if one.accepted is not None:
                 lowest(self.ends, one.node, one.accepted)
-        counting = _places(self.removals.counting)
-        is_side = block.cid in state.feeds.sides
-        applied = [
-            (header.author, header.sequence, removal.node)
-            for index, removal in said
-            if not is_side and (block.cid, index) not in state.void
-        ]
-        self._is_lower |= counting != self.counting or not all(place in counting for place in applied)
+
+    def _counting_with(self, work: UnitOfWork, block: Block, reader: Reader) -> tuple[RemovalPlace, ...]:
+        """Which records remove members once a block is in the journal that says so; `reader` has it.
+
+        Of who was never admitted it costs nothing; of others a look at who has voted, `REMOVALS_SAID_MAX` times.
+        """
+        if self._vouched is None:
+            self._vouched = vouched_for(reader)
+        vouched = self._vouched
+        named = [removal.node for _, removal in acceptance.removals_of(block)]
+        known = [node for node in named if node in vouched or _has_blocks(work.state, node)]
+        if block.header.author not in vouched or not self._may_say(block, reader, known):
+            return self.counting
+        self.removals = removals_in(reader, self.cuts)
+        return _places(self.removals.counting)
+
+    def _may_say(self, block: Block, reader: Reader, nodes: list[Did]) -> bool:
+        """Whether the block may be heard about any of the nodes (`domain.dag.electorate`)."""
+        if self._said is None:
+            self._said = removals_said(reader)
+        else:
+            note_removals_said(self._said, block)
+        author = block.header.author
+        return any(self._said.get((author, node), 0) < REMOVALS_SAID_MAX + nodes.count(node) for node in nodes)
 
     def _cut(self, work: UnitOfWork, author: Did, sequence: int) -> None:
         """A fork is news. Of who has no feed here nothing is void by it, and nothing is made anew.

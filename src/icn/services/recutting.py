@@ -142,6 +142,21 @@ def note_vouched_for(named: dict[Did, None], block: Block) -> None:
             named[event.node] = None
 
 
+def removals_said(reader: Reader) -> dict[tuple[Did, Did], int]:
+    """By author and node, how many records in the journal say that the node is removed."""
+    said: dict[tuple[Did, Did], int] = {}
+    for _, block in _blocks_with(reader, EVENT_NAMES[NodeRemoved]):
+        note_removals_said(said, block)
+    return said
+
+
+def note_removals_said(said: dict[tuple[Did, Did], int], block: Block) -> None:
+    """The next block."""
+    for _, removal in acceptance.removals_of(block):
+        pair = block.header.author, removal.node
+        said[pair] = said.get(pair, 0) + 1
+
+
 def recut(reader: Reader, contest: Contest) -> Recut:
     """The state under the cuts and acknowledgements of `contest`, which has taken all of the journal.
 

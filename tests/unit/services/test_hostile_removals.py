@@ -9,6 +9,7 @@ from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import AccountOpened, TransferReceived, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.mesh.events import JobSubmitted
+from icn.kernel.limits import REMOVALS_SAID_MAX
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, Blocks
 from icn.services import acceptance, rows
@@ -259,3 +260,42 @@ def test_a_voter_that_forks_below_its_vote_takes_it_back_and_another_vote_remove
     for name in ("a", "b", "c"):
         assert world[name].engine.state.federation.was_removed(x)
     agree(world, "a", "b", "c")
+
+
+def test_votes_that_a_fork_leaves_to_the_rules_alone_let_nobody_have_states_built_anew_again_and_again() -> None:
+    honest = NAMES[:4]
+    world = federation(*honest)
+    forker = Forker(world)
+    forker.join()
+    d, before = world["d"].did, forker.head
+    vote, other = forker.block(RemovalVoted(d, ""), parents=forker.heads_at("a")), forker.opens(9, before)
+    forker.say(vote, *honest)
+    world.pass_time(3_000)
+    forker.say(other, "a")
+    world.pass_time(6_000)
+    assert world["a"].engine.state.cuts[forker.did].kept > 0, "a quorum had acknowledged the vote"
+    world.done("a", Remove(d, ""))
+    world.pass_time(3_000)
+    evil = Impostor.of(world, "b")
+    evil.say(evil.block(RemovalVoted(d, ""), parents=evil.parents("a")), "a", "c")
+    world.pass_time(4_000)
+    before_it = world["c"].engine.state
+    assert len(before_it.federation.silent_about(d)) == 3, "three of five, by the rules; two, where forks are not heard"
+    for _ in range(3):
+        evil.say(evil.block(NodeRemoved(d, before_it.feeds.heads[d].sequence + 1), parents=evil.parents("c")), "c")
+        assert world["c"].engine.state is before_it
+    assert not before_it.federation.was_removed(d)
+    world.pass_time(4_000)
+    agree(world, "a", "c")
+
+
+def test_who_says_it_more_often_than_it_is_heard_costs_nobody_a_look_either() -> None:
+    world = with_side_blocks()
+    b, a = world["b"].did, world["a"]
+    member = Impostor.of(world, "d")
+    world.settle()
+    for number in range(REMOVALS_SAID_MAX + 3):
+        looked = a.engine.forks.removals
+        member.say(member.block(NodeRemoved(b, 1), parents=member.parents("a")), "a")
+        assert (a.engine.forks.removals is not looked) == (number < REMOVALS_SAID_MAX)
+    agree(world, "a")

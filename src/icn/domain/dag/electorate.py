@@ -24,6 +24,7 @@ from enum import Enum
 
 from icn.domain.dag.feeds import NEVER, Clock
 from icn.kernel.ids import Cid, Did
+from icn.kernel.limits import REMOVALS_SAID_MAX
 
 
 class VouchingKind(Enum):
@@ -88,6 +89,8 @@ class Electorate:
     _removals: list[RemovalFound] = field(default_factory=list)
     _heard: dict[Cid, dict[Did, int]] = field(default_factory=dict)
     """By block of a removal, and by author, the first of its blocks that has it behind it."""
+    _said: dict[tuple[Did, Did], int] = field(default_factory=dict)
+    """By author and node, how often it has said that the node is removed, rightly or not."""
     _left: dict[Did, int] = field(default_factory=dict)
 
     def take(self, each: Vouching) -> None:
@@ -95,6 +98,8 @@ class Electorate:
         is_genesis = each.kind is VouchingKind.FOUNDS and not self._is_founded
         self._is_founded = True  # the genesis is behind everything: whatever founds later founds nothing
         if each.sequence >= self.forks.get(each.by, NEVER):
+            return
+        if each.kind is VouchingKind.REMOVES and not self._may_say(each.by, each.nodes[0]):
             return
         if each.kind is VouchingKind.LEAVES:
             if each.nodes == (each.by,):
@@ -167,6 +172,10 @@ class Electorate:
         return behind.get(node, 0) > 0 or any(
             node in each.nodes and behind.get(each.by, 0) > each.sequence for each in self._valid
         )
+
+    def _may_say(self, by: Did, node: Did) -> bool:
+        said = self._said[by, node] = self._said.get((by, node), 0) + 1
+        return said <= REMOVALS_SAID_MAX
 
     def _take_removal(self, each: Vouching) -> None:
         node = each.nodes[0]

@@ -7,6 +7,7 @@ import pytest
 from icn.domain.dag.electorate import Electorate, RemovalFound, Vouching, VouchingKind, chosen, counting, ends_of
 from icn.domain.dag.feeds import Clock
 from icn.kernel.ids import RAW, Cid, Did
+from icn.kernel.limits import REMOVALS_SAID_MAX
 from support import builders
 
 A, B, C, D, E = (builders.did(number) for number in (1, 2, 3, 4, 5))
@@ -180,3 +181,11 @@ def test_a_removal_that_nothing_keeps_from_others_counts_though_nobody_has_built
     freed = RemovalFound(B, 9, D, 6, name(3))
     assert counting([ended, ending], [ended]) == (ending,)
     assert set(counting([ended, ending, freed], [ended])) == {ending, freed}, "it is cut by nothing that counts"
+
+
+@pytest.mark.parametrize(("said", "heard"), [(REMOVALS_SAID_MAX - 1, True), (REMOVALS_SAID_MAX, False)])
+def test_who_has_said_so_often_enough_that_a_member_is_removed_is_not_heard_any_more(said: int, heard: bool) -> None:
+    early = [removes(C, 4 + number, D, {D: 4}) for number in range(said)]  # without the votes
+    last = removes(C, 4 + said, D, {A: 4, B: 4, D: 5})
+    assert bool(electorate(founds(A, B, C, D), *VOTED, *early, last).removals()) == heard
+    assert electorate(founds(A, B, C, D), *VOTED, *early, removes(B, 4, D, {A: 4, C: 4, D: 5})).removals(), "others are"
