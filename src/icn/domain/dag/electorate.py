@@ -83,9 +83,12 @@ class Electorate:
 
     forks: Mapping[Did, int]
     _is_founded: bool = False
-    _valid: list[Vouching] = field(default_factory=list)
-    _votes: list[Vouching] = field(default_factory=list)
-    _out_votes: list[Vouching] = field(default_factory=list)
+    _valid: dict[Did, dict[Did, int]] = field(default_factory=dict)
+    """By node, and by who has founded with it, admitted it or counted votes for it: the first block that says so."""
+    _votes: dict[Did, dict[Did, int]] = field(default_factory=dict)
+    """By node, and by who has voted to admit it: with which block first."""
+    _out_votes: dict[Did, dict[Did, int]] = field(default_factory=dict)
+    """The same of votes to remove it."""
     _removals: list[RemovalFound] = field(default_factory=list)
     _heard: dict[Cid, dict[Did, int]] = field(default_factory=dict)
     """By block of a removal, and by author, the first of its blocks that has it behind it."""
@@ -105,32 +108,37 @@ class Electorate:
             if each.nodes == (each.by,):
                 self._left.setdefault(each.by, each.sequence)  # where a record does not fit more may follow
             return
-        if not is_genesis and (each.kind is VouchingKind.FOUNDS or each.by not in self.admitted(each.clock)):
+        if not is_genesis and (each.kind is VouchingKind.FOUNDS or not self._is_admitted(each.by, each.clock)):
             return
         if each.kind is VouchingKind.VOTES:
-            self._votes.append(each)
+            _say(self._votes, each)
         elif each.kind is VouchingKind.VOTES_OUT:
             if each.by not in each.nodes and self._is_known(each.nodes[0], each.clock):
-                self._out_votes.append(each)
+                _say(self._out_votes, each)
         elif each.kind is VouchingKind.REMOVES:
             self._take_removal(each)
-        elif each.kind is not VouchingKind.COUNTS or self._is_carried(each, self._votes, self.admitted(each.clock)):
-            self._valid.append(each)
+        elif each.kind is not VouchingKind.COUNTS or (
+            each.by not in self._valid.get(each.nodes[0], ()) and self._is_carried(each, self._votes)
+        ):
+            _say(self._valid, each)
 
     def admitted(self, behind: Clock) -> tuple[Did, ...]:
         """The nodes that count in the ancestry with this clock, sorted."""
         counting = self._counting_behind(behind)
         removed, ends = [one.node for one in counting], ends_of(counting)
-        named = dict.fromkeys(
-            node
-            for each in self._valid
-            if each.sequence < min(behind.get(each.by, 0), ends.get(each.by, NEVER))
-            for node in each.nodes
-        )
         return tuple(
-            node
-            for node in sorted(named)
-            if node not in removed and behind.get(node, 0) <= self._left.get(node, behind.get(node, 0))
+            node for node in sorted(self._valid) if node not in removed and self._is_vouched_for(node, behind, ends)
+        )
+
+    def _is_admitted(self, node: Did, behind: Clock) -> bool:
+        """Whether one node counts there, without a look at all others."""
+        counting = self._counting_behind(behind)
+        return all(node != one.node for one in counting) and self._is_vouched_for(node, behind, ends_of(counting))
+
+    def _is_vouched_for(self, node: Did, behind: Clock, ends: Mapping[Did, int]) -> bool:
+        has_left = behind.get(node, 0) > self._left.get(node, NEVER)
+        return not has_left and any(
+            sequence < min(behind.get(by, 0), ends.get(by, NEVER)) for by, sequence in self._valid.get(node, {}).items()
         )
 
     def note(self, author: Did, sequence: int, behind: Clock) -> None:
@@ -170,7 +178,7 @@ class Electorate:
     def _is_known(self, node: Did, behind: Clock) -> bool:
         """Whether the node has begun its feed there, or was admitted; it may have gone since."""
         return behind.get(node, 0) > 0 or any(
-            node in each.nodes and behind.get(each.by, 0) > each.sequence for each in self._valid
+            behind.get(by, 0) > sequence for by, sequence in self._valid.get(node, {}).items()
         )
 
     def _may_say(self, by: Did, node: Did) -> bool:
@@ -179,7 +187,6 @@ class Electorate:
 
     def _take_removal(self, each: Vouching) -> None:
         node = each.nodes[0]
-        members = self.admitted(each.clock)
         # Where the node forked a clock says nothing above that number, and what counts there is not for it to say.
         forked = self.forks.get(node, NEVER)
         fits = min(each.accepted, forked) == min(each.clock.get(node, 0), forked)
@@ -189,7 +196,7 @@ class Electorate:
             and fits
             and not has_left
             and all(node != one.node for one in self._counting_behind(each.clock))
-            and self._is_carried(each, self._out_votes, members)
+            and self._is_carried(each, self._out_votes)
             and each.block is not None
         ):
             accepted = each.accepted if each.accepted < forked else None
@@ -199,12 +206,20 @@ class Electorate:
         """What counts in an ancestry of its own is what would, were there nothing else."""
         return chosen(one for one in self._removals if behind.get(one.by, 0) > one.sequence)
 
-    @staticmethod
-    def _is_carried(counting: Vouching, votes: Iterable[Vouching], members: tuple[Did, ...]) -> bool:
-        """Whether more than half of `members` have voted behind the record that says so."""
-        heard = [vote for vote in votes if counting.clock.get(vote.by, 0) > vote.sequence and vote.by in members]
-        voted = dict.fromkeys(vote.by for vote in heard if vote.nodes == counting.nodes)
-        return len(voted) > len(members) // 2
+    def _is_carried(self, counting: Vouching, votes: Mapping[Did, Mapping[Did, int]]) -> bool:
+        """Whether more than half of the members have voted behind the record that says so."""
+        cast = votes.get(counting.nodes[0], {})
+        heard = dict.fromkeys(by for by, sequence in cast.items() if counting.clock.get(by, 0) > sequence)
+        if not heard:
+            return False  # whoever says so for nothing has nobody look for all members
+        members = self.admitted(counting.clock)
+        return sum(1 for member in members if member in heard) > len(members) // 2
+
+
+def _say(said: dict[Did, dict[Did, int]], each: Vouching) -> None:
+    """Whoever has the same said once more behind it has the first time behind it as well."""
+    for node in each.nodes:
+        said.setdefault(node, {}).setdefault(each.by, each.sequence)
 
 
 def chosen(removals: Iterable[RemovalFound]) -> tuple[RemovalFound, ...]:

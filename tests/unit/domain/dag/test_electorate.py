@@ -1,6 +1,7 @@
 """Who counts behind a block, and which removals do: one answer for one set of records, whatever their order."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -189,3 +190,32 @@ def test_who_has_said_so_often_enough_that_a_member_is_removed_is_not_heard_any_
     last = removes(C, 4 + said, D, {A: 4, B: 4, D: 5})
     assert bool(electorate(founds(A, B, C, D), *VOTED, *early, last).removals()) == heard
     assert electorate(founds(A, B, C, D), *VOTED, *early, removes(B, 4, D, {A: 4, C: 4, D: 5})).removals(), "others are"
+
+
+class Looked(dict[Did, int]):
+    """A clock that counts how often it is asked."""
+
+    times = 0
+
+    def get(self, key: Did, default: Any = None) -> Any:
+        Looked.times += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("kind", [VouchingKind.ADMITS, VouchingKind.VOTES, VouchingKind.VOTES_OUT, VouchingKind.COUNTS])
+def test_a_member_that_says_the_same_again_and_again_costs_the_same_each_time(kind: VouchingKind) -> None:
+    made = electorate(founds(A, B, C), Vouching(VouchingKind.VOTES, A, 1, (D,), {A: 2, D: 1}))
+    Looked.times = 0
+    for sequence in range(2, 1002):
+        made.take(Vouching(kind, A, sequence, (D,), Looked({A: sequence + 1, D: 1})))
+    assert Looked.times < 1000 * 20
+
+
+def test_whom_a_member_admits_costs_nobody_a_look_at_all_others() -> None:
+    made = electorate(founds(A, B, C))
+    nodes = [Did.from_public_key(number.to_bytes(32, "big")) for number in range(1000)]
+    Looked.times = 0
+    for sequence, node in enumerate(nodes):
+        made.take(Vouching(VouchingKind.ADMITS, A, sequence + 1, (node,), Looked({A: sequence + 2})))
+    assert Looked.times < 1000 * 20
+    assert made.admitted({A: 501}) == tuple(sorted((A, B, C, *nodes[:500])))
