@@ -327,6 +327,8 @@ def load_as_far_as_they_go(reader: Reader) -> State:
     state.federation.federation = FEDERATION.get(reader, _ONLY)
     state.federation.members = {member.node: member for _, member in MEMBERS.rows(reader)}
     state.federation.invitations = {(one.issuer, one.id): one for _, one in INVITATIONS.rows(reader)}
+    unspent = [key for key, one in state.federation.invitations.items() if one.is_open(one.issued_at)]
+    state.federation.unspent = dict.fromkeys(unspent)
     state.federation.proven = {(row.accused, row.by): row.sequence for _, row in PROVEN.rows(reader)}
     ledger = state.ledger
     for _, account in ACCOUNTS.rows(reader):

@@ -36,6 +36,8 @@ class FederationState:
     """Members changed since the last commit, in the order of change."""
     invitations: dict[tuple[Did, bytes], Invitation] = field(default_factory=dict)
     """By issuer and id; used and revoked ones too, so that none is used twice."""
+    unspent: dict[tuple[Did, bytes], None] = field(default_factory=dict, compare=False, repr=False)
+    """Which of them were neither used nor revoked, and had not expired when their issuer last issued one."""
     touched_invitations: dict[tuple[Did, bytes], None] = field(default_factory=dict)
     """The same of invitations."""
     touched_proven: dict[tuple[Did, Did], None] = field(default_factory=dict)
@@ -126,7 +128,7 @@ class FederationState:
 
     def open_invitations(self, issuer: Did, now: Instant) -> int:
         """How many invitations of `issuer` can be used."""
-        return sum(1 for (by, _), one in self.invitations.items() if by == issuer and one.is_open(now))
+        return sum(1 for key in self.unspent if key[0] == issuer and self.invitations[key].is_open(now))
 
 
 def apply(state: FederationState, event: FederationEvent, context: Context) -> None:
@@ -155,6 +157,9 @@ def apply(state: FederationState, event: FederationEvent, context: Context) -> N
             removals = {*known.removals, Removal(context.author, context.sequence, accepted)}
             _put(state, replace(known, removals=tuple(sorted(removals))))
         case InvitationIssued(id_, expires_at, for_node, note):
+            for key in [key for key in state.unspent if key[0] == context.author]:
+                if not state.invitations[key].is_open(context.time):
+                    state.unspent.pop(key)  # nor will it be again: a feed's time does not run backwards
             issued = Invitation(context.author, id_, context.time, expires_at, for_node, note)
             _put_invitation(state, issued)
         case InvitationRevoked(id_):
@@ -200,7 +205,10 @@ def _known(state: FederationState, node: Did) -> Member:
 
 
 def _with(places: tuple[Admission, ...], context: Context) -> tuple[Admission, ...]:
-    return tuple(sorted({*places, Admission(context.author, context.sequence)}))
+    """Whoever has an author's second word behind it has the first as well: that one is enough."""
+    if any(place.by == context.author for place in places):
+        return places
+    return tuple(sorted((*places, Admission(context.author, context.sequence))))
 
 
 def _admit(state: FederationState, node: Did, context: Context) -> None:
@@ -211,6 +219,10 @@ def _admit(state: FederationState, node: Did, context: Context) -> None:
 def _put_invitation(state: FederationState, invitation: Invitation) -> None:
     key = (invitation.issuer, invitation.id)
     state.invitations[key] = invitation
+    if invitation.is_open(invitation.issued_at):
+        state.unspent[key] = None
+    else:
+        state.unspent.pop(key, None)
     state.touched_invitations[key] = None
 
 

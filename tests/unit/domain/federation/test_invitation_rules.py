@@ -26,7 +26,7 @@ from icn.domain.federation.invitation_refusals import (
     TooManyInvitations,
 )
 from icn.domain.federation.invitation_rules import INVITATION_LIFE_MAX
-from icn.domain.federation.model import JoinPolicy
+from icn.domain.federation.model import Invitation, JoinPolicy
 from icn.domain.federation.refusals import AlreadyAdmitted, NotEntitledToAdmit, NotInFederation
 from icn.domain.federation.rules import check, decide
 from icn.domain.federation.state import FederationState, apply
@@ -204,3 +204,24 @@ def test_who_was_admitted_otherwise_does_not_use_up_an_invitation() -> None:
     with pytest.raises(AlreadyAdmitted):
         decide(state, RedeemInvitation(ONE, C), at(1, 5))
     assert run(state, RedeemInvitation(ONE, D), at(1, 5))
+
+
+def test_what_became_of_earlier_invitations_costs_later_ones_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, looked = founded(), list[Invitation]()
+    is_open = Invitation.is_open
+    for number in range(1, 301):
+        id_ = number.to_bytes(16, "big")
+        run(state, replace(ISSUE, id=id_), at(1, after=number))
+        run(state, RevokeInvitation(id_), at(1, after=number))
+    for number in range(301, 601):
+        soon = Instant(builders.START + number + 1)
+        apply(state, InvitationIssued(number.to_bytes(16, "big"), soon, None, ""), at(1, after=number))
+
+    def noted(one: Invitation, now: Instant) -> bool:
+        looked.append(one)
+        return is_open(one, now)
+
+    monkeypatch.setattr(Invitation, "is_open", noted)
+    check(state, InvitationIssued(ONE, TOMORROW, None, ""), at(1, after=900))
+    assert len(looked) <= INVITATIONS_OPEN_MAX
+    assert len(state.invitations) == 600

@@ -304,3 +304,13 @@ def test_a_founder_that_has_not_come_yet_admits_and_invites_nobody() -> None:
     run(state, JoinFederation("icn"), first(2))
     assert decide(state, AdmitNode(C), builders.context(2))
     assert decide(state, invite, builders.context(2))
+
+
+def test_a_member_that_admits_a_node_again_adds_nothing() -> None:
+    state = FederationState()
+    apply(state, FederationFounded("demo", tuple(sorted((A, B))), builders.policy()), builders.context(1, sequence=0))
+    for sequence in (3, 5, 7):
+        apply(state, NodeAdmitted(C), builders.context(1, sequence=sequence))
+    apply(state, NodeAdmitted(B), builders.context(1, sequence=9))
+    assert state.members[C].admissions == (Admission(A, 3),)
+    assert state.members[B].admissions == (Admission(A, 0),)
