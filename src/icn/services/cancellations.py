@@ -11,8 +11,8 @@ from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.limits import JOB_WALL_MS_MAX
 from icn.services.work import UnitOfWork
+from icn.stores.dealings import CANCELLED, CancelledRow, attempt_key
 from icn.stores.kv import Reader
-from icn.stores.projections import Table
 
 ATTEMPT_MS_MAX = Duration(2 * JOB_WALL_MS_MAX)
 """A home may say any deadline; an assignment whose module never comes keeps its place no longer than this, and what was
@@ -22,17 +22,6 @@ CANCELLED_PER_HOME_MAX = 4096
 """More of one home's, and its oldest are forgotten: as many messages may wait for one peer."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelledRow:
-    """When an attempt was cancelled."""
-
-    home: Did
-    job: JobId
-    attempt: int
-    at: Instant
-
-
-CANCELLED = Table("cancelled", CancelledRow)
 Attempt = tuple[JobId, int]
 
 
@@ -61,17 +50,13 @@ class Cancellations:
         for each in old or list(kept)[: max(0, len(kept) - CANCELLED_PER_HOME_MAX + 1)]:
             self.forget(work, home, *each)
         self._at.setdefault(home, {})[job, attempt] = work.wall
-        CANCELLED.put(work.batch, _key(home, job, attempt), CancelledRow(home, job, attempt, work.wall))
+        CANCELLED.put(work.batch, attempt_key(home, job, attempt), CancelledRow(home, job, attempt, work.wall))
 
     def forget(self, work: UnitOfWork, home: Did, job: JobId, attempt: int) -> None:
         """It was answered. Nothing happens for one that is not remembered."""
         kept = self._at.get(home, {})
         if kept.pop((job, attempt), None) is None:
             return
-        CANCELLED.put(work.batch, _key(home, job, attempt), None)
+        CANCELLED.put(work.batch, attempt_key(home, job, attempt), None)
         if not kept:
             del self._at[home]
-
-
-def _key(home: Did, job: JobId, attempt: int) -> bytes:
-    return home.public_key + job.data + attempt.to_bytes(4, "big")

@@ -20,29 +20,14 @@ from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.services.effects import Committed
 from icn.services.work import UnitOfWork
+from icn.stores.dealings import UNSETTLED, UnsettledRow, attempt_key
 from icn.stores.kv import Reader
-from icn.stores.projections import Table
 
 UNSETTLED_PER_HOME_MAX = 1024
 """More of one home's are not noted: it is refused long before."""
 
 RECORDS_A_RECEIPT = JobCompleted | AttemptFailed | AssigneeFailed | OutputRevealed | ReceiptKept
 """Events by which a home says that it has a receipt, and what became of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnsettledRow:
-    """A receipt for a completed execution that its home has not recorded."""
-
-    home: Did
-    job: JobId
-    attempt: int
-    issued_at: Instant
-    deadline: Instant
-    """Of the attempt."""
-
-
-UNSETTLED = Table("unsettled", UnsettledRow)
 
 
 @dataclass(slots=True)
@@ -64,7 +49,7 @@ class Unsettled:
         if row.home != work.did and len(kept) < UNSETTLED_PER_HOME_MAX:
             self.by_home[row.home] = kept
             kept[row.job, row.attempt] = row
-            UNSETTLED.put(work.batch, _key(row.home, row.job, row.attempt), row)
+            UNSETTLED.put(work.batch, attempt_key(row.home, row.job, row.attempt), row)
 
     def take_records(self, work: UnitOfWork) -> list[UnsettledRow]:
         """Look at what homes recorded in this batch; the rows that are settled by it."""
@@ -86,7 +71,7 @@ class Unsettled:
         row = kept.pop((job, attempt), None)
         if row is None:
             return []
-        UNSETTLED.put(work.batch, _key(home, job, attempt), None)
+        UNSETTLED.put(work.batch, attempt_key(home, job, attempt), None)
         if not kept:
             del self.by_home[home]
         return [row]
@@ -95,7 +80,3 @@ class Unsettled:
 def overdue_at(row: UnsettledRow, patience: Duration) -> Instant:
     """From when on it is held against its home."""
     return later(max(row.issued_at, row.deadline), patience)
-
-
-def _key(home: Did, job: JobId, attempt: int) -> bytes:
-    return home.public_key + job.data + attempt.to_bytes(4, "big")

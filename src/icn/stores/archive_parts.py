@@ -17,7 +17,7 @@ from icn.kernel.errors import Invalid
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import CID_BYTES, Cid
 from icn.kernel.instant import Instant
-from icn.stores import car, keyspace
+from icn.stores import car, dealings, keyspace, replies
 from icn.stores.archive import PART_ITEMS_MAX
 
 LOCAL_TABLES: dict[str, bytes] = {
@@ -168,8 +168,10 @@ def _check_row(table: str, rest: bytes, value: bytes) -> None:
             fits = len(rest) == 32 + keyspace.U64_BYTES and len(value) <= limits.MESSAGE_BYTES_MAX
         case "reply":
             fits = b"\0" in rest and rest.isascii() and len(rest) < 400 and len(value) <= limits.MESSAGE_BYTES_MAX
+            replies.read_stored(value)
         case _:
-            fits = len(rest) < 200 and not value
+            dealings.check_row(table, rest, value)
+            return
     if not fits:
         raise Invalid("line", f"a row of {table} is not in its form")
 

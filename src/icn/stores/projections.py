@@ -37,6 +37,10 @@ class Table(Generic[Row]):
         """Set the row to one that is encoded already."""
         batch.put(self._prefix + key, encoded)
 
+    def read(self, encoded: bytes) -> Row:
+        """A row of bytes from anywhere. Raises `Invalid` for any but those that are written here."""
+        return self._shape.decode(encoded)
+
     def get(self, reader: Reader, key: bytes) -> Row | None:
         """One row, or None."""
         data = reader.get(self._prefix + key)

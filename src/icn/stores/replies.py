@@ -63,4 +63,9 @@ class Replies:
             batch.delete(keyspace.reply(principal) + oldest.encode())
 
 
+def read_stored(data: bytes) -> StoredReply:
+    """A stored answer of bytes from anywhere. Raises `Invalid` for any but those that are written here."""
+    return _SHAPE.decode(data)
+
+
 _SHAPE = shape_of(StoredReply)

@@ -1,8 +1,9 @@
 """Cancelled attempts are remembered, durably, for as long as they could still be accepted, and no longer."""
 
 from icn.kernel.instant import Instant
-from icn.services.cancellations import ATTEMPT_MS_MAX, CANCELLED, CANCELLED_PER_HOME_MAX, Cancellations
+from icn.services.cancellations import ATTEMPT_MS_MAX, CANCELLED_PER_HOME_MAX, Cancellations
 from icn.services.work import UnitOfWork
+from icn.stores.dealings import CANCELLED
 from support import builders
 from support.world import federation
 

@@ -5,13 +5,16 @@ import pytest
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block, sign_block
+from icn.domain.mesh.papers import seal_receipt
 from icn.kernel.ids import RAW, Cid
-from icn.services import restore
+from icn.kernel.instant import Duration, later
+from icn.services import restore, rows
 from icn.services.archive_check import examine
 from icn.services.commands import PutContent
 from icn.services.restore_plan import ChainBroken, ForeignArchive, plan
 from icn.stores import backups, blocks, contents, keyspace, restored, schema
 from icn.stores.archive import ArchiveDamaged, ArchiveKind
+from icn.stores.dealings import CANCELLED, UNSETTLED, CancelledRow, UnsettledRow, attempt_key
 from icn.stores.kv import Batch, StoreUnavailable
 from support import builders
 from support.archives import (
@@ -20,6 +23,7 @@ from support.archives import (
     assert_whole,
     back_up,
     commit_beside,
+    fill_into,
     held,
     history,
     nothing,
@@ -56,6 +60,25 @@ def test_a_restored_store_is_another_one_and_its_node_is_held(world, tmp_path: P
     told = MemoryStore()
     restore_into(told, tmp_path / "a.tar.gz", no_newer_blocks=True)
     assert not restored.is_restored(told)
+
+
+def test_what_a_node_is_owed_and_what_was_called_off_comes_back(world, tmp_path: Path) -> None:
+    executor, home = world["b"], world["a"]
+    job, batch = builders.job_id(home.did), Batch()
+    key = attempt_key(home.did, job, 1)
+    UNSETTLED.put(batch, key, UnsettledRow(home.did, job, 1, builders.START, later(builders.START, Duration(5))))
+    CANCELLED.put(batch, key, CancelledRow(home.did, job, 1, builders.START))
+    receipt = replace(builders.receipt(2, 1, job=job), executor=executor.did)
+    batch.put(
+        rows.pledged_receipt_key(executor.did, job, receipt.attempt), seal_receipt(receipt, executor.engine.signer)
+    )
+    commit_beside(executor.store, batch)
+    back_up(executor.store, tmp_path / "a.tar.gz")
+    target, filled = MemoryStore(), MemoryStore()
+    restore_into(target, tmp_path / "a.tar.gz")
+    fill_into(filled, tmp_path / "a.tar.gz")
+    assert held(target) == held(filled) == held(executor.store)
+    assert len(batch.operations) <= len(held(target).local)
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant, later
 from icn.kernel.mana import Mana
 from icn.services.effects import Committed
-from icn.services.unsettled import UNSETTLED_PER_HOME_MAX, Unsettled, UnsettledRow, overdue_at
+from icn.services.unsettled import UNSETTLED_PER_HOME_MAX, Unsettled, overdue_at
 from icn.services.work import UnitOfWork
+from icn.stores.dealings import UnsettledRow
 from support import builders
 from support.world import federation
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from icn.kernel.encoding import encode
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
@@ -10,6 +11,7 @@ from icn.stores.archive import PART_ITEMS_MAX
 from icn.stores.archive_parts import ContentLine
 
 CONTENT = Cid.of(b"abc", RAW)
+REPLY = encode({"request": b"digest", "answered_at": 5, "kind": "", "body": b"\xa0"})
 LINE = ContentLine(CONTENT, 3, Instant(5), pinned=True, expires_at=Instant(9), changed=7, has_bytes=True)
 
 
@@ -60,6 +62,8 @@ def test_lines_are_read_as_written() -> None:
 
 def test_local_rows_are_those_of_named_tables_in_their_form() -> None:
     key = bytes(32) + (1).to_bytes(8, "big")
+    answered = archive_parts.write_local_line("reply", b"did:key:z6Mk\0key", REPLY)
+    assert list(archive_parts.read_local_lines(answered)) == [(b"rdid:key:z6Mk\0key", REPLY)]
     line = archive_parts.write_local_line("outbox", key, b"message")
     assert list(archive_parts.read_local_lines(line)) == [(b"o" + key, b"message")]
     for table, rest, value in (
@@ -67,7 +71,9 @@ def test_local_rows_are_those_of_named_tables_in_their_form() -> None:
         ("outbox", b"short", b"m"),
         ("outbox_next", b"", b"-1"),
         ("outbox_next", b"_other", b"1"),
-        ("reply", b"no separator", b""),
+        ("reply", b"no separator", REPLY),
+        ("reply", b"did:key:z6Mk\0key", b"no answer"),
+        ("unsettled", b"short", b""),
     ):
         with pytest.raises(Invalid):
             list(archive_parts.read_local_lines(archive_parts.write_local_line(table, rest, value)))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, Instant
 from icn.services.settings import ExecutorTerms
-from icn.services.unsettled import UNSETTLED, UnsettledRow, overdue_at
+from icn.services.unsettled import overdue_at
+from icn.stores.dealings import UNSETTLED, UnsettledRow
 from icn.stores.kv import Reader
 
 

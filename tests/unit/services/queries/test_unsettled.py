@@ -8,7 +8,7 @@ from icn.kernel.ids import Did
 from icn.kernel.instant import Duration, Instant, later
 from icn.services.queries.unsettled import DebtView, debts
 from icn.services.settings import ExecutorTerms
-from icn.services.unsettled import UNSETTLED, UnsettledRow
+from icn.stores.dealings import UNSETTLED, UnsettledRow
 from icn.stores.kv import Batch
 from support import builders
 
