@@ -120,8 +120,9 @@ class Writing:
             raise ReplayRefused(where, f"is against the rules: {error}") from error
         is_side = self.intake.is_side(block)
         acceptance.keep(self.intake.state, self._batch, block, clock, records, is_side=is_side)
-        if block.header.author == self._plan.owner and not self._plan.fills:
-            restored.mark_restored(self._batch)  # the store lacked blocks that its own node had signed
+        if block.header.author == self._plan.owner and not (self._plan.fills and self._plan.is_own):
+            # The store lacked blocks that its own node had signed, or has them from another node: there may be more.
+            restored.mark_restored(self._batch)
         self._grew = True
         self._bytes += len(data)
         self.done.blocks += 1

@@ -120,6 +120,18 @@ def test_a_foreign_node_is_refused_but_as_new(world, tmp_path: Path) -> None:
     assert not held(target).local
 
 
+def test_a_node_that_has_its_own_blocks_from_another_one_s_backup_is_held(world, tmp_path: Path) -> None:
+    """That one may not have had the newest of them: going on from there would fork."""
+    back_up(world["a"].store, tmp_path / "a.tar.gz")
+    other = world["b"].did
+    target, told = MemoryStore(), MemoryStore()
+    fill_into(target, tmp_path / "a.tar.gz", configured=other, as_new=True)
+    assert blocks.cid_at(target, other, 0) is not None
+    assert restored.is_by_tool(target)
+    fill_into(told, tmp_path / "a.tar.gz", configured=other, as_new=True, no_newer_blocks=True)
+    assert not restored.is_restored(told)
+
+
 def test_the_operator_s_word_lets_the_node_write_at_once(world, tmp_path: Path) -> None:
     back_up(world["a"].store, tmp_path / "a.tar.gz")
     target = MemoryStore()
