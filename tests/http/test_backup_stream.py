@@ -13,8 +13,12 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.http import backup
 from icn.http.operations import Streams
 from icn.http.problems import Disconnected, answering
-from icn.stores import backups, tar
+from icn.kernel.ids import RAW, Cid
+from icn.services.closure import StoredBlockDamaged
+from icn.services.commands import PutContent
+from icn.stores import backups, keyspace, tar
 from icn.stores.archive import MANIFEST, Entry, read_manifest, size_max
+from icn.stores.kv import Batch
 from support.archives import held, nothing, restore_into
 from support.http_world import World, run
 
@@ -52,6 +56,20 @@ def test_a_finished_backup_is_what_the_next_incremental_one_goes_on_from() -> No
         await world.job()
         second = read_manifest(files_of((await world.client.get("/dag/backup?kind=incremental")).body)[0][1])
         assert (second.since, second.parent) == (first.to, "ab" * 32)
+
+    run(talk)
+
+
+def test_a_damaged_block_breaks_it_off_and_is_looked_for() -> None:
+    async def talk(world: World) -> None:
+        node, cid = world.node, Cid.of(b"bread", RAW)
+        node.ask(PutContent(b"bread", RAW, pinned=True, lifetime_ms=None))
+        batch = Batch()
+        batch.put(keyspace.block(cid), b"stone")
+        node.store.commit(batch, node.engine.fence)
+        with pytest.raises(StoredBlockDamaged):
+            await world.client.get("/dag/backup")
+        assert list(node.engine.content.damage.found) == [cid]
 
     run(talk)
 
@@ -108,8 +126,11 @@ def test_a_reader_that_takes_nothing_is_let_go_and_that_is_no_error_of_the_node(
         def close(self) -> None:
             self.closed = True
 
+    async def nobody_asks(_cid: object) -> None:
+        raise AssertionError("nothing is damaged")
+
     snapshot, streams = Closing(), Streams(1)
-    response = backup._BackupResponse(streams, snapshot, (piece for piece in (b"one", b"two")))
+    response = backup._BackupResponse(streams, snapshot, (piece for piece in (b"one", b"two")), nobody_asks)
 
     async def talk() -> None:
         with capture_logs() as logs, pytest.raises(Disconnected):

@@ -141,7 +141,8 @@ def _read_stream(response: http.client.HTTPResponse) -> Iterator[tuple[str, byte
             Exit.UNREACHABLE,
             f"the node's backup ended before its end: {error}",
             code="cli.cut_short",
-            next_step="Repeat the command: it goes on where it ended.",
+            next_step="Repeat the command: it goes on where it ended. If it ends there again, the node's log says why: "
+            "a damaged block, say, which icn-cli dag verify lists too.",
         ) from error
 
 

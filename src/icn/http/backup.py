@@ -6,7 +6,7 @@ takes, so a reader that takes nothing for `STALL_SECONDS` is let go, and few may
 """
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,9 +20,11 @@ from icn.http.moments import instant_of, iso_of
 from icn.http.operations import Call, Operation, Streams
 from icn.http.problems import Disconnected
 from icn.kernel.errors import Kind, Refusal
+from icn.kernel.ids import Cid
 from icn.kernel.limits import MIB
 from icn.services.backup import BackupOrder, Reached, draft, entries
-from icn.services.commands import RecordBackup
+from icn.services.closure import StoredBlockDamaged
+from icn.services.commands import FetchContent, RecordBackup
 from icn.stores import tar
 from icn.stores.archive import MANIFEST, PARTS_MAX, ArchiveKind, Entry, Manifest, Position, write_manifest
 from icn.stores.backups import FinishedBackup
@@ -107,7 +109,14 @@ async def stream(call: Call) -> Response:
     if query.next_arrival is not None:
         position = Position(query.next_arrival, query.next_change)
         reached = Reached(position, query.block_parts, query.content_parts)
-    return _BackupResponse(streams, snapshot, _pieces(snapshot, manifest, reached, call.node.now() // 1000))
+
+    async def look_for(cid: Cid) -> None:
+        await call.node.submit(
+            FetchContent(cid), principal=call.principal, key="", digest=b"", correlation=call.correlation
+        )
+
+    pieces = _pieces(snapshot, manifest, reached, call.node.now() // 1000)
+    return _BackupResponse(streams, snapshot, pieces, look_for)
 
 
 async def record(call: Call) -> Response:
@@ -148,10 +157,18 @@ class _BackupResponse(Response):
 
     media_type = tar.MEDIA_TYPE
 
-    def __init__(self, streams: Streams, snapshot: Snapshot, pieces: Generator[bytes, None, None]) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        snapshot: Snapshot,
+        pieces: Generator[bytes, None, None],
+        look_for: Callable[[Cid], Awaitable[None]],
+    ) -> None:
+        """`look_for` asks the peers for a block that is damaged here."""
         super().__init__()
         del self.headers["content-length"]
         self._streams = streams
+        self._look_for = look_for
         self._snapshot = snapshot
         self._pieces = pieces
 
@@ -163,6 +180,9 @@ class _BackupResponse(Response):
             while not left.done() and (piece := await self._next()) is not None:
                 await _give(send, piece)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except StoredBlockDamaged as damaged:
+            await self._look_for(damaged.cid)  # the next attempt may get over it
+            raise
         finally:
             left.cancel()
             self._pieces.close()  # the scans of the snapshot end before it does

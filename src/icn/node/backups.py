@@ -23,7 +23,8 @@ from icn.kernel.instant import Duration, Instant, later
 from icn.node.backup_jobs import BackupJobs, Interrupted, Made, Proof
 from icn.services.answers import Answer, Refused
 from icn.services.backup_plan import due_at, retry_pause
-from icn.services.commands import NodeCommand, NoteBackup, NoteDrill
+from icn.services.closure import StoredBlockDamaged
+from icn.services.commands import FetchContent, NodeCommand, NoteBackup, NoteDrill
 from icn.services.ports import Clock
 from icn.stores.backup_schedule import MadeBackup, Schedule, schedule_in
 from icn.stores.kv import Reader, Snapshot
@@ -263,6 +264,11 @@ class Backups:
                     raise Interrupted("the node is stopping")
                 return await job(jobs)
             except Interrupted:
+                raise
+            except StoredBlockDamaged as damaged:
+                self._failed(task, damaged)
+                with contextlib.suppress(IcnError):
+                    await self._record(FetchContent(damaged.cid))  # from a peer: the next attempt may get over it
                 raise
             except Exception as error:
                 self._failed(task, error)

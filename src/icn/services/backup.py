@@ -27,6 +27,7 @@ from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.services import rows
+from icn.services.closure import StoredBlockDamaged
 from icn.services.queries import dag
 from icn.stores import archive, archive_parts, backups, blocks, contents, keyspace, many, schema
 from icn.stores.archive import (
@@ -166,7 +167,11 @@ def _forks(reader: Reader) -> Iterator[ForkName]:
 
 
 def entries(reader: Reader, manifest: Manifest, reached: Reached) -> Iterator[Entry]:
-    """The parts that `manifest` (the draft of this very snapshot) is about, from where an earlier attempt ended."""
+    """The parts that `manifest` (the draft of this very snapshot) is about, from where an earlier attempt ended.
+
+    Raises:
+        StoredBlockDamaged: a block's bytes are not those of its name, or gone. What was given by then is no archive.
+    """
     yield from _blocks(reader, reached.next.arrival, manifest.to.arrival, reached.block_parts)
     yield from _content(reader, manifest.since.change, reached.next.change, reached.content_parts)
     yield from _evidence(reader)
@@ -302,8 +307,9 @@ def _bytes(reader: Reader, cid: Cid) -> bytes:
 
 
 def _found(cid: Cid, data: bytes | None) -> bytes:
-    if data is None:
-        raise InvariantBroken(f"the bytes of block {cid} are missing: run dag verify, and restore an older backup")
+    """The bytes, if they are those of the name: an archive with others in it is refused whole when it is needed."""
+    if data is None or not cid.names(data):
+        raise StoredBlockDamaged(cid)
     return data
 
 

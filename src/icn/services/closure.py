@@ -37,7 +37,10 @@ class StoredBlockDamaged(Fault):
 
     def __init__(self, cid: Cid) -> None:
         self.cid = cid
-        super().__init__(f"the stored bytes of {cid} are damaged or gone: they cannot be given out")
+        super().__init__(
+            f"the stored bytes of {cid} are damaged or gone: they cannot be given out. dag verify lists all such; "
+            "a running node gets them from a connected peer that has them, and content may be put again"
+        )
 
 
 def reached(reader: Reader, roots: Iterable[Cid]) -> list[Cid]:

@@ -11,14 +11,18 @@ import pytest
 from icn.adapters.backup.local import LocalTarget
 from icn.adapters.backup.ports import TargetUnavailable
 from icn.kernel.errors import InvariantBroken
+from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Duration
 from icn.node import backups
 from icn.node.backup_jobs import BackupJobs, BackupTerms
 from icn.node.backups import BackupBusy, BackupNotRecorded, Backups, BackupsNotConfigured, Intervals
 from icn.services.answers import Answer, refused
 from icn.services.backup_plan import RETRY_PAUSE, Retention
-from icn.services.commands import NodeCommand
+from icn.services.closure import StoredBlockDamaged
+from icn.services.commands import NodeCommand, PutContent
 from icn.services.dispatch import NotTheOperator
+from icn.stores import keyspace
+from icn.stores.kv import Batch
 from support.http_node import HttpNode
 
 HOUR = 3_600_000
@@ -371,3 +375,27 @@ def test_old_backups_that_cannot_be_deleted_do_not_undo_the_backup(tmp_path):
         assert it.metric(FAILED) == 0
 
     run(test)
+
+
+def test_damage_in_the_store_makes_no_backup_and_nothing_older_goes_for_it(tmp_path):
+    """The bytes are looked for at the peers, and the backup is tried again."""
+    scheduled = Scheduled(tmp_path, keep_last=1)
+    node = scheduled.node
+    node.ask(PutContent(b"bread", RAW, pinned=True, lifetime_ms=None))
+
+    async def story() -> None:
+        await scheduled.backups.run()
+        await scheduled.backups.run()
+        before = scheduled.archives()
+        node.ask(PutContent(b"more", RAW, pinned=True, lifetime_ms=None))
+        batch = Batch()
+        batch.put(keyspace.block(Cid.of(b"more", RAW)), b"less")
+        node.store.commit(batch, node.engine.fence)
+        for _ in range(2):
+            with pytest.raises(StoredBlockDamaged):
+                await scheduled.backups.run()
+        assert scheduled.archives() == before
+        assert [failure.task for failure in scheduled.state().failures] == ["backup"]
+        assert list(node.engine.content.damage.found) == [Cid.of(b"more", RAW)]
+
+    asyncio.run(story())

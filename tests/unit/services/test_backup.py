@@ -5,8 +5,9 @@ import pytest
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW, Cid
 from icn.services.backup import NoBackupBefore, NothingToBackUp, Reached, draft, entries
+from icn.services.closure import StoredBlockDamaged
 from icn.services.commands import PutContent
-from icn.stores import archive_parts, blocks, contents
+from icn.stores import archive_parts, blocks, contents, keyspace
 from icn.stores.archive import ArchiveKind, Position
 from icn.stores.archive_parts import read_car
 from icn.stores.kv import Batch
@@ -31,6 +32,23 @@ def test_a_full_backup_holds_every_block_in_order_and_all_content() -> None:
     assert manifest.counts.blocks == len(journal) == manifest.to.arrival
     assert manifest.since == Position(0, 0)
     assert not manifest.clock_since
+
+
+@pytest.mark.parametrize("kind", ["content", "signed"])
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_what_is_damaged_here_makes_no_backup(kind: str, damage: str) -> None:
+    """It would be written with success, and refused whole on the day it is needed."""
+    store = history()["a"].store
+    lists = {"content": contents.changes(store), "signed": blocks.journal(store)}
+    cid = next(cid for _, cid in lists[kind])
+    data, batch = blocks.get_bytes(store, cid) or b"", Batch()
+    if damage == "flipped":
+        batch.put(keyspace.block(cid), bytes((data[0] ^ 1,)) + data[1:])
+    else:
+        batch.delete(keyspace.block(cid))
+    commit_beside(store, batch)
+    with pytest.raises(StoredBlockDamaged, match=str(cid)):
+        parts(store)
 
 
 def test_an_empty_store_is_not_backed_up() -> None:
