@@ -35,8 +35,8 @@ class Backing(Protocol):
     def entries(self) -> Iterator[Entry]:
         """The parts of that snapshot, once."""
 
-    def note(self, finished: FinishedBackup) -> None:
-        """Have the store remember it."""
+    def note(self, finished: FinishedBackup, store: str) -> None:
+        """Have the store with that id, and no other, remember it."""
 
     def close(self) -> None:
         """Let go."""
@@ -67,8 +67,8 @@ class StoreBacking:
         if self._snapshot is not None and self._manifest is not None:
             yield from entries(self._snapshot, self._manifest, self._reached or Reached(self._manifest.since))
 
-    def note(self, finished: FinishedBackup) -> None:
-        """See `Backing`."""
+    def note(self, finished: FinishedBackup, store: str) -> None:
+        """See `Backing`. This process has the store for itself: it is the same."""
         self.close()
         batch = Batch()
         backups.note_finished(batch, backups.finished_backups(self._store), finished)
@@ -119,11 +119,17 @@ class NodeBacking:
         for name, data in self._stream:
             yield Entry(name, data)
 
-    def note(self, finished: FinishedBackup) -> None:
+    def note(self, finished: FinishedBackup, store: str) -> None:
         """See `Backing`."""
         self.close()
         to = {"arrival": finished.to.arrival, "change": finished.to.change}
-        body = {"manifest": finished.manifest, "created": finished.created, "kind": finished.kind.value, "to": to}
+        body = {
+            "manifest": finished.manifest,
+            "created": finished.created,
+            "kind": finished.kind.value,
+            "to": to,
+            "store": store,
+        }
         self._session.client.write("/admin/backups", body, key=f"backup-{finished.manifest}")
 
     def close(self) -> None:

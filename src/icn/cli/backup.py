@@ -59,7 +59,7 @@ def backup(session: Session, given: argparse.Namespace) -> Exit:
             parts = _followed_by(backing.entries(), extra)
             finished = write_archive(files, notes, manifest, kept, parts, progress)
         done = finished.manifest
-        backing.note(FinishedBackup(finished.sha256, done.created, done.kind, done.to))
+        backing.note(FinishedBackup(finished.sha256, done.created, done.kind, done.to), done.store)
     _show_backup(session, finished, place, time.monotonic() - begun)
     return Exit.DONE
 

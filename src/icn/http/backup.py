@@ -76,6 +76,8 @@ class FinishedBody(Body):
     created: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9T:.Z+-]{2,30}$")
     kind: Literal["full", "incremental"]
     to: PositionBody
+    store: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    """Of the manifest: where it is said, a store that became another one since does not go on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ async def record(call: Call) -> Response:
     body = call.body(FinishedBody)
     position = Position(body.to.arrival, body.to.change)
     return await call.submit(
-        RecordBackup(FinishedBackup(body.manifest, body.created, ArchiveKind(body.kind), position))
+        RecordBackup(FinishedBackup(body.manifest, body.created, ArchiveKind(body.kind), position), body.store)
     )
 
 

@@ -111,6 +111,8 @@ class Made:
     name: ArchiveName
     finished: FinishedBackup
     made: MadeBackup
+    store: str
+    """Id of the store, as its manifest has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class BackupJobs:
             name,
             FinishedBackup(finished.sha256, manifest.created, manifest.kind, manifest.to),
             MadeBackup(name.text, now, size, Duration(self.elapsed_ms() - begun)),
+            manifest.store,
         )
 
     def retain(self, after: ArchiveName, stopping: threading.Event) -> list[ArchiveName]:

@@ -219,6 +219,8 @@ class RecordBackup:
     """A backup that the operator took arrived whole: the next incremental one goes on from it."""
 
     finished: FinishedBackup
+    store: str | None = None
+    """Id of the store it was made of, in hexadecimal, where whoever took it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,8 @@ class NoteBackup:
 
     finished: FinishedBackup
     made: MadeBackup
+    store: str
+    """Id of the store it was made of, in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ from icn.services.pruning import PruningService
 from icn.services.replication import ReplicationService
 from icn.services.scan import SCAN_ROW
 from icn.services.work import UnitOfWork
-from icn.stores import backup_schedule, backups, contents
+from icn.stores import backup_schedule, backups, contents, schema
 from icn.stores.backups import FinishedBackup
 from icn.stores.contents import ContentMeta
 
@@ -87,6 +87,19 @@ class NotTheOperator(Refusal):
 
     def __init__(self) -> None:
         super().__init__("only the node's operator may do this")
+
+
+class BackupOfAnotherStore(Refusal):
+    """A backup of what this store was before it was put back, or its node changed its federation."""
+
+    code = "backup.other_store"
+    kind = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store was put back or began anew while the backup was made: the archive is good for what was before, "
+            "and the next backup does not go on from it; make another one"
+        )
 
 
 @dataclass(slots=True)
@@ -162,13 +175,13 @@ class Dispatch:
             case ResumeAuthoring():
                 self._only_operator(work, request)
                 return {"was_held": self.authorship.resume(work)}
-            case RecordBackup(finished):
+            case RecordBackup(finished, store):
                 self._only_operator(work, request)
-                _note_backup(work, finished)
+                _note_backup(work, finished, store)
                 return {"manifest": finished.manifest}
-            case NoteBackup(finished, made):
+            case NoteBackup(finished, made, store):
                 self._only_operator(work, request)
-                _note_backup(work, finished)
+                _note_backup(work, finished, store)
                 backup_schedule.put_made(work.get, work.batch, made)
                 return {}
             case NoteDrill(proven):
@@ -348,8 +361,16 @@ def _note_mismatch(work: UnitOfWork, job_id: JobId, receipt: bytes, outcome: Exe
     return note_mismatch(work, job, receipt, outcome)
 
 
-def _note_backup(work: UnitOfWork, finished: FinishedBackup) -> None:
-    """Remember a backup. Raises `Invalid` for one that claims more than is here: the next one would leave a gap."""
+def _note_backup(work: UnitOfWork, finished: FinishedBackup, store: str | None) -> None:
+    """Remember a backup.
+
+    Raises:
+        BackupOfAnotherStore: this store became another one since, and the next backup would go on from what ended.
+        Invalid: it claims more than is here: the next one would leave a gap.
+    """
+    here = schema.store_id(work.store)
+    if store is not None and here is not None and store != here.hex():
+        raise BackupOfAnotherStore
     arrival, change = work.state.last_arrival + 1, contents.next_change(work.get)
     if finished.to.arrival > arrival or finished.to.change > change:
         raise Invalid("backup", f"it says it reaches {finished.to}, and this store reaches {arrival} and {change}")

@@ -15,11 +15,12 @@ from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Duration
 from icn.node import backup_jobs
 from icn.node.backup_jobs import BackupJobs, BackupTerms, Interrupted, Made, NoRoom, NothingToDrill, Proof, _comparisons
+from icn.services.answers import Refused
 from icn.services.backup import BackupOrder, draft
 from icn.services.backup_plan import ArchiveName, Retention
-from icn.services.commands import NoteBackup, NoteDrill, PutContent
+from icn.services.commands import NoteBackup, NoteDrill, PutContent, RecordBackup
 from icn.services.filling import fill
-from icn.stores import keyspace
+from icn.stores import backups, keyspace, schema
 from icn.stores.archive import ArchiveKind
 from icn.stores.backup_schedule import Schedule, schedule_in
 from icn.stores.kv import Batch
@@ -61,7 +62,7 @@ class Kept:
         self._put += 1
         self.node.ask(PutContent(f"content {self._put}".encode(), RAW, pinned=True, lifetime_ms=None))
         made = self.jobs.back_up(stopping)
-        self.node.ask(NoteBackup(made.finished, made.made))
+        self.node.ask(NoteBackup(made.finished, made.made, made.store))
         self.jobs.retain(made.name, GO_ON)
         return made
 
@@ -332,3 +333,19 @@ def test_success_and_proof_are_rows_that_a_restart_reads(kept):
     proof = kept.drill()
     kept.node.ask(NoteDrill(proof.proven))
     assert schedule_in(kept.node.store.get) == Schedule(made.made, proof.proven)
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["scheduled", "by hand"])
+def test_a_backup_that_arrives_after_the_store_became_another_one_is_not_gone_on_from(kept, by_hand):
+    """The upload of what was before may take hours, and the numbers of what comes after begin anew."""
+    made = kept.jobs.back_up(GO_ON)
+    batch = Batch()
+    schema.renew_store_id(kept.node.store.get, batch, b"put back")
+    backups.forget_finished(batch)
+    kept.node.store.commit(batch, kept.node.engine.fence)
+    told = RecordBackup(made.finished, made.store) if by_hand else NoteBackup(made.finished, made.made, made.store)
+    assert isinstance(refused := kept.node.ask(told), Refused)
+    assert refused.code == "backup.other_store"
+    assert backups.finished_backups(kept.node.store) == ()
+    kept.back_up()
+    assert kept.kinds() == "FF"
