@@ -10,6 +10,7 @@ from icn.adapters.storage import postgres_lease
 from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.adapters.storage.postgres_address import parse
 from icn.adapters.storage.postgres_lease import Lease
+from icn.kernel.errors import ConfigError
 from icn.stores.kv import FenceLost, StoreInUse, StoreUnavailable
 from support import postgres
 from support.stores import batch, fill
@@ -99,6 +100,69 @@ def test_a_holder_that_is_not_heard_of_loses_the_lease_and_what_it_writes_is_ref
         open_store(settings)
     assert successor.get(b"k") == b"new"
     successor.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stands_by", [False, True], ids=["at once", "standing by"])
+def test_a_dead_holder_s_lease_is_over_though_the_server_s_clock_was_set_back(settings, monkeypatch, stands_by):
+    with monkeypatch.context() as silent:
+        silent.setattr(postgres_lease, "RENEWAL_SECS", 3600.0)
+        dead = open_store(settings)
+        old = dead.claim()
+    monkeypatch.setattr(postgres_lease, "LEASE_SECS", 0.6)
+    with postgres.connected(settings.url) as connection:
+        connection.execute("UPDATE icn_lease SET renewed_at = now() + interval '1 hour'")
+    begun, stop = time.monotonic(), threading.Event()
+    giving_up = threading.Timer(20, stop.set)
+    giving_up.start()
+    successor = open_store(settings, wait=stop) if stands_by else open_store(settings)
+    giving_up.cancel()
+    assert successor is not None, "it waits until the clock has come round"
+    assert time.monotonic() - begun >= postgres_lease.LEASE_SECS, "it was given its time to renew"
+    successor.claim()
+    with pytest.raises(FenceLost):
+        dead.commit(batch({b"k": b"late"}), old)
+    dead.close()
+    successor.close()
+
+
+@pytest.mark.slow
+def test_a_holder_that_lives_keeps_its_lease_when_the_server_s_clock_was_set_back(settings, monkeypatch):
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 0.2)
+    monkeypatch.setattr(postgres_lease, "LEASE_SECS", 2.0)
+    holder = open_store(settings)
+    with postgres.connected(settings.url) as connection:
+        connection.execute("UPDATE icn_lease SET renewed_at = now() + interval '1 hour'")
+    with pytest.raises(StoreInUse):
+        open_store(settings)
+    assert not holder._lease.is_lost
+    holder.close()
+
+
+@pytest.mark.slow
+def test_a_holder_goes_on_renewing_whatever_a_connection_met(settings, monkeypatch):
+    """A server that was restarted without fsync, say, and put right again."""
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 0.02)
+    lease = Lease.take(parse(settings.url, connection_timeout_ms=10_000), wait=None)
+    refused = threading.Event()
+    make = lease._connection._make
+
+    def refuse_once():
+        if refused.is_set():
+            return make()
+        refused.set()
+        raise ConfigError("the server runs with fsync = off")
+
+    lease._connection._make = refuse_once
+    lease._connection._connection.close()
+    assert refused.wait(20)
+    with postgres.connected(settings.url) as connection:
+        connection.execute("UPDATE icn_lease SET renewed_at = 'epoch'")
+        until = time.monotonic() + 5
+        while (is_renewed := connection.execute("SELECT renewed_at > 'epoch' FROM icn_lease").fetchone()) == (False,):
+            assert time.monotonic() < until, "nobody renews any more"
+    assert is_renewed == (True,)
+    lease.close()
 
 
 @pytest.mark.slow
