@@ -103,6 +103,12 @@ def test_a_new_target_is_empty(target):
     assert target.clear_unfinished() == 0
 
 
+def test_a_place_that_holds_archives_is_there(target):
+    put(target, "a", b"1")
+    target.require()
+    assert names(target) == ["a"]
+
+
 def test_archives_are_listed_by_name_with_size_and_time(target):
     for name, size in [("b", 3), ("a", 5), ("B", 7)]:
         put(target, name, bytes(size))

@@ -28,7 +28,7 @@ from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.writing import Finished, write_archive
-from icn.adapters.backup.ports import BackupTarget
+from icn.adapters.backup.ports import BackupTarget, Stored
 from icn.adapters.files import make_private_folders
 from icn.adapters.storage.filling import Filling
 from icn.adapters.storage.memory import MemoryStore
@@ -48,7 +48,7 @@ from icn.services.restore_plan import plan
 from icn.services.verify import verify
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind, Entry, Manifest
-from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in, went_to
 from icn.stores.backups import FinishedBackup, finished_backups
 from icn.stores.kv import Reader, Snapshot
 
@@ -153,8 +153,8 @@ class BackupJobs:
         """
         begun = self.elapsed_ms()
         with self._scratch("backup") as folder:
-            self.target.clear_unfinished()
             archives = self._archives()
+            self.target.clear_unfinished()
             now = self.clock.now()
             spool = folder / "archive.tar.gz"
             finished = self._write(spool, archives, now, stopping)
@@ -168,6 +168,7 @@ class BackupJobs:
                 encrypted=self.terms.encryption is not None,
             )
             with _Stoppable(spool, stopping) as file:
+                self._require_target()
                 self.target.put(name.text, file)
             size = spool.stat().st_size
         return Made(
@@ -187,7 +188,7 @@ class BackupJobs:
 
     def listed(self) -> list[tuple[ArchiveName, int, bool]]:
         """Archives of this node at the target, oldest first: each with its bytes, and whether its chain is whole."""
-        sizes = {stored.name: stored.size for stored in self.target.stored()}
+        sizes = {stored.name: stored.size for stored in self._stored()}
         archives = ours(sizes, self.did)
         return [(archive, sizes[archive.text], chain(archives, archive.id) is not None) for archive in archives]
 
@@ -213,7 +214,18 @@ class BackupJobs:
     # Backup
 
     def _archives(self) -> list[ArchiveName]:
-        return ours((stored.name for stored in self.target.stored()), self.did)
+        return ours((stored.name for stored in self._stored()), self.did)
+
+    def _stored(self) -> list[Stored]:
+        """What is at the target."""
+        self._require_target()
+        return self.target.stored()
+
+    def _require_target(self) -> None:
+        """Where the last backup went, a target is to be found, not made."""
+        with self._reading() as reader:
+            if went_to(reader.get, self.target.place):
+                self.target.require()
 
     def _write(self, spool: Path, archives: list[ArchiveName], now: Instant, stopping: threading.Event) -> Finished:
         snapshot = self.snapshot()

@@ -207,7 +207,7 @@ class Backups:
 
     async def _back_up(self, jobs: BackupJobs) -> MadeBackup:
         made: Made = await _on_thread(lambda: jobs.back_up(self._stopping))
-        await self._note(NoteBackup(made.finished, made.made, made.store))
+        await self._note(NoteBackup(made.finished, made.made, made.store, jobs.target.place))
         log.info(
             "backup made",
             archive=made.made.archive,

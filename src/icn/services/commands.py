@@ -231,6 +231,8 @@ class NoteBackup:
     made: MadeBackup
     store: str
     """Id of the store it was made of, in hexadecimal."""
+    place: str
+    """What the target calls itself."""
 
 
 @dataclass(frozen=True, slots=True)

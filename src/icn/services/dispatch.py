@@ -179,10 +179,10 @@ class Dispatch:
                 self._only_operator(work, request)
                 _note_backup(work, finished, store)
                 return {"manifest": finished.manifest}
-            case NoteBackup(finished, made, store):
+            case NoteBackup(finished, made, store, place):
                 self._only_operator(work, request)
                 _note_backup(work, finished, store)
-                backup_schedule.put_made(work.get, work.batch, made)
+                backup_schedule.put_made(work.get, work.batch, made, place)
                 return {}
             case NoteDrill(proven):
                 self._only_operator(work, request)

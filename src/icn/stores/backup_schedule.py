@@ -1,4 +1,4 @@
-"""What the schedule of backups has to know after a restart: the last success and the last proof. One row.
+"""What the schedule of backups has to know after a restart: the last success, where it went, and the last proof.
 
 Not here: which backups of this store were finished, by whomever (stores.backups); when the next is due
 (services.backup_plan).
@@ -13,6 +13,8 @@ from icn.stores.contents import Get
 from icn.stores.kv import Batch
 
 _ROW = keyspace.about("backup_schedule")
+_PLACE = keyspace.about("backup_place")
+PLACE_BYTES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,15 @@ def schedule_in(get: Get) -> Schedule:
     return Schedule() if data is None else _SHAPE.decode_own(data)
 
 
-def put_made(get: Get, batch: Batch, made: MadeBackup) -> None:
-    """Record a success."""
+def put_made(get: Get, batch: Batch, made: MadeBackup, place: str) -> None:
+    """Record a success at the target that calls itself `place`."""
     _put(batch, replace(schedule_in(get), made=made))
+    batch.put(_PLACE, place.encode()[:PLACE_BYTES_MAX])
+
+
+def went_to(get: Get, place: str) -> bool:
+    """Whether the last success went there: then something is to be there."""
+    return get(_PLACE) == place.encode()[:PLACE_BYTES_MAX]
 
 
 def put_proven(get: Get, batch: Batch, proven: ProvenBackup) -> None:

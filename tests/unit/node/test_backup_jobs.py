@@ -62,7 +62,7 @@ class Kept:
         self._put += 1
         self.node.ask(PutContent(f"content {self._put}".encode(), RAW, pinned=True, lifetime_ms=None))
         made = self.jobs.back_up(stopping)
-        self.node.ask(NoteBackup(made.finished, made.made, made.store))
+        self.node.ask(NoteBackup(made.finished, made.made, made.store, self.jobs.target.place))
         self.jobs.retain(made.name, GO_ON)
         return made
 
@@ -343,9 +343,38 @@ def test_a_backup_that_arrives_after_the_store_became_another_one_is_not_gone_on
     schema.renew_store_id(kept.node.store.get, batch, b"put back")
     backups.forget_finished(batch)
     kept.node.store.commit(batch, kept.node.engine.fence)
-    told = RecordBackup(made.finished, made.store) if by_hand else NoteBackup(made.finished, made.made, made.store)
+    by_node = NoteBackup(made.finished, made.made, made.store, kept.jobs.target.place)
+    told = RecordBackup(made.finished, made.store) if by_hand else by_node
     assert isinstance(refused := kept.node.ask(told), Refused)
     assert refused.code == "backup.other_store"
     assert backups.finished_backups(kept.node.store) == ()
     kept.back_up()
     assert kept.kinds() == "FF"
+
+
+def test_a_disk_that_is_not_mounted_any_more_gets_no_backup_in_its_place(tmp_path):
+    """What was mounted leaves an empty folder behind, in which the target's own could be made."""
+    mounted, disk = tmp_path / "mnt", tmp_path / "disk"
+    mounted.mkdir()
+    kept = Kept(mounted)
+    kept.jobs = replace(kept.jobs, scratch=tmp_path / "scratch")
+    kept.back_up()
+    mounted.rename(disk)
+    mounted.mkdir()
+    with pytest.raises(TargetMissing, match="mount the disk"):
+        kept.back_up()
+    for look in (kept.jobs.listed, kept.drill):
+        with pytest.raises(TargetMissing, match="mount the disk"):
+            look()
+    assert list(mounted.iterdir()) == []
+    mounted.rmdir()
+    disk.rename(mounted)
+    kept.back_up()
+    assert kept.kinds() == "Fi"
+
+
+def test_a_new_target_is_made_also_by_a_node_that_has_had_another(kept, tmp_path):
+    kept.back_up()
+    kept.jobs = replace(kept.jobs, target=LocalTarget(tmp_path / "another"))
+    kept.back_up()
+    assert kept.kinds() == "F"

@@ -419,7 +419,7 @@ def test_a_held_node_takes_note_of_backups() -> None:
     made = MadeBackup("an archive", builders.START, 1, Duration(1))
     assert isinstance(world.do("a", RecordBackup(finished), key="by hand"), Done)
     store = (schema.store_id(world["a"].store) or b"").hex()
-    world.done("a", NoteBackup(finished, made, store))
+    world.done("a", NoteBackup(finished, made, store, "a place"))
     world.done("a", NoteDrill(ProvenBackup("an archive", builders.START, Duration(1))))
     assert finished_backups(world["a"].store) == (finished,)
     assert schedule_in(world["a"].store.get).made == made

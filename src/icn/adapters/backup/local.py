@@ -1,7 +1,8 @@
 """Archives in a folder: on another disk, or one that a file server shares.
 
-The folder itself is made when it is missing, what is above it is not: a disk that is not mounted is then noticed,
-instead of the backup going to the disk it was to protect. Files and folder are for their owner only.
+The folder itself is made with the first archive, and never again (`require`); what is above it is not made at all. So a
+disk that is not mounted is noticed, instead of the backup going to the disk it was to protect: what is mounted lies in
+an empty folder, in which ours would be made. Files and folder are for their owner only.
 """
 
 import errno
@@ -50,6 +51,14 @@ class LocalTarget:
     def breaker(self) -> None:
         """None: a folder is not called over the network."""
 
+    def require(self) -> None:
+        """See the port."""
+        if not self._folder.is_dir():
+            raise TargetMissing(
+                f"{self._folder} is gone, and archives were put there before: mount the disk it is on; on a new disk, "
+                "create the folder"
+            )
+
     def put(self, name: str, source: BinaryIO) -> None:
         """See the port."""
         check_name(name)
@@ -72,7 +81,8 @@ class LocalTarget:
     def stored(self) -> list[Stored]:
         """See the port."""
         with self._ours():
-            self._make_folder()
+            if not self._is_made():
+                return []
             with os.scandir(self._folder) as entries:
                 found = [
                     Stored(entry.name, stat.st_size, Instant(stat.st_mtime_ns // 1_000_000))
@@ -105,11 +115,17 @@ class LocalTarget:
     def clear_unfinished(self) -> int:
         """See the port."""
         with self._ours():
-            self._make_folder()
-            left = sorted(self._folder.glob(f"{UNFINISHED_PREFIX}*{UNFINISHED_SUFFIX}"))
+            left = [] if not self._is_made() else sorted(self._folder.glob(f"{UNFINISHED_PREFIX}*{UNFINISHED_SUFFIX}"))
             for path in left:
                 path.unlink(missing_ok=True)
         return len(left)
+
+    def _is_made(self) -> bool:
+        """Whether something is there. Raises `FileNotFoundError` where the folder could not even be made."""
+        if self._folder.exists():
+            return True
+        self._folder.parent.stat()
+        return False
 
     def _make_folder(self) -> None:
         if not self._folder.is_dir():

@@ -82,6 +82,9 @@ class BackupTarget(Protocol):
     def breaker(self) -> Breaker | None:
         """What keeps us from calling a service that is down; None for a place that is not called over the network."""
 
+    def require(self) -> None:
+        """Archives were put here before: raise `TargetMissing` where the place is gone, which `put` might make anew."""
+
     def put(self, name: str, source: BinaryIO) -> None:
         """Keep everything in `source`, a file open for reading, under `name`; replaces what is there."""
 
