@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from icn.adapters.storage.opening import open_filling
 from icn.stores.kv import CommitUncertain, StoreCorrupt, StoreFull, StoreUnavailable
-from support.stores import BACKENDS, Backend, batch, child_environment, fill
+from support.stores import BACKENDS, Backend, batch, child_environment, fill, settings_in
 
 FILES = [backend for backend in BACKENDS if backend.durable and not backend.shared]
 ROOM_MIB = 24
@@ -83,6 +85,29 @@ def test_a_full_disk_refuses_the_commit_whole_and_room_mends_it(backend, small_d
     assert store.get(expected[-1]) == value
     fill(store, {b"more": value})
     assert store.get(b"more") == value
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_restore_that_has_filled_the_disk_leaves_it_as_it_was(backend, small_disk):
+    """The node may live on it."""
+    filling = open_filling(settings_in(backend, small_disk))
+    free = shutil.disk_usage(small_disk).free
+
+    def fill_up() -> None:
+        for number in range(4 * ROOM_MIB):
+            filling.load(batch({b"%03d" % number: random.Random(number).randbytes(1_000_000)}))
+        with filling.seal():
+            pass
+
+    with pytest.raises(StoreFull):
+        fill_up()
+    filling.discard()
+    filling.close()
+    assert not [path for path in small_disk.iterdir() if "filling" in path.name]
+    assert shutil.disk_usage(small_disk).free > free - 1_000_000
+    store = backend.open(small_disk)
+    assert list(store.scan(b"")) == []
     store.close()
 
 

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from icn.adapters.files import sync_folder
 from icn.adapters.storage.process_lock import ProcessLock
+from icn.kernel.errors import IcnError
 from icn.stores import moving
 from icn.stores.copying import TargetInUse
 from icn.stores.kv import Batch, KeyValueStore, Reader
@@ -148,7 +149,8 @@ class FillingBeside:
     def discard(self) -> None:
         """See `Filling`."""
         self._behind.end()
-        self._close_bulk()
+        with contextlib.suppress(IcnError):  # an engine whose disk is full cannot close in order, and need not
+            self._close_bulk()
         self._remove(self._staged)
 
     def close(self) -> None:

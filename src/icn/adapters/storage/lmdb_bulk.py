@@ -7,15 +7,16 @@ from pathlib import Path
 
 import lmdb
 
-from icn.adapters.storage.lmdb_faults import Edge
+from icn.adapters.storage.lmdb_faults import Edge, is_for_want_of_room
 from icn.adapters.storage.lmdb_store import MAP_GROWTH, open_environment
-from icn.stores.kv import Batch
+from icn.stores.kv import Batch, StoreFull
 
 
 class LmdbBulk:
     """Satisfies `filling.Bulk`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._edge = Edge(path)
         with self._edge:
             self._environment = open_environment(path, sync=False)
@@ -28,6 +29,10 @@ class LmdbBulk:
                     self._write(batch)
                 except lmdb.MapFullError:
                     self._environment.set_mapsize(self._environment.info()["map_size"] * MAP_GROWTH)
+                except lmdb.Error as error:
+                    if is_for_want_of_room(error, self._path, _size_of(batch)):
+                        raise StoreFull(f"{self._path}: {error}: make room on the disk; nothing was written") from error
+                    raise
                 else:
                     return
 
@@ -52,3 +57,7 @@ class LmdbBulk:
                     transaction.delete(key)
                 else:
                     transaction.put(key, value)
+
+
+def _size_of(batch: Batch) -> int:
+    return sum(len(value) for value in batch.operations.values() if value is not None)

@@ -9,6 +9,7 @@ What a failed commit means is not decided here but in `lmdb_store`, which alone 
 """
 
 import errno
+import os
 from pathlib import Path
 
 import lmdb
@@ -17,7 +18,21 @@ from icn.adapters.storage.edge import EngineEdge
 from icn.kernel.errors import IcnError, InvariantBroken
 from icn.stores.kv import StoreCorrupt, StoreFull, StoreInUse, StoreNewer, StoreUnavailable
 
+FULL_BYTES_MARGIN = 1024 * 1024
+"""Room on the disk, besides that for the batch, below which a write that broke off is put down to a full disk."""
+
 _WHAT_CLOSED = "Attempt to operate on closed/deleted/dropped object."
+
+
+def is_for_want_of_room(error: lmdb.Error, path: Path, bytes_wanted: int) -> bool:
+    """Whether a commit to the store at `path` broke off because the disk took no more.
+
+    LMDB calls a write that was taken only in part EIO.
+    """
+    if isinstance(error, lmdb.DiskError) or error.code == errno.EDQUOT:
+        return True
+    disk = os.statvfs(path)
+    return error.code == errno.EIO and disk.f_bavail * disk.f_frsize < bytes_wanted + FULL_BYTES_MARGIN
 
 
 class Edge(EngineEdge):

@@ -13,7 +13,6 @@ Not here: what the file must look like before LMDB may map it (`lmdb_file`), the
 errors (`lmdb_faults`), the lock between processes (`process_lock`).
 """
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ import lmdb
 from icn.adapters.files import PRIVATE_FILE, make_private_folders, sync_folder
 from icn.adapters.storage import lmdb_file
 from icn.adapters.storage.folder_layout import MARKER, FolderLayout
-from icn.adapters.storage.lmdb_faults import Edge
+from icn.adapters.storage.lmdb_faults import Edge, is_for_want_of_room
 from icn.adapters.storage.paging import EPOCH_BYTES, EPOCH_KEY, PAGE_BYTES_MAX, Row, scan_down, scan_up
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.stores.kv import (
@@ -48,8 +47,6 @@ MAP_BYTES_FIRST = 64 * 1024**3
 MAP_GROWTH = 2
 READERS_MAX = SNAPSHOTS_OPEN_MAX + 16
 """Slots for read transactions: snapshots, the store's own, and tools of the operator's (`mdb_copy`)."""
-FULL_BYTES_MARGIN = 1024 * 1024
-"""Room on the disk, besides that for the batch, below which a write that broke off is put down to a full disk."""
 
 _T = TypeVar("_T")
 _Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -310,19 +307,12 @@ class LmdbStore:
         except lmdb.MapFullError:
             raise  # found before anything was written
         except lmdb.Error as error:
-            if self._is_for_want_of_room(error, bytes_wanted) and not self._panics():
+            if is_for_want_of_room(error, self._path, bytes_wanted) and not self._panics():
                 raise StoreFull(f"{self._path}: {error}: make room on the disk; nothing was written") from error
             self._must_reopen = True
             raise CommitUncertain(f"{self._path}: {error}") from error
         with suppress(OSError):  # it is on disk already; all that is lost is a faster start after a crash just now
             self._make_up_length()
-
-    def _is_for_want_of_room(self, error: lmdb.Error, bytes_wanted: int) -> bool:
-        """LMDB calls a write that the disk took only in part EIO."""
-        if isinstance(error, lmdb.DiskError) or error.code == errno.EDQUOT:
-            return True
-        disk = os.statvfs(self._path)
-        return error.code == errno.EIO and disk.f_bavail * disk.f_frsize < bytes_wanted + FULL_BYTES_MARGIN
 
     def _panics(self) -> bool:
         """Whether the commit failed as late as in the meta page. Before, nothing on disk refers to what it wrote."""

@@ -11,6 +11,7 @@ import lmdb
 import pytest
 
 from icn.adapters.storage import lmdb_store
+from icn.adapters.storage.lmdb_faults import is_for_want_of_room
 from icn.adapters.storage.lmdb_store import LmdbStore
 from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.stores.kv import (
@@ -319,12 +320,12 @@ def test_a_short_file_with_something_missing_is_refused(path):
         LmdbStore.open(path)
 
 
-def test_a_write_that_broke_off_is_put_down_to_a_full_disk_only_when_it_is_full(store):
+def test_a_write_that_broke_off_is_put_down_to_a_full_disk_only_when_it_is_full(store, tmp_path):
     """LMDB says EIO for both; with room on the disk it is the disk that is at fault, and what it did is not known."""
     broke_off = lmdb.Error("mdb_txn_commit")
     broke_off.code = errno.EIO
-    assert not store._is_for_want_of_room(broke_off, 1000)
-    assert store._is_for_want_of_room(broke_off, 2**60)
+    assert not is_for_want_of_room(broke_off, tmp_path, 1000)
+    assert is_for_want_of_room(broke_off, tmp_path, 2**60)
     assert not store._panics()
 
 
