@@ -15,7 +15,7 @@ import psycopg
 
 from icn.adapters.storage.postgres_address import Address
 from icn.adapters.storage.postgres_faults import Edge
-from icn.adapters.storage.postgres_format import Connection
+from icn.adapters.storage.postgres_format import Connection, require_primary
 from icn.stores.kv import SNAPSHOTS_OPEN_MAX, StoreUnavailable
 
 TRANSACTION_IDLE_MS_MAX = 3000
@@ -56,8 +56,18 @@ def connect_writer(address: Address) -> Connection:
 
 
 def connect_reader(address: Address) -> Connection:
-    """A session for reads."""
-    return _with(connect(address), _BY_KEY)
+    """A session for reads of the newest commit.
+
+    Raises `StoreUnavailable` for a server that takes no writes: where there are several, or one name that is given to
+    another machine, a session that is made anew may meet a standby server, which shows what it has by then.
+    """
+    connection = _with(connect(address), _BY_KEY)
+    try:
+        require_primary(connection, address.shown)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _with(connection: Connection, advice: str) -> Connection:

@@ -42,7 +42,8 @@ _LOOK = (
     "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns "
     "WHERE table_schema = current_schema() AND table_name IN ('icn_kv', 'icn_author', 'icn_lease')"
 )
-_SERVER = "SELECT current_setting('fsync', true), current_setting('transaction_read_only', true)"
+_FSYNC = "SELECT current_setting('fsync', true)"
+_READ_ONLY = "SELECT current_setting('transaction_read_only', true)"
 _INCARNATION = (
     "SELECT (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), "
     "(SELECT oid FROM pg_database WHERE datname = current_database()), 'icn_kv'::regclass::oid"
@@ -100,21 +101,29 @@ def incarnation(connection: Connection) -> str | None:
     return None if row is None or None in row else "/".join(map(str, row))
 
 
-def _require_durable(connection: Connection, shown: str) -> None:
-    row = connection.execute(_SERVER).fetchone()
-    if row is None:
-        raise InvariantBroken("SELECT without FROM gives one row")
-    fsync, read_only = row
-    if fsync == "off":
-        raise ConfigError(
-            f"{shown}: the server runs with fsync = off and would lose acknowledged writes when the power fails: "
-            "set fsync = on in its postgresql.conf and reload it"
-        )
-    if read_only == "on":
+def require_primary(connection: Connection, shown: str) -> None:
+    """Raise `StoreUnavailable` for a server that takes no writes: a hot standby, which may show what was long ago."""
+    if _setting(connection, _READ_ONLY) == "on":
         raise StoreUnavailable(
             f"{shown}: the server is read-only (a hot standby?): name the primary, or add "
             "target_session_attrs=read-write to the connection string"
         )
+
+
+def _require_durable(connection: Connection, shown: str) -> None:
+    if _setting(connection, _FSYNC) == "off":
+        raise ConfigError(
+            f"{shown}: the server runs with fsync = off and would lose acknowledged writes when the power fails: "
+            "set fsync = on in its postgresql.conf and reload it"
+        )
+    require_primary(connection, shown)
+
+
+def _setting(connection: Connection, query: str) -> object:
+    row = connection.execute(query.encode()).fetchone()
+    if row is None:
+        raise InvariantBroken("SELECT without FROM gives one row")
+    return row[0]
 
 
 def _require_ours(connection: Connection, shown: str, found: dict[str, set[tuple[str, str]]]) -> None:

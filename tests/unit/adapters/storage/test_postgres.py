@@ -1,5 +1,6 @@
 """What PostgreSQL brings that files do not: lost connections, lost answers, bounds on connections, TLS, roles."""
 
+import contextlib
 import itertools
 import threading
 
@@ -36,6 +37,25 @@ def end_sessions(url):
 
 
 # Lost connections.
+
+
+def test_nothing_is_read_from_a_server_that_takes_no_writes(server):
+    """A standby that lags behind, behind a name that was given to it, shows what is not the newest commit."""
+    database = server.new_database()
+    url = server.url(database)
+    store = open_postgres(url)
+    fill(store, {b"k": b"v"})
+    store.snapshot().close()
+    server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")  # as new sessions find a standby
+    end_sessions(url)
+    for read in (lambda: store.get(b"k"), lambda: list(store.scan(b"")), store.snapshot):
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            read()
+    server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
+    assert store.get(b"k") == b"v"
+    with contextlib.closing(store.snapshot()) as snapshot:
+        assert snapshot.get(b"k") == b"v"
+    store.close()
 
 
 def test_lost_connections_are_made_anew_without_a_word(url):
