@@ -30,11 +30,9 @@ class FolderFiles:
 
     def __init__(self, target: Path, *, replace: bool) -> None:
         """Raises `ArchiveExists`. An empty folder is no obstacle."""
-        occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
-        is_archive = (target / MANIFEST).exists()
-        if occupied and not (replace and is_archive):
-            raise ArchiveExists(str(target))
         self._target = target
+        self._replace = replace
+        self._require_free()
         self._descriptor: int | None = None
 
     @property
@@ -80,8 +78,12 @@ class FolderFiles:
         sync_folder(self.partial)
 
     def finish(self) -> None:
-        """To its name. What was there goes aside first, and away last."""
+        """To its name. What was there goes aside first, and away last.
+
+        Raises `ArchiveExists` for what has come there since, and is no archive to be replaced.
+        """
         self.sync()
+        self._require_free()
         aside = self._target.with_name(self._target.name + REPLACED_SUFFIX)
         if self._target.exists():
             if aside.exists():
@@ -91,6 +93,11 @@ class FolderFiles:
         sync_folder(self._target.parent)
         if aside.exists():
             shutil.rmtree(aside)
+
+    def _require_free(self) -> None:
+        occupied = self._target.exists() and (not self._target.is_dir() or any(self._target.iterdir()))
+        if occupied and not (self._replace and (self._target / MANIFEST).exists()):
+            raise ArchiveExists(str(self._target))
 
     def discard(self) -> None:
         """See `writing.Files`."""

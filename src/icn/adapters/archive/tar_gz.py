@@ -48,9 +48,9 @@ class TarGzFile:
 
     def __init__(self, target: Path, *, seconds: int, encryption: Encryption | None, replace: bool) -> None:
         """`seconds`: what the entries are dated, since 1970. Raises `ArchiveExists`."""
-        if target.is_dir() or (target.exists() and not replace):
-            raise ArchiveExists(str(target))
         self._target = target
+        self._replace = replace
+        self._require_free()
         self._seconds = seconds
         self._encryption = encryption
         self._encrypting = contextlib.ExitStack()
@@ -99,12 +99,20 @@ class TarGzFile:
             os.fdatasync(self._file.fileno())
 
     def finish(self) -> None:
-        """The end of the tar; then to the disk, to its name, and the name to the disk."""
+        """The end of the tar; then to the disk, to its name, and the name to the disk.
+
+        Raises `ArchiveExists` for what has come there since.
+        """
         self.store("", _member([tar.END]))
         self._encrypting.close()  # it writes its end
         self.sync()
+        self._require_free()
         self.partial.replace(self._target)  # still held: nobody else has begun to write it
         sync_folder(self._target.parent)
+
+    def _require_free(self) -> None:
+        if self._target.is_dir() or (self._target.exists() and not self._replace):
+            raise ArchiveExists(str(self._target))
 
     def discard(self) -> None:
         """See `writing.Files`. A file that was finished is under another name already."""

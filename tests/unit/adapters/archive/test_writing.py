@@ -14,7 +14,7 @@ from icn.adapters.archive.directory import FolderFiles
 from icn.adapters.archive.settings import PARTS_SUFFIX, Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.unfinished import PartsFile, Subject, Unfinished, Written
-from icn.adapters.archive.writing import ArchiveBusy, Files, resumable, write_archive
+from icn.adapters.archive.writing import ArchiveBusy, ArchiveExists, Files, resumable, write_archive
 from icn.kernel.errors import Invalid
 from icn.services.backup import Reached, draft, entries
 from icn.stores.archive import Entry
@@ -139,3 +139,35 @@ def test_nothing_is_stored_behind_a_part_that_is_missing(tmp_path):
     with contextlib.closing(files), pytest.raises(OSError, match="odd"):
         write_archive(files, notes, manifest, (), few, nothing)
     assert files.stored == [few[0].name, few[1].name]
+
+
+@pytest.mark.parametrize("form", ["tar", "folder"])
+def test_what_came_under_the_name_while_it_was_written_stays(tmp_path, form):
+    """A backup may take hours, and nobody said that it may replace anything."""
+    path = tmp_path / "archive"
+    files = FolderFiles(path, replace=False) if form == "folder" else _tar(path, replace=False)
+    files.begin(())
+    files.store(NAME, files.pack(NAME, b"of a backup"))
+    theirs = path / "theirs" if form == "folder" else path
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_bytes(b"of somebody else")
+    with pytest.raises(ArchiveExists):
+        files.finish()
+    files.close()
+    assert theirs.read_bytes() == b"of somebody else"
+
+
+def test_only_an_archive_is_replaced_whatever_came_while_it_was_written(tmp_path):
+    path = tmp_path / "archive"
+    files = FolderFiles(path, replace=True)
+    files.begin(())
+    path.mkdir()
+    (path / "theirs").write_bytes(b"of somebody else")
+    with pytest.raises(ArchiveExists):
+        files.finish()
+    files.close()
+    assert (path / "theirs").read_bytes() == b"of somebody else"
+
+
+def _tar(path: Path, *, replace: bool) -> TarGzFile:
+    return TarGzFile(path, seconds=0, encryption=None, replace=replace)
