@@ -72,8 +72,10 @@ class Scanner:
 
     async def _scan_when_due(self) -> None:
         position = await self._aside(self._load)
-        if position.begun_at is None and position.finished_at is not None:
-            wait = (later(position.finished_at, self._every) - self._clock.now()) / 1000
+        now = self._clock.now()
+        # One that ended in the future says that the clock was set back since, and nothing of when the next is due.
+        if position.begun_at is None and position.finished_at is not None and position.finished_at <= now:
+            wait = (later(position.finished_at, self._every) - now) / 1000
             if wait > 0:
                 await self._pause(min(wait, IDLE_SECS_MAX))
                 return

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from icn.node import scanning
 from icn.node.scanning import Scanner
 from icn.services.answers import Answer, Done, Refused
 from icn.services.commands import NodeCommand, NoteScan
-from icn.services.scan import SCAN_ROW, load_position
+from icn.services.scan import SCAN_ROW, START, load_position, write_position
 from icn.stores import keyspace
 from icn.stores.kv import Batch, StoreUnavailable
 
@@ -146,3 +147,16 @@ def test_no_scan_where_none_is_wanted() -> None:
     scene = Scene()
     scene.run(every_secs=0)
     assert scene.told == scene.pauses == []
+
+
+def test_a_scan_that_ended_in_the_future_is_no_reason_to_wait_for_it():
+    """The clock was wrong, and was set back: a scan a day is still one a day."""
+    scene = Scene(3)
+    batch = Batch()
+    ended = replace(START, finished_at=Instant(scene.now_ms + 365 * DAY_SECS * 1000))
+    batch.put(SCAN_ROW, write_position(ended))
+    scene.store.commit(batch, scene.fence)
+    scene.until = lambda: load_position(scene.store).last_blocks == len(DATA)
+    scene.run()
+    assert [cid for told in scene.told for cid in told.damaged] == [Cid.of(DATA[3], RAW)]
+    assert load_position(scene.store).finished_at <= scene.now()
