@@ -217,10 +217,11 @@ def _kind_of(told: str) -> str:
 # In the program
 
 
-class _Original:
-    """What the store held after each commit."""
+class Original:
+    """What the store held after each commit, and what another one is beside it."""
 
     def __init__(self, made: History) -> None:
+        self.commits = made.commits
         self.states: list[Rows] = [{}, *made.states()]
 
     def judge(self, reader: Reader) -> str:
@@ -273,13 +274,13 @@ def main() -> None:
     """Answer one flip after the other."""
     backend, folder = sys.argv[1], Path(sys.argv[2])
     made: History = pickle.loads((folder / HISTORY).read_bytes())
-    original = _Original(made)
+    original = Original(made)
     for line in sys.stdin:
         what, *where = json.loads(line)
         print(_answer(backend, folder, made, original, what, Flip(*where)), flush=True)
 
 
-def _answer(backend: str, folder: Path, made: History, original: _Original, what: str, where: Flip) -> str:
+def _answer(backend: str, folder: Path, made: History, original: Original, what: str, where: Flip) -> str:
     # A folder for each: an engine that failed may hold the lock of its own until its iterators are freed.
     aside = Path(tempfile.mkdtemp(dir=folder))
     try:
@@ -296,7 +297,7 @@ def _answer(backend: str, folder: Path, made: History, original: _Original, what
         shutil.rmtree(aside)
 
 
-def _with_open(store: KeyValueStore, made: History, original: _Original, what: str) -> str:
+def _with_open(store: KeyValueStore, made: History, original: Original, what: str) -> str:
     try:
         return original.judge(store) if what == JUDGE else mended(made, store) or DONE
     except (Fault, Invalid, InvariantBroken) as fault:

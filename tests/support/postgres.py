@@ -105,6 +105,16 @@ class Cluster:
         self.configure(SETTINGS)
         (self.data / "pg_hba.conf").write_text(HBA)
 
+    def enable_checksums(self) -> None:
+        """Of all pages, from the next start on. While it is stopped."""
+        subprocess.run(
+            [str(self._programs / "pg_checksums"), "--enable", "--no-sync", "--pgdata", str(self.data)],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            **self._run_as(),  # type: ignore[call-overload] # user, group, extra_groups
+        )
+
     def configure(self, settings: dict[str, str]) -> None:
         """Add settings, for the next start."""
         with (self.data / "postgresql.conf").open("a") as file:

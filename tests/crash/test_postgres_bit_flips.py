@@ -1,0 +1,45 @@
+"""A bit that turned over in the files of a PostgreSQL server is found by it or by us, and never served.
+
+With checksums of pages (`initdb --data-checksums`), as docs/operating/postgresql.md has it. What the server refuses to
+read counts as found. `support.postgres_flips` says which files, `support.bit_flips` what the classes mean;
+`ICN_CRASH_SEED` and `ICN_BIT_FLIPS` choose others.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.postgres_flips import count
+
+SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
+FLIPS_LONG = int(os.environ.get("ICN_BIT_FLIPS", "2000"))
+FLIPS_SHORT = 12
+GOOD = {"refused", "fault", "found", "harmless"}
+
+
+def turn(folder: Path, flips: int) -> str:
+    """So many; for a person."""
+    classes, examples = count(folder, flips, SEED)
+    assert classes.total() == flips
+    assert set(classes) <= GOOD, {name: told for name, told in examples.items() if name not in GOOD}
+    assert classes["refused"] + classes["fault"] >= flips // 4, classes  # the maps are mended without a word
+    return ", ".join(f"{name} {number}" for name, number in classes.most_common())
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_of_a_database_is_served_or_goes_unnoticed(tmp_path: Path) -> None:
+    turn(tmp_path, FLIPS_SHORT)
+
+
+@pytest.mark.long
+def test_of_thousands_of_flipped_bits_of_a_database_none_is_served_or_goes_unnoticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = time.monotonic()
+    told = turn(tmp_path, FLIPS_LONG)
+    with capsys.disabled():
+        seconds = time.monotonic() - begun
+        print(f"\npostgresql, {FLIPS_LONG} bits, seed {SEED}: {told}; {seconds:.0f} s", file=sys.stderr)
