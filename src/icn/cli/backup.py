@@ -30,6 +30,7 @@ from icn.cli.offline import (
 )
 from icn.cli.session import Session
 from icn.http.moments import instant_of
+from icn.kernel.errors import IcnError
 from icn.stores.archive import IDENTITY, ArchiveKind, Entry
 from icn.stores.backups import FinishedBackup
 
@@ -59,7 +60,14 @@ def backup(session: Session, given: argparse.Namespace) -> Exit:
             parts = _followed_by(backing.entries(), extra)
             finished = write_archive(files, notes, manifest, kept, parts, progress)
         done = finished.manifest
-        backing.note(FinishedBackup(finished.sha256, done.created, done.kind, done.to), done.store)
+        try:
+            backing.note(FinishedBackup(finished.sha256, done.created, done.kind, done.to), done.store)
+        except IcnError:
+            session.world.say(
+                f"the archive at {place} is whole; but the store takes no note of it, so the next incremental backup "
+                "goes on from an earlier one"
+            )
+            raise
     _show_backup(session, finished, place, time.monotonic() - begun)
     return Exit.DONE
 

@@ -6,7 +6,7 @@ Not here: what a refused request means (`problems`); how the line is printed (`m
 
 from enum import IntEnum
 
-from icn.kernel.errors import IcnError
+from icn.kernel.errors import IcnError, Kind
 
 
 class Exit(IntEnum):
@@ -39,6 +39,18 @@ MEANINGS: dict[Exit, str] = {
     Exit.OUTPUT_CLOSED: "whoever read the output stopped reading",
 }
 """One line each, for the help and docs/cli.md."""
+
+
+_OF_KINDS = {
+    Kind.NOT_FOUND: Exit.NOT_FOUND_OR_UNVERIFIED,
+    Kind.UNAUTHENTICATED: Exit.NOT_AUTHORISED,
+    Kind.FORBIDDEN: Exit.NOT_AUTHORISED,
+}
+
+
+def exit_of_refusal(kind: Kind) -> Exit:
+    """The exit status for what this side's own rules refuse, as for the same refusal of a node."""
+    return _OF_KINDS.get(kind, Exit.REFUSED)
 
 
 class Ended(IcnError):

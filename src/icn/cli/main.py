@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from icn.adapters.collecting import collect_seldom
-from icn.cli.endings import Ended, Exit
+from icn.cli.endings import Ended, Exit, exit_of_refusal
 from icn.cli.parsing import Shown, parse
 from icn.cli.session import Session
 from icn.cli.world import World, abandon_standard_output
@@ -58,8 +58,9 @@ def run(argv: Sequence[str], world: World) -> Exit:
         world.say(str(error))
         return Exit.CONFIGURATION
     except Refusal as refusal:
-        world.say(Ended(Exit.REFUSED, str(refusal), code=refusal.code).line())
-        return Exit.REFUSED
+        status = exit_of_refusal(refusal.kind)
+        world.say(Ended(status, str(refusal), code=refusal.code).line())
+        return status
     except Fault as fault:
         world.say(Ended(Exit.FAULT, str(fault), code=fault.code).line())
         return Exit.FAULT

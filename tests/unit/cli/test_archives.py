@@ -1,0 +1,55 @@
+"""Archives that a command is given: what a script reads from its exit status where one is missing, or stays closed."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.archive.settings import Encryption
+from icn.adapters.storage.opening import StorageSettings, open_store
+from icn.cli.backing import StoreBacking
+from icn.cli.endings import Exit
+from icn.stores.kv import StoreFull
+from support.archives import back_up, history
+from support.sample_stores import busy_node, pour
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A store that no node has open."""
+    path = tmp_path / "dag.sqlite"
+    with contextlib.closing(open_store(StorageSettings("sqlite", path))) as store:
+        pour(busy_node().store, store)
+    return path
+
+
+@pytest.mark.parametrize("line", [("dag", "restore", "--offline", "--input"), ("dag", "verify")], ids=" ".join)
+def test_an_archive_that_is_not_there_is_not_found(alone, tmp_path, line):
+    ran = alone(*line, tmp_path / "absent.tar.gz")
+    assert (ran.status, "archive.none" in ran.err) == (Exit.NOT_FOUND_OR_UNVERIFIED, True)
+
+
+@pytest.mark.slow
+def test_a_wrong_passphrase_is_not_authorised(alone, tmp_path):
+    path, wrong = tmp_path / "a.tar.gz", tmp_path / "wrong"
+    back_up(history()["a"].store, path, encryption=Encryption(passphrase="right"))
+    wrong.write_text("wrong")
+    wrong.chmod(0o600)
+    ran = alone("dag", "verify", path, "--passphrase-file", wrong)
+    assert (ran.status, "archive.not_decrypted" in ran.err) == (Exit.NOT_AUTHORISED, True)
+
+
+@pytest.mark.slow
+def test_a_whole_archive_that_the_store_takes_no_note_of_is_said_to_be_whole(alone, stored, tmp_path, monkeypatch):
+    """What fails is not the backup, but that the next incremental one goes on from it."""
+
+    def full(*_arguments: object) -> None:
+        raise StoreFull("no room")
+
+    monkeypatch.setattr(StoreBacking, "note", full)
+    path = tmp_path / "a.tar.gz"
+    ran = alone("dag", "backup", "--offline", "--output", path, "--storage-path", stored)
+    assert ran.status is Exit.FAULT
+    assert f"the archive at {path} is whole" in ran.err
+    assert "store.full" in ran.err
+    assert alone("dag", "verify", path, "--deep").status is Exit.DONE
