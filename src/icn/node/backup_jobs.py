@@ -48,7 +48,7 @@ from icn.services.restore_plan import plan
 from icn.services.verify import verify
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind, Entry, Manifest
-from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in, went_to
+from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in, wants_full, went_to
 from icn.stores.backups import FinishedBackup, finished_backups
 from icn.stores.kv import Reader, Snapshot
 
@@ -232,7 +232,7 @@ class BackupJobs:
         try:
             done = finished_backups(snapshot)
             last = archive_id(done[-1].manifest) if done else None
-            on = goes_on(archives, last, self.terms.full_every)
+            on = not wants_full(snapshot.get) and goes_on(archives, last, self.terms.full_every)
             order = backup.BackupOrder(
                 kind=ArchiveKind.INCREMENTAL if on else ArchiveKind.FULL,
                 since=None,

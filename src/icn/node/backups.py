@@ -24,7 +24,7 @@ from icn.node.backup_jobs import BackupJobs, Interrupted, Made, Proof
 from icn.services.answers import Answer, Refused
 from icn.services.backup_plan import due_at, retry_pause
 from icn.services.closure import StoredBlockDamaged
-from icn.services.commands import FetchContent, NodeCommand, NoteBackup, NoteDrill
+from icn.services.commands import FetchContent, NodeCommand, NoteBackup, NoteDrill, NoteFinding
 from icn.services.ports import Clock
 from icn.stores.backup_schedule import MadeBackup, Schedule, schedule_in
 from icn.stores.kv import Reader, Snapshot
@@ -235,6 +235,10 @@ class Backups:
         else:
             self._note_failure("drill", proof.finding)
             log.error("backup not restorable", archive=proof.archive, finding=proof.finding, target=jobs.target.place)
+            try:
+                await self._note(NoteFinding())
+            except IcnError as error:  # the finding is worth more than what follows from it
+                log.warning("finding not recorded, the next backup may go on from it", error=str(error))
         return DrillProof(
             ok=proof.finding is None,
             archive=proof.archive,

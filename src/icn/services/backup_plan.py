@@ -14,7 +14,7 @@ icn-9f86d081884c7d65-20261125T031500007Z-8d23cf6c86e834a7-on-4e1243bd22c66e76.ta
 that it is still to come. Runs that were missed while the node was down are one run. After failures the pauses double.
 
 **Kind.** Incremental while the newest success is still at the target with everything it stands on and the chain has
-room for a link; otherwise full, which needs nothing.
+room for a link; otherwise full, which needs nothing. Full, too, once a drill could not restore the newest one.
 
 **Retention.** An archive is kept while it is one of the `keep_last` newest restorable ones, or younger than `keep`, and
 while a kept one stands on it. What cannot be restored, for a link is missing, does not count as one of those. Nothing

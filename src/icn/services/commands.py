@@ -242,7 +242,12 @@ class NoteDrill:
     proven: ProvenBackup
 
 
-BackupCommand = RecordBackup | NoteBackup | NoteDrill
+@dataclass(frozen=True, slots=True)
+class NoteFinding:
+    """The newest backup could not be restored: the next one is full."""
+
+
+BackupCommand = RecordBackup | NoteBackup | NoteDrill | NoteFinding
 FederationCommand = Admit | Invite | Revoke | Join | Init | Leave | Remove
 NodeCommand = (
     Found

@@ -43,6 +43,7 @@ from icn.services.commands import (
     NodeCommand,
     NoteBackup,
     NoteDrill,
+    NoteFinding,
     NoteMismatch,
     NoteScan,
     OpenAccountFor,
@@ -75,6 +76,7 @@ from icn.services.replication import ReplicationService
 from icn.services.scan import SCAN_ROW
 from icn.services.work import UnitOfWork
 from icn.stores import backup_schedule, backups, contents, schema
+from icn.stores.archive import ArchiveKind
 from icn.stores.backups import FinishedBackup
 from icn.stores.contents import ContentMeta
 
@@ -182,11 +184,16 @@ class Dispatch:
             case NoteBackup(finished, made, store, place):
                 self._only_operator(work, request)
                 _note_backup(work, finished, store)
-                backup_schedule.put_made(work.get, work.batch, made, place)
+                is_full = finished.kind is ArchiveKind.FULL
+                backup_schedule.put_made(work.get, work.batch, made, place, is_full=is_full)
                 return {}
             case NoteDrill(proven):
                 self._only_operator(work, request)
                 backup_schedule.put_proven(work.get, work.batch, proven)
+                return {}
+            case NoteFinding():
+                self._only_operator(work, request)
+                backup_schedule.put_finding(work.batch)
                 return {}
             case FetchContent() | PruneContent() | LookAtJob() | SyncNow():
                 raise InvariantBroken("a fetch, a round of pruning and a look are answered in their own way")

@@ -1,4 +1,4 @@
-"""What the schedule of backups has to know after a restart: the last success, where it went, and the last proof.
+"""What the schedule of backups has to know after a restart: the last success, where it went, and what drills found.
 
 Not here: which backups of this store were finished, by whomever (stores.backups); when the next is due
 (services.backup_plan).
@@ -14,6 +14,7 @@ from icn.stores.kv import Batch
 
 _ROW = keyspace.about("backup_schedule")
 _PLACE = keyspace.about("backup_place")
+_FULL_NEXT = keyspace.about("backup_full_next")
 PLACE_BYTES_MAX = 4096
 
 
@@ -53,10 +54,22 @@ def schedule_in(get: Get) -> Schedule:
     return Schedule() if data is None else _SHAPE.decode_own(data)
 
 
-def put_made(get: Get, batch: Batch, made: MadeBackup, place: str) -> None:
+def put_made(get: Get, batch: Batch, made: MadeBackup, place: str, *, is_full: bool) -> None:
     """Record a success at the target that calls itself `place`."""
     _put(batch, replace(schedule_in(get), made=made))
     batch.put(_PLACE, place.encode()[:PLACE_BYTES_MAX])
+    if is_full:
+        batch.delete(_FULL_NEXT)
+
+
+def put_finding(batch: Batch) -> None:
+    """Record that the newest backup could not be restored: what goes on from it cannot either."""
+    batch.put(_FULL_NEXT, b"")
+
+
+def wants_full(get: Get) -> bool:
+    """Whether the newest backup could not be restored, and no full one was made since."""
+    return get(_FULL_NEXT) is not None
 
 
 def went_to(get: Get, place: str) -> bool:

@@ -399,3 +399,50 @@ def test_damage_in_the_store_makes_no_backup_and_nothing_older_goes_for_it(tmp_p
         assert list(node.engine.content.damage.found) == [Cid.of(b"more", RAW)]
 
     asyncio.run(story())
+
+
+def test_what_a_drill_could_not_restore_is_not_gone_on_from(tmp_path):
+    """The chain would grow for days, each backup of it a success that nobody could restore."""
+    scheduled = Scheduled(tmp_path)
+    node = scheduled.node
+
+    def kinds() -> str:
+        names = sorted(path.name for path in (tmp_path / "target").iterdir())
+        return "".join("F" if "-full" in name else "i" for name in names)
+
+    async def story() -> None:
+        async def back_up(number: int) -> None:
+            node.clock.moment += HOUR
+            node.ask(PutContent(b"content %d" % number, RAW, pinned=True, lifetime_ms=None))
+            await scheduled.backups.run()
+
+        await back_up(1)
+        (full,) = (tmp_path / "target").iterdir()
+        await back_up(2)
+        data = bytearray(full.read_bytes())
+        data[len(data) // 2] ^= 1
+        full.write_bytes(data)
+        assert not (await scheduled.backups.drill()).ok
+        scheduled.restart()
+        await back_up(3)
+        assert kinds() == "FiF"
+        assert (await scheduled.backups.drill()).ok
+        await back_up(4)
+        assert kinds() == "FiFi"
+
+    asyncio.run(story())
+
+
+def test_a_finding_that_cannot_be_recorded_is_told_all_the_same(tmp_path):
+    scheduled = Scheduled(tmp_path)
+
+    async def story() -> None:
+        await scheduled.backups.run()
+        (full,) = (tmp_path / "target").iterdir()
+        full.write_bytes(b"nothing")
+        scheduled.fault = TargetUnavailable("the store is away")
+        proof = await scheduled.backups.drill()
+        assert not proof.ok
+        assert [failure.task for failure in scheduled.state().failures] == ["drill"]
+
+    asyncio.run(story())
