@@ -198,6 +198,8 @@ def test_a_closure_goes_out_and_into_another_node() -> None:
             "refused": 0,
             "reasons": [],
             "pinned": [str(FOLDER_CID)],
+            "missing": 0,
+            "missing_names": [],
         }
         assert (await take(second, exported.body)).json["known"] == 2
         second.node.clock.moment += DAY_MS * 9
@@ -224,6 +226,36 @@ def test_signed_blocks_that_are_here_are_known() -> None:
         journal = [(cid, blocks.get_bytes(world.node.store, cid) or b"") for _, cid in blocks.journal(world.node.store)]
         answer = (await take(world, car([], *journal))).json
         assert (answer["new"], answer["known"], answer["refused"]) == (0, len(journal), 0)
+
+    run(test)
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["the root", "what it links to"])
+def test_a_file_that_was_cut_between_two_blocks_is_not_taken_for_whole(cut: int) -> None:
+    """Nothing in the file tells but its roots, and what they link to."""
+
+    async def test(world: World) -> None:
+        whole = [(FOLDER_CID, FOLDER), (LEAF_CID, LEAF)]
+        answer = (await take(world, car([FOLDER_CID], *whole[:cut]), "/dag/import?pin=true")).json
+        assert (answer["new"], answer["refused"]) == (cut, 0)
+        assert (answer["missing"], answer["missing_names"]) == (1, [str([FOLDER_CID, LEAF_CID][cut])])
+        again = (await take(world, car([FOLDER_CID], *whole), "/dag/import?pin=true")).json
+        assert (again["missing"], again["pinned"]) == (0, [str(FOLDER_CID)])
+        flip(world.node, FOLDER_CID)
+        damaged = (await take(world, car([FOLDER_CID], (LEAF_CID, LEAF)))).json
+        assert damaged["missing_names"] == [str(FOLDER_CID)]
+
+    run(test)
+
+
+def test_what_a_signed_block_names_may_be_gone() -> None:
+    async def test(world: World) -> None:
+        await world.job()
+        heads, names = read(await world.client.get("/dag/export"))
+        signed = [(cid, blocks.get_bytes(world.node.store, cid) or b"") for cid in names if cid.codec == DAG_CBOR]
+        assert len(signed) < len(names)
+        answer = (await take(another(), car(heads, *signed))).json
+        assert answer["missing"] == 0
 
     run(test)
 

@@ -92,7 +92,7 @@ def export(session: Session, given: argparse.Namespace) -> Exit:
 
 
 def take(session: Session, given: argparse.Namespace) -> Exit:
-    """POST /dag/import. Blocks that were refused make it a failed one."""
+    """POST /dag/import. Blocks that were refused make it a failed one, and so do those that its roots lack."""
     query = [("pin", "true")] if getattr(given, "pin", False) else []
     if given.file == STREAM:
         answer = session.client.send("/dag/import", session.world.stdin, MEDIA_TYPE, query)
@@ -106,7 +106,8 @@ def take(session: Session, given: argparse.Namespace) -> Exit:
         except IsADirectoryError as error:
             raise Ended(Exit.USAGE, f"{given.file} is a folder", code="cli.local_fault") from error
     session.show(answer, _import_view)
-    return Exit.NOT_FOUND_OR_UNVERIFIED if read_document(answer.body).value("refused") else Exit.DONE
+    taken = read_document(answer.body)
+    return Exit.NOT_FOUND_OR_UNVERIFIED if taken.value("refused") or taken.value("missing") else Exit.DONE
 
 
 def _checked(read: Callable[[int], bytes], file: BinaryIO) -> tuple[int, int]:
@@ -178,9 +179,15 @@ def _list_view(answer: Document) -> Sequence[Block]:
 
 def _import_view(answer: Document) -> Sequence[Block]:
     refused = [[one.value("cid"), one.value("reason")] for one in answer.parts("reasons")]
+    missing = answer.value("missing_names")
     return [
-        Facts([(name, value) for name, value in answer.facts() if name != "reasons"]),
+        Facts([(name, value) for name, value in answer.facts() if name not in {"reasons", "missing_names"}]),
         *([Table([Column("REFUSED"), Column("WHY", Show.REST)], refused, when_empty="")] if refused else []),
+        *(
+            [Table([Column("MISSING: NEITHER IN THE FILE NOR HERE")], [[name] for name in missing], when_empty="")]
+            if missing
+            else []
+        ),
     ]
 
 

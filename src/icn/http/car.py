@@ -53,6 +53,11 @@ class Imported:
     reasons: tuple[RefusedBlock, ...]
     """Of the first refused ones."""
     pinned: tuple[Cid, ...]
+    missing: int
+    """Blocks that the file's roots lead to and that are neither in it nor here: a file that was cut between two blocks
+    is a shorter file, and nothing else tells."""
+    missing_names: tuple[str, ...]
+    """Of the first of them."""
 
 
 async def export(call: Call) -> Response:
@@ -81,6 +86,8 @@ async def take(call: Call) -> Response:
     while batch := await asyncio.to_thread(_batch, sections):
         await taking.take(batch)
     pinned = await taking.pin(reader.roots) if pin else ()
+    roots = [root for root in reader.roots if isinstance(root, Cid)]
+    missing = await call.read_aside(lambda store: closure.missing(store, roots))
     return shown(
         Imported(
             tuple(str(root) for root in reader.roots),
@@ -89,6 +96,8 @@ async def take(call: Call) -> Response:
             taking.refused,
             tuple(taking.reasons),
             pinned,
+            len(missing),
+            tuple(str(cid) for cid in missing[:REASONS_MAX]),
         )
     )
 

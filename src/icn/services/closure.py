@@ -7,7 +7,8 @@ page by page, each from a snapshot of its own, so that a slow reader holds nothi
 
 from collections.abc import Iterable, Iterator
 
-from icn.kernel.errors import Fault, Kind, Refusal
+from icn.domain.dag.block import parse_block
+from icn.kernel.errors import Fault, Invalid, Kind, Refusal
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.limits import MIB
 from icn.services import rows
@@ -71,6 +72,28 @@ def reached(reader: Reader, roots: Iterable[Cid]) -> list[Cid]:
     return [*(signed[arrival] for arrival in sorted(signed)), *content]
 
 
+def missing(reader: Reader, roots: Iterable[Cid]) -> list[Cid]:
+    """Blocks that content among `roots` leads to and that are not here, or damaged; the roots are among them.
+
+    What signed blocks name is not followed: they do not come before their ancestors, and of what their records name
+    much is gone for good reasons. Looks at `REACHED_BLOCKS_MAX` blocks at most.
+    """
+    seen: dict[Cid, None] = {}
+    lacking: list[Cid] = []
+    waiting = list(dict.fromkeys(roots))[::-1]
+    while waiting and len(seen) < REACHED_BLOCKS_MAX:
+        cid = waiting.pop()
+        if cid in seen:
+            continue
+        seen[cid] = None
+        data = b"" if cid.codec == RAW else blocks.get_bytes(reader, cid)
+        if not is_here(reader, cid) or data is None or (cid.codec != RAW and not cid.names(data)):
+            lacking.append(cid)
+        elif not _is_signed(data):
+            waiting += [link for link in reversed(references.links_of_stored(cid, data)) if link not in seen]
+    return lacking
+
+
 def page_of(reader: Reader, names: list[Cid], begin: int) -> tuple[list[tuple[Cid, bytes]], int]:
     """Blocks from the place `begin` of `names` on, and where the next page begins. Raises `StoredBlockDamaged`."""
     found: list[tuple[Cid, bytes]] = []
@@ -110,6 +133,15 @@ def whole(reader: Reader, cid: Cid) -> bytes:
     if data is None or not cid.names(data):
         raise StoredBlockDamaged(cid)
     return data
+
+
+def _is_signed(data: bytes) -> bool:
+    """Whether it is a signed block, of whatever federation."""
+    try:
+        parse_block(data)
+    except Invalid:
+        return False
+    return True
 
 
 def _page(reader: Reader, numbered: Iterator[tuple[int, Cid]], after: int) -> tuple[list[tuple[Cid, bytes]], int]:

@@ -47,6 +47,7 @@ LINE = {
     "sequence": None,
 }
 IMPORTED = {"roots": [str(CID)], "new": 1, "known": 0, "refused": 0, "reasons": [], "pinned": []}
+IMPORTED |= {"missing": 0, "missing_names": []}
 
 
 def car(data: bytes = CAR, **more) -> Reply:
@@ -136,6 +137,16 @@ def test_refused_blocks_are_named_and_make_an_import_fail(node, cli, tmp_path):
     ran = cli("dag", "import", source)
     assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED
     assert "ancestor" in ran.text
+
+
+def test_what_the_roots_of_a_file_lack_is_named_and_makes_an_import_fail(node, cli, tmp_path):
+    source = tmp_path / "in.car"
+    source.write_bytes(CAR)
+    node.on("POST", "/dag/import", answer(IMPORTED | {"missing": 1, "missing_names": [str(CID)]}))
+    ran = cli("dag", "import", source)
+    assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED
+    assert "NEITHER IN THE FILE NOR HERE" in ran.text
+    assert ran.text.count(str(CID)) == 2
 
 
 def test_what_cannot_be_read_is_not_sent(node, cli, tmp_path):
