@@ -161,11 +161,12 @@ def holds_nothing(loaded: "LoadedConfig") -> bool:
 
     Raises as `open_offline` does.
     """
+    from icn.adapters.storage.opening import is_there
     from icn.config.storage import storage
     from icn.stores.moving import is_filling
 
     settings = storage(require_lasting(loaded))
-    if settings.path is not None and not _holds_something(settings.path):
+    if not is_there(settings):
         return True
     store = open_store_here(settings, place=str(loaded.settings.storage.place), must_exist=False)
     try:
@@ -211,9 +212,9 @@ def load_for_store(session: "Session", given: argparse.Namespace) -> "LoadedConf
 
 def open_store_here(settings: "StorageSettings", *, place: str, must_exist: bool) -> "KeyValueStore":
     """Open a store for this process alone. Raises `Ended` as `open_offline` does, and the faults of the engine."""
-    from icn.adapters.storage.opening import open_store
+    from icn.adapters.storage.opening import is_there, open_store
 
-    if must_exist and settings.path is not None and not _holds_something(settings.path):
+    if must_exist and not is_there(settings):
         raise _nothing_at(f"there is no store at {place}")
     with refusing_used():
         return open_store(settings)
@@ -233,12 +234,6 @@ def refusing_used() -> Iterator[None]:
             code=fault.code,
             next_step="Stop that process; or, if it is a node, let it do the work: --node URL, without --offline.",
         ) from fault
-
-
-def _holds_something(path: Path) -> bool:
-    if path.is_dir():
-        return any(path.iterdir())
-    return path.exists() and path.stat().st_size > 0
 
 
 def _nothing_at(what: str) -> Ended:

@@ -6,6 +6,7 @@ from icn.adapters.keys.file import CREATING_BYTES, Argon2Cost, create_key
 from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.cli.endings import Exit
 from icn.stores import keyspace
+from support import postgres
 from support.cli_server import Reply, answer
 from support.sample_stores import busy_node, pour
 from support.stores import batch
@@ -83,6 +84,23 @@ def test_no_store_is_made_where_there_was_none(alone, tmp_path):
         ran = alone("dag", "verify", "--storage-backend", backend, "--data-dir", tmp_path)
         assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["dag.sled", "dag.sqlite"]
+
+
+@pytest.mark.slow
+def test_no_tables_are_made_in_a_database_that_is_somebody_else_s(alone, tmp_path):
+    """A database that was mistyped is another program's, most likely."""
+    url = postgres.cluster().url_of_new_schema()
+    store = ("--storage-backend", "postgresql", "--db-url", url, "--data-dir", tmp_path)
+    for line in (
+        ("dag", "verify"),
+        ("dag", "backup", "--output", tmp_path / "a.tar.gz"),
+        ("storage", "migrate", "--to", "sqlite", "--to-path", tmp_path / "to.sqlite"),
+    ):
+        ran = alone(*line, *store)
+        assert (ran.status, "there is no store at" in ran.err) == (Exit.NOT_FOUND_OR_UNVERIFIED, True), ran.err
+    with postgres.connected(url) as connection:
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()"
+        assert connection.execute(tables).fetchone() == (0,)
 
 
 def test_a_store_that_was_never_filled_is_no_store(alone, tmp_path):

@@ -96,6 +96,25 @@ def _open(settings: StorageSettings, wait: threading.Event | None) -> KeyValueSt
             raise ConfigError(f"[storage] backend = {settings.backend!r} does not exist; there are: {names}")
 
 
+def is_there(settings: StorageSettings) -> bool:
+    """Whether there is a store, or something in its place, that `open_store` would not have to make. Makes nothing.
+
+    Raises `ConfigError` for a backend that lacks its place, and faults of a database server.
+    """
+    match settings.backend:
+        case "memory":
+            return False
+        case "postgresql":
+            from icn.adapters.storage.postgres import PostgresStore
+
+            return PostgresStore.is_there(_url(settings), connection_timeout_ms=settings.connection_timeout_ms)
+        case _:
+            path = _path(settings)
+            if path.is_dir():
+                return any(path.iterdir())
+            return path.exists() and path.stat().st_size > 0
+
+
 def open_filling(settings: StorageSettings) -> "Filling":
     """An empty store, to be filled before anybody sees it. What an earlier attempt left behind is thrown away.
 

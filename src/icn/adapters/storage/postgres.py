@@ -13,6 +13,7 @@ Not here: the tables (`postgres_format`), who may try to author (`postgres_lease
 (`postgres_connections`), reads (`postgres_reading`), the names of errors (`postgres_faults`).
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -111,6 +112,13 @@ class PostgresStore:
             raise
         store._lease = lease
         return store
+
+    @staticmethod
+    def is_there(url: str, *, connection_timeout_ms: int) -> bool:
+        """Whether the database holds a store, or something in its place. Makes nothing. Raises as `open` does."""
+        address = parse(url, connection_timeout_ms=connection_timeout_ms)
+        with Edge(address, opening=True), contextlib.closing(connect_reader(address)) as connection:
+            return postgres_format.has_tables(connection)
 
     @property
     def properties(self) -> Properties:

@@ -86,6 +86,11 @@ def prepare(connection: Connection, shown: str) -> None:
     raise InvariantBroken(f"{shown}: the tables can neither be made nor found: is the search path's schema writable?")
 
 
+def has_tables(connection: Connection) -> bool:
+    """Whether there is a table of one of our names, ours or not: then there is something to be opened, or refused."""
+    return connection.execute(_LOOK).fetchone() is not None
+
+
 def incarnation(connection: Connection) -> str | None:
     """Which cluster, line of time, database and table this is. None where the server cannot tell.
 
