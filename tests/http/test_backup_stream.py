@@ -60,6 +60,17 @@ def test_a_finished_backup_is_what_the_next_incremental_one_goes_on_from() -> No
     run(talk)
 
 
+def test_since_before_there_was_anything_is_everything() -> None:
+    async def talk(world: World) -> None:
+        await world.job()
+        answer = await world.client.get("/dag/backup?kind=incremental&since=1960-01-01")
+        assert answer.status == 200
+        draft = read_manifest(files_of(answer.body)[0][1])
+        assert (draft.since.arrival, draft.since.change) == (0, 0)
+
+    run(talk)
+
+
 def test_a_damaged_block_breaks_it_off_and_is_looked_for() -> None:
     async def talk(world: World) -> None:
         node, cid = world.node, Cid.of(b"bread", RAW)

@@ -16,11 +16,14 @@ def iso_of(instant: Instant) -> str:
 
 
 def instant_of(what: str, text: str) -> Instant:
-    """The instant a text stands for; without an offset it is UTC. Raises `Invalid`."""
+    """The instant a text stands for; without an offset it is UTC. Before 1970 there was nothing, so it is 1970.
+
+    Raises `Invalid`.
+    """
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return Instant((moment - _EPOCH) // timedelta(milliseconds=1))
+        return Instant(max(0, (moment - _EPOCH) // timedelta(milliseconds=1)))
     except (ValueError, OverflowError) as error:
         raise Invalid(what, f"{text[:40]!r} is not a time like 2026-11-23T20:45:00Z") from error

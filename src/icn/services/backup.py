@@ -77,17 +77,6 @@ class NoBackupBefore(Refusal):
         )
 
 
-class BackupUnlike(Refusal):
-    """An unfinished backup is to be gone on with, and the store would not go on where it ended."""
-
-    code: ClassVar[str] = "backup.unlike"
-    kind: ClassVar[Kind] = Kind.CONFLICT
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"the unfinished backup cannot be gone on with: {why}")
-
-
 @dataclass(frozen=True, slots=True)
 class BackupOrder:
     """What is to be backed up."""

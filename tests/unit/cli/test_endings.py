@@ -303,3 +303,9 @@ def test_requests_say_who_sends_them_and_bear_a_correlation_id(node, cli):
     cli("mana", "supply")
     assert node.asked[0].headers["user-agent"].startswith("icn-cli/")
     assert node.asked[0].headers["x-correlation-id"].startswith("cli-")
+
+
+def test_a_time_before_the_first_year_is_no_time(node, cli):
+    ran = cli("events", "--since", "0001-01-01T00:00+05:00")
+    assert (ran.status, "is no date or time" in ran.err) == (Exit.USAGE, True)
+    assert node.asked == []
