@@ -23,6 +23,7 @@ from struct import Struct
 from typing import NamedTuple, Self
 
 import apsw
+import structlog
 
 from icn.adapters.storage.witness import Claim, Witness, read
 from icn.stores.kv import StoreCorrupt
@@ -40,6 +41,8 @@ _MAGICS = {0x377F0682: "<", 0x377F0683: ">"}
 _CHECKED_OF_HEADER = 24
 _CHECKED_OF_FRAME = 8
 _WORD_BITS = 0xFFFFFFFF
+
+log = structlog.get_logger("icn.store")
 
 
 def witness_of(path: Path) -> Path:
@@ -63,8 +66,8 @@ def check(connection: apsw.Connection, path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        log = _Log.of(descriptor, connection.pragma("page_size"))
-        if log is not None and log.is_damaged(max(frames, 0), read(witness_of(path))):
+        found = _Log.of(descriptor, connection.pragma("page_size"))
+        if found is not None and found.is_damaged(max(frames, 0), read(witness_of(path))):
             raise StoreCorrupt(
                 f"{_log_of(path)} is damaged in front of commits that were acknowledged; nothing was changed: restore "
                 "a backup, or let the federation refill an empty store. If these files were copied while a node was "
@@ -170,6 +173,8 @@ class LogKeeper:
         self._frames = 0
         """In the log after the commit that was not noted yet; 0 when there is none, or it wrote nothing."""
         self.checkpoint_frames = CHECKPOINT_FRAMES
+        self._is_stuck = False
+        """The last attempt to copy the log back failed, which was said."""
         # SQLite takes no locks on the log itself, so opening and closing it here frees none.
         self._log = os.open(_log_of(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -191,9 +196,24 @@ class LogKeeper:
             if len(head) == _FRAME.size:
                 self._witness.claim(_Frame(*_FRAME.unpack(head)).salts, frames)
         if frames >= self.checkpoint_frames:
-            # The commit is in the log. Whatever keeps it from being copied back, the next commit tries again.
-            with suppress(apsw.Error):
-                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._copy_back()
+
+    def _copy_back(self) -> None:
+        """The commit is in the log. Whatever keeps it from being copied back, the next commit tries again."""
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            if not self._is_stuck:
+                log.warning(
+                    "the log of the store cannot be copied back",
+                    path=str(self._path),
+                    error=str(error),
+                    detail="nothing is lost and the node goes on, but the log grows, and a start has to copy it: "
+                    "look at the disk",
+                )
+            self._is_stuck = True
+        else:
+            self._is_stuck = False
 
     def close(self) -> None:
         """Called once, after the connection is closed."""

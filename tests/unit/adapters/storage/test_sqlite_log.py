@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from icn.adapters.storage.sqlite import SqliteStore
 from icn.adapters.storage.sqlite_format import PAGE_BYTES
@@ -295,3 +296,26 @@ def test_a_witness_that_cannot_be_written_does_not_fail_a_commit(store):
     fill(store, range(COMMITS))
     assert store.get(b"k") == b"%d" % (COMMITS - 1)
     store._log._witness = type(store._log._witness).open(witness_of(store._path))
+
+
+def test_a_log_that_cannot_be_copied_back_is_no_secret(store):
+    """It grows meanwhile, until the disk is full; what was committed is in it."""
+
+    class Failing:
+        failing = True
+
+        def wal_checkpoint(self, **_options: object) -> None:
+            if self.failing:
+                raise apsw.IOError("disk I/O error")
+
+    keeper = store._log
+    keeper.checkpoint_frames, keeper._writer = 1, (failing := Failing())
+    with capture_logs() as told:
+        fill(store, range(3))
+        assert [line["event"] for line in told] == ["the log of the store cannot be copied back"], "once"
+        failing.failing = False
+        fill(store, range(3, 5))
+        failing.failing = True
+        fill(store, range(5, 7))
+    assert len(told) == 2
+    assert store.get(b"k") == b"6"
