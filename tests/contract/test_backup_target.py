@@ -100,7 +100,7 @@ def test_what_was_put_is_read(target, size):
 
 def test_a_new_target_is_empty(target):
     assert target.stored() == []
-    assert target.clear_unfinished() == 0
+    assert target.clear_unfinished("a") == 0
 
 
 def test_a_place_that_holds_archives_is_there(target):
@@ -147,7 +147,12 @@ def test_reading_what_is_not_there_says_so(target):
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", ".a", "a\0b", "a b", "ä", "a" * 201])
 def test_a_name_that_is_no_plain_file_name_is_refused_everywhere(target, name):
-    for use in (lambda: put(target, name, b""), lambda: read(target, name), lambda: target.delete(name)):
+    for use in (
+        lambda: put(target, name, b""),
+        lambda: read(target, name),
+        lambda: target.delete(name),
+        lambda: target.clear_unfinished(name),
+    ):
         with pytest.raises(Invalid):
             use()
 
@@ -168,7 +173,7 @@ def test_a_source_that_fails_leaves_nothing_behind(target, good):
     with pytest.raises((ValueError, TargetUnavailable), match="the source failed"):
         target.put("a", Breaks(good))
     assert names(target) == ["before"]
-    assert target.clear_unfinished() == 0
+    assert target.clear_unfinished("a") == 0
 
 
 @pytest.mark.slow
@@ -189,9 +194,28 @@ def test_folder_and_archives_are_for_their_owner_only(tmp_path):
     assert stat.S_IMODE((tmp_path / "backups" / "a").stat().st_mode) == 0o600
 
 
+def test_what_another_node_is_putting_there_is_left_alone(tmp_path):
+    """Several nodes keep their archives in one folder, and each begins with clearing what it left."""
+    target, cleared = LocalTarget(tmp_path), []
+
+    class Slow(io.BytesIO):
+        def read(self, size=-1):
+            cleared.append(LocalTarget(tmp_path).clear_unfinished("icn-theirs-"))
+            return super().read(size)
+
+    target.put("icn-ours-full.tar.gz", Slow(b"of a node"))
+    assert set(cleared) == {0}
+    assert read(target, "icn-ours-full.tar.gz") == b"of a node"
+
+
 def test_a_folder_that_is_not_mounted_is_missed(tmp_path):
     target = LocalTarget(tmp_path / "mnt" / "backups")
-    for use in (lambda: put(target, "a", b""), target.stored, target.clear_unfinished, lambda: read(target, "a")):
+    for use in (
+        lambda: put(target, "a", b""),
+        target.stored,
+        lambda: target.clear_unfinished("a"),
+        lambda: read(target, "a"),
+    ):
         with pytest.raises(TargetMissing, match="mount the disk"):
             use()
 
@@ -203,7 +227,7 @@ def test_what_else_lies_in_the_folder_is_left_alone(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "not ours")
     target = LocalTarget(tmp_path)
     assert target.stored() == []
-    assert target.clear_unfinished() == 0
+    assert target.clear_unfinished("a") == 0
     with pytest.raises((TargetUnavailable, TargetDenied)):
         read(target, "link")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "folder", "link", "not ours"]
@@ -240,7 +264,7 @@ def test_a_death_while_writing_leaves_only_what_the_next_run_clears(tmp_path):
     target = LocalTarget(folder)
     assert target.stored() == []
     assert [path.name.endswith(UNFINISHED_SUFFIX) for path in folder.iterdir()] == [True]
-    assert target.clear_unfinished() == 1
+    assert target.clear_unfinished("a") == 1
     assert list(folder.iterdir()) == []
 
 

@@ -40,7 +40,17 @@ from icn.kernel.instant import Duration, Instant
 from icn.kernel.limits import MIB
 from icn.services import backup
 from icn.services.archive_check import Examined, examine
-from icn.services.backup_plan import ArchiveName, Retention, archive_id, chain, goes_on, may_go, node_mark, ours
+from icn.services.backup_plan import (
+    ArchiveName,
+    Retention,
+    archive_id,
+    chain,
+    goes_on,
+    may_go,
+    names_of,
+    node_mark,
+    ours,
+)
 from icn.services.filling import fill
 from icn.services.ports import Clock
 from icn.services.queries import dag
@@ -154,7 +164,7 @@ class BackupJobs:
         begun = self.elapsed_ms()
         with self._scratch("backup") as folder:
             archives = self._archives()
-            self.target.clear_unfinished()
+            self.target.clear_unfinished(names_of(self.did))
             now = self.clock.now()
             spool = folder / "archive.tar.gz"
             finished = self._write(spool, archives, now, stopping)

@@ -80,6 +80,11 @@ def node_mark(did: Did) -> str:
     return hashlib.sha256(did.public_key).hexdigest()[:ID_CHARS]
 
 
+def names_of(did: Did) -> str:
+    """What the names of a node's archives begin with."""
+    return f"icn-{node_mark(did)}-"
+
+
 def archive_id(manifest_hash: str) -> str:
     """What stands for a manifest in a name."""
     return manifest_hash[:ID_CHARS]

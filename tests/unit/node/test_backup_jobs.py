@@ -17,13 +17,14 @@ from icn.node import backup_jobs
 from icn.node.backup_jobs import BackupJobs, BackupTerms, Interrupted, Made, NoRoom, NothingToDrill, Proof, _comparisons
 from icn.services.answers import Refused
 from icn.services.backup import BackupOrder, draft
-from icn.services.backup_plan import ArchiveName, Retention
+from icn.services.backup_plan import ArchiveName, Retention, names_of
 from icn.services.commands import NoteBackup, NoteDrill, PutContent, RecordBackup
 from icn.services.filling import fill
 from icn.stores import backups, keyspace, schema
 from icn.stores.archive import ArchiveKind
 from icn.stores.backup_schedule import Schedule, schedule_in
 from icn.stores.kv import Batch
+from support import builders
 from support.http_node import HttpNode
 
 DAY = 86_400_000
@@ -309,7 +310,7 @@ def test_what_a_death_left_in_scratch_and_target_goes_with_the_next_run(kept):
     (kept.scratch / "backup").mkdir(parents=True)
     (kept.scratch / "backup" / "archive.tar.gz.partial").write_bytes(b"half")
     kept.target.mkdir()
-    (kept.target / ".icn-a.tar.gz.x.unfinished").write_bytes(b"half")
+    (kept.target / f".icn-{names_of(kept.node.did)}full.tar.gz.x.unfinished").write_bytes(b"half")
     kept.back_up()
     assert kept.scratch_is_empty()
     assert [name for name in kept.files() if "unfinished" in name] == []
@@ -378,3 +379,12 @@ def test_a_new_target_is_made_also_by_a_node_that_has_had_another(kept, tmp_path
     kept.jobs = replace(kept.jobs, target=LocalTarget(tmp_path / "another"))
     kept.back_up()
     assert kept.kinds() == "F"
+
+
+def test_what_a_death_left_of_ours_is_cleared_and_what_another_node_is_writing_is_not(kept):
+    kept.target.mkdir()
+    left, theirs = (f".icn-{names_of(node)}full.tar.gz.x.unfinished" for node in (kept.node.did, builders.did(99)))
+    for name in (left, theirs):
+        (kept.target / name).write_bytes(b"half")
+    kept.back_up()
+    assert [name for name in kept.files() if name.startswith(".")] == [theirs]

@@ -39,12 +39,12 @@ class Unreliable(LocalTarget):
         self.go_on.set()
         self.entered = threading.Event()
 
-    def clear_unfinished(self) -> int:
+    def clear_unfinished(self, beginning: str) -> int:
         self.entered.set()
         assert self.go_on.wait(10)
         if self.failure is not None:
             raise self.failure
-        return super().clear_unfinished()
+        return super().clear_unfinished(beginning)
 
     def delete(self, name: str) -> None:
         if self.keeps:

@@ -17,6 +17,7 @@ from icn.services.backup_plan import (
     due_at,
     goes_on,
     may_go,
+    names_of,
     node_mark,
     ours,
     retry_pause,
@@ -38,6 +39,11 @@ def numbers(archives: list[ArchiveName] | None) -> list[int] | None:
 
 
 # Names.
+
+
+def test_names_of_a_node_begin_alike():
+    assert name(1).text.startswith(names_of(did(1)))
+    assert not name(1).text.startswith(names_of(did(2)))
 
 
 def test_a_name_says_what_it_is_to_a_person():

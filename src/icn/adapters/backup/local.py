@@ -112,13 +112,15 @@ class LocalTarget:
             if self._folder.is_dir():
                 sync_folder(self._folder)
 
-    def clear_unfinished(self) -> int:
+    def clear_unfinished(self, beginning: str) -> int:
         """See the port."""
+        check_name(beginning)
         with self._ours():
-            left = [] if not self._is_made() else sorted(self._folder.glob(f"{UNFINISHED_PREFIX}*{UNFINISHED_SUFFIX}"))
-            for path in left:
+            left = f"{UNFINISHED_PREFIX}{beginning}*{UNFINISHED_SUFFIX}"
+            found = sorted(self._folder.glob(left)) if self._is_made() else []
+            for path in found:
                 path.unlink(missing_ok=True)
-        return len(left)
+        return len(found)
 
     def _is_made(self) -> bool:
         """Whether something is there. Raises `FileNotFoundError` where the folder could not even be made."""

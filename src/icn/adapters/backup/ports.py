@@ -97,8 +97,11 @@ class BackupTarget(Protocol):
     def delete(self, name: str) -> None:
         """Remove what is under `name`; nothing happens when nothing is."""
 
-    def clear_unfinished(self) -> int:
-        """Remove what an interrupted `put` of ours has left. How many there were, as far as the place shows them."""
+    def clear_unfinished(self, beginning: str) -> int:
+        """Remove what interrupted `put`s under names that begin so have left; others may be at work under others.
+
+        How many there were, as far as the place shows them. Raises `Invalid` for what no name begins with.
+        """
 
 
 def check_name(name: str) -> None:
