@@ -208,7 +208,7 @@ class Arrivals:
         if not is_evidence:
             return self._place(work, view, block, is_side=is_side)
         # Its bytes are enough, whatever else is wrong with it; and who was asked for it is not to blame for that.
-        blocks.put_evidence(work.batch, block)
+        self.forks.keep(work, block)
         if block.cid not in self.refused:
             try:
                 self._place(work, view, block, is_side=is_side)
@@ -332,7 +332,7 @@ class Arrivals:
             held = waiting.block if waiting is not None else self._read(work, cid)
             if held is None:
                 return cid
-            blocks.put_evidence(work.batch, held)
+            self.forks.keep(work, held)
         return None
 
     @staticmethod

@@ -23,6 +23,7 @@ from icn.kernel.ids import Cid, Did
 from icn.kernel.limits import PROOFS_PER_BLOCK_MAX, REMOVALS_SAID_MAX
 from icn.services import acceptance, rows
 from icn.services.recutting import (
+    Kept,
     Recut,
     Removals,
     blocks_at,
@@ -85,6 +86,9 @@ class Equivocations:
     _namings: dict[Did, dict[Cid, int]] | None = field(default=None, compare=False, repr=False)
     """By node, the blocks that admit it or vote for it, with their numbers; None: not looked up yet."""
 
+    _kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept as evidence; None: not looked up yet."""
+
     @property
     def is_lenient(self) -> bool:
         """Whether a record that does not fit is void and its block stays: from the first cut on."""
@@ -103,18 +107,17 @@ class Equivocations:
         removals = {(one.by, one.sequence, member.node) for member in members for one in member.removals}
         self.counting = tuple(sorted(removals))
         self._vouched = self._namings = self._said = self._judged = None
+        kept = self._kept = Kept(reader)
         self.removals = self._removals_in(reader, state)
         self.pairs.clear()
         self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
         self.own_fork = self.cuts.get(self.did)
         places = dict(self.cuts)
-        for cid in blocks.evidence(reader):
-            block = blocks.get_block(reader, cid)
-            if block is not None:
-                lowest(places, block.header.author, block.header.sequence)
+        for author, sequence in kept.places():
+            lowest(places, author, sequence)
         for author, sequence in sorted(places.items()):
-            self._hold(state, author, sequence, blocks_at(reader, author, sequence))
+            self._hold(state, author, sequence, blocks_at(reader, author, sequence, kept))
         contest = contest_of(reader, self.cuts) if self.cuts else None
         self.contest = None if contest is None or contest.is_decided else contest
 
@@ -128,8 +131,12 @@ class Equivocations:
         lowest_known = min((number for number in (held and held[0], cut) if number is not None), default=None)
         if lowest_known is not None and header.sequence >= lowest_known and not self._has_room(work, header.author):
             return  # it is proved already, and whoever signs blocks for nothing is not to fill disks with them
-        blocks.put_evidence(work.batch, block)
+        self.keep(work, block)
         self._hold(work.state, header.author, header.sequence, sorted((beside, block.cid)))
+
+    def keep(self, work: UnitOfWork, block: Block) -> None:
+        """Keep a genuine block as evidence."""
+        self._all_kept(work).put(work.batch, block)
 
     def take(self, work: UnitOfWork, block: Block) -> None:
         """A block is in the journal now."""
@@ -138,7 +145,7 @@ class Equivocations:
         for accused, sequence in link.proofs:
             if lowest(self.cuts, accused, sequence):
                 self._cut(work, accused, sequence)
-            held = blocks_at(Overlay(work.store, work.batch), accused, sequence)
+            held = self._held_at(work, accused, sequence)
             self._hold(work.state, accused, sequence, held)
         if block.cid in work.state.feeds.sides and self._beside(work, header.author, header.sequence, block.cid):
             self._is_lower |= lowest(self.cuts, header.author, header.sequence)
@@ -348,14 +355,19 @@ class Equivocations:
 
     def _beside(self, work: UnitOfWork, author: Did, sequence: int, cid: Cid) -> Cid | None:
         """Another block of the author with this number."""
-        reader = Overlay(work.store, work.batch)
-        others = blocks_at(reader, author, sequence)
-        return next((each for each in others if each != cid), None)
+        return next((each for each in self._held_at(work, author, sequence) if each != cid), None)
 
     def _has_room(self, work: UnitOfWork, author: Did) -> bool:
         reader = Overlay(work.store, work.batch)
-        held = (blocks.get_block(reader, cid) for cid in blocks.evidence(reader))
-        return sum(block is not None and block.header.author == author for block in held) < EVIDENCE_PER_AUTHOR_MAX
+        return sum(blocks.is_evidence(reader, cid) for cid in self._all_kept(work).of(author)) < EVIDENCE_PER_AUTHOR_MAX
+
+    def _held_at(self, work: UnitOfWork, author: Did, sequence: int) -> list[Cid]:
+        return blocks_at(Overlay(work.store, work.batch), author, sequence, self._all_kept(work))
+
+    def _all_kept(self, work: UnitOfWork) -> Kept:
+        if self._kept is None:
+            self._kept = Kept(Overlay(work.store, work.batch))
+        return self._kept
 
     def _may_prove(self, work: UnitOfWork) -> bool:
         member = work.state.federation.members.get(self.did)

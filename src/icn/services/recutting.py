@@ -218,16 +218,45 @@ def cut_state(contest: Contest) -> tuple[State, frozenset[Cid]]:
     return state, frozenset(counted)
 
 
-def blocks_at(reader: Reader, author: Did, sequence: int) -> list[Cid]:
-    """The blocks of the author with this number that are here, in the journal or as evidence, sorted."""
+class Kept:
+    """The blocks that are kept to prove forks, by author and number. Read once: a member decides how many there are."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._found: dict[Did, dict[int, dict[Cid, None]]] = {}
+        for cid in blocks.evidence(reader):
+            block = blocks.get_block(reader, cid)
+            if block is not None:  # one that is damaged proves nothing; whoever scans the store finds it
+                self._note(block)
+
+    def put(self, batch: Batch, block: Block) -> None:
+        """One more."""
+        blocks.put_evidence(batch, block)
+        self._note(block)
+
+    def at(self, author: Did, sequence: int) -> list[Cid]:
+        """Those of an author with one number."""
+        return list(self._found.get(author, {}).get(sequence, ()))
+
+    def of(self, author: Did) -> list[Cid]:
+        """All of an author."""
+        return [cid for cids in self._found.get(author, {}).values() for cid in cids]
+
+    def places(self) -> list[tuple[Did, int]]:
+        """Authors and numbers, each once."""
+        return [(author, sequence) for author, numbers in self._found.items() for sequence in numbers]
+
+    def _note(self, block: Block) -> None:
+        numbers = self._found.setdefault(block.header.author, {})
+        numbers.setdefault(block.header.sequence, {})[block.cid] = None
+
+
+def blocks_at(reader: Reader, author: Did, sequence: int, kept: Kept) -> list[Cid]:
+    """The blocks of the author with this number that are here, in the journal or as evidence (`kept`), sorted."""
     here = blocks.cid_at(reader, author, sequence)
     found = [] if here is None else [here]
     prefix = author.public_key + keyspace.u64(sequence)
     found += [row.cid for _, row in rows.SIDES.rows(reader, prefix=prefix)]
-    for cid in blocks.evidence(reader):
-        place = _stored(reader, cid).place
-        if (place.author, place.sequence) == (author, sequence):
-            found.append(cid)
+    found += kept.at(author, sequence)
     return sorted(dict.fromkeys(found))
 
 

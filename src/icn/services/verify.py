@@ -27,7 +27,7 @@ from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
 from icn.services.block_names import Beside, named_blocks
-from icn.services.recutting import blocks_at, contest_of, cut_state
+from icn.services.recutting import Kept, blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
 from icn.services.state import State
 from icn.stores import blocks, contents, job_index, keyspace, many, references
@@ -101,6 +101,8 @@ class _Run:
     """The highest number of each author so far."""
     changes_count: int = 0
     """Content that stands among the changes where it says that it does."""
+    kept: Kept | None = None
+    """What is kept to prove forks; None: nothing was asked of it yet."""
     job_entries: int = 0
     job_correlations: dict[bytes, bytes | None] = field(default_factory=dict)
 
@@ -171,7 +173,9 @@ class _Run:
             block = parse_block(data)
         except Invalid:
             return False
-        here = blocks_at(self.reader, block.header.author, block.header.sequence)
+        if self.kept is None:
+            self.kept = Kept(self.reader)
+        here = blocks_at(self.reader, block.header.author, block.header.sequence, self.kept)
         return any(cid != block.cid for cid in here) and block.is_genuine()
 
     # Journal, feeds, index

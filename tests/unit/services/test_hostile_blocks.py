@@ -330,3 +330,25 @@ def test_accusing_keys_that_nobody_has_heard_of_costs_no_replay_and_no_word(monk
     world.link_all()
     world.pass_time(3_000)
     agree(world, *honest)
+
+
+def test_what_is_kept_as_evidence_makes_what_comes_later_no_dearer() -> None:
+    world = invited()
+    evil, costs = Impostor.of(world, "d"), list[int]()
+    noting = ReadsNoted(world["a"].store.inner)
+    world["a"].store.inner = noting
+    for number in range(70, 82):
+        times = (Instant(number), Instant(number + 1))
+        pair = sorted(
+            (builders.block(number, (), federation=evil.federation, time=time) for time in times),
+            key=lambda one: one.cid,
+        )
+        for block in pair:
+            evil.say(block, "a")
+        noting.read.clear()
+        accuses = EquivocationProven(builders.did(number), 0, pair[0].cid, pair[1].cid)
+        evil.say(evil.block(accuses), "a")
+        for block in pair:
+            evil.say(block, "a")
+        costs.append(len([key for key in noting.read if key.startswith(b"b")]))
+    assert costs[-1] == costs[2]

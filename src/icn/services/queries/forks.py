@@ -6,7 +6,7 @@ from icn.domain.dag.forks import Cut
 from icn.kernel.ids import PUBLIC_KEY_BYTES, Cid, Did
 from icn.services import rows
 from icn.services.queries.paging import Page, cursor_bytes
-from icn.services.recutting import blocks_at
+from icn.services.recutting import Kept, blocks_at
 from icn.stores.kv import Reader
 
 
@@ -38,7 +38,8 @@ def forks(reader: Reader, *, limit: int, cursor: str | None) -> Page[ForkView]:
         if len(found) > limit:
             break
     shown = found[:limit]
-    views = tuple(_view(reader, cut, sequence) for _, cut, sequence in shown)
+    kept = Kept(reader)
+    views = tuple(_view(reader, cut, sequence, kept) for _, cut, sequence in shown)
     return Page(views, shown[-1][0].hex() if len(found) > limit else None)
 
 
@@ -54,8 +55,8 @@ def remaining_count(reader: Reader) -> int:
     return sum(1 for member in members if member is not None and not member.has_ended)
 
 
-def _view(reader: Reader, cut: Cut, sequence: int) -> ForkView:
-    pair = blocks_at(reader, cut.author, sequence)[:2]
+def _view(reader: Reader, cut: Cut, sequence: int, kept: Kept) -> ForkView:
+    pair = blocks_at(reader, cut.author, sequence, kept)[:2]
     first, second = pair if len(pair) == 2 else (None, None)
     by = tuple(row.by for _, row in rows.PROVEN.rows(reader, prefix=cut.author.public_key))
     sides = sum(1 for _ in rows.SIDES.rows(reader, prefix=cut.author.public_key))
