@@ -65,6 +65,29 @@ def test_a_node_that_was_alone_joins_while_it_runs_and_leaves_again(nodes: Nodes
     assert verified == 0
 
 
+def test_a_node_that_is_told_an_address_stays_what_it_is_until_a_member_has_answered_there(nodes: Nodes) -> None:
+    home = nodes.start("home", "--join-policy", "open", "--federation-name", "orchard")
+    address = home.p2p
+    home.stop()
+    solo = nodes.start("solo", "--federation-name", "alone")
+    told = cli(solo, "federation", "join", address)
+    assert told.code == 0, told.err
+    assert "until one has answered there" in told.out
+    assert "until one has answered there" in cli(solo, "federation", "status").out
+    solo.ask("POST", "/account/open", {"did": home.did})
+    assert state(solo) == ("alone", "member")
+    assert solo.call("GET", "/ready")[0] == 200
+    solo.kill()
+    solo.start()
+    assert state(solo) == ("alone", "member")
+    assert not (solo.folder / "former").exists()
+    home.start()
+    wait_until("the change", lambda: state(solo) == ("orchard", "waiting for admission"), 60.0)
+    wait_until("it to have joined", lambda: cli(home, "federation", "admit", solo.did).code == 0, 60.0)
+    wait_until("membership", lambda: state(solo) == ("orchard", "member"), 60.0)
+    assert len(list((solo.folder / "former").iterdir())) == 1
+
+
 def node_verify(folder: Path) -> int:
     return run(
         CLI,

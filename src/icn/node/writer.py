@@ -239,7 +239,7 @@ class Writer:
             waiting_to_join=engine.state.feeds.heads.get(engine.did) is None,
             executors=tuple(engine.peers.executors()),
             executor=engine.executor.offering.load(self._clock.now()),
-            joining=engine.joining.explain(engine.state, engine.did),
+            joining=engine.seeking.explain(engine.state) or engine.joining.explain(engine.state, engine.did),
             seeks=engine.joining.aim is not None,
             held=engine.authorship.explain(engine.state),
         )

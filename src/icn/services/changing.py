@@ -20,7 +20,7 @@ from icn.services.leaving import BusinessPending, pending
 from icn.services.peers import Peers
 from icn.services.unsettled import Unsettled
 from icn.services.work import UnitOfWork
-from icn.stores import changeover
+from icn.stores import changeover, joining
 from icn.stores.changeover import Change, Founding
 from icn.stores.joining import Aim
 from icn.stores.kv import Reader
@@ -84,10 +84,11 @@ class ChangingService:
         if founding is not None:  # refused now, and not by the engine that founds it
             found = FoundFederation(founding.name, founding.founders, founding.policy)
             decide(FederationState(), found, work.context())
-        self._require_free(work)
+        self.require_free(work)
         had_feed = work.state.feeds.next_sequence(work.did) > 0
         change = Change(federation.id, work.wall, had_feed=had_feed, is_archived=False, aim=aim, founding=founding)
         changeover.put_change(work.batch, change)
+        joining.forget_sought(work.batch)
         self.is_under_way = True
         work.may_author = False
         return {"state": f"changing: what is here of {federation.name!r} goes into an archive, then it begins anew"}
@@ -104,7 +105,8 @@ class ChangingService:
             open_own_account(work)
         changeover.forget_founding(work.batch)
 
-    def _require_free(self, work: UnitOfWork) -> None:
+    def require_free(self, work: UnitOfWork) -> None:
+        """Raise a `Refusal` where this node may not give up its federation."""
         federation, did = work.state.federation, work.did
         if not federation.has_joined(did) and not federation.has_ended(did):
             return  # it has no feed there: nobody can count on it

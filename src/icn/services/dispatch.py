@@ -74,6 +74,7 @@ from icn.services.ports import Entropy
 from icn.services.pruning import PruningService
 from icn.services.replication import ReplicationService
 from icn.services.scan import SCAN_ROW
+from icn.services.seeking import SeekingService
 from icn.services.work import UnitOfWork
 from icn.stores import backup_schedule, backups, contents, schema
 from icn.stores.archive import ArchiveKind
@@ -112,6 +113,7 @@ class Dispatch:
     replication: ReplicationService
     inviting: InvitingService
     joining: JoiningService
+    seeking: SeekingService
     changing: ChangingService
     pruning: PruningService
     mending: MendingService
@@ -218,6 +220,9 @@ class Dispatch:
             case Join(aim):
                 if self.joining.begin(work, aim):
                     return {"state": self.joining.explain(work.state, work.did)}
+                if not aim.invitation:
+                    self.seeking.begin(work, aim)
+                    return {"state": self.seeking.explain(work.state)}
                 return self.changing.begin(work, aim, None)
             case Init(founding):
                 if work.state.federation.federation is not None:

@@ -64,6 +64,7 @@ from icn.services.pruning import PruningService
 from icn.services.reception import Reception, send_again
 from icn.services.rechecking import is_recheck
 from icn.services.replication import ReplicationService
+from icn.services.seeking import SeekingService
 from icn.services.settings import NodeTerms
 from icn.services.state import State
 from icn.services.work import UnitOfWork
@@ -124,6 +125,7 @@ class Engine:
     replication: ReplicationService
     inviting: InvitingService
     joining: JoiningService
+    seeking: SeekingService
     forks: Equivocations
     changing: ChangingService
     content: ContentService
@@ -269,6 +271,7 @@ class Engine:
                 self.executor.offering.unsettled.load(self.store)
                 self.forks.load(self.store, self.state)
                 self.joining.load(self.store, self.state)
+                self.seeking.load(self.store)
                 self.changing.load(self.store)
             self._stale = True  # until the commit has succeeded: a read may fail as well, with blocks half taken
             wall = self.clock.now()
@@ -302,6 +305,8 @@ class Engine:
         self.executor.take_records(work)
         for node in who_left(work):
             self.reception.part_for_good(work, node)
+        if not self.authorship.is_held:
+            self.seeking.tick(work)
         if work.may_author:
             if work.accepted:
                 take_what_is_due(work)

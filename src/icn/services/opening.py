@@ -25,6 +25,7 @@ from icn.services.reception import Reception
 from icn.services.rechecking import RecheckService
 from icn.services.replay import rebuild
 from icn.services.replication import ReplicationService
+from icn.services.seeking import SeekingService
 from icn.services.settings import NodeTerms
 from icn.stores import contents
 from icn.stores.changeover import given_up
@@ -93,6 +94,8 @@ def open_engine(
     executor = ExecutorService(terms, peers, content, offering, pledging)
     changing = ChangingService(peers, offering.unsettled, terms.executor.unsettled_after)
     changing.load(store)
+    seeking = SeekingService(changing, replication)
+    seeking.load(store)
     return Engine(
         store=store,
         clock=clock,
@@ -107,6 +110,7 @@ def open_engine(
         replication=replication,
         inviting=inviting,
         joining=joining,
+        seeking=seeking,
         forks=forks,
         changing=changing,
         content=content,
@@ -115,13 +119,22 @@ def open_engine(
         home=home,
         executor=executor,
         reception=Reception(
-            peers, replication, inviting, joining, content, home, executor, executes=terms.executor.capacity > 0
+            peers,
+            replication,
+            inviting,
+            joining,
+            seeking,
+            content,
+            home,
+            executor,
+            executes=terms.executor.capacity > 0,
         ),
         dispatch=Dispatch(
             entropy,
             replication,
             inviting,
             joining,
+            seeking,
             changing,
             pruning,
             mending,

@@ -45,6 +45,7 @@ from icn.services.joining import JoiningService
 from icn.services.mesh import HomeService
 from icn.services.peers import Peers
 from icn.services.replication import ReplicationService
+from icn.services.seeking import SeekingService
 from icn.services.work import UnitOfWork
 
 
@@ -56,6 +57,7 @@ class Reception:
     replication: ReplicationService
     inviting: InvitingService
     joining: JoiningService
+    seeking: SeekingService
     content: ContentService
     home: HomeService
     executor: ExecutorService
@@ -91,6 +93,7 @@ class Reception:
                 if self.peers.is_here(peer):
                     self.content.receive(work, peer, message)
             case Hello():
+                self.seeking.meet(work, peer, message)
                 self.replication.receive(work, peer, message)
                 self.joining.peer_here(work, peer)
                 if work.may_author:

@@ -56,6 +56,8 @@ class ReplicationService:
     """Whether the federation of a peer may become this node's, while it has none."""
     former: tuple[Cid, ...] = ()
     """Federations that this node has given up, and had a feed in."""
+    sought: tuple[Did, ...] = ()
+    """Peers into whose federation this node may change: they are not told of its own, for which they would part."""
     damage: Damage = field(default_factory=Damage)
     """The content service's, where there is one: signed blocks can be damaged as well."""
     named: dict[Did, tuple[Cid, ...]] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class ReplicationService:
         """A peer is connected: say who we are."""
         self.part(peer)
         self.peers.views[peer] = PeerView(peer)
-        work.send(peer, self._hello(work, peer))
+        asks = peer in self.sought
+        work.send(peer, Hello(self.terms.agent, None, (), "", executes=False) if asks else self._hello(work, peer))
 
     def greet_all_again(self, work: UnitOfWork) -> None:
         """This node belongs to a federation now: peers were told otherwise."""

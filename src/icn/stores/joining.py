@@ -1,4 +1,4 @@
-"""What a node that has no federation was told to join, kept until it has: one row about the store itself."""
+"""What a node was told to join, kept until it has: rows about the store itself."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from icn.stores import keyspace
 from icn.stores.kv import Batch, Reader
 
 _ROW = keyspace.about("joining")
+_SOUGHT = keyspace.about("sought")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +36,20 @@ def forget_aim(batch: Batch) -> None:
 def aim_of(reader: Reader) -> Aim | None:
     """What was put; None where there is nothing to join."""
     data = reader.get(_ROW)
+    return None if data is None else _SHAPE.decode_own(data)
+
+
+def put_sought(batch: Batch, aim: Aim) -> None:
+    """A node that has a federation looks there for another one."""
+    batch.put(_SOUGHT, _SHAPE.encode(aim))
+
+
+def forget_sought(batch: Batch) -> None:
+    """It has found one, or looks no more."""
+    batch.delete(_SOUGHT)
+
+
+def sought_of(reader: Reader) -> Aim | None:
+    """What was put; None where nothing is looked for."""
+    data = reader.get(_SOUGHT)
     return None if data is None else _SHAPE.decode_own(data)

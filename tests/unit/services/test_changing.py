@@ -3,6 +3,7 @@
 import pytest
 
 from icn.domain.federation.model import JoinPolicy
+from icn.kernel.ids import PeerId
 from icn.services.answers import Answer, Done, Refused
 from icn.services.commands import Init, Join, Leave, OpenAccountFor
 from icn.stores import changeover
@@ -11,7 +12,7 @@ from icn.stores.joining import Aim
 from support import builders
 from support.world import World, federation, terms
 
-ADDRESS = Aim(("/ip4/127.0.0.1/tcp/7000/p2p/12D3KooW",), b"")
+ADDRESS = Aim((f"/ip4/127.0.0.1/tcp/7000/p2p/{PeerId.of(builders.did(99))}",), b"")
 
 
 def founding(world: World, name: str, called: str = "new") -> Init:
@@ -25,14 +26,18 @@ def refusal_of(answer: Answer) -> str:
 
 def test_a_node_that_is_alone_may_change_and_writes_nothing_more_before_it_has() -> None:
     world = federation("a")
-    body = world.done("a", Join(ADDRESS))
+    body = world.done("a", founding(world, "a"))
     assert "archive" in str(body["state"])
     a = world["a"]
     change = changeover.change_of(a.store)
     federation_id = a.engine.state.federation.federation
     assert change is not None
     assert federation_id is not None
-    assert (change.former, change.is_archived, change.aim) == (federation_id.id, False, ADDRESS)
+    assert (change.former, change.is_archived, change.founding) == (
+        federation_id.id,
+        False,
+        founding(world, "a").founding,
+    )
     arrivals = a.engine.state.last_arrival
     for command in (OpenAccountFor(builders.did(9)), Join(ADDRESS), founding(world, "a"), Leave()):
         assert refusal_of(world.do("a", command)) == "federation.changing"
