@@ -43,7 +43,7 @@ _REMOVAL = EVENT_NAMES[NodeRemoved]
 
 
 class RefusedAtOnce(EventRefused):
-    """A block's first record is against the rules: nothing of it was applied."""
+    """A block is against the rules, and nothing of it was applied, or is any more."""
 
 
 def links(header: Header) -> tuple[Cid, ...]:
@@ -242,6 +242,18 @@ def apply_records(state: State, block: Block, records: list[Record], context: Co
     if not pairing.is_complete:
         raise EventRefused("jobs and their holds stand together")
     _name_genesis(state, block, records)
+
+
+def apply_all_or_none(state: State, block: Block, records: list[Record], context: Context) -> None:
+    """`apply_records` that takes notes, and takes back what was applied. Raises `RefusedAtOnce`."""
+    undo = state.noting()
+    undo.begin()
+    try:
+        apply_records(state, block, records, context)
+    except EventRefused as error:
+        undo.back()
+        raise RefusedAtOnce(str(error)) from error
+    undo.end()
 
 
 def apply_what_fits(state: State, block: Block, records: list[Record], context: Context) -> None:

@@ -69,6 +69,9 @@ class Arrivals:
     """The target is where a head mark says that this node has a feed: no other federation will do."""
     asked: dict[Cid, Instant] = field(default_factory=dict)
     """Blocks that were asked for by name, and when."""
+    is_wary: bool = False
+    """A block was refused half applied. From now on notes are taken, which costs a little for each record: loading the
+    state again for each such block would cost as much as it is large, and its author comes back with another one."""
     turn: int = 0
     """Whose turn it is to be asked again."""
 
@@ -357,6 +360,8 @@ class Arrivals:
                 state.removals = self.forks.judge(work, block, clock)
                 acceptance.apply_what_fits(state, block, records, context)
                 state.removals = None
+            elif self.is_wary:
+                acceptance.apply_all_or_none(state, block, records, context)
             else:
                 acceptance.apply_records(state, block, records, context)
         except EventRefused as error:
@@ -364,6 +369,7 @@ class Arrivals:
             refused = RecordsRefused(block.cid, header.author, str(error))
             if isinstance(error, acceptance.RefusedAtOnce):
                 raise PeerViolation(str(refused)) from error
+            self.is_wary = True
             raise refused from error
         work.now = max(work.now, header.time)
         work.admit(block, clock, records, source=view.did, is_side=is_side)

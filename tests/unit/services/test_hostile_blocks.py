@@ -7,16 +7,17 @@ import pytest
 from icn.domain.dag.forks import Contest
 from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeAdmitted, NodeJoined, NodeLeft
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.ledger.events import Transferred
+from icn.domain.ledger.events import AccountOpened, Transferred
 from icn.domain.ledger.model import TransferNumber
 from icn.kernel.ids import DAG_CBOR
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, FeedCount, Hello
-from icn.services import equivocation
+from icn.services import equivocation, rows
 from icn.services.commands import Admit, PutContent, Remove
-from icn.services.inputs import PeerUp, Received
+from icn.services.inputs import PeerDown, PeerUp, Received
 from icn.services.recutting import Recut, recut
+from icn.services.state import State
 from icn.stores import blocks
 from icn.stores.kv import KeyValueStore, Reader
 from support import builders
@@ -352,3 +353,30 @@ def test_what_is_kept_as_evidence_makes_what_comes_later_no_dearer() -> None:
             evil.say(block, "a")
         costs.append(len([key for key in noting.read if key.startswith(b"b")]))
     assert costs[-1] == costs[2]
+
+
+def test_a_member_whose_blocks_are_refused_has_the_state_loaded_once_and_not_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = federation(*NAMES)
+    evil, loads = Impostor.of(world, "d"), list[Reader]()
+    load = rows.load
+
+    def counted(reader: Reader) -> State:
+        loads.append(reader)
+        return load(reader)
+
+    monkeypatch.setattr(rows, "load", counted)
+    before = evil.head
+    for owner in range(80, 90):
+        opened = AccountOpened(builders.did(owner), evil.did, 0, Mana(0), 0, Mana(0))
+        evil.head = before
+        evil.say(evil.block(opened, NodeJoined(builders.did(owner), "x"), parents=evil.parents("a")), "a")
+        assert world["a"].engine.state.ledger.account(builders.did(owner), evil.did) is None
+        world.handle("a", PeerDown(evil.did))
+    assert len(loads) == 1
+    evil.head = before
+    evil.say(evil.block(opened, parents=evil.parents("a")), "a")
+    assert world["a"].engine.state.ledger.account(builders.did(89), evil.did) is not None
+    world.pass_time(3_000)
+    agree(world, "a", "b", "c")
