@@ -42,6 +42,14 @@ _PROOF = EVENT_NAMES[EquivocationProven]
 _REMOVAL = EVENT_NAMES[NodeRemoved]
 
 
+class Unfit(PeerViolation):
+    """Its author was not entitled to a block, as far as is known here.
+
+    Who knows of a fork that is not known here took it, for there a record that does not fit is void: so its author is
+    to blame, and nobody else who brings it.
+    """
+
+
 class RefusedAtOnce(EventRefused):
     """A block is against the rules, and nothing of it was applied, or is any more."""
 
@@ -212,9 +220,9 @@ def records_of(
         return records
     member = federation.members.get(header.author)
     if member is None or not member.joined:
-        raise PeerViolation("a block is authored by a member")
+        raise Unfit("a block is authored by a member")
     if member.left_at is not None:
-        raise PeerViolation("a feed ends when its node leaves")
+        raise Unfit("a feed ends when its node leaves")
     return records
 
 

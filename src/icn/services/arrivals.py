@@ -61,8 +61,8 @@ class Arrivals:
     patience: Duration
     """After so long what was asked for by name is asked of another peer."""
     quarantine: Quarantine = field(default_factory=Quarantine)
-    refused: dict[Cid, None] = field(default_factory=dict)
-    """Blocks found to be against the rules, newest last."""
+    refused: dict[Cid, bool] = field(default_factory=dict)
+    """Blocks found to be against the rules, newest last, and whether they are so wherever somebody forked as well."""
     target: Cid | None = None
     """The federation this node is joining, while it has no genesis."""
     is_pinned: bool = False
@@ -111,7 +111,7 @@ class Arrivals:
 
     def want_named(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for what blocks in quarantine wait for, by name: no count tells of it."""
-        missing = self.quarantine.missing()
+        missing = [cid for cid in self.quarantine.missing() if self._is_of_use(cid)]
         self.asked = {cid: asked for cid, asked in self.asked.items() if cid in missing}
         due = [cid for cid in missing if self._may_ask(cid, work.wall)][: limits.WANTED_BLOCKS_MAX]
         if due:
@@ -148,6 +148,10 @@ class Arrivals:
                 if entry.block.cid not in named[header.author]:
                     self.quarantine.drop(entry, self.peers)
 
+    def _is_of_use(self, cid: Cid) -> bool:
+        """Whether something would come of a block."""
+        return cid not in self.refused or self.quarantine.is_evidence(cid)
+
     def _may_ask(self, cid: Cid, wall: Instant) -> bool:
         asked = self.asked.get(cid)
         return asked is None or wall >= later(asked, self.patience)
@@ -175,7 +179,13 @@ class Arrivals:
             view.counts[author] = max(view.counts.get(author, 0), count)
 
     def _accept(self, work: UnitOfWork, view: PeerView, block: Block) -> None:
-        if self._accept_one(work, view, block):
+        try:
+            accepted = self._accept_one(work, view, block)
+        except acceptance.Unfit:
+            if view.did == block.header.author:
+                raise
+            return
+        if accepted:
             self._accept_all(work, self.quarantine.release(block.cid, work.wall, self.peers))
 
     def _accept_all(self, work: UnitOfWork, released: list[Waiting]) -> None:
@@ -191,7 +201,8 @@ class Arrivals:
             except RecordsRefused:
                 raise
             except PeerViolation as violation:
-                work.violations.append((entry.sender, str(violation)))
+                if not isinstance(violation, acceptance.Unfit) or entry.sender == entry.block.header.author:
+                    work.violations.append((entry.sender, str(violation)))
                 continue
             if accepted:
                 pending += self.quarantine.release(entry.block.cid, work.wall, self.peers)
@@ -203,7 +214,8 @@ class Arrivals:
             return False
         is_evidence = self.quarantine.is_evidence(block.cid)
         if block.cid in self.refused and not is_evidence:
-            raise PeerViolation(f"block {block.cid} was refused before")
+            wrong = PeerViolation if self.refused[block.cid] else acceptance.Unfit
+            raise wrong(f"block {block.cid} was refused before")
         federation = work.state.federation.federation
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
@@ -348,8 +360,8 @@ class Arrivals:
         header, state = block.header, work.state
         try:
             records = acceptance.records_of(block, state.federation, is_lenient=self.forks.is_lenient, is_side=is_side)
-        except PeerViolation:
-            self.refuse(block.cid)
+        except PeerViolation as violation:
+            self.refuse(block.cid, always=not isinstance(violation, acceptance.Unfit))
             raise
         context = work.context_of(header.author, header.sequence, header.time, clock)
         try:
@@ -365,10 +377,10 @@ class Arrivals:
             else:
                 acceptance.apply_records(state, block, records, context)
         except EventRefused as error:
-            self.refuse(block.cid)
+            self.refuse(block.cid, always=self.forks.is_lenient)
             refused = RecordsRefused(block.cid, header.author, str(error))
             if isinstance(error, acceptance.RefusedAtOnce):
-                raise PeerViolation(str(refused)) from error
+                raise (PeerViolation if self.forks.is_lenient else acceptance.Unfit)(str(refused)) from error
             self.is_wary = True
             raise refused from error
         work.now = max(work.now, header.time)
@@ -395,8 +407,8 @@ class Arrivals:
         ):
             raise acceptance.RefusedAtOnce("a node joins as a founder, or after admission")
 
-    def refuse(self, cid: Cid) -> None:
-        """Remember that a block is against the rules."""
-        self.refused[cid] = None
+    def refuse(self, cid: Cid, *, always: bool = True) -> None:
+        """Remember that a block is against the rules, and whether it is so wherever somebody forked as well."""
+        self.refused[cid] = always
         while len(self.refused) > REFUSED_REMEMBERED_MAX:
             del self.refused[next(iter(self.refused))]

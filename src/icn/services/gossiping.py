@@ -7,6 +7,7 @@
 | wait for ancestors or for their time, or found no room | ignore | nobody can say yet; the ancestors are asked for |
 | came before their bearer was introduced, or to a node without a federation | ignore | they may be of another one |
 | are of a fork that nobody has built on here | ignore | the bearer may have met this side of it first |
+| hold a record that does not fit, by another author | ignore | the bearer may know of a fork, and took it as void |
 | can never be valid, one of them, or there are none | reject | an honest bearer has checked them, by the same rules |
 
 What is ignored is not lost: peers compare what they have (`services.replication`). Not here: who is in the mesh, and

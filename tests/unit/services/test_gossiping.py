@@ -138,7 +138,6 @@ WRONG: dict[str, Callable[[Home], bytes]] = {
     "signature": _forged,
     "federation": lambda home: home.block(NodeJoined(builders.did(AUTHOR), "x"), federation=builders.cid("x")).data,
     "not a member": lambda home: home.block(AccountOpened(BEARER, builders.did(AUTHOR), 0, Mana(0), 0, Mana(0))).data,
-    "not entitled": lambda home: home.block(NodeJoined(builders.did(AUTHOR), "x"), NodeAdmitted(BEARER)).data,
 }
 
 
@@ -149,6 +148,16 @@ def test_what_can_never_be_valid_is_rejected_and_its_bearer_stays_connected(case
     assert home.hear(WRONG[case](home)) is Verdict.REJECT
     assert rows.load(home.node.store) == before == home.node.engine.state
     assert home.node.disconnects == []
+
+
+def test_a_record_that_does_not_fit_counts_against_its_author_and_nobody_else_who_brings_it():
+    home, author = Home(), builders.did(AUTHOR)
+    before = rows.load(home.node.store)
+    data = home.block(NodeJoined(author, "x"), NodeAdmitted(BEARER)).data
+    assert home.hear(data) is Verdict.IGNORE, "where somebody forked it is void, and its block is taken"
+    home.world.handle("a", PeerUp(author), Received(author, home.hello()))
+    assert home.hear(data, bearer=author) is Verdict.REJECT
+    assert rows.load(home.node.store) == before == home.node.engine.state
 
 
 def test_a_publication_without_blocks_is_rejected():
@@ -168,7 +177,8 @@ def test_after_one_that_can_never_be_valid_nothing_more_of_its_bearer_is_taken_i
     home = Home()
     other = builders.did(71)
     home.world.handle("a", PeerUp(other), Received(other, home.hello()))
-    bad = [home.block(NodeJoined(builders.did(AUTHOR), "x"), NodeAdmitted(builders.did(n))) for n in range(1, 30)]
+    joins = NodeJoined(builders.did(AUTHOR), "x")
+    bad = [home.block(joins, federation=builders.cid(f"another {n}")) for n in range(29)]
     outcome = home.world.handle(
         "a",
         *(

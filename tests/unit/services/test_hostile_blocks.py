@@ -5,17 +5,25 @@ from collections.abc import Iterator
 import pytest
 
 from icn.domain.dag.forks import Contest
-from icn.domain.federation.events import EquivocationProven, FederationFounded, NodeAdmitted, NodeJoined, NodeLeft
+from icn.domain.federation.events import (
+    EquivocationProven,
+    FederationFounded,
+    NodeAdmitted,
+    NodeJoined,
+    NodeLeft,
+    RemovalVoted,
+)
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import AccountOpened, Transferred
 from icn.domain.ledger.model import TransferNumber
 from icn.kernel.ids import DAG_CBOR
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
+from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.messages import Announce, FeedCount, Hello
 from icn.services import equivocation, rows
 from icn.services.commands import Admit, PutContent, Remove
-from icn.services.inputs import PeerDown, PeerUp, Received
+from icn.services.inputs import Gossiped, PeerDown, PeerUp, Received
 from icn.services.recutting import Recut, recut
 from icn.services.state import State
 from icn.stores import blocks
@@ -379,4 +387,33 @@ def test_a_member_whose_blocks_are_refused_has_the_state_loaded_once_and_not_eac
     evil.say(evil.block(opened, parents=evil.parents("a")), "a")
     assert world["a"].engine.state.ledger.account(builders.did(89), evil.did) is not None
     world.pass_time(3_000)
+    agree(world, "a", "b", "c")
+
+
+def test_who_knows_of_a_fork_is_not_blamed_for_a_block_that_others_would_refuse() -> None:
+    """A takes what does not fit, for it knows of a fork; B has not heard of that yet."""
+    world = federation(*NAMES, "x")
+    evil, forker, a, b = Impostor.of(world, "d"), Impostor.of(world, "x"), world["a"], world["b"]
+    world.isolate("a")
+    world.settle()
+    before = forker.head
+    forker.say(forker.block(NodeAdmitted(builders.did(67)), parents=forker.parents("a")), "a")
+    forker.head = before
+    forker.say(forker.block(NodeAdmitted(builders.did(68)), parents=forker.parents("a")), "a")
+    assert forker.did in a.engine.state.cuts
+    parents = world["b"].engine.state.feeds.parents_for(evil.did)
+    bad = evil.say(evil.block(RemovalVoted(evil.did, ""), parents=parents), "a")
+    assert blocks.get_meta(a.store, bad.cid) is not None
+    hello = Hello("test/1", evil.federation, (), "", executes=False)
+    world.handle("b", PeerUp(a.did), Received(a.did, hello))
+    world.handle("b", Gossiped(b"token", a.did, evil.did, Announce((bad.data,))))
+    world.handle("b", Received(a.did, Announce((bad.data,))))
+    assert blocks.get_meta(b.store, bad.cid) is None
+    assert b.verdicts[-1] is Verdict.IGNORE
+    assert a.did not in [peer for peer, _ in b.disconnects]
+    world.handle("b", PeerDown(a.did))
+    evil.say(bad, "b")
+    assert evil.did in [peer for peer, _ in b.disconnects], "its author is to blame"
+    world.link_all()
+    world.pass_time(8_000)
     agree(world, "a", "b", "c")
