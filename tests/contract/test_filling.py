@@ -3,15 +3,18 @@
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from icn.adapters.storage.filling import FillingInPlace
+from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
 from icn.stores import moving, schema
 from icn.stores.copying import TargetInUse
-from icn.stores.kv import StoreInUse
+from icn.stores.kv import Batch, Fence, StoreInUse
 from icn.stores.moving import StoreIncomplete
 from support.archives import assert_whole, back_up, fill_from, held, history
 from support.processes import CLI, run
@@ -118,6 +121,7 @@ def test_where_it_is_filled_in_place_no_node_opens_what_is_left(tmp_path: Path) 
 
 _CHILD = """
 import os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from icn.adapters.storage.opening import open_filling
 from support.stores import backend_named, batch, settings_in
@@ -181,3 +185,30 @@ def test_what_a_broken_restore_has_left_in_a_database_is_not_moved_elsewhere(tmp
     )
     assert moved.code != 0
     assert "dag restore" in moved.err
+
+
+@pytest.mark.slow
+def test_nothing_is_written_while_another_thread_reads() -> None:
+    """Two fill one store, each from a thread of its own, and no engine need bear both at the same time."""
+    reads, written = threading.Event(), threading.Event()
+
+    class Watched(MemoryStore):
+        def get(self, key: bytes) -> bytes | None:
+            if key == b"b":
+                reads.set()
+                assert not written.wait(0.3)
+            return super().get(key)
+
+        def commit(self, changes: Batch, fence: Fence) -> None:
+            super().commit(changes, fence)
+            if b"b" in changes.operations:
+                written.set()
+
+    filling = FillingInPlace(Watched())
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(filling.get, b"b")
+        assert reads.wait(30)
+        filling.load(batch({b"b": b"value"}))
+        assert asked.result() is None
+    assert written.wait(30)
+    filling.close()

@@ -22,6 +22,7 @@ from icn.kernel.errors import Refusal
 from icn.services.ahead import in_turn
 from icn.services.archive_proof import prove
 from icn.services.restore_plan import ForeignArchive
+from icn.services.stage import here
 from support import builders
 from support.archives import Held, archive_at, back_up, fill_into, held, nothing
 from support.bit_flip_repairs import history
@@ -59,7 +60,7 @@ def count_archives(folder: Path, number: int, seed: int) -> Counter[str]:
 
 def _class_of(path: Path, expected: Held) -> str:
     try:
-        is_found = bool(prove(archive_at(path), nothing, in_turn).findings_total)
+        is_found = bool(prove(archive_at(path), nothing, in_turn, here).findings_total)
     except Refusal:
         is_found = True
     target = MemoryStore()

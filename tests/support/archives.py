@@ -1,8 +1,10 @@
 """Stores with a history, their backups, and stores restored from them."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from icn.kernel.instant import Instant
 from icn.services import restore, rows
 from icn.services.archive_check import Archive, claimed, examine
 from icn.services.backup import BackupOrder, Reached, draft, entries
+from icn.services.beginning import Loading
 from icn.services.commands import PutContent
-from icn.services.filling import fill
-from icn.services.restore_plan import plan
+from icn.services.filling import Filled, Signed, fill
+from icn.services.filling_signed import SignedFilling
+from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores import backups, contents, keyspace, schema
@@ -132,7 +136,7 @@ def fill_from(
     with contextlib.closing(filling):
         try:
             planned = plan(known, MemoryStore(), configured=configured, as_new=as_new)
-            filled = fill(planned, filling, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing, ahead=ahead)
+            filled = fill_planned(planned, filling, no_newer_blocks=no_newer_blocks)
             with filling.seal() as reader:
                 report = verify(reader, planned.owner, deep=False)
                 assert report.ok, report.findings
@@ -141,6 +145,27 @@ def fill_from(
             filling.discard()
             raise
     return filled.done
+
+
+Begin = Callable[[Loading], Signed]
+Way = Callable[[Begin], AbstractContextManager[Begin]]
+"""Where the signed half of filling a store works."""
+
+
+def fill_planned(
+    planned: Plan, filling: Filling, *, no_newer_blocks: bool = False, way: Way = contextlib.nullcontext
+) -> Filled:
+    """All of it in this process, or elsewhere."""
+    with way(partial(SignedFilling, planned)) as signed:
+        return fill(
+            planned,
+            filling,
+            NEW_STORE,
+            no_newer_blocks=no_newer_blocks,
+            on_bytes=nothing,
+            ahead=ahead,
+            signed=signed,
+        )
 
 
 def fill_into(target: MemoryStore, *paths: Path, **options: Any) -> Restored:

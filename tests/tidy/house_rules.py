@@ -13,7 +13,13 @@ FORBIDDEN_MODULE_WORDS = {
 INNOCENT_NAMES = {"base_encodings"}
 """Base58 and base32 are called so."""
 PRETENCE_WORDS = {"stub", "fake", "mock", "dummy"}
-OUTERMOST = {"node/backups.py": 2, "node/drivers.py": 1, "http/app.py": 1, "http/problems.py": 1}
+OUTERMOST = {
+    "adapters/archive/elsewhere.py": 1,
+    "node/backups.py": 2,
+    "node/drivers.py": 1,
+    "http/app.py": 1,
+    "http/problems.py": 1,
+}
 """Where the outermost loops may catch everything, and how often."""
 UNFINISHED = re.compile(
     r"\b(TODO|FIXME|XXX|HACK)\b|\bfor now\b|\bin a real\b|\bplaceholder implementation\b", re.IGNORECASE

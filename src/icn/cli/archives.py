@@ -5,6 +5,7 @@ from pathlib import Path
 
 from icn.adapters.archive.age import identities_in
 from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.elsewhere import elsewhere
 from icn.adapters.archive.opening import archives_at
 from icn.adapters.archive.settings import Keys
 from icn.cli.byte_progress import byte_progress
@@ -36,7 +37,7 @@ def verify_archive(session: Session, place: Path, given: argparse.Namespace, *, 
 
 def _prove(session: Session, source: Archive) -> Examined:
     with byte_progress(session.world, f"proving {Path(source.name).name}") as progress:
-        return archive_proof.prove(source, progress, ahead)
+        return archive_proof.prove(source, progress, ahead, elsewhere)
 
 
 def examined(session: Session, archives: list[Archive]) -> list[Examined]:

@@ -11,9 +11,11 @@ Not here: what an archive holds (services.backup), believing one (services.archi
 
 import argparse
 import contextlib
+from functools import partial
 from pathlib import Path
 
 from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.elsewhere import begun_elsewhere
 from icn.adapters.files import create_atomically, make_private_folders
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
@@ -41,6 +43,7 @@ from icn.kernel.errors import Fault
 from icn.services import restore
 from icn.services.archive_check import Archive, Examined, claimed, known_parts
 from icn.services.filling import fill
+from icn.services.filling_signed import SignedFilling
 from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
 from icn.services.verify import Report, verify
@@ -87,31 +90,35 @@ def _planned(
 
 def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: LoadedConfig) -> Exit:
     """Into a store that nobody sees before it is whole."""
-    with refusing_used():
-        filling = open_filling(storage(require_lasting(loaded)))
-    session.world.say(f"working on the store itself: {shown(loaded)}")
-    with contextlib.closing(filling):
-        try:
-            size = sum(link.examined.size for link in planned.chain)
-            with byte_progress(session.world, "restoring", size) as progress:
-                filled = fill(
-                    planned,
-                    filling,
-                    session.world.random(STORE_ID_BYTES),
-                    no_newer_blocks=getattr(given, "no_newer_blocks", False),
-                    on_bytes=progress,
-                    ahead=ahead,
-                )
-            with filling.seal() as reader:
-                report = _verified(reader, planned, given)
-            if report is None or report.ok:
-                filling.take_place()
-        except BaseException:
-            with contextlib.suppress(Fault):  # what cannot be thrown away now is by the next restore; the cause is told
+    with contextlib.ExitStack() as elsewhere:
+        signed = elsewhere.enter_context(begun_elsewhere(partial(SignedFilling, planned)))  # before anything is locked
+        with refusing_used():
+            filling = open_filling(storage(require_lasting(loaded)))
+        session.world.say(f"working on the store itself: {shown(loaded)}")
+        with contextlib.closing(filling):
+            try:
+                with byte_progress(session.world, "restoring", sum(one.examined.size for one in planned.chain)) as tell:
+                    filled = fill(
+                        planned,
+                        filling,
+                        session.world.random(STORE_ID_BYTES),
+                        no_newer_blocks=getattr(given, "no_newer_blocks", False),
+                        on_bytes=tell,
+                        ahead=ahead,
+                        signed=signed,
+                    )
+                    elsewhere.close()
+                with filling.seal() as reader:
+                    report = _verified(reader, planned, given)
+                if report is None or report.ok:
+                    filling.take_place()
+            except BaseException:
+                elsewhere.close()  # nobody loads into what is thrown away
+                with contextlib.suppress(Fault):  # what cannot be is by the next restore; the cause is told
+                    filling.discard()
+                raise
+            if report is not None and not report.ok:
                 filling.discard()
-            raise
-        if report is not None and not report.ok:
-            filling.discard()
     identity = filled.identity if getattr(given, "with_identity", False) else None
     return _end(session, given, planned, filled.done, report, loaded, identity)
 

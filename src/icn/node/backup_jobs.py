@@ -21,6 +21,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,6 +53,7 @@ from icn.services.backup_plan import (
     ours,
 )
 from icn.services.filling import fill
+from icn.services.filling_signed import SignedFilling
 from icn.services.ports import Clock
 from icn.services.queries import dag
 from icn.services.restore_plan import plan
@@ -325,7 +327,15 @@ class BackupJobs:
         self, name: str, examined: list[Examined], filling: Filling, on_bytes: Callable[[int], None]
     ) -> tuple[int, int]:
         planned = plan(examined, MemoryStore(), configured=None, as_new=False)
-        fill(planned, filling, os.urandom(STORE_ID_BYTES), no_newer_blocks=False, on_bytes=on_bytes, ahead=ahead)
+        fill(
+            planned,
+            filling,
+            os.urandom(STORE_ID_BYTES),
+            no_newer_blocks=False,
+            on_bytes=on_bytes,
+            ahead=ahead,
+            signed=partial(SignedFilling, planned),  # here: a node's process has threads, and is not forked
+        )
         with filling.seal() as restored:
             report = verify(restored, self.did, deep=True)
             for finding in report.findings:

@@ -1,7 +1,7 @@
 """What the signed blocks of an archive prove: signatures, feeds, links and rules, by replay; then heads, root, ledger.
 
 ```
- one archive alone   ─> prove: read once, examined and replayed as it is read
+ one archive alone   ─> prove: read once, examined as it is read, and replayed as a stage of its own (`stage`)
  a chain of archives ─> Replay.take, one archive after the other, each examined before
 ```
 
@@ -30,6 +30,7 @@ from icn.services.archive_check import (
 )
 from icn.services.backup import digest_of
 from icn.services.intake import Choice, Intake
+from icn.services.stage import Elsewhere
 from icn.services.state import State
 from icn.services.verify import Finding
 from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part
@@ -62,38 +63,56 @@ class Proof(Protocol):
         """There are no more, and nothing was wrong. Raises `ReplayRefused`."""
 
 
-def prove(source: Archive, on_bytes: Callable[[int], None], ahead: Ahead) -> Examined:
+def prove(source: Archive, on_bytes: Callable[[int], None], ahead: Ahead, elsewhere: Elsewhere) -> Examined:
     """Examine an archive and prove its blocks; what they do not prove is a finding where there is no other.
 
-    Reads once where the archive says beforehand what it claims to be, else twice. Raises `ArchiveNewer`, and faults of
-    the machine.
+    Reads once where the archive says beforehand what it claims to be, else twice. `ahead`, `elsewhere`: who reads, and
+    who proves. Raises `ArchiveNewer`, and faults of the machine.
     """
     claim = claimed(source) or examine(source, on_bytes)
     if claim.manifest is None or claim.findings_total:
         return claim
-    run, proof = Examination(), _proof_of(claim.manifest)
-    wrong: Finding | None = None
-    with run.noting(), contextlib.closing(ahead(run.follow(source))) as entries:
-        for part, items in entries:
-            if wrong is None:
-                wrong = _wrong_with(partial(proof.take, part.name, items))
-            on_bytes(part.size)
-    if not run.total:
-        if run.sha256 != claim.sha256:
+    run = Examination()
+    with elsewhere(_Proving(_proof_of(claim.manifest))) as proving:
+        with run.noting(), contextlib.closing(ahead(run.follow(source))) as entries:
+            for part, items in entries:
+                if items.signed or items.evidence:
+                    proving.take((part.name, Items(signed=items.signed, evidence=items.evidence)))
+                on_bytes(part.size)
+        if not run.total and run.sha256 != claim.sha256:
             run.note(MANIFEST, "is not what the archive seemed to be, or has changed since")
-        elif wrong is None:
-            wrong = _wrong_with(proof.end)
-        if wrong is not None:
-            run.note(wrong.where, wrong.what)
+        wrong = None if run.total else proving.end()
+    if wrong is not None:
+        run.note(wrong.where, wrong.what)
     return run.examined(source)
 
 
-def _wrong_with(step: Callable[[], None]) -> Finding | None:
-    try:
-        step()
-    except ReplayRefused as refused:
-        return Finding(refused.where, refused.what)
-    return None
+class _Proving:
+    """A proof, up to the first thing that it does not show. Satisfies `stage.Stage`."""
+
+    def __init__(self, proof: Proof) -> None:
+        self._proof = proof
+        self._wrong: Finding | None = None
+
+    def take(self, entry: tuple[str, Items]) -> None:
+        """See `Stage`."""
+        if self._wrong is None:
+            self._note(partial(self._proof.take, *entry))
+
+    def end(self) -> Finding | None:
+        """See `Stage`."""
+        if self._wrong is None:
+            self._note(self._proof.end)
+        return self._wrong
+
+    def abandon(self) -> None:
+        """See `Stage`."""
+
+    def _note(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ReplayRefused as refused:
+            self._wrong = Finding(refused.where, refused.what)
 
 
 def _proof_of(manifest: Manifest) -> Proof:

@@ -72,14 +72,10 @@ def apply(
     fence = store.claim()
     is_empty = blocks.last_arrival(store) < 0
     intake = Intake.begin(planned.newest, store) if is_empty else _onto(planned, store)
-    writing = Writing(
-        planned, intake, lambda batch: store.commit(batch, fence), commit_bytes=COMMIT_BYTES, is_checked=True
-    )
+    writing = Writing(planned, intake, lambda batch: store.commit(batch, fence), commit_bytes=COMMIT_BYTES)
     writing.begin(store_id)
     for link in planned.chain:
         writing.begin_link(link)
-        if writing.takes_local:
-            writing.drop_local(store)
         examination = Examination()
         for part, data in known_parts(link.examined.archive, link.manifest):
             try:

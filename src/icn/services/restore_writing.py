@@ -1,11 +1,17 @@
 """What archives hold, written: one bounded batch after the other.
 
-Where the batches go is the caller's business: into a store that is open (`restore`), or into one that does not exist
-yet (`filling`).
+| | writes |
+|---|---|
+| `SignedWriting` | signed blocks, evidence, and the rows of the state that the blocks lead to |
+| `ContentWriting` | content, and rows that the journal does not tell |
+| `Writing` | both, in the order of the archive, into a store that is open (`restore`) |
+
+Where the batches go is the caller's business. The first two put nothing under one key but the same value, so that a
+store which nobody sees before it is whole can be filled by both at the same time (`filling`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import parse_block
@@ -39,74 +45,85 @@ class Restored:
     local: int = 0
     commits: int = 0
 
+    def with_more(self, other: "Restored") -> "Restored":
+        """The two together."""
+        return Restored(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
-class Writing:
-    """Takes the items of a chain of archives in order."""
+
+class Commits:
+    """The batch under way, which is committed when it is long enough."""
 
     def __init__(
-        self, planned: Plan, intake: Intake, commit: Callable[[Batch], None], *, commit_bytes: int, is_checked: bool
+        self, store: Reader, commit: Callable[[Batch], None], *, commit_bytes: int, ending: Callable[[Batch], None]
     ) -> None:
-        """`intake`: the state of the store, and the store to look into. `is_checked`: signatures are known as good."""
-        require(intake.store is not None, "what is written is looked up where it goes")
+        """`store`: as it is after the commits so far. `ending`: adds what a batch must have before it is committed."""
+        self.store = store
+        self.batch = Batch()
+        self.count = 0
+        self._commit = commit
+        self._commit_bytes = commit_bytes
+        self._ending = ending
+        self._bytes = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key` as it will be after the next commit."""
+        if key in self.batch.operations:
+            return self.batch.operations[key]
+        return self.store.get(key)
+
+    def grew(self, size: int) -> None:
+        """The batch has so many bytes more, and may be due."""
+        self._bytes += size
+        if self._bytes >= self._commit_bytes or len(self.batch) >= COMMIT_OPERATIONS_MAX:
+            self.commit()
+
+    def commit(self) -> None:
+        """Whatever there is."""
+        self._ending(self.batch)
+        if len(self.batch):
+            self._commit(self.batch)
+            self.count += 1
+        self.batch, self._bytes = Batch(), 0
+
+
+class SignedWriting:
+    """Takes the signed blocks of a chain of archives in order."""
+
+    def __init__(self, planned: Plan, intake: Intake, commits: Commits, *, is_checked: bool) -> None:
+        """`intake`: the state of the store that is written to. `is_checked`: signatures are known as good.
+
+        Each batch is given to `save` before it is committed.
+        """
         self.done = Restored()
         self.intake = intake
-        self.takes_local = False
-        """Whether the rows that the journal does not tell are those of the archive under way."""
         self._plan = planned
-        self._commit_batch = commit
-        self._commit_bytes = commit_bytes
+        self._commits = commits
         self._is_checked = is_checked
-        self._batch = Batch()
-        self._bytes = 0
         self._grew = False
         """Whether the batch holds blocks, whose rows are to be saved with it."""
-        self._link = planned.chain[0]
         self._number = 0
         """Of the next signed block, in the journal that was backed up."""
 
-    def begin(self, store_id: bytes) -> None:
-        """Make the store this node's, and say that it is being restored, before anything is in it."""
-        first = schema.check_or_claim(self._store, self._plan.owner, store_id)
-        if self._plan.fills:
-            if self._plan.is_own:
-                restored.mark_restored(first)
-            self._note_origin(first, finished=False)
-        if len(first):
-            self._commit_batch(first)
-
     def begin_link(self, link: Link) -> None:
         """The next archive."""
-        self._link, self._number = link, link.manifest.since.arrival
-        is_last = link is self._plan.chain[-1]
-        self.takes_local = is_last and self._plan.fills and self._plan.is_own
+        self._number = link.manifest.since.arrival
 
     def take(self, items: Items) -> None:
-        """What the next entry of the archive holds. Raises `ReplayRefused`, `ChainBroken`."""
+        """The signed blocks and evidence of the next entry. Raises `ReplayRefused`."""
         for cid, data in items.signed:
             self._take_block(cid, data)
         for cid, data in items.evidence:
             self._take_evidence(cid, data)
-        for line, content in items.content:
-            self._take_content(line, content)
-        if self.takes_local:
-            for key, value in items.local:
-                self._put(key, value)
-                self.done.local += 1
 
-    def drop_local(self, reader: Reader) -> None:
-        """Make room for the local rows of the newest archive: what was sent or answered before it is not to return."""
-        for prefix in archive_parts.LOCAL_TABLES.values():
-            for key, _ in reader.scan(prefix):
-                self._batch.delete(key)
-                self._commit_if_due()
-
-    def end(self, *, no_newer_blocks: bool) -> None:
-        """The last commit."""
-        if self._plan.fills:
-            if no_newer_blocks:
-                restored.clear_restored(self._batch)
-            self._note_origin(self._batch, finished=True)
-        self._commit()
+    def save(self, batch: Batch) -> None:
+        """Add the rows that the blocks since the last commit have changed: the batch is committed next."""
+        if self._grew:
+            state = self.intake.state
+            require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
+            rows.save_cuts(state, batch)
+            rows.save(state, batch)
+        self._grew = False
+        self.intake.forget()
 
     def _take_block(self, cid: Cid, data: bytes) -> None:
         where, self._number = f"block {self._number} ({cid})", self._number + 1
@@ -118,18 +135,18 @@ class Writing:
             clock, records = self.intake.take(block, genuine=self._is_checked)
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
             raise ReplayRefused(where, f"is against the rules: {error}") from error
+        batch = self._commits.batch
         is_side = self.intake.is_side(block)
-        acceptance.keep(self.intake.state, self._batch, block, clock, records, is_side=is_side)
+        acceptance.keep(self.intake.state, batch, block, clock, records, is_side=is_side)
         if block.header.author == self._plan.owner and not (self._plan.fills and self._plan.is_own):
             # The store lacked blocks that its own node had signed, or has them from another node: there may be more.
-            restored.mark_restored(self._batch)
+            restored.mark_restored(batch)
         self._grew = True
-        self._bytes += len(data)
         self.done.blocks += 1
-        self._commit_if_due()
+        self._commits.grew(len(data))
 
     def _take_evidence(self, cid: Cid, data: bytes) -> None:
-        if self._get(keyspace.evidence(cid)) is not None:
+        if self._commits.get(keyspace.evidence(cid)) is not None:
             return
         try:
             block = parse_block(data)
@@ -137,31 +154,66 @@ class Writing:
             raise ReplayRefused(f"block {cid}", f"is against the rules: {error}") from error
         if not self.intake.proves_fork(block):
             raise ReplayRefused(f"block {cid}", "proves no fork of any feed")
-        blocks.put_evidence(self._batch, block)
-        self._bytes += len(data)
+        blocks.put_evidence(self._commits.batch, block)
         self.done.evidence += 1
-        self._commit_if_due()
+        self._commits.grew(len(data))
+
+
+class ContentWriting:
+    """Takes the content, and the rows that the journal does not tell, of a chain of archives in order."""
+
+    def __init__(self, planned: Plan, commits: Commits) -> None:
+        self.done = Restored()
+        self.takes_local = False
+        """Whether the rows that the journal does not tell are those of the archive under way."""
+        self._plan = planned
+        self._commits = commits
+        self._link = planned.chain[0]
+
+    def begin_link(self, link: Link) -> None:
+        """The next archive."""
+        self._link = link
+        is_last = link is self._plan.chain[-1]
+        self.takes_local = is_last and self._plan.fills and self._plan.is_own
+
+    def take(self, items: Items) -> None:
+        """Content and local rows of the next entry. Raises `ChainBroken`."""
+        for line, content in items.content:
+            self._take_content(line, content)
+        if self.takes_local:
+            for key, value in items.local:
+                self._commits.batch.put(key, value)
+                self._commits.grew(len(key) + len(value))
+                self.done.local += 1
+
+    def drop_local(self, reader: Reader) -> None:
+        """Make room for the local rows of the newest archive: what was sent or answered before it is not to return."""
+        for prefix in archive_parts.LOCAL_TABLES.values():
+            for key, _ in reader.scan(prefix):
+                self._commits.batch.delete(key)
+                self._commits.grew(0)
 
     def _take_content(self, line: ContentLine, data: bytes | memoryview | None) -> None:
-        known = self._get(keyspace.content_meta(line.cid))
+        known = self._commits.get(keyspace.content_meta(line.cid))
+        size = 0
         if known is not None:
             self._take_known(line, contents.read_content_meta(known))
         elif data is None:
             self._require_elsewhere(line)
         else:
             contents.put_content(
-                self._get,
-                self._batch,
+                self._commits.get,
+                self._commits.batch,
                 line.cid,
                 bytes(data),  # no copy where they are
                 stored_at=line.stored_at,
                 pinned=line.pinned,
                 expires_at=line.expires_at,
             )
+            size = len(data)
             self.done.content += 1
-            self.done.content_bytes += len(data)
-            self._bytes += len(data)
-        self._commit_if_due()
+            self.done.content_bytes += size
+        self._commits.grew(size)
 
     def _require_elsewhere(self, line: ContentLine) -> None:
         """A store that was written to since may have removed it; one that is filled must have it from before."""
@@ -177,54 +229,98 @@ class Writing:
             self.done.content_known += 1
             return
         changed = contents.change_content(
-            self._get, self._batch, line.cid, pinned=line.pinned, expires_at=line.expires_at
+            self._commits.get, self._commits.batch, line.cid, pinned=line.pinned, expires_at=line.expires_at
         )
         # Stored anew since, where it had been removed between two backups.
-        contents.write_meta(self._batch, line.cid, replace(changed, stored_at=line.stored_at))
+        contents.write_meta(self._commits.batch, line.cid, replace(changed, stored_at=line.stored_at))
         self.done.content_changed += 1
 
+
+class Writing:
+    """Takes the items of a chain of archives in order, into a store that others may look into between two commits."""
+
+    def __init__(self, planned: Plan, intake: Intake, commit: Callable[[Batch], None], *, commit_bytes: int) -> None:
+        """`intake`: the state of the store, and the store to look into. Signatures are known as good."""
+        self._plan = planned
+        self._commit = commit
+        self._commits = Commits(store_of(intake), commit, commit_bytes=commit_bytes, ending=self._end_batch)
+        self._signed = SignedWriting(planned, intake, self._commits, is_checked=True)
+        self._content = ContentWriting(planned, self._commits)
+        self._ends = False
+
     @property
-    def _store(self) -> Reader:
-        reader = self.intake.store
-        if reader is None:
-            raise InvariantBroken("what is written is looked up where it goes")
-        return reader
+    def done(self) -> Restored:
+        """What was written."""
+        return replace(self._signed.done.with_more(self._content.done), commits=self._commits.count)
 
-    def _get(self, key: bytes) -> bytes | None:
-        if key in self._batch.operations:
-            return self._batch.operations[key]
-        return self._store.get(key)
+    def begin(self, store_id: bytes) -> None:
+        """Make the store this node's, and say that it is being restored, before anything is in it."""
+        first = first_rows(self._plan, self._commits.store, store_id, self._position())
+        if len(first):
+            self._commit(first)
 
-    def _put(self, key: bytes, value: bytes) -> None:
-        self._batch.put(key, value)
-        self._bytes += len(key) + len(value)
-        self._commit_if_due()
+    def begin_link(self, link: Link) -> None:
+        """The next archive."""
+        self._signed.begin_link(link)
+        self._content.begin_link(link)
+        if self._content.takes_local:
+            self._content.drop_local(self._commits.store)
 
-    def _commit_if_due(self) -> None:
-        if self._bytes >= self._commit_bytes or len(self._batch) >= COMMIT_OPERATIONS_MAX:
-            if self._plan.fills:
-                self._note_origin(self._batch, finished=False)
-            self._commit()
+    def take(self, items: Items) -> None:
+        """What the next entry of the archive holds. Raises `ReplayRefused`, `ChainBroken`."""
+        self._signed.take(items)
+        self._content.take(items)
 
-    def _commit(self) -> None:
-        state = self.intake.state
-        if self._grew:
-            require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
-            rows.save_cuts(state, self._batch)
-            rows.save(state, self._batch)
-        if len(self._batch):
-            self._commit_batch(self._batch)
-            self.done.commits += 1
-        self.intake.forget()
-        self._batch, self._bytes, self._grew = Batch(), 0, False
+    def end(self, *, no_newer_blocks: bool) -> None:
+        """The last commit."""
+        self._ends = True
+        put_last_rows(self._plan, self._commits, self._position(), no_newer_blocks=no_newer_blocks)
+        self._commits.commit()
 
-    def _note_origin(self, batch: Batch, *, finished: bool) -> None:
-        """Where the store stands after this commit; what it was restored from, once that is whole."""
-        own = Position(self.intake.state.last_arrival + 1, contents.next_change(self._get))
-        newest, sha256 = self._plan.newest, self._plan.chain[-1].examined.sha256
-        origin = backups.origin_of(self._store)
-        if finished:
-            origin = backups.Origin(newest.store, sha256, newest.to, own)
-        elif origin is None:
-            origin = backups.Origin(newest.store, "", BEGINNING, own)
-        backups.put_origin(batch, replace(origin, own=own))
+    def _end_batch(self, batch: Batch) -> None:
+        if self._plan.fills and not self._ends:
+            _put_origin(self._plan, batch, self._commits.store, self._position(), finished=False)
+        self._signed.save(batch)
+
+    def _position(self) -> Position:
+        last = self._signed.intake.state.last_arrival
+        return Position(last + 1, contents.next_change(self._commits.get))
+
+
+def store_of(intake: Intake) -> Reader:
+    """Where what is written is looked up."""
+    if intake.store is None:
+        raise InvariantBroken("what is written is looked up where it goes")
+    return intake.store
+
+
+def first_rows(planned: Plan, store: Reader, store_id: bytes, own: Position) -> Batch:
+    """What makes the store this node's and says that it is being restored: to be committed before anything else.
+
+    `own`: where the store stands.
+    """
+    first = schema.check_or_claim(store, planned.owner, store_id)
+    if planned.fills:
+        if planned.is_own:
+            restored.mark_restored(first)
+        _put_origin(planned, first, store, own, finished=False)
+    return first
+
+
+def put_last_rows(planned: Plan, commits: Commits, own: Position, *, no_newer_blocks: bool) -> None:
+    """Say from what the store was restored, with the last commit. `own`: where it stands then."""
+    if planned.fills:
+        if no_newer_blocks:
+            restored.clear_restored(commits.batch)
+        _put_origin(planned, commits.batch, commits.store, own, finished=True)
+
+
+def _put_origin(planned: Plan, batch: Batch, store: Reader, own: Position, *, finished: bool) -> None:
+    """Where the store stands after this commit; what it was restored from, once that is whole."""
+    newest, sha256 = planned.newest, planned.chain[-1].examined.sha256
+    origin = backups.origin_of(store)
+    if finished:
+        origin = backups.Origin(newest.store, sha256, newest.to, own)
+    elif origin is None:
+        origin = backups.Origin(newest.store, "", BEGINNING, own)
+    backups.put_origin(batch, replace(origin, own=own))

@@ -5,16 +5,28 @@ from typing import Any
 
 import pytest
 
+from icn.adapters.archive import elsewhere as elsewhere_module
 from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.elsewhere import elsewhere
 from icn.domain.dag.block import parse_block
 from icn.services.archive_check import examine
 from icn.services.archive_proof import prove
+from icn.services.stage import here
 from icn.services.verify import Finding
 from icn.stores import archive
 from icn.stores.archive import MANIFEST, ArchiveKind
 from icn.stores.archive_parts import read_car, write_car
 from support.archives import archive_at, back_up, history, nothing
 from support.held_archive import HeldArchive
+
+# Who runs tests has threads, of which later releases of Python warn; they hold nothing that is needed here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many processors this machine has, and whatever runs tests."""
+    monkeypatch.setattr(elsewhere_module, "is_worth_it", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +37,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> HeldArchive:
 
 
 def proved(source: HeldArchive) -> Finding | None:
-    """What is wrong with it; the same whether it says beforehand what it is or not."""
-    examined = prove(source, nothing, ahead)
-    told = prove(source.telling(), nothing, ahead)
-    assert (told.findings, told.sha256, told.size) == (examined.findings, examined.sha256, examined.size)
+    """What is wrong with it; the same whether it says beforehand what it is or not, and wherever it is proved."""
+    examined = prove(source, nothing, ahead, here)
+    for told in (prove(source.telling(), nothing, ahead, here), prove(source, nothing, ahead, elsewhere)):
+        assert (told.findings, told.sha256, told.size) == (examined.findings, examined.sha256, examined.size)
     assert examined.findings_total == len(examined.findings) <= 1
     return examined.findings[0] if examined.findings else None
 
 
 def test_a_whole_archive_proves_what_it_claims(whole: HeldArchive) -> None:
     assert proved(whole) is None
-    assert prove(whole, nothing, ahead).whole().counts.blocks > 0
+    assert prove(whole, nothing, ahead, here).whole().counts.blocks > 0
 
 
 def test_an_archive_that_is_not_what_it_claimed_beforehand_proves_nothing(whole: HeldArchive) -> None:
     other = whole.claiming(root="ab" * 32)
-    examined = prove(replace(whole, claim=dict(other.files)[MANIFEST]), nothing, ahead)
+    examined = prove(replace(whole, claim=dict(other.files)[MANIFEST]), nothing, ahead, here)
     assert [finding.where for finding in examined.findings] == [MANIFEST]
     assert "seemed to be" in examined.findings[0].what
 
@@ -49,7 +61,7 @@ def test_what_is_wrong_with_the_parts_is_told_before_what_they_prove(whole: Held
     name = "content/000001.car"
     data = dict(whole.files)[name]
     broken = whole.but({name: data[:-1] + bytes([data[-1] ^ 1])}).claiming(root="ab" * 32)
-    assert prove(broken.telling(), nothing, ahead).findings == examine(broken, nothing).findings != ()
+    assert prove(broken.telling(), nothing, ahead, here).findings == examine(broken, nothing).findings != ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive
 from icn.adapters.storage.filling import FillingInPlace
@@ -24,9 +23,9 @@ from support.archives import (
     commit_beside,
     fill_from,
     fill_into,
+    fill_planned,
     held,
     history,
-    nothing,
     restore_into,
 )
 
@@ -80,6 +79,7 @@ def test_it_is_the_store_that_checking_first_would_have_written(
 ) -> None:
     """Row for row, in batches of any size, over a chain in which content changes and comes twice."""
     monkeypatch.setattr("icn.services.filling.LOAD_BYTES", load_bytes)
+    monkeypatch.setattr("icn.services.filling_signed.LOAD_BYTES", load_bytes)
     monkeypatch.setattr("icn.services.intake.KEPT_MAX", 2)
     paths = chain(world, tmp_path, 3)
     one, other = MemoryStore(), MemoryStore()
@@ -150,14 +150,13 @@ def test_an_encrypted_archive_does_not_say_what_it_is_before_it_is_read(world, t
 
 
 def test_the_key_file_in_an_archive_is_handed_out(world, tmp_path: Path) -> None:
-    from icn.services.filling import fill
     from icn.services.restore_plan import plan
 
     path = tmp_path / "a.tar.gz"
     back_up(world["a"].store, path, extra=[Entry(IDENTITY, b"sealed")])
     planned = plan([claimed(TarGzArchive(path, None))], MemoryStore(), configured=None, as_new=False)
     filling = FillingInPlace(MemoryStore())
-    filled = fill(planned, filling, NEW_STORE, no_newer_blocks=False, on_bytes=nothing, ahead=ahead)
+    filled = fill_planned(planned, filling)
     assert filled.identity == b"sealed"
     filling.close()
 
@@ -205,11 +204,10 @@ class _Claiming(TarGzArchive):
 
 
 def _fill(source: TarGzArchive) -> None:
-    from icn.services.filling import fill
     from icn.services.restore_plan import plan
 
     planned = plan([claimed(source)], MemoryStore(), configured=None, as_new=False)
-    fill(planned, FillingInPlace(MemoryStore()), NEW_STORE, no_newer_blocks=False, on_bytes=nothing, ahead=ahead)
+    fill_planned(planned, FillingInPlace(MemoryStore()))
 
 
 def test_a_disk_that_fails_ends_the_restore_and_nothing_counts(world, tmp_path: Path) -> None:
@@ -241,7 +239,7 @@ class _Failing(FillingInPlace):
 
 def test_the_filter_lets_nothing_be_overlooked(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even one that is far too small only costs look-ups."""
-    monkeypatch.setattr("icn.services.filling.FILTER_BITS", 64)
+    monkeypatch.setattr("icn.services.beginning.FILTER_BITS", 64)
     paths = chain(world, tmp_path, 2)
     target = MemoryStore()
     fill_into(target, *paths)

@@ -12,6 +12,7 @@ from icn.services import rows
 from icn.services.archive_proof import prove
 from icn.services.backup import draft
 from icn.services.intake import Intake
+from icn.services.stage import here
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
@@ -45,7 +46,7 @@ def test_a_store_with_forks_is_restored_as_it_was(tmp_path: Path, kept: bool, in
     into(target, tmp_path / "full.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead).findings
+    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, here).findings
 
 
 @pytest.mark.parametrize("into", [fill_into, restore_into])
@@ -64,7 +65,7 @@ def test_a_chain_whose_later_archive_knows_of_a_fork_is_restored(tmp_path: Path,
     into(target, tmp_path / "full.tar.gz", tmp_path / "more.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "more.tar.gz"), nothing, ahead).findings
+    assert not prove(archive_at(tmp_path / "more.tar.gz"), nothing, ahead, here).findings
 
 
 def test_an_archive_cannot_make_up_what_counts() -> None:

@@ -30,6 +30,7 @@ from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
 from icn.services.queries import forks, membership
 from icn.services.queries.jobs import cancellation
+from icn.services.stage import here
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
@@ -555,8 +556,8 @@ def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into
     into(target, tmp_path / "full.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead).findings
-    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead).findings
+    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, here).findings
+    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead, here).findings
 
 
 def test_an_archive_cannot_make_up_who_was_removed() -> None:

@@ -13,6 +13,7 @@ Batches are written on a thread of their own, while the caller makes the next on
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,10 @@ DELETES_PER_BATCH = 20_000
 
 
 class Filling(Protocol):
-    """A store being filled. Either `take_place` or `discard` ends it; `close` comes last."""
+    """A store being filled. Either `take_place` or `discard` ends it; `close` comes last.
+
+    `load` and `get` may be called from any thread, the others from one.
+    """
 
     def load(self, batch: Batch) -> None:
         """Take the batch over, to be written in the order of the calls. Raises faults, also of earlier ones."""
@@ -75,20 +79,33 @@ class FileStore(KeyValueStore, Protocol):
 
 
 class _Behind:
-    """Loads on a thread of its own, one batch at a time."""
+    """Loads on a thread of its own, one batch at a time, for callers on any thread."""
 
-    def __init__(self, load: Callable[[Batch], None]) -> None:
+    def __init__(self, load: Callable[[Batch], None], get: Callable[[bytes], bytes | None]) -> None:
         self._load = load
+        self._get = get
         self._pool = ThreadPoolExecutor(1)
         self._under_way: Future[None] | None = None
+        self._turn = threading.Lock()
 
     def load(self, batch: Batch) -> None:
         """Begin with it when the one before is written."""
-        self.wait()
-        self._under_way = self._pool.submit(self._load, batch)
+        with self._turn:
+            self._wait()
+            self._under_way = self._pool.submit(self._load, batch)
+
+    def get(self, key: bytes) -> bytes | None:
+        """With everything written. Raises what went wrong."""
+        with self._turn:
+            self._wait()
+            return self._get(key)
 
     def wait(self) -> None:
         """Everything is written. Raises what went wrong."""
+        with self._turn:
+            self._wait()
+
+    def _wait(self) -> None:
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             under_way.result()
@@ -120,8 +137,7 @@ class FillingBeside:
         except BaseException:
             self._lock.close()
             raise
-        self._behind = _Behind(self._bulk.load)
-        self._get = self._bulk.get
+        self._behind = _Behind(self._bulk.load, self._bulk.get)
 
     def load(self, batch: Batch) -> None:
         """See `Filling`."""
@@ -129,8 +145,7 @@ class FillingBeside:
 
     def get(self, key: bytes) -> bytes | None:
         """See `Filling`."""
-        self._behind.wait()
-        return self._get(key)
+        return self._behind.get(key)
 
     @contextlib.contextmanager
     def seal(self) -> Iterator[Reader]:
@@ -196,7 +211,7 @@ class FillingInPlace:
         except BaseException:
             store.close()
             raise
-        self._behind = _Behind(self._commit)
+        self._behind = _Behind(self._commit, store.get)
 
     def load(self, batch: Batch) -> None:
         """See `Filling`."""
@@ -204,8 +219,7 @@ class FillingInPlace:
 
     def get(self, key: bytes) -> bytes | None:
         """See `Filling`."""
-        self._behind.wait()
-        return self._store.get(key)
+        return self._behind.get(key)
 
     @contextlib.contextmanager
     def seal(self) -> Iterator[Reader]:

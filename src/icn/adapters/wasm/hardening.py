@@ -10,6 +10,7 @@ Not here: limits of the guest itself, which the engine enforces (running).
 import ctypes
 import resource
 
+from icn.adapters.prctl import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 from icn.adapters.wasm import bounds, namespaces, seccomp
 from icn.kernel.errors import Fault
 from icn.kernel.limits import JOB_MEMORY_BYTES_MAX
@@ -21,7 +22,6 @@ ALL_PARTS = (
 )
 """What a worker can be sealed with, in the order in which `settings.Isolation` asks for more."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SIGKILL = 9
 
 
@@ -33,7 +33,7 @@ class HardeningFailed(Fault):
 
 def die_with_parent() -> None:
     """Be killed when the thread that started this process ends. First thing a worker does."""
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, _SIGKILL)
 
 
 def set_apart() -> list[str]:
@@ -53,7 +53,7 @@ def seal() -> list[str]:
     _lower(resource.RLIMIT_CPU, bounds.WORKER_CPU_S_MAX)
     _lower(resource.RLIMIT_AS, bounds.MEMORY_RESERVATION_BYTES + bounds.WORKER_ADDRESS_BYTES)
     _lower(resource.RLIMIT_DATA, JOB_MEMORY_BYTES_MAX + bounds.WORKER_OVERHEAD_BYTES)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
     filtered = seccomp.restrict(ctypes.CDLL(None))
     return [LIMITS, NO_NEW_PRIVILEGES, *([SECCOMP] if filtered else [])]
 
@@ -65,5 +65,5 @@ def _lower(limit: int, value: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
+    if not prctl(option, value):
         raise HardeningFailed(f"prctl {option} was refused")

@@ -1,0 +1,10 @@
+"""What Linux lets a process ask of itself, and Python has no function for: prctl(2)."""
+
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+
+
+def prctl(option: int, value: int) -> bool:
+    """Whether the system did it."""
+    import ctypes  # loads a library, which few commands need
+
+    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
