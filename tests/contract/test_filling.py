@@ -33,12 +33,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def loaded(backend: Backend, folder: Path):
     filling = open_filling(settings_in(backend, folder))
     filling.load(batch(dict(ROWS)))
-    filling.load(batch({b"b001": None, b"b002": b"another"}))
+    filling.load(batch({b"b001": None, b"b002": b"another"}), {b"b003": memoryview(b"<looked at>")[1:-1]})
     return filling
 
 
 def expected() -> dict[bytes, bytes]:
-    return {key: b"another" if key == b"b002" else value for key, value in ROWS.items() if key != b"b001"}
+    return {**{key: ROWS[key] for key in ROWS if key != b"b001"}, b"b002": b"another", b"b003": b"looked at"}
 
 
 def names_in(folder: Path) -> set[str]:

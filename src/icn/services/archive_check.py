@@ -7,7 +7,7 @@ What a manifest says before the parts were read (`claimed`) is good for making p
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from icn.kernel.errors import Invalid
@@ -83,14 +83,10 @@ class Items:
     evidence: tuple[tuple[Cid, bytes], ...] = ()
     content: tuple[tuple[ContentLine, bytes | memoryview | None], ...] = ()
     """Lines with their bytes; those without bytes come with the lines, the others with the bytes, where these stand in
-    the entry: see `apart`."""
+    the entry, which is held by a look at any of them."""
     local: tuple[tuple[bytes, bytes], ...] = ()
     """Whole keys and values."""
     identity: bytes | None = None
-
-    def apart(self) -> "Items":
-        """The same with bytes of its own, so that the entry, which is held by a look at any of it, can be freed."""
-        return replace(self, content=tuple((line, None if of is None else bytes(of)) for line, of in self.content))
 
 
 def claimed(source: Archive) -> Examined | None:

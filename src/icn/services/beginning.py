@@ -5,7 +5,8 @@ others, the store is asked. Each who fills a part of the store has one of its ow
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from icn.kernel.errors import InvariantBroken
@@ -18,6 +19,11 @@ _HALF = (1 << 32) - 1
 _ASKED = frozenset((keyspace.CONTENT_META, keyspace.BLOCK_META, keyspace.FEED, keyspace.EVIDENCE))
 """Prefixes of the keys that are asked for one by one, and mostly in vain."""
 
+Views = Mapping[bytes, memoryview]
+"""Rows whose values are looked at where they stand in a part of an archive: content, all bytes of which need not be
+copied for each to go its own way."""
+NO_VIEWS: Views = MappingProxyType({})
+
 
 class Loading(Protocol):
     """A store being filled, which nobody else sees. What is put into it need not survive a crash.
@@ -25,8 +31,8 @@ class Loading(Protocol):
     Both may be called by two threads at the same time.
     """
 
-    def load(self, batch: Batch) -> None:
-        """Take the batch over, to be written in the order of the calls. Raises faults, also of earlier ones."""
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        """Take both over, to be written in the order of the calls. Raises faults, also of earlier ones."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, with everything loaded so far."""
@@ -41,8 +47,8 @@ class Beginning:
         """Values about the store itself, of which there are few, and which are asked for again and again."""
         self._seen = bytearray(FILTER_BITS // 8)
 
-    def load(self, batch: Batch) -> None:
-        """See `Loading`."""
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        """See `Loading`. Content itself is not asked for: what is kept of it is."""
         for key, value in batch.operations.items():
             prefix = key[:1]
             if prefix == keyspace.ABOUT:
@@ -50,7 +56,7 @@ class Beginning:
             elif prefix in _ASKED:
                 for number in _places(key):
                     self._seen[number >> 3] |= 1 << (number & 7)
-        self._loading.load(batch)
+        self._loading.load(batch, views)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
@@ -74,6 +80,13 @@ class Beginning:
     def scan_down(self, prefix: bytes, *, before: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """As `scan`."""
         raise InvariantBroken("a store that is being filled is not walked through")
+
+
+def with_views(batch: Batch, views: Views) -> Batch:
+    """The batch, with these rows in it."""
+    for key, value in views.items():
+        batch.put(key, bytes(value))
+    return batch
 
 
 def _places(key: bytes) -> tuple[int, int, int]:

@@ -75,7 +75,7 @@ def fill(
     try:
         for link in planned.chain:
             content.begin_link(link)
-            identity = _take(link, blocks, content, on_bytes, ahead)
+            identity = _take(link, blocks, content, commits, on_bytes, ahead)
             blocks.take(None)
     except (ArchiveDamaged, ChainBroken):
         blocks.abandon()  # raises what is wrong with the blocks that stand before
@@ -93,7 +93,7 @@ def _add_nothing(_batch: Batch) -> None:
 
 
 def _take(
-    link: Link, blocks: Signed, content: ContentWriting, on_bytes: Callable[[int], None], ahead: Ahead
+    link: Link, blocks: Signed, content: ContentWriting, commits: Commits, on_bytes: Callable[[int], None], ahead: Ahead
 ) -> bytes | None:
     """All of an archive; gives the key file in it."""
     identity = None
@@ -102,6 +102,7 @@ def _take(
             if items.signed or items.evidence:
                 blocks.take(Items(signed=items.signed, evidence=items.evidence))
             content.take(items)
+            commits.let_go()
             identity = items.identity or identity
             on_bytes(part.size)
     return identity
@@ -113,7 +114,7 @@ def _examined(link: Link) -> Entries:
     try:
         for part, items in examination.follow(link.examined.archive):
             _require_clean(link, examination)
-            yield part, items.apart()
+            yield part, items
     except Invalid as error:
         raise _damaged(link, error.what, error.why) from error
     _require_clean(link, examination)

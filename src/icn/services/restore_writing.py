@@ -16,17 +16,19 @@ from dataclasses import dataclass, fields, replace
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import parse_block
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
-from icn.kernel.ids import Cid
+from icn.kernel.ids import RAW, Cid
 from icn.services import acceptance, rows
 from icn.services.archive_check import Items
 from icn.services.archive_proof import ReplayRefused
+from icn.services.beginning import Views, with_views
 from icn.services.intake import Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
-from icn.stores import archive_parts, backups, blocks, contents, keyspace, restored, schema
+from icn.stores import archive_parts, backups, blocks, contents, keyspace, references, restored, schema
 from icn.stores.archive import BEGINNING, Position
 from icn.stores.archive_parts import ContentLine
 from icn.stores.kv import Batch, Reader
 
+Commit = Callable[[Batch, Views], None]
 COMMIT_OPERATIONS_MAX = 20_000
 """A batch ends after so many operations, however small."""
 
@@ -54,7 +56,12 @@ class Commits:
     """The batch under way, which is committed when it is long enough."""
 
     def __init__(
-        self, store: Reader, commit: Callable[[Batch], None], *, commit_bytes: int, ending: Callable[[Batch], None]
+        self,
+        store: Reader,
+        commit: Callable[[Batch, Views], None],
+        *,
+        commit_bytes: int,
+        ending: Callable[[Batch], None],
     ) -> None:
         """`store`: as it is after the commits so far. `ending`: adds what a batch must have before it is committed."""
         self.store = store
@@ -63,27 +70,41 @@ class Commits:
         self._commit = commit
         self._commit_bytes = commit_bytes
         self._ending = ending
+        self._views: dict[bytes, memoryview] = {}
         self._bytes = 0
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` as it will be after the next commit."""
         if key in self.batch.operations:
             return self.batch.operations[key]
-        return self.store.get(key)
+        view = self._views.get(key)
+        return self.store.get(key) if view is None else bytes(view)
+
+    def put(self, key: bytes, value: bytes | memoryview) -> None:
+        """Set `key` to `value`, which is not copied here."""
+        if isinstance(value, memoryview):
+            self._views[key] = value
+        else:
+            self.batch.put(key, value)
 
     def grew(self, size: int) -> None:
         """The batch has so many bytes more, and may be due."""
         self._bytes += size
-        if self._bytes >= self._commit_bytes or len(self.batch) >= COMMIT_OPERATIONS_MAX:
+        if self._bytes >= self._commit_bytes or len(self.batch) + len(self._views) >= COMMIT_OPERATIONS_MAX:
+            self.commit()
+
+    def let_go(self) -> None:
+        """Commit what only is looked at, so that the part of the archive in which it stands can be freed."""
+        if self._views:
             self.commit()
 
     def commit(self) -> None:
         """Whatever there is."""
         self._ending(self.batch)
-        if len(self.batch):
-            self._commit(self.batch)
+        if len(self.batch) or self._views:
+            self._commit(self.batch, self._views)
             self.count += 1
-        self.batch, self._bytes = Batch(), 0
+        self.batch, self._views, self._bytes = Batch(), {}, 0
 
 
 class SignedWriting:
@@ -201,16 +222,19 @@ class ContentWriting:
         elif data is None:
             self._require_elsewhere(line)
         else:
-            contents.put_content(
+            size = len(data)
+            contents.put_meta(
                 self._commits.get,
                 self._commits.batch,
                 line.cid,
-                bytes(data),  # no copy where they are
+                size,
                 stored_at=line.stored_at,
                 pinned=line.pinned,
                 expires_at=line.expires_at,
             )
-            size = len(data)
+            if line.cid.codec != RAW:  # whose bytes link to nothing
+                references.put_links(self._commits.batch, line.cid, bytes(data))
+            self._commits.put(keyspace.block(line.cid), data)
             self.done.content += 1
             self.done.content_bytes += size
         self._commits.grew(size)
@@ -243,7 +267,7 @@ class Writing:
         """`intake`: the state of the store, and the store to look into. Signatures are known as good."""
         self._plan = planned
         self._commit = commit
-        self._commits = Commits(store_of(intake), commit, commit_bytes=commit_bytes, ending=self._end_batch)
+        self._commits = Commits(store_of(intake), self._commit_all, commit_bytes=commit_bytes, ending=self._end_batch)
         self._signed = SignedWriting(planned, intake, self._commits, is_checked=True)
         self._content = ContentWriting(planned, self._commits)
         self._ends = False
@@ -276,6 +300,9 @@ class Writing:
         self._ends = True
         put_last_rows(self._plan, self._commits, self._position(), no_newer_blocks=no_newer_blocks)
         self._commits.commit()
+
+    def _commit_all(self, batch: Batch, views: Views) -> None:
+        self._commit(with_views(batch, views))
 
     def _end_batch(self, batch: Batch) -> None:
         if self._plan.fills and not self._ends:

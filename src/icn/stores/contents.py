@@ -56,11 +56,18 @@ def put_content(
     get: Get, batch: Batch, cid: Cid, data: bytes, *, stored_at: Instant, pinned: bool, expires_at: Instant | None
 ) -> ContentMeta:
     """Add a content block that is not here yet, with its pin and lifetime, in one transaction."""
-    number = _take_change(get, batch)
-    meta = ContentMeta(len(data), stored_at, pinned, expires_at, number, number)
     batch.put(keyspace.block(cid), data)
-    write_meta(batch, cid, meta)
     references.put_links(batch, cid, data)
+    return put_meta(get, batch, cid, len(data), stored_at=stored_at, pinned=pinned, expires_at=expires_at)
+
+
+def put_meta(
+    get: Get, batch: Batch, cid: Cid, size: int, *, stored_at: Instant, pinned: bool, expires_at: Instant | None
+) -> ContentMeta:
+    """What `put_content` adds beside the bytes and their links, which are the caller's to add."""
+    number = _take_change(get, batch)
+    meta = ContentMeta(size, stored_at, pinned, expires_at, number, number)
+    write_meta(batch, cid, meta)
     return meta
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from icn.kernel.errors import InvariantBroken
-from icn.services.beginning import Beginning
+from icn.services.beginning import NO_VIEWS, Beginning, Views, with_views
 from icn.stores import keyspace
 from icn.stores.kv import Batch
 from support import builders
@@ -16,8 +16,8 @@ class Asked:
         self.rows: dict[bytes, bytes | None] = {}
         self.keys: list[bytes] = []
 
-    def load(self, batch: Batch) -> None:
-        self.rows.update(batch.operations)
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        self.rows.update(with_views(batch, views).operations)
 
     def get(self, key: bytes) -> bytes | None:
         self.keys.append(key)
@@ -71,3 +71,11 @@ def test_nobody_walks_through_it() -> None:
     for walk in (store.scan, store.scan_down):
         with pytest.raises(InvariantBroken):
             walk(keyspace.BLOCK)
+
+
+def test_what_is_only_looked_at_becomes_rows_like_others() -> None:
+    asked = Asked()
+    store = Beginning(asked)
+    store.load(Batch({b"j1": b"one"}), {b"b1": memoryview(b"<two>")[1:-1]})
+    assert asked.rows == {b"j1": b"one", b"b1": b"two"}
+    assert type(asked.rows[b"b1"]) is bytes

@@ -10,6 +10,7 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block, sign_block
 from icn.kernel.ids import RAW, Cid
 from icn.services.archive_check import claimed
+from icn.services.beginning import NO_VIEWS, Views
 from icn.services.commands import PutContent
 from icn.services.restore_plan import ChainBroken, ForeignArchive
 from icn.stores import backups, blocks, contents, keyspace, moving, restored, schema
@@ -225,10 +226,10 @@ def test_a_disk_that_fails_ends_the_restore_and_nothing_counts(world, tmp_path: 
 class _Failing(FillingInPlace):
     """Takes nothing, not even a deletion, once it was begun."""
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch, views: Views = NO_VIEWS) -> None:
         if len(batch) and hasattr(self, "_behind"):
             raise StoreUnavailable("the disk is on strike")
-        super()._commit(batch)
+        super()._commit(batch, views)
 
     def discard(self) -> None:
         self._behind.end()

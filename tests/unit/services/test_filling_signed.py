@@ -12,6 +12,7 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import Refusal
 from icn.kernel.ids import DAG_CBOR, Cid
 from icn.services.archive_check import claimed
+from icn.services.beginning import NO_VIEWS, Views
 from icn.services.restore_plan import ChainBroken, plan
 from icn.stores.archive import MANIFEST, ArchiveDamaged, ArchiveKind, manifest_hash
 from icn.stores.archive_parts import read_car, write_car
@@ -169,10 +170,10 @@ def test_forks_are_compared_with_the_blocks_when_all_have_come_and_not_before(
 
 def test_a_store_that_takes_no_more_ends_both_halves(chain: Chain, way: Way) -> None:
     class Full(Kept):
-        def load(self, batch: Batch) -> None:
+        def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
             if any(key[:1] == b"j" for key in batch.operations):
                 raise StoreFull("no room for blocks")
-            super().load(batch)
+            super().load(batch, views)
 
     planned = plan([claimed(one.telling()) for one in chain], MemoryStore(), configured=None, as_new=False)
     with pytest.raises(StoreFull, match="no room"):

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, ClassVar, Generic, NoReturn, TypeVar
 from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
 from icn.kernel.errors import Fault, InvariantBroken
 from icn.kernel.limits import MIB
-from icn.services.beginning import Loading
+from icn.services.beginning import NO_VIEWS, Loading, Views, with_views
 from icn.services.stage import Stage, here
 from icn.stores.kv import Batch
 
@@ -80,8 +80,8 @@ def is_worth_it() -> bool:
 class _NoLoading:
     """For stages that load nothing."""
 
-    def load(self, batch: Batch) -> NoReturn:
-        raise InvariantBroken(f"a stage without a store loads {len(batch)} rows")
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> NoReturn:
+        raise InvariantBroken(f"a stage without a store loads {len(batch) + len(views)} rows")
 
     def get(self, key: bytes) -> NoReturn:
         raise InvariantBroken(f"a stage without a store asks for {key.hex()}")
@@ -147,8 +147,8 @@ class _Link:
         self._rows = rows
         self._answers = answers
 
-    def load(self, batch: Batch) -> None:
-        _send(self._rows, pickle.dumps(batch))
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        _send(self._rows, pickle.dumps(with_views(batch, views)))
 
     def get(self, key: bytes) -> bytes | None:
         _send(self._rows, pickle.dumps(_Get(key)))

@@ -22,6 +22,7 @@ from typing import Protocol
 from icn.adapters.files import sync_folder
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.kernel.errors import IcnError
+from icn.services.beginning import NO_VIEWS, Views, with_views
 from icn.stores import moving
 from icn.stores.copying import TargetInUse
 from icn.stores.kv import Batch, KeyValueStore, Reader
@@ -39,8 +40,8 @@ class Filling(Protocol):
     `load` and `get` may be called from any thread, the others from one.
     """
 
-    def load(self, batch: Batch) -> None:
-        """Take the batch over, to be written in the order of the calls. Raises faults, also of earlier ones."""
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        """Take both over, to be written in the order of the calls. Raises faults, also of earlier ones."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, with everything loaded so far."""
@@ -61,8 +62,8 @@ class Filling(Protocol):
 class Bulk(Protocol):
     """An engine that takes batches as fast as it can, at the price of its promises: durable when it is closed."""
 
-    def load(self, batch: Batch) -> None:
-        """Write it."""
+    def load(self, batch: Batch, views: Views) -> None:
+        """Write both."""
 
     def get(self, key: bytes) -> bytes | None:
         """One value."""
@@ -81,18 +82,18 @@ class FileStore(KeyValueStore, Protocol):
 class _Behind:
     """Loads on a thread of its own, one batch at a time, for callers on any thread."""
 
-    def __init__(self, load: Callable[[Batch], None], get: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, load: Callable[[Batch, Views], None], get: Callable[[bytes], bytes | None]) -> None:
         self._load = load
         self._get = get
         self._pool = ThreadPoolExecutor(1)
         self._under_way: Future[None] | None = None
         self._turn = threading.Lock()
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views) -> None:
         """Begin with it when the one before is written."""
         with self._turn:
             self._wait()
-            self._under_way = self._pool.submit(self._load, batch)
+            self._under_way = self._pool.submit(self._load, batch, views)
 
     def get(self, key: bytes) -> bytes | None:
         """With everything written. Raises what went wrong."""
@@ -139,9 +140,9 @@ class FillingBeside:
             raise
         self._behind = _Behind(self._bulk.load, self._bulk.get)
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
         """See `Filling`."""
-        self._behind.load(batch)
+        self._behind.load(batch, views)
 
     def get(self, key: bytes) -> bytes | None:
         """See `Filling`."""
@@ -213,9 +214,9 @@ class FillingInPlace:
             raise
         self._behind = _Behind(self._commit, store.get)
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
         """See `Filling`."""
-        self._behind.load(batch)
+        self._behind.load(batch, views)
 
     def get(self, key: bytes) -> bytes | None:
         """See `Filling`."""
@@ -242,8 +243,8 @@ class FillingInPlace:
         self._behind.end()
         self._store.close()
 
-    def _commit(self, batch: Batch) -> None:
-        self._store.commit(batch, self._fence)
+    def _commit(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        self._store.commit(with_views(batch, views), self._fence)
 
     def _unmark(self) -> None:
         batch = Batch()

@@ -9,6 +9,7 @@ import lmdb
 
 from icn.adapters.storage.lmdb_faults import Edge, is_for_want_of_room
 from icn.adapters.storage.lmdb_store import MAP_GROWTH, open_environment
+from icn.services.beginning import Views
 from icn.stores.kv import Batch, StoreFull
 
 
@@ -21,16 +22,16 @@ class LmdbBulk:
         with self._edge:
             self._environment = open_environment(path, sync=False)
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views) -> None:
         """See `filling.Bulk`."""
         with self._edge:
             while True:
                 try:
-                    self._write(batch)
+                    self._write(batch, views)
                 except lmdb.MapFullError:
                     self._environment.set_mapsize(self._environment.info()["map_size"] * MAP_GROWTH)
                 except lmdb.Error as error:
-                    if is_for_want_of_room(error, self._path, _size_of(batch)):
+                    if is_for_want_of_room(error, self._path, _size_of(batch, views)):
                         raise StoreFull(f"{self._path}: {error}: make room on the disk; nothing was written") from error
                     raise
                 else:
@@ -50,14 +51,17 @@ class LmdbBulk:
             finally:
                 self._environment.close()
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch, views: Views) -> None:
         with self._environment.begin(write=True) as transaction:
             for key, value in batch.operations.items():
                 if value is None:
                     transaction.delete(key)
                 else:
                     transaction.put(key, value)
+            for key, view in views.items():
+                transaction.put(key, view)
 
 
-def _size_of(batch: Batch) -> int:
-    return sum(len(value) for value in batch.operations.values() if value is not None)
+def _size_of(batch: Batch, views: Views) -> int:
+    values = (value for value in batch.operations.values() if value is not None)
+    return sum(map(len, values)) + sum(map(len, views.values()))

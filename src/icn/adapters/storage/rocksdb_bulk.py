@@ -9,6 +9,7 @@ import rocksdict
 
 from icn.adapters.storage.rocksdb_engine import open_engine
 from icn.adapters.storage.rocksdb_faults import Edge
+from icn.services.beginning import Views
 from icn.stores.kv import Batch
 
 
@@ -22,7 +23,7 @@ class RocksdbBulk:
         with self._edge:
             self._engine = open_engine(path, create=False)
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views) -> None:
         """See `filling.Bulk`."""
         changes = rocksdict.WriteBatch(raw_mode=True)
         for key, value in batch.operations.items():
@@ -30,6 +31,8 @@ class RocksdbBulk:
                 changes.delete(key)
             else:
                 changes.put(key, value)
+        for key, view in views.items():
+            changes.put(key, bytes(view))
         with self._edge:
             self._engine.write(changes, self._without_log)
 

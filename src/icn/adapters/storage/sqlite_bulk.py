@@ -11,6 +11,7 @@ import apsw
 
 from icn.adapters.storage.sqlite import DELETE, GET, PUT
 from icn.adapters.storage.sqlite_faults import Edge
+from icn.services.beginning import Views
 from icn.stores.kv import Batch
 
 CACHE_KIB = 4 * 1024
@@ -38,7 +39,7 @@ class SqliteBulk:
                 self._connection.close()
                 raise
 
-    def load(self, batch: Batch) -> None:
+    def load(self, batch: Batch, views: Views) -> None:
         """See `filling.Bulk`."""
         puts = [(key, value) for key, value in batch.operations.items() if value is not None]
         deletes = [(key,) for key, value in batch.operations.items() if value is None]
@@ -46,10 +47,12 @@ class SqliteBulk:
             self._connection.execute("BEGIN EXCLUSIVE")
             if puts:
                 self._connection.executemany(PUT, puts)
+            if views:
+                self._connection.executemany(PUT, views.items())
             if deletes:
                 self._connection.executemany(DELETE, deletes)
             self._connection.execute("COMMIT")
-            self._unsynced += sum(len(value) for _, value in puts)
+            self._unsynced += sum(len(value) for _, value in puts) + sum(map(len, views.values()))
             if self._unsynced >= SYNC_BYTES:
                 self._sync()
 

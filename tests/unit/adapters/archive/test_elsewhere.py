@@ -15,7 +15,7 @@ import pytest
 from icn.adapters.archive import elsewhere as module
 from icn.adapters.archive.elsewhere import StageLost, begun_elsewhere, elsewhere
 from icn.kernel.errors import InvariantBroken
-from icn.services.beginning import Loading
+from icn.services.beginning import NO_VIEWS, Loading, Views, with_views
 from icn.services.stage import Stage
 from icn.stores.archive import ArchiveDamaged
 from icn.stores.kv import Batch, StoreFull
@@ -53,8 +53,8 @@ class Held:
         self.rows: dict[bytes, bytes | None] = {}
         self.has_more = threading.Event()
 
-    def load(self, batch: Batch) -> None:
-        self.rows.update(batch.operations)
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        self.rows.update(with_views(batch, views).operations)
         self.has_more.set()
 
     def get(self, key: bytes) -> bytes | None:
@@ -185,7 +185,7 @@ def test_what_cannot_leave_the_process_is_a_bug_with_its_text() -> None:
 @pytest.mark.parametrize("more", [(), MUCH])
 def test_what_goes_wrong_with_the_store_ends_it(more: tuple[bytes, ...]) -> None:
     class Full(Held):
-        def load(self, batch: Batch) -> None:
+        def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
             raise StoreFull(f"no room for {len(batch)} rows")
 
     with begun_elsewhere(Sums) as begin, pytest.raises(StoreFull):
