@@ -20,11 +20,10 @@ from random import Random
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import Refusal
 from icn.services.ahead import in_turn
-from icn.services.archive_proof import prove
+from icn.services.archive_proving import prove
 from icn.services.restore_plan import ForeignArchive
-from icn.services.stage import here
 from support import builders
-from support.archives import Held, archive_at, back_up, fill_into, held, nothing
+from support.archives import Held, archive_at, back_up, fill_into, held, nothing, proving_here
 from support.bit_flip_repairs import history
 from support.bit_flips import turn_over
 from support.stores import fill
@@ -60,7 +59,7 @@ def count_archives(folder: Path, number: int, seed: int) -> Counter[str]:
 
 def _class_of(path: Path, expected: Held) -> str:
     try:
-        is_found = bool(prove(archive_at(path), nothing, in_turn, here).findings_total)
+        is_found = bool(prove(archive_at(path), nothing, in_turn, proving_here).findings_total)
     except Refusal:
         is_found = True
     target = MemoryStore()

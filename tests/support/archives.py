@@ -20,7 +20,8 @@ from icn.kernel.ids import RAW, Did
 from icn.kernel.instant import Instant
 from icn.services import restore, rows
 from icn.services.archive_check import Archive, claimed, examine
-from icn.services.backup import BackupOrder, Reached, draft, entries
+from icn.services.archive_proof import Proving
+from icn.services.backup import BackupOrder, draft, entries
 from icn.services.beginning import Loading
 from icn.services.commands import PutContent
 from icn.services.filling import Filled, Signed, fill
@@ -29,7 +30,7 @@ from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores import backups, contents, keyspace, schema
-from icn.stores.archive import ArchiveKind, Entry
+from icn.stores.archive import ArchiveKind, Entry, Manifest, Reached
 from icn.stores.archive_parts import LOCAL_TABLES
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Batch, KeyValueStore, Reader
@@ -178,6 +179,11 @@ class _InMemory(FillingInPlace):
 
     def close(self) -> None:
         self._behind.end()
+
+
+def proving_here(manifest: Manifest) -> AbstractContextManager[Proving]:
+    """What an archive proves, as its entries come."""
+    return contextlib.nullcontext(Proving(manifest))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ COVERED_ELSEWHERE = {
     "domain/*/model.py": "values; test_rules.py and test_state.py beside them",
     "domain/*/refusals.py": "tests/tidy/test_errors.py, and test_rules.py beside them",
     "services/ports.py": "protocols only",
+    "services/stage.py": "protocols only",
+    "services/archive_proving.py": "tests/unit/services/test_archive_proof.py",
+    "services/findings.py": "values only",
     "services/effects.py": "values only",
 }
 

@@ -1,6 +1,7 @@
 """Archives that a command is given: where they are, what opens them, and whether they are what they claim."""
 
 import argparse
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from icn.adapters.archive.age import identities_in
@@ -13,9 +14,12 @@ from icn.cli.endings import Ended, Exit
 from icn.cli.session import Session
 from icn.config.secrets import read_secret_file
 from icn.config.sources import Unusable
-from icn.services import archive_check, archive_proof
-from icn.services.archive_check import Archive, Examined
-from icn.services.verify import FINDINGS_MAX, Checked, Finding, Report
+from icn.services import archive_check
+from icn.services.archive_check import Archive, Examined, Items
+from icn.services.archive_proving import prove
+from icn.services.findings import FINDINGS_MAX, Checked, Finding, Report
+from icn.services.stage import Stage
+from icn.stores.archive import Manifest
 
 PATIENCE_SECONDS = 3600.0
 """Between two pieces of a node's backup, and until a node has taken a part of one or verified itself."""
@@ -37,7 +41,16 @@ def verify_archive(session: Session, place: Path, given: argparse.Namespace, *, 
 
 def _prove(session: Session, source: Archive) -> Examined:
     with byte_progress(session.world, f"proving {Path(source.name).name}") as progress:
-        return archive_proof.prove(source, progress, ahead, elsewhere)
+        return prove(source, progress, ahead, _proving)
+
+
+def _proving(manifest: Manifest) -> AbstractContextManager[Stage[tuple[str, Items], Finding | None]]:
+    def begin() -> Stage[tuple[str, Items], Finding | None]:
+        from icn.services.archive_proof import Proving  # by who proves, which may be another process
+
+        return Proving(manifest)
+
+    return elsewhere(begin)
 
 
 def examined(session: Session, archives: list[Archive]) -> list[Examined]:

@@ -17,9 +17,9 @@ from icn.cli.offline import Offline
 from icn.cli.session import Session
 from icn.kernel.errors import Invalid
 from icn.kernel.instant import Instant
-from icn.services.backup import BackupOrder, Reached, draft, entries
+from icn.services.backup import BackupOrder, draft, entries
 from icn.stores import backups, tar
-from icn.stores.archive import MANIFEST, ArchiveKind, Entry, Manifest, read_manifest, size_max
+from icn.stores.archive import MANIFEST, ArchiveKind, Entry, Manifest, Reached, read_manifest, size_max
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Batch, Snapshot
 

@@ -44,9 +44,10 @@ from icn.services import restore
 from icn.services.archive_check import Archive, Examined, claimed, known_parts
 from icn.services.filling import fill
 from icn.services.filling_signed import SignedFilling
+from icn.services.findings import Report
 from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
-from icn.services.verify import Report, verify
+from icn.services.verify import verify
 from icn.stores.archive import IDENTITY
 from icn.stores.kv import Reader
 from icn.stores.schema import STORE_ID_BYTES

@@ -22,11 +22,11 @@ from icn.http.problems import Disconnected
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Cid
 from icn.kernel.limits import MIB
-from icn.services.backup import BackupOrder, Reached, draft, entries
+from icn.services.backup import BackupOrder, draft, entries
 from icn.services.closure import StoredBlockDamaged
 from icn.services.commands import FetchContent, RecordBackup
 from icn.stores import tar
-from icn.stores.archive import MANIFEST, PARTS_MAX, ArchiveKind, Entry, Manifest, Position, write_manifest
+from icn.stores.archive import MANIFEST, PARTS_MAX, ArchiveKind, Entry, Manifest, Position, Reached, write_manifest
 from icn.stores.backups import FinishedBackup
 from icn.stores.kv import Snapshot
 

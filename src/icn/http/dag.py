@@ -12,11 +12,12 @@ from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid
 from icn.services.answers import Refused
 from icn.services.commands import FetchContent, PinContent, PruneContent, PutContent
 from icn.services.content import ContentNotFound
+from icn.services.findings import Report
 from icn.services.queries import dag, forks, stored
 from icn.services.queries.dag import RootView, StoredContent
 from icn.services.queries.forks import ForkView
 from icn.services.queries.stored import BlockLine, BlockMetaView, DagStatus
-from icn.services.verify import Report, verify
+from icn.services.verify import verify
 
 CODEC_NAMES = {RAW: "raw", DAG_CBOR: "dag-cbor", DAG_PB: "dag-pb"}
 _CODECS = {name: codec for codec, name in CODEC_NAMES.items()}

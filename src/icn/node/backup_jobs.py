@@ -59,7 +59,7 @@ from icn.services.queries import dag
 from icn.services.restore_plan import plan
 from icn.services.verify import verify
 from icn.stores import blocks
-from icn.stores.archive import ArchiveKind, Entry, Manifest
+from icn.stores.archive import ArchiveKind, Entry, Manifest, Reached
 from icn.stores.backup_schedule import MadeBackup, ProvenBackup, schedule_in, wants_full, went_to
 from icn.stores.backups import FinishedBackup, finished_backups
 from icn.stores.kv import Reader, Snapshot
@@ -253,7 +253,7 @@ class BackupJobs:
                 backend=self.backend,
             )
             draft = backup.draft(snapshot, order)
-            entries = backup.entries(snapshot, draft, backup.Reached(draft.since))
+            entries = backup.entries(snapshot, draft, Reached(draft.since))
             files = TarGzFile(spool, seconds=now // 1000, encryption=self.terms.encryption, replace=True)
             with contextlib.closing(files), _disk_faults(spool.parent):
                 return write_archive(files, None, draft, (), self._guarded(entries, stopping), _ignore)

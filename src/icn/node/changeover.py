@@ -20,7 +20,7 @@ from icn.services import backup
 from icn.services.archive_check import examine
 from icn.services.ports import HeadMark, HeadMarker
 from icn.stores import changeover
-from icn.stores.archive import ArchiveKind
+from icn.stores.archive import ArchiveKind, Reached
 from icn.stores.changeover import Change
 from icn.stores.kv import KeyValueStore
 
@@ -87,7 +87,7 @@ class Changeover:
         snapshot = store.snapshot()
         try:
             draft = backup.draft(snapshot, order)
-            entries = backup.entries(snapshot, draft, backup.Reached(draft.since))
+            entries = backup.entries(snapshot, draft, Reached(draft.since))
             files = TarGzFile(path, seconds=change.began_at // 1000, encryption=None, replace=True)
             with contextlib.closing(files):
                 write_archive(files, None, draft, (), entries, _ignore)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Cid
-from icn.services.verify import FINDINGS_MAX, Finding
+from icn.services.findings import FINDINGS_MAX, Finding
 from icn.stores import archive, archive_parts
 from icn.stores.archive import (
     IDENTITY,

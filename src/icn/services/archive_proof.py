@@ -1,14 +1,13 @@
 """What the signed blocks of an archive prove: signatures, feeds, links and rules, by replay; then heads, root, ledger.
 
 ```
- one archive alone   ─> prove: read once, examined as it is read, and replayed as a stage of its own (`stage`)
+ one archive alone   ─> Proving: entry by entry, as `archive_proving` examines them
  a chain of archives ─> Replay.take, one archive after the other, each examined before
 ```
 
 An incremental archive cannot be replayed without those before it: signatures and the order of its feeds are checked.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
@@ -18,21 +17,15 @@ from icn.domain.dag.block import parse_block
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import rows
-from icn.services.ahead import Ahead
 from icn.services.archive_check import (
     Archive,
-    Examination,
-    Examined,
     Items,
-    claimed,
-    examine,
     known_parts,
 )
 from icn.services.backup import digest_of
+from icn.services.findings import Finding
 from icn.services.intake import Choice, Intake
-from icn.services.stage import Elsewhere
 from icn.services.state import State
-from icn.services.verify import Finding
 from icn.stores.archive import MANIFEST, ArchiveKind, Manifest, Part
 from icn.stores.archive_parts import read_car
 from icn.stores.blocks import clock_of_entries
@@ -63,39 +56,17 @@ class Proof(Protocol):
         """There are no more, and nothing was wrong. Raises `ReplayRefused`."""
 
 
-def prove(source: Archive, on_bytes: Callable[[int], None], ahead: Ahead, elsewhere: Elsewhere) -> Examined:
-    """Examine an archive and prove its blocks; what they do not prove is a finding where there is no other.
+class Proving:
+    """What the blocks of one archive do not prove, up to the first thing. Satisfies `stage.Stage`."""
 
-    Reads once where the archive says beforehand what it claims to be, else twice. `ahead`, `elsewhere`: who reads, and
-    who proves. Raises `ArchiveNewer`, and faults of the machine.
-    """
-    claim = claimed(source) or examine(source, on_bytes)
-    if claim.manifest is None or claim.findings_total:
-        return claim
-    run = Examination()
-    with elsewhere(_Proving(_proof_of(claim.manifest))) as proving:
-        with run.noting(), contextlib.closing(ahead(run.follow(source))) as entries:
-            for part, items in entries:
-                if items.signed or items.evidence:
-                    proving.take((part.name, Items(signed=items.signed, evidence=items.evidence)))
-                on_bytes(part.size)
-        if not run.total and run.sha256 != claim.sha256:
-            run.note(MANIFEST, "is not what the archive seemed to be, or has changed since")
-        wrong = None if run.total else proving.end()
-    if wrong is not None:
-        run.note(wrong.where, wrong.what)
-    return run.examined(source)
-
-
-class _Proving:
-    """A proof, up to the first thing that it does not show. Satisfies `stage.Stage`."""
-
-    def __init__(self, proof: Proof) -> None:
-        self._proof = proof
+    def __init__(self, manifest: Manifest) -> None:
+        """`manifest`: what the archive claims to be."""
+        is_full = manifest.kind is ArchiveKind.FULL
+        self._proof: Proof = _ReplayProof(manifest) if is_full else _FeedsProof(manifest)
         self._wrong: Finding | None = None
 
     def take(self, entry: tuple[str, Items]) -> None:
-        """See `Stage`."""
+        """See `Stage`: the name of an entry, which was examined, and what it holds."""
         if self._wrong is None:
             self._note(partial(self._proof.take, *entry))
 
@@ -113,12 +84,6 @@ class _Proving:
             step()
         except ReplayRefused as refused:
             self._wrong = Finding(refused.where, refused.what)
-
-
-def _proof_of(manifest: Manifest) -> Proof:
-    if manifest.kind is ArchiveKind.FULL:
-        return _ReplayProof(manifest)
-    return _FeedsProof(manifest)
 
 
 class Replay:

@@ -43,6 +43,7 @@ from icn.stores.archive import (
     LedgerDigest,
     Manifest,
     Position,
+    Reached,
     RemovalName,
     part_name,
 )
@@ -88,15 +89,6 @@ class BackupOrder:
     """Now, in RFC 3339."""
     program: str
     backend: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """How far an interrupted backup came: what is next, and how many parts of a kind are there."""
-
-    next: Position
-    block_parts: int = 0
-    content_parts: int = 0
 
 
 def draft(reader: Reader, order: BackupOrder) -> Manifest:

@@ -4,14 +4,10 @@ A caller with processors to spare may have it work elsewhere, while the items th
 the same either way. Not here: the processes (adapters.archive.elsewhere).
 """
 
-import contextlib
-from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Stage(Protocol[Item_contra, Result_co]):
@@ -25,15 +21,3 @@ class Stage(Protocol[Item_contra, Result_co]):
 
     def abandon(self) -> None:
         """There are no more, and nobody asks what came of them. Raises what went wrong with those that were taken."""
-
-
-class Elsewhere(Protocol):
-    """Has a stage work beside the caller. Whoever leaves the context before `end` has no use for what it would tell."""
-
-    def __call__(self, stage: Stage[Item, Result], /) -> AbstractContextManager[Stage[Item, Result]]:
-        """To be given the items. The stage itself is not to be used any more."""
-
-
-def here(stage: Stage[Item, Result]) -> AbstractContextManager[Stage[Item, Result]]:
-    """Each item is worked on when it is given."""
-    return contextlib.nullcontext(stage)

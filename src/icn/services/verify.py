@@ -27,6 +27,7 @@ from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
 from icn.services.block_names import Beside, named_blocks
+from icn.services.findings import FINDINGS_MAX, Checked, Finding, Report
 from icn.services.recutting import Kept, blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
 from icn.services.state import State
@@ -37,36 +38,7 @@ from icn.stores.schema import owner_of
 
 Value = TypeVar("Value")
 
-FINDINGS_MAX = 10_000
-"""More are counted, not listed: a store that is wrong everywhere must not fill memory."""
 PLACES_KEPT_MAX = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong."""
-
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """How much was looked at."""
-
-    blocks: int
-    content: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What verification found."""
-
-    ok: bool
-    deep: bool
-    checked: Checked
-    findings: tuple[Finding, ...]
-    findings_total: int
 
 
 def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:

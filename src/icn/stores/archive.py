@@ -104,6 +104,15 @@ BEGINNING = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an interrupted backup came: what is next, and how many parts of a kind are there."""
+
+    next: Position
+    block_parts: int = 0
+    content_parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A file of the archive."""
 

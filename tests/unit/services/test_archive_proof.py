@@ -1,5 +1,7 @@
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,15 @@ from icn.adapters.archive import elsewhere as elsewhere_module
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.elsewhere import elsewhere
 from icn.domain.dag.block import parse_block
-from icn.services.archive_check import examine
-from icn.services.archive_proof import prove
-from icn.services.stage import here
-from icn.services.verify import Finding
+from icn.services.archive_check import Items, examine
+from icn.services.archive_proof import Proving
+from icn.services.archive_proving import prove
+from icn.services.findings import Finding
+from icn.services.stage import Stage
 from icn.stores import archive
-from icn.stores.archive import MANIFEST, ArchiveKind
+from icn.stores.archive import MANIFEST, ArchiveKind, Manifest
 from icn.stores.archive_parts import read_car, write_car
-from support.archives import archive_at, back_up, history, nothing
+from support.archives import archive_at, back_up, history, nothing, proving_here
 from support.held_archive import HeldArchive
 
 # Who runs tests has threads, of which later releases of Python warn; they hold nothing that is needed here.
@@ -36,10 +39,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> HeldArchive:
     return HeldArchive.of(archive_at(path))
 
 
+def proving_elsewhere(manifest: Manifest) -> AbstractContextManager[Stage[tuple[str, Items], Finding | None]]:
+    return elsewhere(partial(Proving, manifest))
+
+
 def proved(source: HeldArchive) -> Finding | None:
     """What is wrong with it; the same whether it says beforehand what it is or not, and wherever it is proved."""
-    examined = prove(source, nothing, ahead, here)
-    for told in (prove(source.telling(), nothing, ahead, here), prove(source, nothing, ahead, elsewhere)):
+    examined = prove(source, nothing, ahead, proving_here)
+    for told in (
+        prove(source.telling(), nothing, ahead, proving_here),
+        prove(source, nothing, ahead, proving_elsewhere),
+    ):
         assert (told.findings, told.sha256, told.size) == (examined.findings, examined.sha256, examined.size)
     assert examined.findings_total == len(examined.findings) <= 1
     return examined.findings[0] if examined.findings else None
@@ -47,12 +57,12 @@ def proved(source: HeldArchive) -> Finding | None:
 
 def test_a_whole_archive_proves_what_it_claims(whole: HeldArchive) -> None:
     assert proved(whole) is None
-    assert prove(whole, nothing, ahead, here).whole().counts.blocks > 0
+    assert prove(whole, nothing, ahead, proving_here).whole().counts.blocks > 0
 
 
 def test_an_archive_that_is_not_what_it_claimed_beforehand_proves_nothing(whole: HeldArchive) -> None:
     other = whole.claiming(root="ab" * 32)
-    examined = prove(replace(whole, claim=dict(other.files)[MANIFEST]), nothing, ahead, here)
+    examined = prove(replace(whole, claim=dict(other.files)[MANIFEST]), nothing, ahead, proving_here)
     assert [finding.where for finding in examined.findings] == [MANIFEST]
     assert "seemed to be" in examined.findings[0].what
 
@@ -61,7 +71,7 @@ def test_what_is_wrong_with_the_parts_is_told_before_what_they_prove(whole: Held
     name = "content/000001.car"
     data = dict(whole.files)[name]
     broken = whole.but({name: data[:-1] + bytes([data[-1] ^ 1])}).claiming(root="ab" * 32)
-    assert prove(broken.telling(), nothing, ahead, here).findings == examine(broken, nothing).findings != ()
+    assert prove(broken.telling(), nothing, ahead, proving_here).findings == examine(broken, nothing).findings != ()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import pytest
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW, Cid
-from icn.services.backup import NoBackupBefore, NothingToBackUp, Reached, draft, entries
+from icn.services.backup import NoBackupBefore, NothingToBackUp, draft, entries
 from icn.services.closure import StoredBlockDamaged
 from icn.services.commands import PutContent
 from icn.stores import archive_parts, blocks, contents, keyspace
-from icn.stores.archive import ArchiveKind, Position
+from icn.stores.archive import ArchiveKind, Position, Reached
 from icn.stores.archive_parts import read_car
 from icn.stores.kv import Batch
 from support.archives import back_up, commit_beside, held, history, order, restore_into

@@ -9,15 +9,14 @@ from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import PeerViolation
 from icn.services import rows
-from icn.services.archive_proof import prove
+from icn.services.archive_proving import prove
 from icn.services.backup import draft
 from icn.services.intake import Intake
-from icn.services.stage import here
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind
-from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
+from support.archives import archive_at, back_up, fill_into, nothing, order, proving_here, restore_into
 from support.forker import Forker
 from support.world import federation
 
@@ -46,7 +45,7 @@ def test_a_store_with_forks_is_restored_as_it_was(tmp_path: Path, kept: bool, in
     into(target, tmp_path / "full.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, here).findings
+    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, proving_here).findings
 
 
 @pytest.mark.parametrize("into", [fill_into, restore_into])
@@ -65,7 +64,7 @@ def test_a_chain_whose_later_archive_knows_of_a_fork_is_restored(tmp_path: Path,
     into(target, tmp_path / "full.tar.gz", tmp_path / "more.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "more.tar.gz"), nothing, ahead, here).findings
+    assert not prove(archive_at(tmp_path / "more.tar.gz"), nothing, ahead, proving_here).findings
 
 
 def test_an_archive_cannot_make_up_what_counts() -> None:

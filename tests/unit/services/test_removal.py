@@ -22,7 +22,7 @@ from icn.protocol.messages import Announce
 from icn.services import rows
 from icn.services.acceptance import removals_of
 from icn.services.answers import Answer, Refused
-from icn.services.archive_proof import prove
+from icn.services.archive_proving import prove
 from icn.services.backup import draft
 from icn.services.commands import Admit, ImportBlocks, Init, Invite, Join, OpenAccountFor, Pay, Remove
 from icn.services.equivocation import Equivocations
@@ -30,7 +30,6 @@ from icn.services.inputs import Received, Tick
 from icn.services.intake import Intake
 from icn.services.queries import forks, membership
 from icn.services.queries.jobs import cancellation
-from icn.services.stage import here
 from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
@@ -40,7 +39,7 @@ from icn.stores.joining import Aim
 from icn.stores.kv import StoreUnavailable
 from support import builders
 from support.agreeing import agree
-from support.archives import archive_at, back_up, fill_into, nothing, order, restore_into
+from support.archives import archive_at, back_up, fill_into, nothing, order, proving_here, restore_into
 from support.forker import Forker
 from support.world import World, echo, federation, terms
 
@@ -556,8 +555,8 @@ def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into
     into(target, tmp_path / "full.tar.gz")
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, here).findings
-    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead, here).findings
+    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, proving_here).findings
+    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead, proving_here).findings
 
 
 def test_an_archive_cannot_make_up_who_was_removed() -> None:

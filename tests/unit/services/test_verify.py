@@ -11,7 +11,8 @@ from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.services import rows
 from icn.services.commands import OpenAccountFor, Pay, PutContent, Submit
-from icn.services.verify import Report, verify
+from icn.services.findings import Report
+from icn.services.verify import verify
 from icn.stores import blocks, keyspace
 from icn.stores.blocks import BlockMeta
 from icn.stores.kv import Batch

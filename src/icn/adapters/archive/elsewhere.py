@@ -22,7 +22,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Generic, NoReturn, TypeVar
 
@@ -30,7 +29,7 @@ from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
 from icn.kernel.errors import Fault, InvariantBroken
 from icn.kernel.limits import MIB
 from icn.services.beginning import NO_VIEWS, Loading, Views, with_views
-from icn.services.stage import Stage, here
+from icn.services.stage import Stage
 from icn.stores.kv import Batch
 
 Item = TypeVar("Item")
@@ -46,9 +45,11 @@ class StageLost(Fault):
     code: ClassVar[str] = "archive.stage_lost"
 
 
-def elsewhere(stage: Stage[Item, Result]) -> AbstractContextManager[Stage[Item, Result]]:
-    """Satisfies `services.stage.Elsewhere`."""
-    return _alone(stage) if is_worth_it() else here(stage)
+@contextlib.contextmanager
+def elsewhere(make: Callable[[], Stage[Item, Result]]) -> Iterator[Stage[Item, Result]]:
+    """The stage that `make` makes, in a process that is forked at once. What it imports for that, it imports there."""
+    with begun_elsewhere(lambda _loading: make()) as begin:
+        yield begin(_NoLoading())
 
 
 @contextlib.contextmanager
@@ -64,12 +65,6 @@ def begun_elsewhere(
         yield process.begin
     finally:
         process.close()
-
-
-@contextlib.contextmanager
-def _alone(stage: Stage[Item, Result]) -> Iterator[Stage[Item, Result]]:
-    with begun_elsewhere(lambda _loading: stage) as begin:
-        yield begin(_NoLoading())
 
 
 def is_worth_it() -> bool:

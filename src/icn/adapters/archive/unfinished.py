@@ -15,8 +15,7 @@ from typing import Self
 from icn.adapters.files import PRIVATE_FILE, sync_folder
 from icn.kernel.errors import Invalid
 from icn.kernel.fields import shape_of
-from icn.services.backup import Reached
-from icn.stores.archive import Manifest, Part, Position, split_name
+from icn.stores.archive import Manifest, Part, Position, Reached, split_name
 
 LINES_BYTES_MAX = 256 * 1024 * 1024
 RESUMABLE = ("blocks", "content")

@@ -120,9 +120,8 @@ def test_where_it_is_not_it_works_here(monkeypatch: pytest.MonkeyPatch) -> None:
         stage = begin(held)
         stage.take(b"one")
         assert stage.end() == (os.getpid(), b"3")
-    counting = Counting()
-    with elsewhere(counting) as given:
-        assert given is counting
+    with elsewhere(Counting) as given:
+        assert type(given) is Counting
 
 
 class Counting:
@@ -143,7 +142,7 @@ class Counting:
 
 def test_more_than_may_wait_is_taken_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_BYTES", 1000)
-    with elsewhere(Counting()) as stage:
+    with elsewhere(Counting) as stage:
         for size in range(200):
             stage.take(bytes(size * 10))
             assert stage._waiting_bytes < 3000
@@ -212,7 +211,7 @@ def test_nobody_waits_for_it_where_it_is_not_needed_any_more() -> None:
         def take(self, item: bytes) -> None:
             signal.pause()
 
-    with elsewhere(Slow()) as stage:
+    with elsewhere(Slow) as stage:
         for item in MUCH:
             stage.take(item)
     with begun_elsewhere(Sums):
@@ -224,7 +223,7 @@ def test_a_store_without_a_stage_that_loads_is_not_asked() -> None:
         def end(self) -> int:
             return 1 if module._NoLoading().get(b"x") else 0
 
-    with elsewhere(Asking()) as stage, pytest.raises(InvariantBroken, match="78"):
+    with elsewhere(Asking) as stage, pytest.raises(InvariantBroken, match="78"):
         stage.end()
 
 
@@ -258,7 +257,7 @@ class Busy:
     def end(self): ...
     def abandon(self): ...
 
-with elsewhere(Busy()) as stage:
+with elsewhere(Busy) as stage:
     stage.take(b"")
     sys.stdin.read(1)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -12,10 +12,10 @@ from icn.adapters.archive.unfinished import PartsFile
 from icn.adapters.archive.writing import ArchiveExists, resumable, write_archive
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW
-from icn.services.backup import Reached, draft, entries
+from icn.services.backup import draft, entries
 from icn.services.commands import PutContent
 from icn.stores import tar
-from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Entry, part_name
+from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Entry, Reached, part_name
 from support.archives import back_up, held, history, nothing, order, restore_into
 
 IDENTITY = pyrage.x25519.Identity.generate()

@@ -16,8 +16,8 @@ from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.unfinished import PartsFile, Subject, Unfinished, Written
 from icn.adapters.archive.writing import ArchiveBusy, ArchiveExists, Files, resumable, write_archive
 from icn.kernel.errors import Invalid
-from icn.services.backup import Reached, draft, entries
-from icn.stores.archive import Entry
+from icn.services.backup import draft, entries
+from icn.stores.archive import Entry, Reached
 from support.archives import history, nothing, order
 
 FORMS = ("tar", "encrypted", "folder")
