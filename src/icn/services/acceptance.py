@@ -348,6 +348,15 @@ def keep(
     state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool = False
 ) -> None:
     """Put a block whose records are applied into feeds, journal and indexes. `is_side`: into no feed."""
+    keep_in_journal(state, batch, block, clock, records, is_side=is_side)
+    if not is_side:
+        rows.save_head(state, batch, block.header.author)
+
+
+def keep_in_journal(
+    state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool
+) -> None:
+    """`keep` without the row of the feed's head, which only the last block of a batch need have saved."""
     state.last_arrival += 1
     blocks.put_block(batch, block, state.last_arrival, clock, tuple(record.name for record in records), is_side=is_side)
     references.put_records(batch, records)
@@ -357,4 +366,3 @@ def keep(
         rows.save_side(batch, block)
     else:
         state.feeds.advance(block, clock)
-        rows.save_head(state, batch, block.header.author)

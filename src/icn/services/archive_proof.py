@@ -111,7 +111,7 @@ class Replay:
         """Signed blocks, the first of which is the journal's `number`; gives the next. Raises `ReplayRefused`."""
         for cid, data in found:
             if not self._intake.knows(cid):
-                self._take_one(f"block {number} ({cid})", data)
+                self._take_one(number, cid, data)
             number += 1
         return number
 
@@ -125,13 +125,13 @@ class Replay:
             if not proves:
                 raise ReplayRefused(name, f"block {cid} proves no fork of any feed")
 
-    def _take_one(self, where: str, data: bytes) -> None:
+    def _take_one(self, number: int, cid: Cid, data: bytes) -> None:
         state = self._intake.state
         try:
             block = parse_block(data)
             clock, _ = self._intake.take(block)
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
-            raise ReplayRefused(where, f"is against the rules: {error}") from error
+            raise ReplayRefused(f"block {number} ({cid})", f"is against the rules: {error}") from error
         if self._intake.is_side(block):
             state.feeds.put_aside(block)
         else:

@@ -13,8 +13,8 @@ from icn.kernel.errors import InvariantBroken
 from icn.stores import keyspace
 from icn.stores.kv import Batch
 
-FILTER_BITS = 1 << 26
-"""Eight MiB: of a million keys one in a thousand is asked for in vain."""
+FILTER_BITS = 1 << 25
+"""Four MiB: of a million keys one in a thousand is asked for in vain."""
 _HALF = (1 << 32) - 1
 _ASKED = frozenset((keyspace.CONTENT_META, keyspace.BLOCK_META, keyspace.FEED, keyspace.EVIDENCE))
 """Prefixes of the keys that are asked for one by one, and mostly in vain."""

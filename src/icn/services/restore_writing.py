@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import parse_block
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
-from icn.kernel.ids import RAW, Cid
+from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
 from icn.services.archive_check import Items
 from icn.services.archive_proof import ReplayRefused
@@ -122,6 +122,8 @@ class SignedWriting:
         self._is_checked = is_checked
         self._grew = False
         """Whether the batch holds blocks, whose rows are to be saved with it."""
+        self._fed: dict[Did, None] = {}
+        """Whose feeds have blocks in the batch."""
         self._number = 0
         """Of the next signed block, in the journal that was backed up."""
 
@@ -143,11 +145,13 @@ class SignedWriting:
             require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
             rows.save_cuts(state, batch)
             rows.save(state, batch)
-        self._grew = False
+            for author in self._fed:
+                rows.save_head(state, batch, author)
+        self._grew, self._fed = False, {}
         self.intake.forget()
 
     def _take_block(self, cid: Cid, data: bytes) -> None:
-        where, self._number = f"block {self._number} ({cid})", self._number + 1
+        number, self._number = self._number, self._number + 1
         if self.intake.knows(cid):
             self.done.blocks_known += 1
             return
@@ -155,10 +159,12 @@ class SignedWriting:
             block = parse_block(data)
             clock, records = self.intake.take(block, genuine=self._is_checked)
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
-            raise ReplayRefused(where, f"is against the rules: {error}") from error
+            raise ReplayRefused(f"block {number} ({cid})", f"is against the rules: {error}") from error
         batch = self._commits.batch
         is_side = self.intake.is_side(block)
-        acceptance.keep(self.intake.state, batch, block, clock, records, is_side=is_side)
+        acceptance.keep_in_journal(self.intake.state, batch, block, clock, records, is_side=is_side)
+        if not is_side:
+            self._fed[block.header.author] = None
         if block.header.author == self._plan.owner and not (self._plan.fills and self._plan.is_own):
             # The store lacked blocks that its own node had signed, or has them from another node: there may be more.
             restored.mark_restored(batch)
