@@ -89,6 +89,9 @@ class Reception:
             PeerViolation: it may not say so.
         """
         match message:
+            case Fetch(cid) if not work.state.federation.gives_content_to(peer):
+                if self.peers.is_here(peer):
+                    work.send(peer, NotHere(cid))
             case Fetch() | Chunk() | NotHere():
                 if self.peers.is_here(peer):
                     self.content.receive(work, peer, message)

@@ -3,9 +3,11 @@
 import pytest
 
 from icn.kernel.ids import Did, PeerId
+from icn.protocol.messages import Hello
 from icn.services.answers import Answer, Refused
 from icn.services.commands import Init, Join, OpenAccountFor
 from icn.services.effects import Dial
+from icn.services.inputs import PeerUp, Received
 from icn.stores import changeover, joining
 from icn.stores.changeover import Founding
 from icn.stores.joining import Aim
@@ -66,7 +68,12 @@ def test_it_changes_when_a_member_has_answered_there_and_for_nobody_else() -> No
     a = world["a"]
     world.link("a", "c")
     world.pass_time(1_000)
-    assert changeover.change_of(a.store) is None, "it was not told of that one"
+    theirs = world["c"].engine.state.federation.federation
+    assert theirs is not None
+    hello = Hello("test/1", theirs.id, (), "", executes=False)
+    world.handle("a", PeerUp(builders.did(77)), Received(builders.did(77), hello))
+    world.pass_time(1_000)
+    assert changeover.change_of(a.store) is None, "it was told of neither of these"
     world.link("a", "b")
     world.pass_time(1_000)
     change = changeover.change_of(a.store)

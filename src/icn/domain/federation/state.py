@@ -65,6 +65,14 @@ class FederationState:
         member = self.members.get(node)
         return member is not None and (member.joined or bool(member.admissions)) and not member.has_ended
 
+    def gives_content_to(self, node: Did) -> bool:
+        """Whether a connected node is given content: not while it only waits to be let in, as far as is known here.
+
+        Where whoever asks may join, asking is enough.
+        """
+        is_open = self.federation is None or self.federation.policy.join_policy is JoinPolicy.OPEN
+        return is_open or self.is_member(node)
+
     def has_left(self, node: Did, ancestry: Ancestry) -> bool:
         """Whether `node` has left in that ancestry."""
         member = self.members.get(node)
