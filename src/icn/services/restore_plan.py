@@ -154,6 +154,7 @@ def _chain(links: list[Link], covered: Position | None, of_manifest: str | None)
     known = {of_manifest: None}
     if starts:
         chain, rest = [links[starts[-1]]], links[starts[-1] + 1 :]
+        known.update((link.examined.sha256, None) for link in links[: starts[-1]])  # the full one has all of theirs
     elif covered is not None:
         chain, rest = [], [link for link in links if not covered.covers(link.manifest.to)] or links[-1:]
     else:

@@ -14,6 +14,7 @@ from icn.services.commands import PutContent
 from icn.services.restore_plan import ChainBroken, ForeignArchive, plan
 from icn.stores import backups, blocks, contents, keyspace, restored, schema
 from icn.stores.archive import ArchiveDamaged, ArchiveKind
+from icn.stores.backups import FinishedBackup
 from icn.stores.dealings import CANCELLED, UNSETTLED, CancelledRow, UnsettledRow, attempt_key
 from icn.stores.kv import Batch, StoreUnavailable
 from support import builders
@@ -185,6 +186,26 @@ def test_a_backup_that_goes_on_from_another_one_than_is_given_is_refused(world, 
     with pytest.raises(ChainBroken, match="goes on from the backup with manifest"):
         restore_into(MemoryStore(), tmp_path / "0.tar.gz", tmp_path / "1.tar.gz")
     restore_into(MemoryStore(), tmp_path / "other.tar.gz", tmp_path / "1.tar.gz")
+
+
+def test_a_full_backup_stands_for_what_it_was_made_after(world, tmp_path: Path) -> None:
+    """One that was made by hand between two links, and that the store took no note of."""
+    store = world["a"].store
+    paths = [tmp_path / f"{name}.tar.gz" for name in ("full", "first", "by-hand", "second")]
+    back_up(store, paths[0])
+    world.done("a", PutContent(b"of the first", RAW, pinned=False, lifetime_ms=None))
+    first = back_up(store, paths[1], kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z")
+    back_up(store, paths[2], created="2026-01-03T00:00:00Z")
+    batch, done = Batch(), first.manifest
+    noted = FinishedBackup(first.sha256, done.created, done.kind, done.to)
+    backups.note_finished(batch, backups.finished_backups(store), noted)
+    commit_beside(store, batch)
+    world.done("a", PutContent(b"of the second", RAW, pinned=False, lifetime_ms=None))
+    back_up(store, paths[3], kind=ArchiveKind.INCREMENTAL, created="2026-01-04T00:00:00Z")
+    for given in (paths, [*paths[:2], paths[3]]):
+        target = MemoryStore()
+        restore_into(target, *given)
+        assert held(target) == held(store)
 
 
 def test_backups_of_two_stores_are_no_chain(world, tmp_path: Path) -> None:
