@@ -64,6 +64,36 @@ def test_damaged_blocks_are_found_and_got_again_from_the_peer(nodes: Nodes) -> N
     wait_until("a whole scan", lambda: _whole_scan(first))
 
 
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "stopped"])
+def test_a_node_that_is_alone_has_them_from_its_own_backup(nodes: Nodes, tmp_path: Path, runs: bool) -> None:
+    """And goes on with what no backup knows."""
+    node, archive = nodes.start("a", "--set", "storage.scrub_interval=0"), tmp_path / "a.tar.gz"
+    node.ask("POST", "/dag/put", {"data": base64_of(CONTENT), "pin": True})
+    assert cli(node, "dag", "backup", "--output", str(archive)).code == 0
+    node.ask("POST", "/dag/put", {"data": base64_of(b"newer"), "pin": True})
+    signed = Cid.parse(node.ask("GET", "/dag/blocks?kind=signed&limit=1")["items"][0]["cid"])
+    root = node.ask("GET", "/dag/root")["root"]
+    node.stop()
+    flip(node.folder / "dag.sqlite", NAME)
+    flip(node.folder / "dag.sqlite", signed)
+    if runs:
+        node.launch()
+        wait_until("a to be ready", lambda: node.is_ready)
+        again = cli(node, "dag", "backup", "--output", str(tmp_path / "again.tar.gz"))
+        assert again.code != 0
+        assert not (tmp_path / "again.tar.gz").exists()
+    place = () if runs else ("--offline", "--storage-path", str(node.folder / "dag.sqlite"))
+    restored = cli(node, "dag", "restore", "--input", str(archive), "--deep", *place)
+    assert restored.code == 0, restored.err
+    if not runs:
+        node.launch()
+        wait_until("a to be ready", lambda: node.is_ready)
+    assert _said(node, "dag", "verify", "--deep")["ok"] is True
+    assert node.ask("POST", "/dag/get", {"cid": str(NAME)})["data"] == base64_of(CONTENT)
+    assert node.ask("GET", "/dag/root")["root"] == root
+    assert cli(node, "dag", "backup", "--output", str(tmp_path / "third.tar.gz")).code == 0
+
+
 def _said(node: NodeProcess, *words: str) -> Any:
     ran = cli(node, *words, "--output", "json")
     assert ran.code == 0, ran.err

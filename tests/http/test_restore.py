@@ -6,8 +6,9 @@ from icn.domain.dag.block import parse_block
 from icn.http.app import create_app
 from icn.kernel.ids import RAW, Cid
 from icn.kernel.instant import Instant
-from icn.stores import blocks, contents, tar
+from icn.stores import blocks, contents, keyspace, tar
 from icn.stores.archive_parts import ContentLine, write_car, write_content_line
+from icn.stores.kv import Batch
 from support.asgi_client import Answer, Client
 from support.http_node import START, HttpNode, signer_of
 from support.http_world import KEY, SETTINGS, World, run
@@ -76,6 +77,29 @@ def test_content_comes_with_its_life_and_what_is_here_keeps_its_own() -> None:
         assert kept(world.node, b"pinned") == (earlier, True, None)
         assert kept(world.node, b"leased") == (earlier, False, START + HOUR_MS)
         assert kept(world.node, b"here") == (START, True, None)
+
+    run(talk)
+
+
+def test_what_is_damaged_here_is_asked_for_and_mended() -> None:
+    async def talk(world: World) -> None:
+        await world.job()
+        node = world.node
+        await post(world, tarred(content((b"bread", True, None))))
+        signed, bread = journal(node)[0], Cid.of(b"bread", RAW)
+        names = [str(signed[0]), str(bread), str(Cid.of(b"nowhere", RAW))]
+        asked = {"cids": [*names, str(journal(node)[1][0])]}
+        batch = Batch()
+        batch.put(keyspace.block(signed[0]), b"stone")
+        batch.delete(keyspace.block(bread))
+        node.store.commit(batch, node.engine.fence)
+        answer = (await world.client.post("/admin/restore/lacking", asked)).json
+        assert answer == {"cids": names[2:], "damaged": names[:2]}
+        told = await post(world, tarred([("blocks/000001.car", write_car([signed])), *content((b"bread", True, None))]))
+        assert (told.json["blocks_known"], told.json["content_known"], told.json["refused"]) == (1, 1, 0)
+        assert blocks.get_bytes(node.store, signed[0]) == signed[1]
+        assert blocks.get_bytes(node.store, bread) == b"bread"
+        assert (await world.client.post("/admin/restore/lacking", asked)).json["damaged"] == []
 
     run(talk)
 
@@ -153,7 +177,7 @@ def test_it_is_told_what_is_lacking() -> None:
         await world.client.post("/dag/put", {"data": "aGVyZQ=="})
         head, here, away = journal(world.node)[0][0], Cid.of(b"here", RAW), Cid.of(b"away", RAW)
         answer = await world.client.post("/admin/restore/lacking", {"cids": [str(cid) for cid in (head, away, here)]})
-        assert answer.json == {"cids": [str(away)]}
+        assert answer.json == {"cids": [str(away)], "damaged": []}
         many = await world.client.post("/admin/restore/lacking", {"cids": [str(away)] * 4097})
         assert many.status == 422
 

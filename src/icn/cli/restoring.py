@@ -6,7 +6,8 @@ examine ─> plan ─> replay in memory ─> ask what the node lacks ─> send t
 
 The node takes signed blocks as a peer's, content with the pin and lifetime it had, and no rows that the journal does
 not tell. Where it lacks blocks of its own it is shown the newest of them first: from then on it is held, and signs
-nothing beside what is on its way. Broken off, the same command goes on: what is there by then is not sent again.
+nothing beside what is on its way. What it has and what is damaged there is sent, too, and mended. Broken off, the same
+command goes on: what is there by then is not sent again.
 
 Not here: which archives, their keys (`backup`); restoring a store that no node uses (services.restore).
 """
@@ -58,6 +59,8 @@ class _Lacking:
     """With the newest line of each."""
     own_first: Block | None = None
     own_newest: Block | None = None
+    damaged: int = 0
+    """Of both: they are there, and their bytes are not those of their names. They are sent, and mended."""
     blocks_known: int = 0
     content_known: int = 0
 
@@ -81,6 +84,7 @@ def restore_online(session: Session, given: argparse.Namespace, examined: list[E
                 "archives": [link.examined.archive.name for link in planned.chain],
                 "blocks_to_add": len(lacking.blocks),
                 "content_to_add": len(lacking.content),
+                "damaged_there": lacking.damaged,
                 "blocks_known": lacking.blocks_known,
                 "content_known": lacking.content_known,
                 "root": planned.newest.root,
@@ -91,10 +95,10 @@ def restore_online(session: Session, given: argparse.Namespace, examined: list[E
         named = planned.newest.federation
         sending = _Sending(session, "" if named is None else named.id, lacking)
         sending.all(planned, progress)
-    return _end(session, given, node, sending.counts)
+    return _end(session, given, node, sending.counts, lacking.damaged)
 
 
-def _end(session: Session, given: argparse.Namespace, node: _Node, counts: dict[str, int]) -> Exit:
+def _end(session: Session, given: argparse.Namespace, node: _Node, counts: dict[str, int], damaged: int) -> Exit:
     """Have the node verify itself, and release it where the operator vouches for that."""
     if getattr(given, "no_newer_blocks", False):
         session.client.write("/admin/resume", {"no_newer_blocks": True}, key=session.key_for("resume"))
@@ -106,6 +110,7 @@ def _end(session: Session, given: argparse.Namespace, node: _Node, counts: dict[
         {
             "node": str(node.did),
             **counts,
+            **({"were_damaged": damaged} if damaged else {}),
             "root": session.client.get("/dag/root").document().text("root"),
             "verified": "deep" if deep else "plain",
             "findings": len(findings),
@@ -168,14 +173,18 @@ def _survey(session: Session, planned: Plan, own: Did, on_bytes: Callable[[int],
     for name, data in _parts(planned, on_bytes):
         if name.startswith("blocks/"):
             blocks = dict(read_car(data))
-            for cid in _not_there(session, list(blocks)):
+            for cid, is_damaged in _not_whole(session, list(blocks)):
                 found.blocks[cid] = None
-                _note_own(found, parse_block(blocks[cid]), own)
+                if is_damaged:
+                    found.damaged += 1
+                else:
+                    _note_own(found, parse_block(blocks[cid]), own)
             found.blocks_known += sum(1 for cid in blocks if cid not in found.blocks)
         elif name.startswith("content/") and name.endswith(".jsonl"):
             lines = {line.cid: line for line in archive_parts.read_content_lines(data)}
             unknown = [cid for cid in lines if cid not in found.content]
-            lacked = dict.fromkeys(_not_there(session, unknown))
+            lacked = dict(_not_whole(session, unknown))
+            found.damaged += sum(lacked.values())
             found.content_known += len(unknown) - len(lacked)
             found.content.update((cid, line) for cid, line in lines.items() if cid in lacked or cid in found.content)
     return found
@@ -187,13 +196,16 @@ def _note_own(found: _Lacking, block: Block, own: Did) -> None:
         found.own_newest = block
 
 
-def _not_there(session: Session, names: list[Cid]) -> Iterator[Cid]:
+def _not_whole(session: Session, names: list[Cid]) -> Iterator[tuple[Cid, bool]]:
+    """Those that the node lacks, and those that it has and that are damaged there, with which of the two it is."""
     for begin in range(0, len(names), NAMES_MAX):
         page = [str(cid) for cid in names[begin : begin + NAMES_MAX]]
-        answer = session.client.ask("/admin/restore/lacking", {"cids": page}).document().value("cids")
-        if not isinstance(answer, list) or not set(answer) <= set(page):
-            raise unexpected("it names other blocks than were asked after")
-        yield from (Cid.parse(text) for text in answer)
+        answer = session.client.ask("/admin/restore/lacking", {"cids": page}).document()
+        for field_name, is_damaged in (("cids", False), ("damaged", True)):
+            named = answer.value(field_name)
+            if not isinstance(named, list) or not set(named) <= set(page):
+                raise unexpected("it names other blocks than were asked after")
+            yield from ((Cid.parse(text), is_damaged) for text in named)
 
 
 # Sending

@@ -29,7 +29,7 @@ from icn.services.commands import ImportBlocks, NodeCommand, RestoreContent
 from icn.stores import contents, keyspace, tar
 from icn.stores.archive import Entry, size_max, split_name
 from icn.stores.archive_parts import ContentLine, read_car, read_content_lines
-from icn.stores.blocks import get_meta
+from icn.stores.blocks import get_bytes, get_meta
 from icn.stores.kv import Reader
 
 NAMES_MAX = 4096
@@ -56,9 +56,10 @@ class RestoreQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """Which of them are not here, in the order they were named."""
+    """Which of them are not here, and of which the bytes are wrong or gone, each in the order they were named."""
 
     cids: tuple[str, ...]
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class PutBack:
 
 
 async def lacking(call: Call) -> Response:
-    """Those that are neither in a feed here nor kept as content."""
+    """Those that are neither in a feed here nor kept as content, and those that are, and damaged."""
     names = [Cid.parse(text) for text in call.body(NamesBody).cids]
     return shown(await call.read_aside(lambda reader: _lacking(reader, names)))
 
@@ -95,13 +96,13 @@ async def take(call: Call) -> Response:
 
 
 def _lacking(reader: Reader, names: list[Cid]) -> Lacking:
-    return Lacking(
-        tuple(
-            str(cid)
-            for cid in names
-            if get_meta(reader, cid) is None and contents.get_content_meta(reader, cid) is None
-        )
-    )
+    absent, damaged = [], []
+    for cid in names:
+        if get_meta(reader, cid) is None and contents.get_content_meta(reader, cid) is None:
+            absent.append(str(cid))
+        elif (data := get_bytes(reader, cid)) is None or not cid.names(data):
+            damaged.append(str(cid))
+    return Lacking(tuple(absent), tuple(damaged))
 
 
 class _Taking:
@@ -189,7 +190,12 @@ def _batch(sections: Iterator[tuple[Cid, bytes]]) -> list[tuple[Cid, bytes]]:
 
 OPERATIONS = (
     Operation(
-        "POST", "/admin/restore/lacking", lacking, "Which blocks and content are not here", Lacking, body=NamesBody
+        "POST",
+        "/admin/restore/lacking",
+        lacking,
+        "Which blocks and content are not here, or damaged",
+        Lacking,
+        body=NamesBody,
     ),
     Operation(
         "POST",

@@ -40,7 +40,7 @@ class StoredBlockDamaged(Fault):
         self.cid = cid
         super().__init__(
             f"the stored bytes of {cid} are damaged or gone: they cannot be given out. dag verify lists all such; "
-            "a running node gets them from a connected peer that has them, and content may be put again"
+            "a running node gets them from a connected peer that has them, dag restore from a backup that does"
         )
 
 

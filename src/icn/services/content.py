@@ -143,7 +143,7 @@ class ContentService:
             contents.remove_content(work.get, work.batch, cid)
             meta = None
         if meta is not None or self._has_bytes_or_place(work, cid):
-            self._mend(work, cid, data)
+            self.mend(work, cid, data)
         else:
             contents.put_content(
                 work.get, work.batch, cid, data, stored_at=work.wall, pinned=pinned, expires_at=expires
@@ -163,7 +163,7 @@ class ContentService:
         if not line.cid.names(data):
             return "its bytes have another name"
         if self._is_known(work, line.cid):
-            self._mend(work, line.cid, data)
+            self.mend(work, line.cid, data)
             return "known"
         try:
             references.links(line.cid.codec, data)
@@ -182,7 +182,7 @@ class ContentService:
         )
         return "new"
 
-    def _mend(self, work: UnitOfWork, cid: Cid, data: bytes) -> None:
+    def mend(self, work: UnitOfWork, cid: Cid, data: bytes) -> None:
         """Write the right bytes of a block that is known here, where the disk has none or others."""
         if work.get(keyspace.block(cid)) != data:
             work.batch.put(keyspace.block(cid), data)
@@ -275,7 +275,7 @@ class ContentService:
             self._ask_next(work, chunk.cid)
             raise PeerViolation("content has the name it is sent under")
         if self._is_known(work, chunk.cid):  # put here while it was fetched: pin and lifetime are the owner's
-            self._mend(work, chunk.cid, data)
+            self.mend(work, chunk.cid, data)
         else:
             contents.put_content(
                 work.get, work.batch, chunk.cid, data, stored_at=work.wall, pinned=False, expires_at=None

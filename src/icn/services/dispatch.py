@@ -18,7 +18,7 @@ from icn.domain.mesh.execution import ExecutionOutcome
 from icn.domain.mesh.refusals import JobNotFound
 from icn.domain.records import Envelope
 from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
-from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
 from icn.kernel.instant import Duration
 from icn.kernel.mana import Mana
 from icn.services import rows
@@ -269,7 +269,11 @@ class Dispatch:
                 return {"results": [self.content.put_back(work, line, data) for line, data in lines]}
             case ImportBlocks(encoded, federation):
                 self._only_operator(work, request)
-                return {"results": self.replication.arrivals.take_imported(work, encoded, federation)}
+                results = self.replication.arrivals.take_imported(work, encoded, federation)
+                for data, result in zip(encoded, results, strict=True):
+                    if result == "known":
+                        self.content.mend(work, Cid.of(data, DAG_CBOR), data)
+                return {"results": results}
             case NoteScan(position, damaged):
                 self._only_operator(work, request)
                 work.batch.put(SCAN_ROW, position)

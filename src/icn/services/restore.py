@@ -5,9 +5,9 @@ examine each ─> plan (restore_plan) ─> check: replay in memory ─> apply in
 ```
 
 Nothing is written before everything was checked. What is written never takes anything away: an empty store is filled,
-a store of the same node gets what it lacks, nothing is rewound. A store that this program filled from a backup, and
-that nobody has written to since, also takes over pins, lifetimes and local rows of what is put in: so an interrupted
-restore is done again, and incremental backups may follow later.
+a store of the same node gets what it lacks and the right bytes of what is damaged there, nothing is rewound. A store
+that this program filled from a backup, and that nobody has written to since, also takes over pins, lifetimes and local
+rows of what is put in: so an interrupted restore is done again, and incremental backups may follow later.
 
 A store that is filled is held (`stores.restored`): its node may have authored more than the backup knows.
 

@@ -44,6 +44,8 @@ class Restored:
     content_changed: int = 0
     content_known: int = 0
     content_bytes: int = 0
+    mended: int = 0
+    """Blocks of both kinds that were there with other bytes than those of their names, or none."""
     local: int = 0
     commits: int = 0
 
@@ -276,12 +278,14 @@ class Writing:
         self._commits = Commits(store_of(intake), self._commit_all, commit_bytes=commit_bytes, ending=self._end_batch)
         self._signed = SignedWriting(planned, intake, self._commits, is_checked=True)
         self._content = ContentWriting(planned, self._commits)
+        self._mended = 0
         self._ends = False
 
     @property
     def done(self) -> Restored:
         """What was written."""
-        return replace(self._signed.done.with_more(self._content.done), commits=self._commits.count)
+        done = self._signed.done.with_more(self._content.done)
+        return replace(done, mended=self._mended, commits=self._commits.count)
 
     def begin(self, store_id: bytes) -> None:
         """Make the store this node's, and say that it is being restored, before anything is in it."""
@@ -298,6 +302,13 @@ class Writing:
 
     def take(self, items: Items) -> None:
         """What the next entry of the archive holds. Raises `ReplayRefused`, `ChainBroken`."""
+        for cid, data in items.signed:
+            self._mend(keyspace.block_meta(cid), cid, data)
+        for cid, data in items.evidence:
+            self._mend(keyspace.evidence(cid), cid, data)
+        for line, content in items.content:
+            if content is not None:
+                self._mend(keyspace.content_meta(line.cid), line.cid, content)
         self._signed.take(items)
         self._content.take(items)
 
@@ -306,6 +317,13 @@ class Writing:
         self._ends = True
         put_last_rows(self._plan, self._commits, self._position(), no_newer_blocks=no_newer_blocks)
         self._commits.commit()
+
+    def _mend(self, kept_as: bytes, cid: Cid, data: bytes | memoryview) -> None:
+        """Write the bytes of a block that is in the store, where the disk has others, or none."""
+        if self._commits.get(kept_as) is not None and self._commits.get(keyspace.block(cid)) != data:
+            self._commits.batch.put(keyspace.block(cid), bytes(data))
+            self._commits.grew(len(data))
+            self._mended += 1
 
     def _commit_all(self, batch: Batch, views: Views) -> None:
         self._commit(with_views(batch, views))

@@ -188,6 +188,33 @@ def test_a_backup_that_goes_on_from_another_one_than_is_given_is_refused(world, 
     restore_into(MemoryStore(), tmp_path / "other.tar.gz", tmp_path / "1.tar.gz")
 
 
+def test_what_is_damaged_in_a_store_comes_whole_from_its_backup(world, tmp_path: Path) -> None:
+    """Where nobody else has it: the store need not be given up, nor what it has that no backup knows."""
+    store = world["a"].store
+    back_up(store, tmp_path / "a.tar.gz")
+    world.done("a", PutContent(b"newer", RAW, pinned=True, lifetime_ms=None))
+    world.submit("a")
+    target = MemoryStore()
+    commit_beside(target, Batch(dict(store.scan(b""))))
+    whole = held(target)
+    content = [cid for _, cid in contents.changes(target)][:2]
+    signed = [cid for _, cid in blocks.journal(target)][:3]
+    batch = Batch()
+    for place, cid in enumerate([*content, *signed]):
+        data = blocks.get_bytes(target, cid) or b""
+        if place % 2:
+            batch.delete(keyspace.block(cid))
+        else:
+            batch.put(keyspace.block(cid), bytes((data[0] ^ 1,)) + data[1:])
+    commit_beside(target, batch)
+    done = restore_into(target, tmp_path / "a.tar.gz")
+    assert (done.mended, done.blocks, done.content) == (5, 0, 0)
+    assert held(target) == whole
+    assert_whole(target, world["a"].did)
+    assert not restored.is_restored(target)
+    assert restore_into(target, tmp_path / "a.tar.gz").mended == 0
+
+
 def test_a_full_backup_stands_for_what_it_was_made_after(world, tmp_path: Path) -> None:
     """One that was made by hand between two links, and that the store took no note of."""
     store = world["a"].store
