@@ -1,6 +1,7 @@
 """In what this node and its peers differ, as far as it knows: by what each last said that it has.
 
-In sync is who reported this node's own root, the newest time it reported one; nothing is assumed.
+In sync is who reported this node's own root, the newest time it reported one; nothing is assumed. Of members only: what
+others say is nobody's difference, and it is looked at with every batch.
 """
 
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def divergence(state: State, peers: Peers, arrivals: Arrivals, root: str) -> Div
     here = state.feeds.clock()
     waiting = list(arrivals.quarantine.waiting.values())[:WAITING_TOLD_MAX]
     return Divergence(
-        tuple(_difference(view, here, root) for view in peers.greeted()),
+        tuple(_difference(view, here, root) for view in peers.members(state.federation)),
         len(arrivals.quarantine.waiting),
         tuple(
             BlockWaiting(e.block.cid, e.block.header.author, e.block.header.sequence, e.sender, e.missing)
@@ -88,10 +89,9 @@ def divergence(state: State, peers: Peers, arrivals: Arrivals, root: str) -> Div
 def _difference(view: PeerView, here: dict[Did, int], root: str) -> PeerDifference:
     if view.root == root:
         return PeerDifference(view.did, view.root, True, None, 0, 0, (), view.wanted_at)
-    authors = sorted({**here, **view.counts})
-    both = [FeedDifference(author, here.get(author, 0), view.counts.get(author, 0)) for author in authors]
-    ahead = [feed for feed in both if feed.there > feed.here]
-    behind = [feed for feed in both if feed.there < feed.here]
-    told = tuple([*ahead, *behind][:FEEDS_TOLD_MAX])
+    ahead = [author for author, count in view.counts.items() if count > here.get(author, 0)]
+    behind = [author for author, count in here.items() if count > view.counts.get(author, 0)]
+    authors = [*sorted(ahead[:FEEDS_TOLD_MAX]), *sorted(behind[:FEEDS_TOLD_MAX])][:FEEDS_TOLD_MAX]
+    told = tuple(FeedDifference(author, here.get(author, 0), view.counts.get(author, 0)) for author in authors)
     since, asked = view.differs_since, view.wanted_at
     return PeerDifference(view.did, view.root, False, since, len(ahead), len(behind), told, asked)
