@@ -321,8 +321,10 @@ class ReplicationService:
         for cid in cids:
             is_signed = blocks.get_meta(work.store, cid) is not None or blocks.is_evidence(work.store, cid)
             data = blocks.get_bytes(work.store, cid) if is_signed else None
-            if data is None or (found and size + len(data) > limits.CATCHUP_BYTES_MAX):
+            if data is None:
                 continue
+            if found and size + len(data) > limits.CATCHUP_BYTES_MAX:
+                break  # what is lacking still is asked for again
             if not cid.names(data):
                 self.damage.note(work, cid)
                 continue

@@ -20,14 +20,16 @@ from icn.kernel.ids import DAG_CBOR
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
-from icn.protocol.messages import Announce, FeedCount, Hello
+from icn.protocol.messages import Announce, Blocks, FeedCount, Hello, WantNamed
 from icn.services import equivocation, rows
 from icn.services.commands import Admit, PutContent, Remove
+from icn.services.divergence import divergence
+from icn.services.effects import Send
 from icn.services.inputs import Gossiped, PeerDown, PeerUp, Received
 from icn.services.recutting import Recut, recut
 from icn.services.state import State
 from icn.stores import blocks
-from icn.stores.kv import KeyValueStore, Reader
+from icn.stores.kv import Batch, KeyValueStore, Reader
 from support import builders
 from support.agreeing import agree
 from support.impostor import Impostor
@@ -417,3 +419,31 @@ def test_who_knows_of_a_fork_is_not_blamed_for_a_block_that_others_would_refuse(
     world.link_all()
     world.pass_time(8_000)
     agree(world, "a", "b", "c")
+
+
+def test_what_strangers_say_that_they_have_is_no_part_of_what_is_looked_at_with_every_batch() -> None:
+    world = federation(*NAMES)
+    stranger = Impostor(world, 66)
+    counts = tuple(FeedCount(builders.did(number), 5) for number in range(100, 110))
+    hello = Hello("evil/1", stranger.federation, counts, "a root of its own", executes=False)
+    world.handle("a", PeerUp(stranger.did), Received(stranger.did, hello))
+    engine = world["a"].engine
+    found = divergence(engine.state, engine.peers, engine.replication.arrivals, engine.state.feeds.root())
+    assert {peer.did for peer in found.peers} == {world[name].did for name in NAMES[1:]}
+
+
+def test_blocks_asked_for_by_name_are_read_as_far_as_they_are_sent() -> None:
+    world = federation(*NAMES)
+    stranger, batch, store = Impostor(world, 66), Batch(), world["a"].store
+    large = [builders.block(67, records=({"fill": bytes(900_000), "n": index},)) for index in range(12)]
+    for block in large:
+        blocks.put_evidence(batch, block)
+    store.commit(batch, world["a"].engine.fence)
+    noting = ReadsNoted(store.inner)
+    store.inner = noting
+    hello = Hello("evil/1", stranger.federation, (), "", executes=False)
+    world.handle("a", PeerUp(stranger.did), Received(stranger.did, hello))
+    world.handle("a", Received(stranger.did, WantNamed(tuple(block.cid for block in large))))
+    sent = [effect.message for _, effect in world.trace if isinstance(effect, Send) and effect.peer == stranger.did]
+    assert [len(message.blocks) for message in sent if isinstance(message, Blocks)] == [2]
+    assert len([key for key in noting.read if key.startswith(b"b")]) <= 3
