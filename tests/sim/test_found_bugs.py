@@ -14,7 +14,7 @@ from icn.domain.mesh.events import ReceiptIssued, ReceiptKept
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.papers import open_assignment, seal_receipt
 from icn.domain.records import Record
-from icn.kernel.errors import Kind
+from icn.kernel.errors import Invalid, Kind
 from icn.kernel.ids import RAW, Did, JobId
 from icn.protocol.messages import AssignmentSent
 from icn.services.answers import Refused
@@ -29,6 +29,8 @@ from icn.sim.plan import Plan
 from icn.sim.tempo import Tempo
 from icn.sim.timeline import SECOND
 from icn.sim.world import World
+from icn.stores import dealings, replies
+from icn.stores.dealings import CANCELLED
 from support.builders import NODE_ITSELF, START, cid, did, job_id, receipt, signer
 
 dense = partial(Plan, tempo=Tempo.DENSE)
@@ -165,3 +167,19 @@ def test_stores_that_are_put_back_fork_no_feed(others):
     assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
     assert sum(run.put_back for run in runs) > 8
     assert sum(run.held for run in runs) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("looked_at", ["while it is there", "in the end"])
+def test_rows_that_no_archive_takes_are_found(monkeypatch, looked_at):
+    # The reader of archives did not know the form of a new table, and no backup of an executor could be restored.
+    if looked_at == "in the end":
+
+        def refuse(_data: bytes) -> None:
+            raise Invalid("row", "a row of reply is not in its form")
+
+        monkeypatch.setattr(replies, "read_stored", refuse)
+    else:
+        monkeypatch.setattr(dealings.UNSETTLED, "read", CANCELLED.read)
+    found = (World(dense(seed, nodes=5, seconds=10)).run().finding for seed in range(1, 7))
+    assert next(finding.checker for finding in found if finding is not None) == "backups are restorable"

@@ -33,6 +33,7 @@ from icn.services.queries.jobs import Cancellation
 from icn.services.settings import ExecutorTerms, NodeTerms, ReplicationTerms
 from icn.sim import checkers
 from icn.sim.agreement import what_was_agreed_is_right
+from icn.sim.backing_up import all_of_it_is_restorable, passing_rows_are_restorable
 from icn.sim.bans import bans_are_kept
 from icn.sim.capacity import nothing_is_owed
 from icn.sim.disk import Disk
@@ -281,6 +282,7 @@ class World:
         for node in self.nodes:
             if node.engine is not None:
                 checkers.supply_adds_up(node.name, node.engine.state.ledger)
+                passing_rows_are_restorable(node.name, node.disk.platter)
 
     def _judge(self) -> None:
         self._look()
@@ -301,6 +303,7 @@ class World:
         stores = [node.disk.platter for node in self.nodes]
         forks_are_proved(self.registrar.staying, self.watch.forgers)
         chosen = self.trouble.chance.rng.choice(self.registrar.staying)
+        all_of_it_is_restorable(chosen.name, chosen.disk.platter)
         loaded = rows.load(chosen.disk.platter)
         entries = checkers.history(chosen.disk.platter)
         counting = [entry for entry in entries if not entry.is_void]
