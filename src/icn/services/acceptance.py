@@ -233,6 +233,17 @@ def _begins_feed(header: Header, event: Event) -> bool:
     return isinstance(event, NodeJoined) and event.node == header.author
 
 
+def joins_openly(block: Block, federation: FederationState) -> bool:
+    """Whether it begins the feed of somebody in a federation that everybody may join by saying so."""
+    founded = federation.federation
+    if block.header.sequence or founded is None or founded.policy.join_policy is not JoinPolicy.OPEN:
+        return False
+    try:
+        return bool(block.records) and _begins_feed(block.header, read_record(block.records[0]).event)
+    except Invalid:
+        return False
+
+
 def apply_records(state: State, block: Block, records: list[Record], context: Context) -> None:
     """Check each record against the rules and apply it.
 

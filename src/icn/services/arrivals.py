@@ -291,12 +291,16 @@ class Arrivals:
     def _named_by_others(self, state: State, author: Did) -> dict[Cid, None]:
         """What blocks that wait have behind them, of `author` and beyond.
 
-        Only those count whose own author has a feed here, or was admitted: a second key costs nothing.
+        Only those count whose own author has a feed here, was admitted, or may join by saying so: a second key costs
+        nothing.
         """
 
-        def is_known(by: Did) -> bool:
+        def is_known(naming: Block) -> bool:
+            by = naming.header.author
             member = state.federation.members.get(by)
-            return by in state.feeds.heads or (member is not None and bool(member.admissions))
+            if by in state.feeds.heads or (member is not None and bool(member.admissions)):
+                return True
+            return acceptance.joins_openly(naming, state.federation)
 
         return self.quarantine.named_by_others(author, is_known)
 

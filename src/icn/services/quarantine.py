@@ -75,15 +75,14 @@ class Quarantine:
         """Whether a block waits for this one to see that it proves a fork."""
         return any(entry.is_evidence for entry in self._waiting_for.get(cid, {}).values())
 
-    def named_by_others(self, author: Did, is_known: Callable[[Did], bool]) -> dict[Cid, None]:
+    def named_by_others(self, author: Did, is_known: Callable[[Block], bool]) -> dict[Cid, None]:
         """What blocks of other authors than this one wait for as an ancestor, and what that waits for in turn.
 
-        `is_known`: whether an author is one whose blocks may be taken, as far as is known. Others name nothing.
+        `is_known`: whether a block's author is one whose blocks may be taken, as far as is known. Others name nothing.
         """
         named: dict[Cid, None] = {}
         for entry in self.waiting.values():
-            by = entry.block.header.author
-            if entry.is_evidence or by == author or not is_known(by):
+            if entry.is_evidence or entry.block.header.author == author or not is_known(entry.block):
                 continue
             missing = entry.missing
             while missing is not None and missing not in named:

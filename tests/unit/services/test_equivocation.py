@@ -20,6 +20,7 @@ from icn.sim import checkers
 from icn.stores import blocks
 from support import builders
 from support.forker import Forker
+from support.impostor import Impostor
 from support.world import World, federation
 
 NAMES = ("a", "b", "c", "d")
@@ -235,6 +236,28 @@ def test_who_joins_late_and_knows_of_a_fork_says_so_at_once() -> None:
     assert late.wake_at == world.clock.time, "it wants to go on at once"
     world.handle("late", Tick())
     assert (forker.did, late.did) in late.engine.state.federation.proven
+
+
+def test_whoever_joins_an_open_federation_may_have_built_on_a_branch_that_others_hold_as_evidence() -> None:
+    """It heard of no fork before it joined, and nobody will take its feed without what that begins with."""
+    forker = fork(("a", "b"))
+    world = forker.world
+    before = forker.head
+    first, _, third = (forker.opens(number, before) for number in (8, 9, 10))
+    forker.say(first, "a", "b")
+    forker.say(third, "a")
+    meet(world)
+    assert blocks.get_meta(world["a"].store, third.cid) is None
+    newcomer = Impostor(world, 67)
+    joins = newcomer.block(NodeJoined(newcomer.did, "test/1"), parents=(third.cid,))
+    hello = Hello("test/1", newcomer.federation, (), "", executes=False)
+    world.handle("a", PeerUp(newcomer.did), Received(newcomer.did, hello))
+    world.handle("a", Received(newcomer.did, Announce((joins.data,))))
+    world.handle("a", Received(newcomer.did, Announce((third.data,))))
+    meet(world)
+    for name in ("a", "b"):
+        assert world[name].engine.state.federation.has_joined(newcomer.did)
+    agree(world)
 
 
 def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_it() -> None:

@@ -24,7 +24,7 @@ def test_a_block_is_named_by_other_authors_only_be_it_through_its_own_chain() ->
     quarantine, view = Quarantine(), PeerView(builders.did(9))
 
     def named() -> dict[Cid, None]:
-        return quarantine.named_by_others(builders.did(1), lambda by: by != builders.did(4))
+        return quarantine.named_by_others(builders.did(1), lambda naming: naming.header.author != builders.did(4))
 
     first = builders.block(1)
     second = builders.block(1, sequence=1, previous=first.cid)
