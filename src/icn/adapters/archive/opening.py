@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from icn.adapters.archive.directory import FolderArchive
+from icn.adapters.archive.directory import REPLACED_SUFFIX, FolderArchive
 from icn.adapters.archive.settings import PARTIAL_SUFFIX, PARTS_SUFFIX, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive
 from icn.kernel.errors import Kind, Refusal
@@ -22,15 +22,16 @@ class NoArchive(Refusal):
     code: ClassVar[str] = "archive.none"
     kind: ClassVar[Kind] = Kind.NOT_FOUND
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, why: str = "") -> None:
         self.path = path
-        super().__init__(f"there is no backup at {path}")
+        super().__init__(f"there is no backup at {path}{why}")
 
 
 def archives_at(path: Path, keys: Keys | None) -> list[Archive]:
     """The archives, by name. Raises `NoArchive`."""
     if not path.exists():
-        raise NoArchive(str(path))
+        aside = path.with_name(path.name + REPLACED_SUFFIX)
+        raise NoArchive(str(path), f"; {aside} is the one that was being replaced" if aside.exists() else "")
     if not path.is_dir():
         return [TarGzArchive(path, keys)]
     if (path / MANIFEST).exists() or any((path / folder).is_dir() for folder in ("blocks", "content")):
@@ -43,6 +44,8 @@ def archives_at(path: Path, keys: Keys | None) -> list[Archive]:
             found.append(FolderArchive(inside))
         elif inside.name.endswith(SUFFIXES) and inside.is_file():
             found.append(TarGzArchive(inside, keys))
-    if not found or len(found) > ARCHIVES_MAX:
+    if len(found) > ARCHIVES_MAX:
+        raise NoArchive(str(path), f", but {len(found)}: name those that are meant, at most {ARCHIVES_MAX}")
+    if not found:
         raise NoArchive(str(path))
     return found
