@@ -183,3 +183,13 @@ def test_rows_that_no_archive_takes_are_found(monkeypatch, looked_at):
         monkeypatch.setattr(dealings.UNSETTLED, "read", CANCELLED.read)
     found = (World(dense(seed, nodes=5, seconds=10)).run().finding for seed in range(1, 7))
     assert next(finding.checker for finding in found if finding is not None) == "backups are restorable"
+
+
+@pytest.mark.slow
+def test_records_that_do_not_fit_and_accusations_of_nobody_part_no_honest_nodes():
+    # Who brought evidence that came twice, or once it was no more waited for, was let go for it.
+    trouble = {"delay_spread": 300, "delay_tail": 2_000, "reordering": 500, "duplication": 5_000}
+    faults = replace(CALM, forge_every=300, forged_unfit=4_000, **trouble)
+    runs = [World(Plan(seed, 4, 5, tempo=Tempo.SELDOM), faults=faults).run() for seed in range(8)]
+    assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
+    assert sum(run.void for run in runs) > 0

@@ -112,7 +112,9 @@ class Arrivals:
     def want_named(self, work: UnitOfWork, view: PeerView) -> None:
         """Ask for what blocks in quarantine wait for, by name: no count tells of it."""
         missing = [cid for cid in self.quarantine.missing() if self._is_of_use(cid)]
-        self.asked = {cid: asked for cid, asked in self.asked.items() if cid in missing}
+        # What waits no more may still be on its way.
+        known = dict.fromkeys(missing)
+        self.asked = {c: asked for c, asked in self.asked.items() if c in known or not self._may_ask(c, work.wall)}
         due = [cid for cid in missing if self._may_ask(cid, work.wall)][: limits.WANTED_BLOCKS_MAX]
         if due:
             self.asked |= dict.fromkeys(due, work.wall)
@@ -213,25 +215,31 @@ class Arrivals:
         if is_side and work.has_block(block.cid):
             return False
         is_evidence = self.quarantine.is_evidence(block.cid)
-        if block.cid in self.refused and not is_evidence:
+        is_owed = is_evidence or block.cid in self.asked or work.get(keyspace.evidence(block.cid)) is not None
+        if block.cid in self.refused and is_owed and not is_evidence:
+            return False
+        if block.cid in self.refused and not is_owed:
             wrong = PeerViolation if self.refused[block.cid] else acceptance.Unfit
             raise wrong(f"block {block.cid} was refused before")
         federation = work.state.federation.federation
         acceptance.check_federation(block, federation.id if federation is not None else self.target)
         if not block.is_genuine():
             raise PeerViolation("a block is signed by its author")
-        if not is_evidence:
+        if not is_owed:
             return self._place(work, view, block, is_side=is_side)
-        # Its bytes are enough, whatever else is wrong with it; and who was asked for it is not to blame for that.
-        self.forks.keep(work, block)
+        # As evidence its bytes are enough, whatever else is wrong with it; and who was asked for it, be it a while ago,
+        # is not to blame for that.
+        if is_evidence:
+            self.forks.keep(work, block)
+        is_news = False
         if block.cid not in self.refused:
             try:
-                self._place(work, view, block, is_side=is_side)
+                is_news = self._place(work, view, block, is_side=is_side)
             except RecordsRefused:
                 raise
             except PeerViolation:
                 pass
-        return True
+        return is_evidence or is_news
 
     def _place(self, work: UnitOfWork, view: PeerView, block: Block, *, is_side: bool) -> bool:
         """The same of a genuine block of the federation."""

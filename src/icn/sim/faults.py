@@ -85,6 +85,8 @@ class Faults:
     """How far off, either way, it is set at most."""
     forge_every: int = 0
     """Milliseconds between blocks of a member that signs several histories, on average; 0: there is none."""
+    forged_unfit: int = 0
+    """Chance that such a block holds a record that does not fit, or accuses a key that the member has made up."""
 
     gossip_dropped: int = 0
     """Chance that there is no room for an RPC in a peer's queue: it is lost, and the connection is not."""
@@ -172,6 +174,7 @@ def draw_faults(seed: int, rng: Random) -> Faults:
         jump=clocks.choice((500, 8_000)),
         gossip_dropped=queues.choice((0, 0, 0, 200, 2_000)),
         forge_every=forgers.choice((0, 0, 0, 0, 0, 0, 1_500, 5_000)),
+        forged_unfit=Random(f"{seed}/faults/unfit").choice((0, 500, 3_000)),
     )
 
 

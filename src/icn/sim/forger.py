@@ -27,6 +27,7 @@ from icn.services.ancestry import BlockAncestry
 from icn.services.engine import Engine
 from icn.services.inputs import Input, PeerUp
 from icn.services.state import State
+from icn.sim.mischief import Mischief
 from icn.sim.network import Network
 from icn.sim.node import Node
 from icn.sim.timeline import MS, SECOND, Timeline
@@ -49,6 +50,7 @@ class Forger:
         owners: Sequence[Did],
         *,
         every_ms: int,
+        unfit: int,
         note: Callable[[str], None],
     ) -> None:
         self.signer = SeedSigner(b"forger".ljust(32, b"."))
@@ -62,6 +64,7 @@ class Forger:
         self._nodes = nodes
         self._owners = owners
         self._every_ms = every_ms
+        self._mischief = Mischief(seed, self.did, owners, unfit)
         self._note = note
         self._is_over = False
         self._loyal_until_us = self._rng.choice((0, 0, 4, 10)) * SECOND
@@ -110,7 +113,8 @@ class Forger:
         shown = list(dict.fromkeys([node.index, *(other.index for other in others)]))
         self._note(f"the forger shows its block {block.header.sequence} {block.cid} to {shown}")
         for index in shown:
-            self._network.send(self.did, self._nodes[index].did, Announce((block.data,)))
+            for each in (block, *self._mischief.evidence_for(block)):
+                self._network.send(self.did, self._nodes[index].did, Announce((each.data,)))
 
     def _write(self, engine: Engine, wall: Instant) -> Block | None:
         """The next block as `engine` sees it; now and then beside its newest one."""
@@ -130,6 +134,7 @@ class Forger:
         events = self._choose(state, self._context(engine, sequence, time, clock))
         if events is None:
             return None
+        events = self._mischief.made_worse(events, sequence, federation.id)
         parents = state.feeds.parents_for(self.did)
         header = Header(FORMAT_VERSION, federation.id, self.did, sequence, previous, parents, time)
         return sign_block(header, tuple(write_record(Record(ITSELF, event)) for event in events), self.signer)

@@ -153,6 +153,7 @@ class World:
             self.nodes,
             owners,
             every_ms=self.faults.forge_every,
+            unfit=self.faults.forged_unfit,
             note=self._note,
         )
         self.network.outcasts[forger.did] = None

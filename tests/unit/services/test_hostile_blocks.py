@@ -447,3 +447,26 @@ def test_blocks_asked_for_by_name_are_read_as_far_as_they_are_sent() -> None:
     sent = [effect.message for _, effect in world.trace if isinstance(effect, Send) and effect.peer == stranger.did]
     assert [len(message.blocks) for message in sent if isinstance(message, Blocks)] == [2]
     assert len([key for key in noting.read if key.startswith(b"b")]) <= 3
+
+
+def test_evidence_that_comes_once_more_is_not_held_against_who_brings_it() -> None:
+    """Two peers were asked for it, or one of them twice; alone it could never be taken."""
+    world = invited()
+    evil, a, b = Impostor.of(world, "d"), world["a"], world["b"]
+    times = (Instant(1), Instant(2))
+    pair = sorted(
+        (builders.block(70, (), federation=evil.federation, time=time) for time in times), key=lambda one: one.cid
+    )
+    accuses = EquivocationProven(builders.did(70), 0, pair[0].cid, pair[1].cid)
+    evil.say(evil.block(accuses, parents=evil.parents("a")), "a")
+    for block in (*pair, *pair):
+        world.handle("a", Received(b.did, Announce((block.data,))))
+    assert builders.did(70) in a.engine.state.cuts
+    assert b.did not in [peer for peer, _ in a.disconnects]
+    late = builders.block(71, (), federation=evil.federation)
+    a.engine.replication.arrivals.asked[late.cid] = world.clock.time
+    for _ in range(2):
+        world.handle("a", Received(b.did, Announce((late.data,))))
+    assert b.did not in [peer for peer, _ in a.disconnects]
+    world.pass_time(60_000, step=5_000)
+    agree(world, "a", "b", "c")
