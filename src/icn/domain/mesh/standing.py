@@ -97,21 +97,25 @@ def _deferred(failures: Sequence[FailedAttempt], completed: tuple[Did, ...]) -> 
 def consequences(
     standings: Mapping[tuple[Did, Did], Standing], job: Job, events: Sequence[MeshEvent], now: Instant, terms: MeshTerms
 ) -> list[MeshEvent]:
-    """The bans and pardons that `events`, just decided about `job`, lead to. `standings` are by home and executor."""
+    """The bans and pardons that `events`, just decided about `job`, lead to. `standings` are by home and executor.
+
+    They are recorded behind all of `events`, so they follow from what all of these make of a standing: an executor that
+    failed an earlier attempt and dissents in a later one is scored twice by one agreement.
+    """
     seen: dict[Did, Standing] = {}
+    last: dict[Did, tuple[bool, str]] = {}
     failures = list(job.failures)
-    followed: list[MeshEvent] = []
     for event in events:
         for executor, succeeded in scores(event, failures):
             was = seen.get(executor) or standings.get((job.home, executor), Standing())
-            standing = scored(was, succeeded=succeeded)
-            follows = _follows(executor, standing, _reason(event, failures, executor), now, terms, succeeded=succeeded)
-            if follows is not None:
-                followed.append(follows)
-                standing = after(standing, follows, now)
-            seen[executor] = standing
+            seen[executor] = scored(was, succeeded=succeeded)
+            last[executor] = succeeded, _reason(event, failures, executor)
         failures = _with(failures, event)
-    return followed
+    followed = [
+        _follows(executor, seen[executor], reason, now, terms, succeeded=succeeded)
+        for executor, (succeeded, reason) in last.items()
+    ]
+    return [each for each in followed if each is not None]
 
 
 def _follows(

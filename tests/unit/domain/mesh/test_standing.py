@@ -24,18 +24,19 @@ from icn.domain.mesh.events import (
     ExecutorBanned,
     ExecutorPardoned,
     FailureDeferred,
+    JobAgreed,
     JobAssigned,
     JobCompleted,
     MeshEvent,
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import REFUSAL_PROMPT, Silence
-from icn.domain.mesh.model import Assignee, Bid, Standing
+from icn.domain.mesh.model import Assignee, Bid, Blame, FailedAttempt, Standing
 from icn.domain.mesh.papers import seal_receipt
 from icn.domain.mesh.refusals import NotBlacklisted
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.rules import check, decide
-from icn.domain.mesh.standing import BAN_REASON_CHARS_MAX
+from icn.domain.mesh.standing import BAN_REASON_CHARS_MAX, consequences, scored, why_no_ban
 from icn.domain.mesh.state import Mesh, apply
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
@@ -356,3 +357,18 @@ def test_only_a_failure_that_did_not_count_is_deferred_and_once() -> None:
             home.record(wrong)
     with pytest.raises(EventRefused):
         home.record(replace(deferred, attempt=2), author=9)
+
+
+def test_who_is_scored_twice_by_one_agreement_is_banned_for_both() -> None:
+    """It did not answer in time, was tried again, and showed another result than the two that agreed."""
+    executor = builders.did(2)
+    late = FailedAttempt(1, executor, "no receipt", Blame.IF_ANOTHER_COMPLETES)
+    job = builders.job(failures=(late,), attempt=2)
+    agreed = JobAgreed(
+        job.id, 2, builders.receipt(3, 1).output, (builders.did(3), builders.did(4)), (executor,), Mana(6)
+    )
+    terms = MeshTerms(Duration(1000), 9, ban_after=1, ban_for=Duration(BAN_FOR))
+    (follows,) = consequences({}, job, [agreed], builders.START, terms)
+    assert isinstance(follows, ExecutorBanned)
+    twice = scored(scored(Standing(), succeeded=False), succeeded=False)
+    assert not why_no_ban(twice, follows, builders.START), "which is what all others ask before they take it"
