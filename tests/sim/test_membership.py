@@ -39,7 +39,7 @@ def test_a_member_that_never_says_what_it_has_heard_keeps_open_what_was_sent_to_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [57, 183, 257, 275, 314])
+@pytest.mark.parametrize("seed", [57, 257, 275, 314, 444])
 def test_a_member_is_removed_while_others_build_on_what_it_signs(seed: int) -> None:
     """Several count its votes at once, and blocks of it are in no feed, with records that leaned on them."""
     assert draw_comings(seed, 5, SECONDS * 1000).removed is not None
