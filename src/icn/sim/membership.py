@@ -131,14 +131,17 @@ class Registrar:
         slow = [
             node.name
             for node in self.staying
-            if removed is not None and self._knows(node, removed.did) and not self._has_ended(node, removed.did)
+            if removed is not None and self._may_remove(node, removed.did) and not self._has_ended(node, removed.did)
         ]
         return f"{removed.name} is not removed for {' '.join(slow)}" if removed is not None and slow else ""
 
     @staticmethod
-    def _knows(node: Node, did: Did) -> bool:
-        """Who has never come to join is no member, and nobody can vote on it."""
-        return node.engine is None or did in node.engine.state.federation.members
+    def _may_remove(node: Node, did: Did) -> bool:
+        """Who has never come to join is no member, and nobody can vote on it; and of two neither removes the other."""
+        if node.engine is None:
+            return True
+        members = node.engine.state.federation.members
+        return did in members and sum(bool(one.admissions) and not one.has_ended for one in members.values()) > 2
 
     @staticmethod
     def _has_ended(node: Node, did: Did) -> bool:
