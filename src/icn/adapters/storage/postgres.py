@@ -42,6 +42,11 @@ NO_FENCE = Fence(0)
 
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _FENCE = b"UPDATE icn_author SET commits = commits + 1 WHERE epoch = %s RETURNING commits"
+_FENCE_OF_LEASE = (
+    b"UPDATE icn_author SET commits = commits + 1 WHERE epoch = %s "
+    b"AND EXISTS (SELECT 1 FROM icn_lease WHERE token = %b) RETURNING commits"
+)
+"""A server that was promoted without our claim gives the next author our epoch again, but not our lease."""
 _EPOCH = b"SELECT epoch FROM icn_author"
 _NEXT_EPOCH = b"UPDATE icn_author SET epoch = epoch + 1 RETURNING epoch"
 _PUT = (
@@ -154,11 +159,14 @@ class PostgresStore:
         if self._lease is not None and self._lease.is_lost:
             raise FenceLost(f"{self._address.shown}: another process has taken the author's lease")
         statements = list(_statements(batch))
+        fencing: _Statement = (_FENCE, (fence,))
+        if self._lease is not None:
+            fencing = (_FENCE_OF_LEASE, (fence, self._lease.token))
 
         def write(connection: Connection) -> int:
             with connection.pipeline():
                 connection.execute(_BEGIN)
-                fenced = connection.execute(_FENCE, (fence,))
+                fenced = connection.execute(*fencing)
                 for statement, values in statements:
                     connection.execute(statement, values)
             counted = fenced.fetchone()
@@ -195,6 +203,8 @@ class PostgresStore:
             )
 
     def _refuse(self, fence: Fence, newest: int) -> NoReturn:
+        if fence == newest != 0:
+            raise FenceLost(f"{self._address.shown}: epoch {fence} is another process's: it has the author's lease")
         raise FenceLost(f"{self._address.shown}: epoch {fence} is over; the author is now that of epoch {newest}")
 
     def _transact(self, work: Callable[[Connection], int], what: str | None) -> int:

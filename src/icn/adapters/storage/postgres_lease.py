@@ -153,6 +153,11 @@ class Lease:
         return _Holder(*row)
 
     @property
+    def token(self) -> bytes:
+        """What stands in the row while it is ours."""
+        return self._token
+
+    @property
     def is_lost(self) -> bool:
         """Whether another process has taken it."""
         return self._is_lost.is_set()

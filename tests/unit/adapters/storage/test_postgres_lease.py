@@ -103,6 +103,27 @@ def test_a_holder_that_is_not_heard_of_loses_the_lease_and_what_it_writes_is_ref
 
 
 @pytest.mark.slow
+def test_an_epoch_that_is_given_again_after_a_failover_lets_nobody_in_beside_its_author(settings, monkeypatch):
+    """The server that was promoted knew neither the lease nor the claim nor the commit; the counts are alike since."""
+    monkeypatch.setattr(postgres_lease, "RENEWAL_SECS", 3600.0)  # the one that was cut off has not looked yet
+    cut_off = open_store(settings)
+    fence = cut_off.claim()
+    cut_off.commit(batch({b"k": b"lost"}), fence)
+    with postgres.connected(settings.url) as connection:
+        connection.execute("UPDATE icn_author SET epoch = 0, commits = 0")
+        connection.execute("UPDATE icn_lease SET token = ''")
+        connection.execute("DELETE FROM icn_kv")
+    author = open_store(settings)
+    assert author.claim() == fence
+    author.commit(batch({b"k": b"kept"}), fence)
+    with pytest.raises(FenceLost, match="another process"):
+        cut_off.commit(batch({b"k": b"beside"}), fence)
+    assert author.get(b"k") == b"kept"
+    cut_off.close()
+    author.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stands_by", [False, True], ids=["at once", "standing by"])
 def test_a_dead_holder_s_lease_is_over_though_the_server_s_clock_was_set_back(settings, monkeypatch, stands_by):
     with monkeypatch.context() as silent:
