@@ -1,5 +1,6 @@
 """What a node does of its own accord once blocks have come: join, be endowed, claim what is in transit to it."""
 
+from icn.domain.dag.feeds import NEVER
 from icn.domain.federation.commands import CountVotes, JoinFederation
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.federation.refusals import AdmissionNeeded
@@ -7,6 +8,7 @@ from icn.domain.federation.rules import decide as decide_federation
 from icn.domain.ledger.commands import ClaimTransfer, EndowAccount, Endowment, OpenAccount, ReturnTransfer
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.records import Event
+from icn.kernel.ids import Did
 from icn.kernel.mana import Mana
 from icn.services.peers import Peers, PeerView
 from icn.services.settings import NodeTerms
@@ -78,15 +80,24 @@ def take_what_is_due(work: UnitOfWork) -> None:
     endowment = work.state.endowment(context)
     if own is not None and not own.endowed and endowment is not None and endowment.granted + endowment.rate > 0:
         work.record(decide_ledger(ledger, EndowAccount(work.did, endowment), context))
+    # Anybody may have as much in transit to us as it likes, unconfirmed: one look for each home is enough.
+    open_from: dict[Did, int] = {}
+    has_gone: dict[Did, bool] = {}
     for transit in list(ledger.transits.values()):
         events: list[Event] = []
-        if transit.payee_home == work.did and transit.declined_at_sequence is None:
-            if context.ancestry.confirms(transit.payer_home, transit.sent_at_sequence):
+        payer_home, payee_home, sequence = transit.payer_home, transit.payee_home, transit.sent_at_sequence
+        if payee_home == work.did and transit.declined_at_sequence is None:
+            if sequence >= open_from.get(payer_home, NEVER):
+                continue
+            if not context.ancestry.confirms(payer_home, sequence):
+                open_from[payer_home] = sequence
+            else:
                 claim = ClaimTransfer(transit.payer_home, transit.number)
                 events = [*decide_ledger(ledger, claim, work.context())]
-        elif transit.payer_home == work.did and (
-            transit.declined_at_sequence is not None or context.ancestry.has_ended_for_good(transit.payee_home)
-        ):
-            events = [*decide_ledger(ledger, ReturnTransfer(transit.number), work.context())]
+        elif payer_home == work.did:
+            if payee_home not in has_gone:
+                has_gone[payee_home] = context.ancestry.has_ended_for_good(payee_home)
+            if transit.declined_at_sequence is not None or has_gone[payee_home]:
+                events = [*decide_ledger(ledger, ReturnTransfer(transit.number), work.context())]
         if events:
             work.record(events)

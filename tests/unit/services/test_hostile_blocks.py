@@ -14,15 +14,16 @@ from icn.domain.federation.events import (
     RemovalVoted,
 )
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.ledger.events import AccountOpened, Transferred
+from icn.domain.ledger.events import AccountOpened, Transferred, TransferSent
 from icn.domain.ledger.model import TransferNumber
-from icn.kernel.ids import DAG_CBOR
+from icn.kernel.ids import DAG_CBOR, Did
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.messages import Announce, Blocks, FeedCount, Hello, WantNamed
 from icn.services import equivocation, rows
-from icn.services.commands import Admit, PutContent, Remove
+from icn.services.ancestry import BlockAncestry
+from icn.services.commands import Admit, OpenAccountFor, PutContent, Remove
 from icn.services.divergence import divergence
 from icn.services.effects import Send
 from icn.services.inputs import Gossiped, PeerDown, PeerUp, Received
@@ -469,4 +470,33 @@ def test_evidence_that_comes_once_more_is_not_held_against_who_brings_it() -> No
         world.handle("a", Received(b.did, Announce((late.data,))))
     assert b.did not in [peer for peer, _ in a.disconnects]
     world.pass_time(60_000, step=5_000)
+    agree(world, "a", "b", "c")
+
+
+def test_many_transfers_that_nobody_confirms_cost_their_payee_one_look_with_each_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = federation(*NAMES)
+    evil, a = Impostor.of(world, "d"), world["a"]
+    for name in ("b", "c"):
+        world.isolate(name)
+    world.settle()
+    sent = [TransferSent(TransferNumber(n), evil.did, a.did, a.did, Mana(1), "") for n in range(200)]
+    evil.say(evil.block(*sent, parents=evil.parents("a")), "a")
+    looks: list[int] = []
+    confirms = BlockAncestry.confirms
+
+    def counted(self: BlockAncestry, author: Did, sequence: int) -> bool:
+        looks.append(sequence)
+        return confirms(self, author, sequence)
+
+    monkeypatch.setattr(BlockAncestry, "confirms", counted)
+    world.done("a", OpenAccountFor(builders.did(90)))
+    evil.say(evil.block(parents=evil.parents("a")), "a")
+    assert len(looks) <= 2
+    monkeypatch.undo()
+    assert len(a.engine.state.ledger.transits) == 200
+    world.link_all()
+    world.pass_time(8_000)
+    assert not a.engine.state.ledger.transits, "they are claimed once they are confirmed"
     agree(world, "a", "b", "c")
