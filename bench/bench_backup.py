@@ -112,17 +112,26 @@ class Commands:
                 raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{text}")
 
     def _watch(self, pid: int) -> None:
-        """Note the high water mark of its memory until it ends.
+        """Note the high water mark of its memory until it ends, and those of its own processes, shared or not.
 
         The last one that is seen: before it became the command it was a copy of this process, with that one's memory,
         which is also the least that `wait4` would tell.
         """
-        last_mb = 0.0
+        last_mb, others = 0.0, dict[int, float]()
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            while marks := re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()):
-                last_mb = int(marks[0]) / 1024
+            while own := mark_of(pid):
+                for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+                    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                        others[child] = max(others.get(child, 0.0), mark_of(child))
+                last_mb = own
                 time.sleep(WATCH_SECS)
-        self.peak_mb = max(self.peak_mb, last_mb)
+        self.peak_mb = max(self.peak_mb, last_mb + sum(others.values()))
+
+
+def mark_of(pid: int) -> float:
+    """The most megabytes that a process held so far; 0 of one that has ended."""
+    marks = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(marks[0]) / 1024 if marks else 0.0
 
 
 class Round:
