@@ -21,13 +21,13 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from icn.kernel.errors import Invalid, require
+from icn.kernel.errors import Invalid, Refusal, require
 from icn.services.ahead import Ahead
 from icn.services.archive_check import Examination, Items
 from icn.services.archive_proof import Entries
 from icn.services.beginning import Beginning, Loading
 from icn.services.filling_signed import LOAD_BYTES, SignedFilled
-from icn.services.restore_plan import ChainBroken, Link, Plan
+from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Commits, ContentWriting, Restored, first_rows, put_last_rows
 from icn.services.stage import Stage
 from icn.stores import contents
@@ -77,7 +77,7 @@ def fill(
             content.begin_link(link)
             identity = _take(link, blocks, content, commits, on_bytes, ahead)
             blocks.take(None)
-    except (ArchiveDamaged, ChainBroken):
+    except Refusal:
         blocks.abandon()  # raises what is wrong with the blocks that stand before
         raise
     filled = blocks.end()

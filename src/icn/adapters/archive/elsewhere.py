@@ -204,15 +204,21 @@ class _Process(Generic[Item, Result]):
         there = (items, rows, answers)
         parent = os.getpid()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        self._pid = os.fork()
-        if not self._pid:
-            try:
-                _be_apart(parent, there)
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                _work(make, *there)
-            finally:
-                os._exit(0)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        try:
+            self._pid = os.fork()
+            if not self._pid:
+                try:
+                    _be_apart(parent, there)
+                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                    _work(make, *there)
+                finally:
+                    os._exit(0)
+        except OSError:  # the system has none left
+            for pipe in (*there, self._items, self._rows, self._answers):
+                pipe.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for pipe in there:
             pipe.close()
         self._threads = ThreadPoolExecutor(2)
@@ -244,8 +250,8 @@ class _Process(Generic[Item, Result]):
     def close(self) -> None:
         """The process is gone, and so are the threads."""
         os.kill(self._pid, signal.SIGKILL)  # where it has told all there is to tell, it only ends
-        os.waitpid(self._pid, 0)
         self._threads.shutdown()
+        os.waitpid(self._pid, 0)  # last: until then the number is its own, and it may be signalled
         for pipe in (self._items, self._rows, self._answers):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()

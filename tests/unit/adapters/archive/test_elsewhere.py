@@ -218,6 +218,26 @@ def test_nobody_waits_for_it_where_it_is_not_needed_any_more() -> None:
         pass  # nor where it was never begun
 
 
+def test_no_signal_is_sent_to_who_may_have_its_number_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    kill, waitpid = os.kill, os.waitpid
+    monkeypatch.setattr(os, "kill", lambda pid, number: (done.append("kill"), kill(pid, number)))
+    monkeypatch.setattr(os, "waitpid", lambda pid, options: (done.append("wait"), waitpid(pid, options))[1])
+    with begun_elsewhere(Sums) as begin:
+        begin(Held()).take(b"one")
+    assert done.index("wait") == len(done) - 1
+
+
+def test_a_process_that_cannot_be_begun_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> int:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(os, "fork", none_left)
+    with pytest.raises(BlockingIOError), elsewhere(Counting):
+        pass
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint({signal.SIGINT, signal.SIGTERM})
+
+
 def test_a_store_without_a_stage_that_loads_is_not_asked() -> None:
     class Asking(Counting):
         def end(self) -> int:
