@@ -218,11 +218,14 @@ def cut_state(contest: Contest) -> tuple[State, frozenset[Cid]]:
     return state, frozenset(counted)
 
 
+@dataclass(slots=True, init=False)
 class Kept:
     """The blocks that are kept to prove forks, by author and number. Read once: a member decides how many there are."""
 
+    _found: dict[Did, dict[int, dict[Cid, None]]]
+
     def __init__(self, reader: Reader) -> None:
-        self._found: dict[Did, dict[int, dict[Cid, None]]] = {}
+        self._found = {}
         for cid in blocks.evidence(reader):
             block = blocks.get_block(reader, cid)
             if block is not None:  # one that is damaged proves nothing; whoever scans the store finds it
