@@ -18,11 +18,11 @@ import contextlib
 import os
 import pickle
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Generic, NoReturn, TypeVar
 
 from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
@@ -37,6 +37,10 @@ Result = TypeVar("Result")
 
 WAITING_BYTES = 32 * MIB
 """Of items that wait for the process; one may always wait."""
+
+
+THREADS = Path("/proc/self/task")
+"""Those of libraries, too, which Python does not count."""
 
 
 class StageLost(Fault):
@@ -69,7 +73,7 @@ def begun_elsewhere(
 
 def is_worth_it() -> bool:
     """Whether there is a processor for another process, and no thread here whose half done work it would inherit."""
-    return len(os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+    return len(os.sched_getaffinity(0)) > 1 and sum(1 for _ in THREADS.iterdir()) == 1
 
 
 class _NoLoading:

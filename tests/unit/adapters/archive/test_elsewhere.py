@@ -103,12 +103,17 @@ def test_it_works_in_another_process_and_loads_into_the_store_here() -> None:
     assert told == held.rows[b"sum"] == b"17"
 
 
-def test_it_is_worth_it_with_another_processor_and_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_worth_it_with_another_processor_and_no_other_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.undo()
     told = []
     for processors, threads in (({0, 1}, 1), ({0}, 1), ({0, 1}, 2)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, found=processors: found)
-        monkeypatch.setattr(threading, "active_count", lambda found=threads: found)
+        folder = tmp_path / str(len(told))
+        for number in range(threads):
+            (folder / str(number)).mkdir(parents=True)
+        monkeypatch.setattr(module, "THREADS", folder)
         told.append(module.is_worth_it())
     assert told == [True, False, False]
 
