@@ -63,6 +63,7 @@ def test_a_node_is_backed_up_while_it_runs_lost_and_brought_back(nodes: Nodes, t
     both = ("--input", str(since_last), "--input", str(archive))
     dry = offline(store, "--output", "json", "dag", "restore", *both, "--dry-run", *where, cwd=node.folder)
     assert told(dry)["blocks_to_add"] == made["blocks"] + step["blocks"]
+    assert not list(node.folder.glob("restored.sqlite*")), "nothing is made by trying"
     restored = offline(
         store, "--output", "json", "dag", "restore", *both, "--no-newer-blocks", "--deep", *where, cwd=node.folder
     )

@@ -50,6 +50,7 @@ from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores.archive import IDENTITY
 from icn.stores.kv import Reader
+from icn.stores.restored import is_restored
 from icn.stores.schema import STORE_ID_BYTES
 
 
@@ -61,12 +62,14 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
     if not getattr(given, "offline", False) and node_answers(session):
         _require_about_node(given)
         return restore_online(session, given, examined(session, archives))
-    if not getattr(given, "dry_run", False):
-        loaded = load_for_store(session, given)
-        if holds_nothing(loaded):
-            known = _claims(archives) or examined(session, archives)
-            return _fill(session, given, _planned(session, given, known, MemoryStore(), loaded), loaded)
-    return _add(session, given, archives)
+    loaded = load_for_store(session, given)
+    if not holds_nothing(loaded):
+        return _add(session, given, archives)
+    empty = MemoryStore()
+    if getattr(given, "dry_run", False):  # nothing is made, not even the place
+        return _try(session, _planned(session, given, examined(session, archives), empty, loaded), empty)
+    known = _claims(archives) or examined(session, archives)
+    return _fill(session, given, _planned(session, given, known, empty, loaded), loaded)
 
 
 def _claims(archives: list[Archive]) -> list[Examined] | None:
@@ -111,6 +114,7 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
                     elsewhere.close()
                 with filling.seal() as reader:
                     report = _verified(reader, planned, given)
+                    is_held = is_restored(reader)
                 if report is None or report.ok:
                     filling.take_place()
             except BaseException:
@@ -120,8 +124,18 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
                 raise
             if report is not None and not report.ok:
                 filling.discard()
+                return _thrown_away(session, report)
     identity = filled.identity if getattr(given, "with_identity", False) else None
-    return _end(session, given, planned, filled.done, report, loaded, identity)
+    return _end(session, given, planned, filled.done, report, loaded, identity, is_held=is_held)
+
+
+def _thrown_away(session: Session, report: Report) -> Exit:
+    _say_findings(session, report)
+    session.world.say(
+        "what was written did not read back as it should: it was thrown away, and nothing was restored; look at this "
+        "machine's disk, then do it again"
+    )
+    return Exit.NOT_FOUND_OR_UNVERIFIED
 
 
 def _add(session: Session, given: argparse.Namespace, archives: list[Archive]) -> Exit:
@@ -129,11 +143,9 @@ def _add(session: Session, given: argparse.Namespace, archives: list[Archive]) -
     known = examined(session, archives)
     with open_offline(session, given, must_exist=False) as offline:
         planned = _planned(session, given, known, offline.store, offline.loaded)
-        with byte_progress(session.world, "checking") as progress:
-            added = restore.check(planned, offline.store, progress)
         if getattr(given, "dry_run", False):
-            session.show_own(_planned_facts(planned, added))
-            return Exit.DONE
+            return _try(session, planned, offline.store)
+        _checked(session, planned, offline.store)
         with byte_progress(session.world, "restoring", sum(one.size for one in known)) as progress:
             done = restore.apply(
                 planned,
@@ -143,8 +155,21 @@ def _add(session: Session, given: argparse.Namespace, archives: list[Archive]) -
                 on_bytes=progress,
             )
         report = _verified(offline.store, planned, given)
+        is_held = is_restored(offline.store)
     identity = _identity_in(planned) if getattr(given, "with_identity", False) else None
-    return _end(session, given, planned, done, report, offline.loaded, identity)
+    return _end(session, given, planned, done, report, offline.loaded, identity, is_held=is_held)
+
+
+def _try(session: Session, planned: Plan, target: Reader) -> Exit:
+    """What a restore would do."""
+    session.show_own(_planned_facts(planned, _checked(session, planned, target)))
+    return Exit.DONE
+
+
+def _checked(session: Session, planned: Plan, target: Reader) -> int:
+    """How many blocks the store would get. Raises `ArchiveDamaged`."""
+    with byte_progress(session.world, "checking") as progress:
+        return restore.check(planned, target, progress)
 
 
 def _verified(reader: Reader, planned: Plan, given: argparse.Namespace) -> Report | None:
@@ -162,6 +187,8 @@ def _end(
     report: Report | None,
     loaded: LoadedConfig,
     identity: bytes | None,
+    *,
+    is_held: bool,
 ) -> Exit:
     key_path = loaded.settings.identity.key_path
     facts: dict[str, object] = {
@@ -170,6 +197,7 @@ def _end(
         "blocks_known": done.blocks_known,
         "content": done.content,
         "content_known": done.content_known + done.content_changed,
+        "mended": done.mended,
         "local_rows": done.local,
         "root": planned.newest.root,
     }
@@ -181,13 +209,18 @@ def _end(
     if getattr(given, "with_identity", False) and is_whole:
         facts["key"] = _put_identity(identity, key_path)
     session.show_own(facts)
-    for finding in () if report is None else report.findings:
-        session.world.say(f"{finding.where}: {finding.what}")
+    if report is not None:
+        _say_findings(session, report)
     if not is_whole:
         return Exit.NOT_FOUND_OR_UNVERIFIED
-    for line in _what_comes_next(planned, key_path, given):
+    for line in _what_comes_next(key_path, is_held=is_held):
         session.world.say(line)
     return Exit.DONE
+
+
+def _say_findings(session: Session, report: Report) -> None:
+    for finding in report.findings:
+        session.world.say(f"{finding.where}: {finding.what}")
 
 
 def _require_about_node(given: argparse.Namespace) -> None:
@@ -219,11 +252,11 @@ def _planned_facts(planned: Plan, added: int) -> dict[str, object]:
     }
 
 
-def _what_comes_next(planned: Plan, key_path: Path, given: argparse.Namespace) -> list[str]:
+def _what_comes_next(key_path: Path, *, is_held: bool) -> list[str]:
     lines = []
     if not key_path.exists():
         lines.append(f"next: put the node's key at {key_path}; without it the node cannot start")
-    if planned.is_own and planned.fills and not getattr(given, "no_newer_blocks", False):
+    if is_held:
         lines.append(
             "next: start icn-node; it writes nothing until it has heard from the other members that it has its own "
             "newest block"

@@ -1,14 +1,17 @@
 """Archives that a command is given: what a script reads from its exit status where one is missing, or stays closed."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from icn.adapters.archive.settings import Encryption
 from icn.adapters.storage.opening import StorageSettings, open_store
+from icn.cli import restore
 from icn.cli.backing import StoreBacking
 from icn.cli.endings import Exit
+from icn.services.findings import Finding
 from icn.stores.kv import StoreFull
 from support.archives import back_up, history
 from support.sample_stores import busy_node, pour
@@ -53,3 +56,31 @@ def test_a_whole_archive_that_the_store_takes_no_note_of_is_said_to_be_whole(alo
     assert f"the archive at {path} is whole" in ran.err
     assert "store.full" in ran.err
     assert alone("dag", "verify", path, "--deep").status is Exit.DONE
+
+
+@pytest.mark.slow
+def test_trying_a_restore_makes_nothing(alone, tmp_path):
+    path, place = tmp_path / "a.tar.gz", tmp_path / "place" / "dag.sqlite"
+    back_up(history()["a"].store, path)
+    ran = alone("dag", "restore", "--offline", "--dry-run", "--input", path, "--storage-path", place)
+    assert (ran.status, b"blocks_to_add" in ran.out) == (Exit.DONE, True)
+    assert not place.parent.exists()
+
+
+@pytest.mark.slow
+def test_what_does_not_read_back_is_thrown_away_and_said_to_be(alone, tmp_path, monkeypatch):
+    path, place = tmp_path / "a.tar.gz", tmp_path / "dag.sqlite"
+    back_up(history()["a"].store, path)
+    read_back = restore.verify
+    monkeypatch.setattr(
+        restore,
+        "verify",
+        lambda *given, **more: replace(
+            read_back(*given, **more), ok=False, findings=(Finding("block x", "is damaged"),), findings_total=1
+        ),
+    )
+    ran = alone("dag", "restore", "--offline", "--input", path, "--storage-path", place)
+    assert (ran.status, ran.out) == (Exit.NOT_FOUND_OR_UNVERIFIED, b"")
+    assert "block x: is damaged" in ran.err
+    assert "nothing was restored" in ran.err
+    assert not list(tmp_path.glob("dag.sqlite*"))
