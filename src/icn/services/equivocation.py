@@ -86,6 +86,8 @@ class Equivocations:
     _namings: dict[Did, dict[Cid, int]] | None = field(default=None, compare=False, repr=False)
     """By node, the blocks that admit it or vote for it, with their numbers; None: not looked up yet."""
 
+    _accused: dict[Did, int] = field(default_factory=dict, compare=False)  # bounded: by what feeds say
+    """By author, the lowest number of which a block in a feed says that it forked there: all have that, or will."""
     _kept: Kept | None = field(default=None, compare=False, repr=False)
     """What is kept as evidence; None: not looked up yet."""
 
@@ -113,6 +115,7 @@ class Equivocations:
         self._counted.clear()  # perhaps that was not committed
         self._is_lower = False
         self.own_fork = self.cuts.get(self.did)
+        self._accused = _accused_in(state)
         places = dict(self.cuts)
         for author, sequence in kept.places():
             lowest(places, author, sequence)
@@ -145,6 +148,8 @@ class Equivocations:
         for accused, sequence in link.proofs:
             if lowest(self.cuts, accused, sequence):
                 self._cut(work, accused, sequence)
+            if block.cid not in work.state.feeds.sides:
+                lowest(self._accused, accused, sequence)
             held = self._held_at(work, accused, sequence)
             self._hold(work.state, accused, sequence, held)
         if block.cid in work.state.feeds.sides and self._beside(work, header.author, header.sequence, block.cid):
@@ -218,6 +223,10 @@ class Equivocations:
         self.counting = _places(contest.removals)
         self.removals = self._removals_in(reader, made.state)
         self._is_lower = False
+        self._accused = _accused_in(made.state)
+        for author, sequence in sorted(self.cuts.items()):
+            if self._accused.get(author, NEVER) > sequence:  # whoever said so is in no feed any more
+                self._hold(made.state, author, sequence, self._held_at(work, author, sequence))
         return made
 
     def why_banned(self, state: State, peer: Did) -> str | None:
@@ -346,7 +355,7 @@ class Equivocations:
         if author == self.did:
             self.own_fork = sequence if self.own_fork is None else min(self.own_fork, sequence)
             return
-        if self.cuts.get(author, NEVER) <= sequence and not is_heard_of(state, author):
+        if self._accused.get(author, NEVER) <= sequence and not is_heard_of(state, author):
             return  # it is said already, and nobody can have built on what it signs
         said = state.federation.proven.get((author, self.did))
         known = self.pairs.get(author)
@@ -372,6 +381,13 @@ class Equivocations:
     def _may_prove(self, work: UnitOfWork) -> bool:
         member = work.state.federation.members.get(self.did)
         return work.may_author and member is not None and member.joined
+
+
+def _accused_in(state: State) -> dict[Did, int]:
+    accused: dict[Did, int] = {}
+    for (author, _), sequence in state.federation.proven.items():
+        lowest(accused, author, sequence)
+    return accused
 
 
 def is_heard_of(state: State, author: Did) -> bool:

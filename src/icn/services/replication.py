@@ -25,7 +25,7 @@ from icn.services.arrivals import Arrivals, named
 from icn.services.authorship import Authorship
 from icn.services.comparing import compare, has_as_much
 from icn.services.damage import Damage
-from icn.services.equivocation import REMOVED, Equivocations
+from icn.services.equivocation import REMOVED, Equivocations, is_heard_of
 from icn.services.gossiping import Gossiping
 from icn.services.peers import Peers, PeerView, clock_of_counts
 from icn.services.settings import NodeTerms
@@ -189,7 +189,8 @@ class ReplicationService:
                 view.wanted_at = None
                 self._ask_if_behind(work, view)
         for author, (sequence, *two) in sorted(self.arrivals.forks.unsaid(work).items()):
-            self._show(work, author, sequence, two)
+            if is_heard_of(work.state, author):  # of others no block is taken, and who brings one is to blame
+                self._show(work, author, sequence, two)
 
     def wake_at(self, wall: Instant) -> Instant | None:
         """When `tick`, or one of the parts, has something to do."""

@@ -8,6 +8,7 @@ from icn.domain.ledger.events import AccountOpened, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.records import read_record
 from icn.kernel.ids import Did
+from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, Blocks, Hello
 from icn.services import rows
@@ -257,6 +258,31 @@ def test_whoever_joins_an_open_federation_may_have_built_on_a_branch_that_others
     meet(world)
     for name in ("a", "b"):
         assert world[name].engine.state.federation.has_joined(newcomer.did)
+    agree(world)
+
+
+def test_an_accusation_that_is_left_in_no_feed_is_said_by_who_has_heard_it() -> None:
+    """Of a key that has no feed one accusation is enough, as long as it comes to everybody."""
+    forker = fork(("a", "b"))
+    world = forker.world
+    before = forker.head
+    part(world)
+    pair = sorted(
+        (builders.block(70, (), federation=forker.federation, time=Instant(time)) for time in (1, 2)),
+        key=lambda one: one.cid,
+    )
+    accuses = forker.block(EquivocationProven(builders.did(70), 0, pair[0].cid, pair[1].cid), after=before)
+    other = forker.opens(9, before)
+    forker.greet("a", "b")
+    forker.say(accuses, "a")
+    for block in pair:
+        forker.say(block, "a")
+    assert builders.did(70) in world["a"].engine.state.cuts
+    forker.say(other, "a")
+    assert accuses.cid in world["a"].engine.state.feeds.sides, "and nobody has built on it"
+    meet(world)
+    assert blocks.get_meta(world["b"].store, accuses.cid) is None
+    assert builders.did(70) in world["b"].engine.state.cuts
     agree(world)
 
 
