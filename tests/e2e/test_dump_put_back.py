@@ -83,8 +83,7 @@ def test_a_replica_without_a_mark_of_its_own_catches_up_first(nodes: Nodes, data
     home = replica(nodes, "a", database, None)
     home.start()
     other = nodes.start("b", "--bootstrap-peers", home.p2p)
-    wait_until("b to be ready", lambda: other.is_ready)
-    assert cli(home, "federation", "admit", other.did).code == 0
+    wait_until("a to know of b", lambda: cli(home, "federation", "admit", other.did).code == 0)
     home.ask("POST", "/account/open", {"did": MEMBER}, key="open")
     second = replica(nodes, "second", database, home, "--bootstrap-peers", other.p2p)
     assert home.stop()[0] == 0

@@ -49,7 +49,7 @@ def test_a_database_that_is_empty_or_not_there_is_no_store(tmp_path: Path) -> No
     cli = CommandLine()
     ran = cli("dag", "verify", "--storage-backend", "postgres", "--db-url", url)
     assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED
-    assert "is empty" in ran.err
+    assert "there is no store at" in ran.err
     missing = cli("dag", "verify", "--storage-backend", "postgres", "--db-url", server.tcp_url("nowhere"))
     assert missing.status in {Exit.FAULT, Exit.CONFIGURATION}
     assert postgres.PASSWORD not in ran.err + missing.err
