@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icn.adapters.storage.memory import MemoryStore
+from icn.kernel.instant import Instant
 from icn.kernel.signing import SeedSigner
 from icn.protocol.messages import Want
 from icn.services.inputs import PeerDown, Received
@@ -57,7 +58,7 @@ def test_over_a_cable_that_works_one_way_one_side_hears_until_the_connection_bre
     assert not any(isinstance(who.heard[-1], PeerDown) for who in (few, other))
 
 
-def test_a_clock_that_is_set_back_stands_until_time_has_caught_up():
+def test_a_clock_that_is_set_back_goes_on_at_half_speed_until_time_has_caught_up():
     now = [0]
     clock = SkewedClock(lambda: now[0], offset_ms=0, drift_ppm=0)
     now[0] = 5 * SECOND
@@ -65,9 +66,14 @@ def test_a_clock_that_is_set_back_stands_until_time_has_caught_up():
     clock.set_off(-3_000)
     assert clock.now() == before
     now[0] = 9 * SECOND
-    assert clock.now() == before + 1_000
+    assert clock.now() == before + 2_000
+    assert clock.reached_at_us(Instant(before + 2_500)) == 10 * SECOND
+    now[0] = 10 * SECOND
+    assert clock.now() == before + 2_500
+    now[0] = 12 * SECOND
+    assert clock.now() == before + 4_000, "time has caught up"
     clock.set_off(2_000)
-    assert clock.now() == before + 6_000
+    assert clock.now() == before + 9_000
     assert clock.reached_at_us(clock.now()) == now[0]
 
 

@@ -112,6 +112,6 @@ class Trouble:
         node.push(Conditions(rng.choice((0, 1, 2, 8)), short_of))
 
     def _set_clock(self) -> None:
-        """Somebody sets the clock of a machine: forward at once; back, and then it stands until time has caught up."""
+        """Somebody sets the clock of a machine: forward at once; back, and it is slow until time has caught up."""
         node = self._later.rng.choice(self._nodes)
         node.set_clock(self._later.rng.randint(-self._faults.jump, self._faults.jump))
