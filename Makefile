@@ -118,11 +118,15 @@ liars: $(VENV)/.runtime-ready
 sim: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim --nodes $(NODES) --processes $(SIM_PROCESSES) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+# What the first half finds does not keep the second from being run.
 sim-long: $(VENV)/.runtime-ready
-	$(BIN)/icn-sim --nodes 5 --seeds $(SIM_LONG_SEEDS) --seconds $(SIM_LONG_SECONDS) \
-		--processes $(SIM_PROCESSES) --state $(SIM_STATE)-5.jsonl
-	$(BIN)/icn-sim --nodes 20 --seeds $(SIM_LONG_LARGE_SEEDS) --seconds $(SIM_LONG_SECONDS) \
-		--processes $(SIM_PROCESSES) --state $(SIM_STATE)-20.jsonl
+	@found=0; \
+	for kind in "5 $(SIM_LONG_SEEDS)" "20 $(SIM_LONG_LARGE_SEEDS)"; do \
+		set -- $$kind; \
+		$(BIN)/icn-sim --nodes $$1 --seeds $$2 --seconds $(SIM_LONG_SECONDS) --processes $(SIM_PROCESSES) \
+			--state $(SIM_STATE)-$$1.jsonl || found=$$?; \
+	done; \
+	exit $$found
 
 sim-explore: $(VENV)/.runtime-ready
 	$(BIN)/icn-sim explore calm
