@@ -2,6 +2,7 @@
 
 import pytest
 
+from icn.domain.dag.block import Block
 from icn.domain.federation.events import EquivocationProven, NodeJoined
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import AccountOpened, TransferSent
@@ -261,33 +262,8 @@ def test_whoever_joins_an_open_federation_may_have_built_on_a_branch_that_others
     agree(world)
 
 
-def test_an_accusation_that_is_left_in_no_feed_is_said_by_who_has_heard_it() -> None:
-    """Of a key that has no feed one accusation is enough, as long as it comes to everybody."""
-    forker = fork(("a", "b"))
-    world = forker.world
-    before = forker.head
-    part(world)
-    pair = sorted(
-        (builders.block(70, (), federation=forker.federation, time=Instant(time)) for time in (1, 2)),
-        key=lambda one: one.cid,
-    )
-    accuses = forker.block(EquivocationProven(builders.did(70), 0, pair[0].cid, pair[1].cid), after=before)
-    other = forker.opens(9, before)
-    forker.greet("a", "b")
-    forker.say(accuses, "a")
-    for block in pair:
-        forker.say(block, "a")
-    assert builders.did(70) in world["a"].engine.state.cuts
-    forker.say(other, "a")
-    assert accuses.cid in world["a"].engine.state.feeds.sides, "and nobody has built on it"
-    meet(world)
-    assert blocks.get_meta(world["b"].store, accuses.cid) is None
-    assert builders.did(70) in world["b"].engine.state.cuts
-    agree(world)
-
-
-def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_it() -> None:
-    """It may sign nothing, and nobody else has met both blocks."""
+def waiting() -> Forker:
+    """A federation of two that votes, with a member about to fork, and a node that waits to be admitted."""
     world = World()
     for name in ("a", "b"):
         world.add(name)
@@ -304,10 +280,46 @@ def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_i
     assert world["a"].engine.state.federation.has_joined(forker.did)
     world.add("late")
     meet(world)
-    late = world["late"]
-    assert not late.engine.state.federation.has_joined(late.did)
-    before = forker.head
+    assert not world["late"].engine.state.federation.has_joined(world["late"].did)
     forker.greet("late")
+    return forker
+
+
+def accusing_made_up(forker: Forker, before: Block | None) -> tuple[Block, list[Block]]:
+    """A block that proves a fork of a key that nobody has heard of, and the two blocks that it names."""
+    pair = sorted(
+        (builders.block(70, (), federation=forker.federation, time=Instant(time)) for time in (1, 2)),
+        key=lambda one: one.cid,
+    )
+    proof = EquivocationProven(builders.did(70), 0, pair[0].cid, pair[1].cid)
+    return forker.block(proof, after=before), pair
+
+
+def test_an_accusation_that_is_left_in_no_feed_is_said_by_who_has_heard_it() -> None:
+    """Of a key that has no feed one accusation is enough, as long as it comes to everybody."""
+    forker = fork(("a", "b"))
+    world = forker.world
+    before = forker.head
+    part(world)
+    accuses, pair = accusing_made_up(forker, before)
+    other = forker.opens(9, before)
+    forker.greet("a", "b")
+    forker.say(accuses, "a")
+    for block in pair:
+        forker.say(block, "a")
+    assert builders.did(70) in world["a"].engine.state.cuts
+    forker.say(other, "a")
+    assert accuses.cid in world["a"].engine.state.feeds.sides, "and nobody has built on it"
+    meet(world)
+    assert blocks.get_meta(world["b"].store, accuses.cid) is None
+    assert builders.did(70) in world["b"].engine.state.cuts
+    agree(world)
+
+
+def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_it() -> None:
+    """It may sign nothing, and nobody else has met both blocks."""
+    forker = waiting()
+    world, before = forker.world, forker.head
     for owner in (8, 9):
         forker.say(forker.opens(owner, before), "late")
     world.settle()
@@ -315,7 +327,21 @@ def test_who_waits_for_admission_shows_what_it_found_to_members_and_they_prove_i
     for name in ("a", "b"):
         assert (forker.did, world[name].did) in world[name].engine.state.federation.proven
     agree(world)
-    assert not [peer for name in ("a", "b") for peer, _ in world[name].disconnects if peer == late.did]
+    assert world["late"].did not in [peer for name in ("a", "b") for peer, _ in world[name].disconnects]
+
+
+def test_who_waits_for_admission_shows_no_block_that_is_held_against_it() -> None:
+    """Of a key that nobody has heard of no block may be taken, and whoever brings one unasked is to blame."""
+    forker = waiting()
+    world, before = forker.world, forker.head
+    accuses, pair = accusing_made_up(forker, before)
+    other = forker.opens(9, before)
+    for block in (accuses, *pair, other):
+        forker.say(block, "late")
+    assert builders.did(70) in world["late"].engine.state.cuts
+    world.pass_time(2_000)
+    assert accuses.cid in world["late"].engine.state.feeds.sides
+    assert world["late"].did not in [peer for name in ("a", "b") for peer, _ in world[name].disconnects]
 
 
 def test_who_brings_the_next_block_of_another_branch_is_not_blamed() -> None:
