@@ -65,7 +65,7 @@ class Callers:
         self.token += 1
         future: asyncio.Future[object] = self.loop.create_future()
         self.waiting[self.token] = future
-        while not self.writer.offer(Request(self.token, command, SIGNER.did, key, b"d", "bench")):
+        while not self.writer.offer(Request(self.token, command, SIGNER.did, key, b"d", "bench")).is_taken:
             await asyncio.sleep(0)
         await future
 

@@ -41,6 +41,7 @@ from icn.kernel.signing import SeedSigner
 from icn.node.departures import MayLeave
 from icn.node.drivers import Drivers, run_guarded
 from icn.node.executions import Executions
+from icn.node.input_queue import Offered
 from icn.node.writer import Report, Writer
 from icn.protocol.codec import PROTOCOL_MESSAGE_BYTES_MAX
 from icn.protocol.libp2p.multiaddr import Multiaddr
@@ -135,10 +136,10 @@ class WatchedWriter(Writer):
 
     watch: Watch | None = None
 
-    def offer(self, input_: Input) -> bool:
+    def offer(self, input_: Input, size: int = 0) -> Offered:
         if self.watch is not None:
             self.watch.observe_input(input_)
-        return super().offer(input_)
+        return super().offer(input_, size)
 
 
 class Node:
