@@ -2,37 +2,53 @@
 
     python tests/upgrade/keep.py
 
-makes `tests/upgrade/format-N/`: `dag.sqlite.gz`, the store of one of two nodes with a history, and `truth.json`, what
-must be found in it for ever after. Nothing in it depends on chance or on the time. Run it in the release that brings a
-new format, commit what it makes, and never change it afterwards. A directory that is there is left alone.
+makes `tests/upgrade/format-N/`: `dag.sqlite.gz`, `dag.sled.tar.gz` and `dag.rocksdb.tar.gz`, the store of one of four
+nodes with a history, as each embedded engine has it, and `truth.json`, what must be found in it for ever after. Nothing
+that a node wrote depends on chance or on the time; an engine puts names of its own into its files.
 
-An earlier format is made with the code that wrote it: PYTHONPATH=<its src>:<its tests>, and the target as an argument.
+Run it in the change that brings a new format, and commit what it makes. Until the format is released its rows may
+change; then `--again` makes the directory anew. One of a format that was released is never changed: make a release say
+so here (`RELEASED`).
+
+Formats 1 and 2 are of SQLite alone, and were made by this program as it was then.
 """
 
+import argparse
 import gzip
+import io
 import json
+import shutil
 import sys
+import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind PYTHONPATH, so that older code brings its own
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from icn.adapters.storage.sqlite import SqliteStore
+from icn.adapters.storage.opening import StorageSettings, open_store
 from icn.kernel.encoding import encode
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.kernel.instant import Instant
 from icn.kernel.mana import mana
 from icn.services import rows
-from icn.services.commands import OpenAccountFor, Pay, PutContent
+from icn.services.commands import OpenAccountFor, Pay, PutContent, Remove
 from icn.services.queries import dag
 from icn.stores import keyspace
-from icn.stores.kv import Batch, KeyValueStore, Reader
+from icn.stores.contents import ContentMeta, get_content_meta
+from icn.stores.kv import Reader
 from icn.stores.replies import Replies
 from icn.stores.schema import FORMAT_VERSION
 from support import builders
+from support.forker import Forker
+from support.sample_stores import pour
 from support.world import World, terms
 
 HERE = Path(__file__).resolve().parent
+RELEASED = 2
+"""The newest format that a release wrote."""
+ENGINES = {"sqlite": "dag.sqlite", "sled": "dag.sled", "rocksdb": "dag.rocksdb"}
+"""The embedded ones, and what their stores are called in a data directory."""
 KEEPER, OTHER, MEMBER = 1, 2, 9
 """Numbers of `builders.signer`: the node whose store is kept, its peer, and somebody with an account."""
 SUPPLY = ("minted", "burned", "available", "held", "in_transit")
@@ -41,19 +57,27 @@ KINDS = {
     "journal": keyspace.JOURNAL,
     "content": keyspace.CONTENT_META,
     "rows": keyspace.PROJECTION,
+    "evidence": keyspace.EVIDENCE,
     "outbox": keyspace.OUTBOX,
     "replies": keyspace.REPLY,
 }
 
 
 def history() -> World:
-    """Transfers within and between homes, jobs in every state, content kept in every way, messages not delivered."""
+    """Transfers within and between homes, jobs in every state, content kept in every way, messages not delivered.
+
+    Of the other members one forks, and one is removed.
+    """
     world = World()
-    world.add("a", terms(capacity=0))  # so that its jobs are run by the other
+    world.add("a", terms(capacity=0))  # so that its jobs are run by b
     world.add("b")
-    world.found("a", founders=("b",))
+    for name in ("c", "d"):
+        world.add(name, terms(capacity=0))
+    world.found("a", founders=("b", "c", "d"))
     world.link_all()
     world.pass_time(2000)
+    fork(world)
+    remove(world, "d", ("a", "b", "c"))
     member = builders.did(MEMBER)
     world.done("a", OpenAccountFor(member))
     for amount in (1, 2, 3):
@@ -82,12 +106,31 @@ def history() -> World:
     world.drop = lambda _from, _to, message: type(message).__name__ == "AssignmentSent"
     world.submit("a", world.spec(within=86_400_000), data=b"assigned, and the executor has not heard")
     world.pass_time(3000)
-    world.isolate("b")
+    for name in ("b", "c"):
+        world.isolate(name)
     world.settle()
     world.do("a", Pay(builders.did(OTHER), mana(7), "on its way"), key="transfer-3")
     world.submit("a", world.spec(within=86_400_000), data=b"open when the store was kept")
     world.settle()
     return world
+
+
+def fork(world: World) -> None:
+    """A member that signs two blocks with one number, of which others build on one."""
+    forker = Forker(world)
+    forker.join()
+    before = forker.head
+    forker.say(forker.opens(8, before), *world.nodes)
+    world.pass_time(3000)
+    forker.say(forker.opens(9, before), "b")
+    world.pass_time(6000)
+
+
+def remove(world: World, whom: str, voters: tuple[str, ...]) -> None:
+    """Votes until the member is out."""
+    for voter in voters:
+        world.done(voter, Remove(world[whom].did, "it does not answer"))
+        world.pass_time(3000)
 
 
 def truth(reader: Reader, clock: Instant) -> dict[str, object]:
@@ -107,6 +150,11 @@ def truth(reader: Reader, clock: Instant) -> dict[str, object]:
         "supply": [getattr(state.ledger.supply, name) for name in SUPPLY],
         "jobs": {str(job.id): job.status.value for _, job in rows.JOBS.rows(reader)},
         "content": {str(cid): [meta.pinned, meta.expires_at] for cid, meta in content(reader)},
+        "members": {
+            str(node): [member.joined, state.federation.was_removed(node)]
+            for node, member in sorted(state.federation.members.items())
+        },
+        "cut": {str(cut.author): [cut.forked_at, cut.removed_at] for cut in state.cuts.values()},
         "answered": sorted(
             key
             for key in ("transfer-1", "transfer-3", "never-used")
@@ -116,41 +164,68 @@ def truth(reader: Reader, clock: Instant) -> dict[str, object]:
     }
 
 
-def content(reader: Reader) -> list[tuple[Cid, object]]:
-    """Every content block with its meta, whatever the format's module for it is called."""
-    try:
-        from icn.stores.contents import get_content_meta
-    except ImportError:  # format 1
-        from icn.stores.blocks import get_content_meta
-    named = [Cid(key[1:]) for key, _ in reader.scan(keyspace.CONTENT_META)]
-    return [(cid, get_content_meta(reader, cid)) for cid in named]
+def content(reader: Reader) -> Iterator[tuple[Cid, ContentMeta]]:
+    """Every content block with how long it is kept."""
+    for key, _ in reader.scan(keyspace.CONTENT_META):
+        cid = Cid(key[len(keyspace.CONTENT_META) :])
+        meta = get_content_meta(reader, cid)
+        if meta is not None:
+            yield cid, meta
 
 
-def pour(source: Reader, target: KeyValueStore) -> None:
-    """Make `target` hold what `source` holds."""
-    batch = Batch()
-    for key, value in source.scan(b""):
-        batch.put(key, value)
-    target.commit(batch, target.claim())
+def packed(engine: str, place: Path) -> tuple[str, bytes]:
+    """A store's files as one, and what that is called: a file by itself, a folder as a tar."""
+    name = ENGINES[engine]
+    if place.is_file():
+        return f"{name}.gz", gzip.compress(place.read_bytes(), mtime=0)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for path in sorted(place.rglob("*")):
+            if path.is_file():
+                entry = tarfile.TarInfo(path.relative_to(place).as_posix())
+                entry.size = path.stat().st_size
+                tar.addfile(entry, io.BytesIO(path.read_bytes()))
+    return f"{name}.tar.gz", gzip.compress(made.getvalue(), mtime=0)
+
+
+def unpack(file: Path, place: Path) -> None:
+    """Inverse of `packed`: the store is at `place`."""
+    data = gzip.decompress(file.read_bytes())
+    if not file.name.endswith(".tar.gz"):
+        place.write_bytes(data)
+        return
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(place, filter="data")
 
 
 def keep(folder: Path) -> None:
     """Make the directory."""
     world = history()
-    found = truth(world["a"].store, world.clock.time)
-    with tempfile.TemporaryDirectory() as made:
-        path = Path(made) / "dag.sqlite"
-        store = SqliteStore.open(path)
-        pour(world["a"].store, store)
-        store.close()
-        data = path.read_bytes()
+    store_of_a = world["a"].store
+    found = truth(store_of_a, world.clock.time)
     folder.mkdir(parents=True)
-    (folder / "dag.sqlite.gz").write_bytes(gzip.compress(data, mtime=0))
+    with tempfile.TemporaryDirectory() as made:
+        for engine, name in ENGINES.items():
+            store = open_store(StorageSettings(engine, Path(made) / name))
+            pour(store_of_a, store)
+            store.close()
+            file, data = packed(engine, Path(made) / name)
+            (folder / file).write_bytes(data)
     (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target", type=Path, nargs="?", default=HERE / f"format-{FORMAT_VERSION}")
+    parser.add_argument("--again", action="store_true", help="of a format that is not released: anew")
+    given = parser.parse_args()
+    if given.target.exists():
+        if not given.again or FORMAT_VERSION <= RELEASED:
+            sys.exit(f"{given.target} is there, and what was kept is never changed")
+        shutil.rmtree(given.target)
+    keep(given.target)
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / f"format-{FORMAT_VERSION}"
-    if target.exists():
-        sys.exit(f"{target} is there, and what was kept is never changed")
-    keep(target)
+    main()
