@@ -7,7 +7,7 @@ from pydantic import Field
 
 from icn.config.section import TIMEOUT_MS_MAX, Section, Setting, as_path, as_secret, as_variable_name, from_text
 from icn.config.values import HostPort, Secret
-from icn.kernel.limits import JOBS_OPEN_MAX, MIB
+from icn.kernel.limits import JOB_ATTEMPTS_MAX, JOBS_OPEN_MAX, MIB
 from icn.kernel.mana import MANA_MAX
 
 ExecutorBackend = Literal["local", "ray"]
@@ -59,7 +59,7 @@ class PerformanceSettings(Section):
 class MeshSettings(Section):
     """Jobs (semantics §5)."""
 
-    job_retry_count: Annotated[int, Field(ge=1, le=100), Setting("Most attempts at a job.")] = 5
+    job_retry_count: Annotated[int, Field(ge=1, le=JOB_ATTEMPTS_MAX), Setting("Most attempts at a job.")] = 5
     blacklist_after_failures: Annotated[
         int,
         Field(ge=1, le=1000),

@@ -92,6 +92,8 @@ has voted, and one that counts a replay. An honest member says it once, and agai
 # Jobs.
 JOBS_OPEN_MAX = 10_000
 """Jobs of this home that have not ended."""
+JOB_ATTEMPTS_MAX = 100
+"""Attempts at one job: a job tells of everyone that failed, in one row at every node."""
 JOB_INPUT_BYTES_MAX = 256 * KIB
 """Inline input; more goes by CID."""
 JOB_ARGUMENTS_MAX = 64

@@ -39,7 +39,7 @@ from icn.domain.mesh.events import (
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.model import Blame, Job, Receipt, Status
-from icn.domain.mesh.papers import open_receipt
+from icn.domain.mesh.papers import RECEIPT_BYTES_MAX, open_receipt
 from icn.domain.mesh.refusals import JobNotOpen
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.standing import DISSENT
@@ -287,10 +287,11 @@ def check(mesh: Mesh, event: PollEvent, job: Job, context: Context) -> None:
             )
             if ballot is not None:
                 entitled(not _why_not(job, poll, ballot, receipt), "what is revealed is what was pledged, and counts")
-        case AssigneeFailed(_, _, executor, reason):
+        case AssigneeFailed(_, _, executor, reason, receipt=data):
             ballot = poll.ballot(executor)
             entitled(ballot is not None and ballot.part is not Part.FAILED, "an executor that takes part fails")
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+            entitled(len(data) <= RECEIPT_BYTES_MAX, "a receipt is short")  # all of an attempt's stand in one row
         case AttemptAbandoned(_, _, reason):
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
         case JobAgreed(_, _, output, winners, dissenters, paid):

@@ -55,7 +55,7 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Judgement
 from icn.domain.mesh.model import Assignee, Blame, Job, Receipt, Standing, Status
-from icn.domain.mesh.papers import ATTEMPT_MAX, open_assignment, open_receipt
+from icn.domain.mesh.papers import ATTEMPT_MAX, RECEIPT_BYTES_MAX, open_assignment, open_receipt
 from icn.domain.mesh.refusals import (
     DeadlinePassed,
     JobNotOpen,
@@ -69,7 +69,7 @@ from icn.domain.mesh.state import Mesh
 from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant, later
-from icn.kernel.limits import JOBS_OPEN_MAX
+from icn.kernel.limits import JOB_ATTEMPTS_MAX, JOBS_OPEN_MAX
 
 _RUNNING = (Status.ASSIGNED, Status.EXECUTING)
 NO_EXECUTOR = "no executor offered within the job's deadline"
@@ -287,6 +287,7 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             first = job.status is Status.SUBMITTED and attempt == job.attempt + 1
             again = job.status is Status.BIDDING and attempt == job.attempt
             entitled(first or again, "bidding opens for the next attempt, or again for this one")
+            entitled(attempt <= JOB_ATTEMPTS_MAX, "a job has few attempts")  # its row tells of all that failed
             entitled(closes_at >= context.time, "bidding closes after it opened")
         case JobAssigned(job_id, attempt, deadline, assignees):
             job = _own_job(mesh, job_id, context)
@@ -306,12 +307,13 @@ def check(mesh: Mesh, event: MeshEvent, context: Context) -> None:
             OutputCommitted() | RevealOpened() | OutputRevealed() | AssigneeFailed() | AttemptAbandoned() | JobAgreed()
         ):
             agreement_rules.check(mesh, event, _own_job(mesh, event.job, context), context)
-        case AttemptFailed(job_id, attempt, executor, reason):
+        case AttemptFailed(job_id, attempt, executor, reason, receipt=data):
             job = _own_job(mesh, job_id, context)
             entitled(job.status in _RUNNING and attempt == job.attempt, "the attempt under way fails")
             entitled(job.assignee(executor) is not None, "an assigned executor fails")
             entitled(job_id not in mesh.polls, "where several run an attempt, one of them does not end it")
             entitled(len(reason) <= REASON_CHARS_MAX, "a reason is short")
+            entitled(len(data) <= RECEIPT_BYTES_MAX, "a receipt is short")
         case FailureDeferred(job_id, attempt, executor):
             job = _own_job(mesh, job_id, context)
             known = [f for f in job.failures if (f.attempt, f.executor) == (attempt, executor)]

@@ -36,7 +36,7 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Bid, Job, Status
-from icn.domain.mesh.papers import seal_assignment, seal_receipt
+from icn.domain.mesh.papers import RECEIPT_BYTES_MAX, seal_assignment, seal_receipt
 from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, TooManyJobs, TooManyJobsOfYours
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.rules import check, decide
@@ -44,7 +44,7 @@ from icn.domain.mesh.state import Mesh, apply
 from icn.kernel.errors import Invalid, Refusal
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Duration, Instant
-from icn.kernel.limits import JOBS_OPEN_MAX
+from icn.kernel.limits import JOB_ATTEMPTS_MAX, JOBS_OPEN_MAX
 from icn.kernel.mana import Mana
 from support import builders
 
@@ -391,3 +391,20 @@ def test_a_job_expires_at_its_deadline_and_not_before() -> None:
     assert ask(mesh, ExpireJob(JOB), SPEC.deadline - 1) == []
     (end,) = ask(mesh, ExpireJob(JOB), SPEC.deadline)
     assert isinstance(end, JobRolledBack)
+
+
+def test_a_job_has_few_attempts_whatever_its_home_says() -> None:
+    mesh = mesh_at("failed once")
+    for attempt in range(1, JOB_ATTEMPTS_MAX):
+        mesh.jobs[JOB] = replace(mesh.jobs[JOB], attempt=attempt, status=Status.SUBMITTED)
+        check(mesh, replace(OPENED, attempt=attempt + 1), builders.context())
+    mesh.jobs[JOB] = replace(mesh.jobs[JOB], attempt=JOB_ATTEMPTS_MAX)
+    with pytest.raises(EventRefused, match="few attempts"):
+        check(mesh, replace(OPENED, attempt=JOB_ATTEMPTS_MAX + 1), builders.context())
+
+
+def test_what_stands_for_a_failure_receipt_is_no_longer_than_one() -> None:
+    mesh = mesh_at("executing")
+    check(mesh, replace(FAILED, receipt=bytes(RECEIPT_BYTES_MAX)), builders.context())
+    with pytest.raises(EventRefused, match="receipt is short"):
+        check(mesh, replace(FAILED, receipt=bytes(RECEIPT_BYTES_MAX + 1)), builders.context())
