@@ -33,7 +33,7 @@ from icn.services.cancellations import ATTEMPT_MS_MAX, Cancellations
 from icn.services.capacity import Capacity, Reservation
 from icn.services.content import ContentService
 from icn.services.effects import ExecutionPhase, PhaseEnded, RunJob, StopJob
-from icn.services.offering import OfferingService, was_given_away
+from icn.services.offering import OfferingService, is_of_another, was_given_away
 from icn.services.peers import Peers
 from icn.services.pledging import PledgingService
 from icn.services.settings import NodeTerms
@@ -99,10 +99,14 @@ class ExecutorService:
             raise PeerViolation(f"an assignment is genuine and within bounds: {error}") from error
         if assignment.home != peer or assignment.executor != work.did:
             raise PeerViolation("a home assigns its own jobs, to whom it chose")
+        job, attempt = assignment.job, assignment.attempt
+        if is_of_another(work, peer, job):
+            raise PeerViolation("a home assigns its own jobs")
         if not work.state.federation.has_joined(peer) or work.outbox.is_full(peer):
             return  # our answer would wait for ever, or is one too many; unacknowledged, the assignment comes again
+        if job not in work.state.mesh.jobs and self.offering.is_contested(peer, job):
+            return  # two homes call it theirs: it comes again, and the blocks will say whose it is
         work.send(peer, Acknowledged(message.number))
-        job, attempt = assignment.job, assignment.attempt
         key = (work.did, job, attempt)
         mesh = work.state.mesh
         ended_in_this_batch = key in mesh.touched.executions  # its row is written with the commit

@@ -9,7 +9,7 @@ Not here: counting (capacity), the order of turns (waiting), what an assignment 
 from dataclasses import dataclass, field
 
 from icn.domain.mesh.model import Bid, JobSpec, Status
-from icn.domain.mesh.papers import seal_bid
+from icn.domain.mesh.papers import is_attempt, seal_bid
 from icn.domain.mesh.pricing import price_of
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Did, JobId
@@ -65,8 +65,17 @@ class OfferingService:
         """A job looks for executors."""
         if not work.state.federation.has_joined(home):
             return  # it has no account to pay from
-        if (work.did, message.job, message.attempt) in self.capacity.in_use:
+        if not is_attempt(message.attempt) or is_of_another(work, home, message.job):
+            raise PeerViolation("a home announces attempts at its own jobs")
+        execution = work.state.mesh.executions.get((work.did, message.job, message.attempt))
+        if execution is not None and execution.home == home:
             return  # it was assigned before its announcement came
+        if execution is not None or rows.execution_ended(work.get, work.did, message.job, message.attempt):
+            # Somebody else used the name before the home's blocks came. An assignment under it would look like one that
+            # comes twice, so none is asked for.
+            work.effects.append(BidAnswered(BidOutcome.BUSY))
+            work.send(home, BidDeclined(message.job, message.attempt, "an attempt of this name was assigned before"))
+            return
         try:
             message.spec.check()
         except Invalid as error:
@@ -110,6 +119,10 @@ class OfferingService:
             for home in dict.fromkeys(job.home for job in work.state.mesh.touched.jobs.values()):
                 self.waiting.remove(home, lambda waits: was_given_away(work, waits.job, waits.attempt))
         self.offer_to_waiting(work)
+
+    def is_contested(self, home: Did, job: JobId) -> bool:
+        """Whether something is promised to another home under the name of this job: one of the two lies."""
+        return any(key[1] == job and key[0] != home for key in self.capacity.reserved)
 
     def withdraw(self, home: Did, job: JobId, attempt: int) -> None:
         """The home wants no bid for this attempt any more, and will take up none."""
@@ -180,6 +193,16 @@ class OfferingService:
 def _good_until(work: UnitOfWork, message: JobAnnounced) -> Instant:
     window = min(max(0, message.window_ms), RESERVED_WINDOW_MAX)
     return later(work.wall, Duration(window + RESERVATION_GRACE))
+
+
+def is_of_another(work: UnitOfWork, home: Did, job_id: JobId) -> bool:
+    """Whether the blocks that are here say that the job is another home's: its id is made of that one's name.
+
+    Blocks may come later than messages: of a job that is not known, or has ended, nothing is said.
+    """
+    mesh = work.state.mesh
+    job = mesh.jobs.get(job_id) or mesh.touched.jobs.get(job_id)
+    return job is not None and job.home != home
 
 
 def was_given_away(work: UnitOfWork, job_id: JobId, attempt: int) -> bool:

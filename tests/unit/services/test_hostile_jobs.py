@@ -1,5 +1,7 @@
 """Jobs and papers that members craft so that other nodes stop, wait in vain or think ill of each other."""
 
+import pytest
+
 from icn.domain.ledger.events import ManaHeld
 from icn.domain.ledger.model import HoldId
 from icn.domain.mesh.events import (
@@ -10,14 +12,19 @@ from icn.domain.mesh.events import (
     JobSubmitted,
 )
 from icn.domain.mesh.model import Assignee
+from icn.domain.mesh.papers import seal_assignment
 from icn.domain.records import Event
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import JOB_ATTEMPTS_MAX, REDUNDANCY_MAX
 from icn.kernel.mana import Mana
+from icn.protocol.messages import AssignmentSent, JobAnnounced
 from icn.services import rows
+from icn.services.effects import Publish
+from icn.services.inputs import Executed, Received
 from support import builders
 from support.agreeing import agree
+from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, said, tell
 from support.hostile_worlds import NAMES
 from support.impostor import Impostor
 from support.world import World, federation
@@ -70,9 +77,99 @@ def test_receipts_beyond_their_size_in_one_attempt_stop_nobody() -> None:
     executors = [builders.did(100 + number) for number in range(REDUNDANCY_MAX)]
     assigned = JobAssigned(job, 1, Instant(now + 1), tuple(Assignee(each, each, Mana(1)) for each in executors))
     evil.say(evil.block(*records, assigned, parents=evil.parents("a")), "a", "b")
-    for executor in executors:
-        evil.say(evil.block(AssigneeFailed(job, 1, executor, "", False, bytes(1_000_000))), "a", "b")
+    for each in executors:
+        evil.say(evil.block(AssigneeFailed(job, 1, each, "", False, bytes(1_000_000))), "a", "b")
     largest = max(len(value) for _, value in world["a"].store.scan(rows.POLLS.prefix))
     assert largest < ROW_BYTES_MAX
     world.pass_time(1_000)
     agree(world, "a", "b")
+
+
+def steal(world: World, thief: str, message: JobAnnounced) -> None:
+    """Another home assigns what was announced, as if it were its own."""
+    paper = builders.assignment(
+        1,
+        2,
+        job=message.job,
+        attempt=message.attempt,
+        home=world[thief].did,
+        executor=world[EXECUTOR].did,
+        deadline=Instant(world.clock.time + 20_000),
+        spec=message.spec,
+    )
+    sealed = seal_assignment(paper, world[thief].engine.signer)
+    tell(world, Received(world[thief].did, AssignmentSent(77, sealed)))
+
+
+def show_job(world: World, home: str) -> JobAnnounced:
+    """A job that stands in its home's feed, and what announces it; the executor has the block."""
+    world.drop = lambda *_: True
+    job = world.submit(home, world.spec(limits=LIMITS))
+    block = next(e for name, e in world.trace if name == home and isinstance(e, Publish)).message
+    world.trace.clear()
+    tell(world, Received(world[home].did, block))
+    return JobAnnounced(job, 1, WINDOW, world[home].engine.state.mesh.jobs[job].spec)
+
+
+def let_go(world: World) -> list[str]:
+    return [world.name_of(peer) for peer, _ in world[EXECUTOR].disconnects]
+
+
+def test_nobody_has_an_executor_miss_the_assignment_of_another_home() -> None:
+    """An attempt has one name at its executor: one that another home used would look like one that comes twice."""
+    world = executor("a", "m", capacity=4)
+    message = announce(world, "a", "one")
+    said(world)
+    steal(world, "m", message)
+    assert heard(world) == []
+    assign(world, "a", message)
+    assert heard(world) == [("a", "begins")]
+
+
+def test_who_announces_the_job_of_another_home_before_its_blocks_came_waits_until_they_do() -> None:
+    world = executor("a", "m", capacity=4)
+    message = announce(world, "a", "one")
+    tell(world, Received(world["m"].did, message))
+    said(world)
+    steal(world, "m", message)
+    assign(world, "a", message)
+    assert heard(world) == [], "the blocks will say whose it is, and what was not acknowledged comes again"
+
+
+def test_who_uses_the_name_of_a_job_that_is_known_is_let_go() -> None:
+    world = executor("a", "m", capacity=4)
+    message = show_job(world, "a")
+    steal(world, "m", message)
+    assert let_go(world) == ["m"]
+    tell(world, Received(world["a"].did, message))
+    assign(world, "a", message)
+    assert heard(world) == [("a", "offers for 1"), ("a", "begins")]
+
+
+def test_so_is_who_announces_it() -> None:
+    world = executor("a", "m", capacity=4)
+    message = show_job(world, "a")
+    tell(world, Received(world["m"].did, message))
+    assert let_go(world) == ["m"]
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_where_the_name_was_taken_before_anybody_could_know_no_offer_is_made(has_ended: bool) -> None:
+    """Else the home would wait for a receipt in vain, and think ill of the executor."""
+    world = executor("a", "m", capacity=4)
+    early = JobAnnounced(builders.job_id(world["a"].did, "one"), 1, WINDOW, world.spec(limits=LIMITS))
+    steal(world, "m", early)
+    if has_ended:
+        (run,) = world[EXECUTOR].runs
+        tell(world, Executed(run, builders.outcome(run)))
+    said(world)
+    tell(world, Received(world["a"].did, early))
+    assert heard(world) == [("a", "an attempt of this name was assigned before")]
+
+
+@pytest.mark.parametrize("attempt", [-1, 0, 2**32, 2**63])
+def test_attempts_that_cannot_be_are_not_offered_for(attempt: int) -> None:
+    world = executor("a")
+    message = JobAnnounced(builders.job_id(world["a"].did, "one"), attempt, WINDOW, world.spec(limits=LIMITS))
+    tell(world, Received(world["a"].did, message))
+    assert let_go(world) == ["a"]
