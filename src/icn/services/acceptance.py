@@ -168,11 +168,11 @@ def check_follows(block: Block, feeds: Feeds) -> None:
 
 
 def clock_from_links(
-    block: Block, ancestor_of: Callable[[Cid], tuple[Place, Clock]], *, is_side: bool = False
+    block: Block, ancestor_of: Callable[[Cid], tuple[Place, Clock]], *, is_branch: bool = False
 ) -> dict[Did, int]:
     """The clock of a block whose ancestors are known. Raises `PeerViolation` for links that cannot be.
 
-    `is_side`: it is in no feed, so its clock is that of what is behind it.
+    `is_branch`: its author forked there or below, and it is not kept: its clock is that of what is behind it.
     """
     header = block.header
     clocks: list[Clock] = []
@@ -188,7 +188,7 @@ def clock_from_links(
     parent_authors = authors if header.previous is None else authors[1:]
     if header.author in parent_authors or len(parent_authors) != len(dict.fromkeys(parent_authors)):
         raise PeerViolation("parents are heads of different feeds of others")
-    return merged_clock(None if is_side else header.author, header.sequence, clocks)
+    return merged_clock(None if is_branch else header.author, header.sequence, clocks)
 
 
 def read_records(block: Block) -> list[Record]:
@@ -373,7 +373,7 @@ def keep_in_journal(
     references.put_records(batch, records)
     job_index.put_records(batch, state.last_arrival, records)
     if is_side:
-        state.feeds.put_aside(block)
+        state.feeds.put_aside(block, clock)
         rows.save_side(batch, block)
     else:
         state.feeds.advance(block, clock)

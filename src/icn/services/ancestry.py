@@ -2,10 +2,18 @@
 
 from collections.abc import Callable, Iterable
 
-from icn.domain.dag.feeds import Clock, is_confirmed_at
+from icn.domain.dag.feeds import Clock, Feeds, is_confirmed_at
 from icn.domain.federation.confirming import settled_count
 from icn.domain.federation.state import FederationState
 from icn.kernel.ids import Did
+from icn.stores import blocks
+from icn.stores.kv import Reader
+
+
+def stored_clock(reader: Reader, feeds: Feeds, author: Did, sequence: int) -> Clock:
+    """The clock of the block (author, sequence) that is stored, has a removal of its author accepted it or not."""
+    unaccepted = feeds.unaccepted.get((author, sequence))
+    return blocks.clock_at(reader, author, sequence) if unaccepted is None else blocks.clock_of(reader, unaccepted)
 
 
 class BlockAncestry:

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from icn.domain.context import Context, EventRefused
-from icn.domain.dag.block import Block, parse_block
-from icn.domain.dag.feeds import Clock
+from icn.domain.dag.block import Block, Header, parse_block
+from icn.domain.dag.feeds import NEVER, Clock, Feeds
 from icn.kernel import limits
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import DAG_CBOR, Cid, Did
@@ -268,7 +268,8 @@ class Arrivals:
         except PeerViolation:
             self.refuse(block.cid)
             raise
-        clock = acceptance.clock_from_links(block, work.ancestor, is_side=is_side)
+        is_branch = is_side and not self._is_only_unaccepted(work, block)
+        clock = acceptance.clock_from_links(block, work.ancestor, is_branch=is_branch)
         self._apply(work, view, block, clock, is_side=is_side)
         return True
 
@@ -278,9 +279,20 @@ class Arrivals:
         A block that is here already counts as one too, where its feed has gone on.
         """
         header, feeds = block.header, work.state.feeds
+        return self._is_beside(feeds, header) or self.forks.is_cut(header.author, header.sequence)
+
+    def _is_only_unaccepted(self, work: UnitOfWork, block: Block) -> bool:
+        """Whether a side block is one only because a removal of its author does not accept it."""
+        header = block.header
+        is_forked = header.sequence >= self.forks.cuts.get(header.author, NEVER)
+        return not is_forked and not self._is_beside(work.state.feeds, header)
+
+    @staticmethod
+    def _is_beside(feeds: Feeds, header: Header) -> bool:
+        """Whether the feed of the author, as it is here, has another block with this number, or before it."""
         expected = feeds.next_sequence(header.author)
         beside = header.sequence == expected > 0 and header.previous != feeds.heads[header.author].cid
-        return header.sequence < expected or beside or self.forks.is_cut(header.author, header.sequence)
+        return header.sequence < expected or beside
 
     def _is_named(self, work: UnitOfWork, view: PeerView, block: Block) -> bool:
         """Whether a block of a fork is to be taken: only where another author has built on it in good faith.
@@ -403,6 +415,7 @@ class Arrivals:
         author = self.peers.views.get(header.author)
         if author is not None and not is_side:  # what it built on, it has
             for who, count in clock.items():
+                count = min(count, self.forks.ends.get(who, NEVER))
                 author.counts[who] = max(count, author.counts.get(who, 0))
 
     def _check_begins(self, work: UnitOfWork, block: Block, context: Context) -> None:

@@ -15,7 +15,7 @@ from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.services import acceptance
-from icn.services.ancestry import BlockAncestry
+from icn.services.ancestry import BlockAncestry, stored_clock
 from icn.services.state import State
 from icn.services.surveying import Survey
 from icn.stores import blocks
@@ -106,11 +106,12 @@ class Intake:
         is_side = self.is_side(block)
         if not is_side:
             acceptance.check_follows(block, state.feeds)
-        clock = acceptance.clock_from_links(block, self._ancestor_of, is_side=is_side)
+        is_branch = is_side and state.is_branch(header.author, header.sequence)
+        clock = acceptance.clock_from_links(block, self._ancestor_of, is_branch=is_branch)
         self._places[block.cid] = block.place
         if is_side:
             self._side_clocks[block.cid] = clock
-        else:
+        if not is_branch:
             self._clocks[header.author, header.sequence] = clock
         records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
         ancestry = BlockAncestry(clock, state.federation, self._clock_of)
@@ -168,5 +169,5 @@ class Intake:
             return head.clock
         clock = self._clocks.get((author, sequence))
         if clock is None and self.store is not None:
-            clock = blocks.clock_at(self.store, author, sequence)
+            clock = stored_clock(self.store, self.state.feeds, author, sequence)
         return {} if clock is None else clock

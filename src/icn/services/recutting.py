@@ -187,12 +187,13 @@ def recut(reader: Reader, contest: Contest) -> Recut:
         is_side = replay.is_side(block)
         try:
             if arrival >= first:
-                due = acceptance.clock_from_links(block, ancestor_of, is_side=is_side)
+                is_branch = is_side and state.is_branch(place.author, place.sequence)
+                due = acceptance.clock_from_links(block, ancestor_of, is_branch=is_branch)
                 if due != clock:
                     blocks.put_meta(changed, block, arrival, due)
                 clock = due
                 ancestors[cid] = place, clock
-                if not is_side:
+                if not is_branch:
                     clocks[place.author, place.sequence] = clock
             if not is_side and place.sequence >= changing.get(place.author, NEVER):
                 feeds[place.author][place.sequence] = cid

@@ -13,7 +13,7 @@ from icn.domain.records import Record
 from icn.kernel.errors import Invalid, PeerViolation
 from icn.kernel.ids import Cid
 from icn.services import acceptance, rows
-from icn.services.ancestry import BlockAncestry
+from icn.services.ancestry import BlockAncestry, stored_clock
 from icn.services.state import State
 from icn.stores import blocks, job_index
 from icn.stores.kv import Batch, Reader, StoreCorrupt
@@ -55,7 +55,7 @@ class Replay:
             acceptance.check_follows(block, state.feeds)
         records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
         if is_side:
-            state.feeds.put_aside(block)
+            state.feeds.put_aside(block, clock)
             self._aside.append(block)
         else:
             apply = acceptance.apply_what_fits if state.cuts else acceptance.apply_records
@@ -88,9 +88,8 @@ def rebuild(reader: Reader) -> Iterator[Batch]:
         StoreCorrupt: a block is missing, damaged or against the rules: the rows cannot be had from this journal.
     """
     genesis = next((cid for _, cid in blocks.journal(reader)), None)  # nothing is accepted before it
-    replay = Replay(
-        rows.load_as_far_as_they_go(reader), genesis, lambda who, number: blocks.clock_at(reader, who, number)
-    )
+    state = rows.load_as_far_as_they_go(reader)
+    replay = Replay(state, genesis, lambda who, number: stored_clock(reader, state.feeds, who, number))
     pending = 0
     index = Batch()
     for (arrival, cid), meta, data in blocks.journal_blocks(reader, after=replay.state.last_arrival):

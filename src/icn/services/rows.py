@@ -359,6 +359,11 @@ def load_as_far_as_they_go(reader: Reader) -> State:
     sides = {row.cid: row.place for _, row in SIDES.rows(reader)}
     state.feeds = Feeds(heads, frontier_of(heads), sides, block_count=position.block_count if position else 0)
     state.cuts = {cut.author: cut for _, cut in CUTS.rows(reader)}
+    state.feeds.unaccepted = {
+        (place.author, place.sequence): cid
+        for cid, place in sides.items()
+        if not state.is_branch(place.author, place.sequence)
+    }
     return state
 
 

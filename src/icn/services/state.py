@@ -73,6 +73,11 @@ class State:
         cut = self.cuts.get(author)
         return cut is not None and sequence >= cut.sequence
 
+    def is_branch(self, author: Did, sequence: int) -> bool:
+        """Whether the author forked at this number or below: its side blocks are not one history there."""
+        cut = self.cuts.get(author)
+        return cut is not None and cut.forked_at is not None and sequence >= cut.forked_at
+
     def noting(self) -> Undo:
         """What takes notes of changes from now on, so that those of a few records can be taken back."""
         if self._undo is None:

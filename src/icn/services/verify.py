@@ -371,13 +371,14 @@ class _Proof:
             return place, self._clock_of(place.author, place.sequence) if aside is None else aside
 
         is_side = self.replay.is_side(block)
-        clock = acceptance.clock_from_links(block, ancestor_of, is_side=is_side)
+        is_branch = is_side and self.replay.state.is_branch(block.header.author, block.header.sequence)
+        clock = acceptance.clock_from_links(block, ancestor_of, is_branch=is_branch)
         self._places[block.cid] = block.place
         if len(self._places) > PLACES_KEPT_MAX:
             del self._places[next(iter(self._places))]
         if is_side:
             self._side_clocks[block.cid] = clock
-        else:
+        if not is_branch:
             self._clocks[block.header.author, block.header.sequence] = clock
         return clock
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, Place, sign_encoded
-from icn.domain.dag.feeds import Clock, merged_clock
+from icn.domain.dag.feeds import Clock, counts_itself, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
 from icn.domain.mesh.events import JobSubmitted
@@ -27,7 +27,7 @@ from icn.protocol.codec import encode_message
 from icn.protocol.messages import Message
 from icn.services import rows
 from icn.services.acceptance import keep
-from icn.services.ancestry import BlockAncestry
+from icn.services.ancestry import BlockAncestry, stored_clock
 from icn.services.answers import Answer, Done, Refused, Reply
 from icn.services.effects import Committed, Effect, Send
 from icn.services.inputs import Request
@@ -106,7 +106,7 @@ class UnitOfWork:
         """The clock of a block that is stored or comes with this batch."""
         place = (author, sequence)
         pending = self.state.feeds.recent_clocks.get(place) or self._clocks.get(place)
-        return pending if pending is not None else blocks.clock_at(self.store, author, sequence)
+        return pending if pending is not None else stored_clock(self.store, self.state.feeds, author, sequence)
 
     def has_block(self, cid: Cid) -> bool:
         """Whether a signed block is in its feed here, or comes with this batch."""
@@ -219,7 +219,7 @@ class UnitOfWork:
         state = self.state
         header = block.header
         keep(state, self.batch, block, clock, records, is_side=is_side)
-        if not is_side:
+        if counts_itself(block.place, clock):
             self._clocks[header.author, header.sequence] = clock
         if (is_side or state.cuts) and self.get(keyspace.evidence(block.cid)) is not None:
             self.batch.delete(keyspace.evidence(block.cid))  # it is kept in the journal now

@@ -23,7 +23,7 @@ from icn.kernel.mana import Mana
 from icn.kernel.signing import SeedSigner
 from icn.protocol.messages import Announce, Hello
 from icn.services import rows
-from icn.services.ancestry import BlockAncestry
+from icn.services.ancestry import BlockAncestry, stored_clock
 from icn.services.engine import Engine
 from icn.services.inputs import Input, PeerUp
 from icn.services.state import State
@@ -141,7 +141,9 @@ class Forger:
 
     def _context(self, engine: Engine, sequence: int, time: Instant, clock: Clock) -> Context:
         def clock_of(author: Did, number: int) -> Clock:
-            return clock if (author, number) == (self.did, sequence) else blocks.clock_at(engine.store, author, number)
+            if (author, number) == (self.did, sequence):
+                return clock
+            return stored_clock(engine.store, engine.state.feeds, author, number)
 
         return Context(self.did, sequence, time, BlockAncestry(clock, engine.state.federation, clock_of))
 

@@ -114,10 +114,15 @@ def cid_at(reader: Reader, author: Did, sequence: int) -> Cid | None:
 
 
 def clock_at(reader: Reader, author: Did, sequence: int) -> Clock:
-    """The clock of the block (author, sequence), which must be here."""
+    """The clock of the block (author, sequence), which must be in its feed."""
     cid = cid_at(reader, author, sequence)
     require(cid is not None, "a block in an ancestry is stored")
-    meta = get_meta(reader, cid) if cid is not None else None
+    return clock_of(reader, cid) if cid is not None else {}
+
+
+def clock_of(reader: Reader, cid: Cid) -> Clock:
+    """The clock of a signed block, which must be here."""
+    meta = get_meta(reader, cid)
     require(meta is not None, "a stored block has its clock beside it")
     return clock_of_entries(meta.clock) if meta is not None else {}
 

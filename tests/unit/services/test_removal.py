@@ -164,6 +164,44 @@ def test_what_an_honest_node_had_built_on_meanwhile_is_void_for_everybody() -> N
         assert not paid, "the payment is void, and its mana back"
 
 
+def test_what_was_claimed_by_an_acknowledgement_that_a_removal_does_not_accept_stays_claimed(tmp_path: Path) -> None:
+    """It was behind the claim when that was signed, and is behind it for everybody, whatever they heard first."""
+    world = federation("a", "b", "c", "d", "x")
+    x = world["x"].did
+    remove(world, "x", "b", "c")
+    part(world, ("b", "c"), ("a",), ("d",), ("x",))
+    world.done("b", Pay(world["a"].did, Mana(5), "wood"))
+    world.pass_time(3_000)
+    world.link("b", "x")
+    world.pass_time(3_000)
+    world.done("d", Remove(x, ""))
+    world.link("d", "c")
+    world.cut("b", "x")
+    world.cut("b", "c")
+    world.pass_time(3_000)
+    world.link("a", "x")
+    world.pass_time(3_000)
+    assert world["a"].happened(TransferReceived), "b, c, x and a itself are a quorum of five"
+    assert not world["a"].engine.state.federation.was_removed(x)
+    for one, other in (("a", "b"), ("b", "c"), ("a", "d")):
+        world.link(one, other)
+    world.pass_time(10_000)
+    agree(world, "a", "b", "c", "d")
+    for name in ("a", "b", "c", "d"):
+        node = world.restart(name)
+        assert node.engine.state.federation.was_removed(x)
+        entries = checkers.history(node.store)
+        claims = [entry for entry in entries if isinstance(entry.record.event, TransferReceived)]
+        assert [entry.is_void for entry in claims] == [False]
+        cut = node.engine.state.cuts[x]
+        assert cut.removed_at in {place.sequence for place in node.engine.state.feeds.sides.values()}
+        assert not verify(node.store, node.did, deep=True).findings
+        back_up(node.store, tmp_path / f"{name}.tar.gz")
+        target = MemoryStore()
+        fill_into(target, tmp_path / f"{name}.tar.gz")
+        checkers.same_state("restored", name, node.engine.state, rows.load(target))
+
+
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_two_who_count_at_the_same_time_cut_at_the_lower_number(order: tuple[str, str]) -> None:
     world = federation("a", "b", "c", "d", "x")

@@ -8,6 +8,9 @@ Where an author forked (`domain.dag.forks`) its **side blocks** are in no feed: 
 them. What builds on one has behind it what is behind that block. Nodes with one root have the same side blocks, but for
 those that nobody has built on.
 
+Where an author was removed, what its removal does not accept is beside its feed as well. But there it has one history,
+so clocks go on counting: what it had seen, and whoever had built on it, stays as it was.
+
 **Confirmed** (semantics §2): blocks by a quorum of the voting nodes have it in their ancestry.
 """
 
@@ -60,7 +63,9 @@ class Feeds:
     frontier: dict[Cid, Did] = field(default_factory=dict)
     """Blocks nobody has built on, with their authors."""
     sides: dict[Cid, Place] = field(default_factory=dict)
-    """Blocks that are here and in no feed, because their author forked."""
+    """Blocks that are here and in no feed, because their author forked or was removed."""
+    unaccepted: dict[tuple[Did, int], Cid] = field(default_factory=dict, compare=False, repr=False)
+    """Those of them that clocks count, by author and number: a removal does not accept them, and no fork is below."""
     shunned: dict[Did, None] = field(default_factory=dict, compare=False, repr=False)
     """Authors found to have forked a moment ago: the block that says so is not to build on them."""
     block_count: int = 0
@@ -122,9 +127,11 @@ class Feeds:
         self.block_count += 1
         self._remember(block, clock)
 
-    def put_aside(self, block: Block) -> None:
-        """Take in a block of an author that forked, which no feed has."""
+    def put_aside(self, block: Block, clock: Clock) -> None:
+        """Take in a block of an author that forked or was removed, which no feed has."""
         self.sides[block.cid] = block.place
+        if counts_itself(block.place, clock):
+            self.unaccepted[block.header.author, block.header.sequence] = block.cid
         self.block_count += 1
 
     def _remember(self, block: Block, clock: Clock) -> None:
@@ -145,6 +152,11 @@ def merged_clock(author: Did | None, sequence: int, ancestors: Iterable[Clock]) 
     if author is not None:
         merged[author] = sequence + 1
     return merged
+
+
+def counts_itself(place: Place, clock: Clock) -> bool:
+    """Whether a block's own clock counts it: not where its author signed others with its number, or before it."""
+    return clock.get(place.author, 0) > place.sequence
 
 
 def quorum(voters: int) -> int:
