@@ -10,7 +10,7 @@ from node_process import NodeProcess, wait_until
 from icn.kernel.signing import SeedSigner
 from support import postgres
 from support.postgres_nodes import OnDatabase, is_ready
-from support.processes import Nodes, cli, same_root
+from support.processes import Nodes, cli, same_root, wait_until_known
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,8 @@ def test_a_replica_without_a_mark_of_its_own_catches_up_first(nodes: Nodes, data
     home = replica(nodes, "a", database, None)
     home.start()
     other = nodes.start("b", "--bootstrap-peers", home.p2p)
-    wait_until("a to know of b", lambda: cli(home, "federation", "admit", other.did).code == 0)
+    wait_until_known(home, other)
+    assert cli(home, "federation", "admit", other.did).code == 0
     home.ask("POST", "/account/open", {"did": MEMBER}, key="open")
     second = replica(nodes, "second", database, home, "--bootstrap-peers", other.p2p)
     assert home.stop()[0] == 0

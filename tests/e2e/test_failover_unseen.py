@@ -7,7 +7,7 @@ from node_process import wait_until
 from icn.kernel.signing import SeedSigner
 from support import postgres
 from support.postgres_nodes import OnDatabase, is_ready
-from support.processes import Nodes, cli, same_root
+from support.processes import Nodes, cli, same_root, wait_until_known
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_a_node_whose_database_goes_back_catches_up_before_it_signs(nodes: Nodes
     nodes.started.append(home)
     home.start()
     other = nodes.start("other", "--bootstrap-peers", home.p2p)
-    wait_until("other to be a member", lambda: len(home.ask("GET", "/federation/status")["members"]) == 2)
+    wait_until_known(home, other)
     assert cli(home, "federation", "admit", other.did).code == 0
     home.ask("POST", "/account/open", {"did": MEMBER}, key="open")
     keep(url)

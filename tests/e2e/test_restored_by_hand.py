@@ -7,7 +7,7 @@ import pytest
 from node_process import NodeProcess, wait_until
 
 from icn.kernel.signing import SeedSigner
-from support.processes import Nodes, cli, same_root
+from support.processes import Nodes, cli, same_root, wait_until_known
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,8 @@ def three(nodes: Nodes, backend: tuple[str, ...]) -> list[NodeProcess]:
     for node in others:
         node.launch()
     for node in others:
-        wait_until(f"{node.name} to be ready", lambda node=node: node.is_ready)
+        wait_until(f"{node.name} to say who it is", lambda node=node: node.did)
+        wait_until_known(home, node)
         assert cli(home, "federation", "admit", node.did).code == 0
     home.ask("POST", "/account/open", {"did": MEMBER}, key="open")
     found = [home, *others]

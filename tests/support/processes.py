@@ -156,6 +156,19 @@ def default_ports() -> Iterator[None]:
         yield
 
 
+def wait_until_known(member: NodeProcess, newcomer: NodeProcess) -> None:
+    """Until `member` has heard that `newcomer` has joined, which is a moment after the newcomer says that it is ready.
+
+    Before that `federation admit` refuses it, where anybody may join.
+    """
+
+    def has_heard() -> bool:
+        members = member.ask("GET", "/federation/status")["members"]
+        return any(found["did"] == newcomer.did and found["joined"] for found in members)
+
+    wait_until(f"{member.name} to know {newcomer.name}", has_heard)
+
+
 def ended_job(node: NodeProcess, job: str, within: float = 60.0) -> dict[str, Any]:
     """The job, once it has ended at `node`."""
 

@@ -45,7 +45,10 @@ class UnknownNode(Refusal):
 
     def __init__(self, node: Did) -> None:
         self.node = str(node)
-        super().__init__(f"{node} has not joined this federation")
+        super().__init__(
+            f"{node} has not joined this federation, as far as this node knows. icn-cli federation status lists who "
+            "has; a newcomer is there a moment after its start: then say it again"
+        )
 
 
 class AlreadyAdmitted(Refusal):

@@ -237,6 +237,8 @@ def test_what_is_refused() -> None:
     ):
         with pytest.raises(refusal):
             decide(state, command, first(number))
+    with pytest.raises(UnknownNode, match=r"icn-cli federation status.*say it again"):
+        decide(state, AdmitNode(D), first(1))  # who has just been started is known a moment later
     for command in (JoinFederation("icn"), AdmitNode(A)):
         with pytest.raises(NotInFederation):
             decide(FederationState(), command, first(1))
