@@ -27,6 +27,7 @@ BidKey = tuple[Did, JobId, int]
 class Reservation:
     """What a bid promised."""
 
+    since: Instant
     until: Instant
     memory_bytes: int
 

@@ -256,6 +256,8 @@ class ExecutorService:
             return "the price is below what is asked here"
         if spec.limits.memory_bytes > reserved and not self.capacity.fits(spec.limits.memory_bytes, work.wall):
             return "no place is free"
+        if promised is None and self.offering.waiting.first() is not None:
+            return "no place is free for who has none promised: others wait for one"
         return ""
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:
@@ -289,10 +291,14 @@ class ExecutorService:
             return
 
         def go_on(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
-            if found and later_work.may_author:
+            if not later_work.may_author or not self.is_gathering(later_work, execution.job, execution.attempt):
+                return  # it goes on when this node is held no more; or is over
+            if found:
                 self._gather(later_work, execution, assignment, needed)
-            # Otherwise it is tried again when the home connects, or answered at the deadline; or when this node is held
-            # no more.
+            elif execution.home == later_work.did or self.peers.is_here(execution.home):
+                # Nobody in reach has it, its home neither: a place that waits for it would wait in vain.
+                self._answer(later_work, execution, ExitKind.UNAVAILABLE, f"nobody here has {lacking[0]}")
+            # Otherwise it is tried again when the home connects, or answered at the deadline.
 
         others = [view.did for view in self.peers.greeted() if view.did != execution.home]  # whoever has it may give it
         self.content.fetch(work, lacking[0], [execution.home, *others], go_on)

@@ -30,7 +30,8 @@ RESERVATION_GRACE = Duration(2_000)
 """What an offer stays good for beyond its bidding: the assignment is on its way."""
 
 RESERVED_WINDOW_MAX = Duration(60_000)
-"""A home may say any window; a place is not kept for longer than this."""
+"""A home may say any window; a place is not kept for longer than this. One that announces again keeps it longer only
+while no other home waits for one."""
 
 
 _LACKS = {Strain.QUEUE: "time to write", Strain.DISK: "disk space", Strain.MEMORY: "memory"}
@@ -83,6 +84,13 @@ class OfferingService:
         key = (home, message.job, message.attempt)
         for earlier in [k for k in self.capacity.reserved if k[:2] == key[:2] and k[2] < message.attempt]:
             self.capacity.release(earlier)
+        promise = self.capacity.reserved.get(key)
+        if (
+            promise is not None
+            and work.wall >= later(promise.since, RESERVED_WINDOW_MAX)
+            and self.waiting.has_others(home)
+        ):
+            self.capacity.release(key)  # it has had its turn, and may wait for the next one
         if self.capacity.renew(key, _good_until(work, message), work.wall):
             self._bid(work, home, message)  # announced again, as to who may not have heard: the same offer
             return
@@ -173,7 +181,7 @@ class OfferingService:
         return self.waiting.add(home, message, work.wall)
 
     def _offer(self, work: UnitOfWork, home: Did, message: JobAnnounced) -> None:
-        promise = Reservation(_good_until(work, message), message.spec.limits.memory_bytes)
+        promise = Reservation(work.wall, _good_until(work, message), message.spec.limits.memory_bytes)
         self.capacity.reserve((home, message.job, message.attempt), promise, work.wall)
         self._bid(work, home, message)
 

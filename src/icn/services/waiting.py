@@ -53,6 +53,10 @@ class WaitingList:
         """Whose turn it is."""
         return next((next(iter(waiting.values())) for waiting in self._homes.values()), None)
 
+    def has_others(self, home: Did) -> bool:
+        """Whether another home than this one waits."""
+        return any(other != home for other in self._homes)
+
     def serve(self) -> None:
         """Who had the turn has got what it waited for: its home goes to the end."""
         home = next(iter(self._homes))

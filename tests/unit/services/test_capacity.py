@@ -17,7 +17,7 @@ def key(home: int = 1, name: str = "job", attempt: int = 1) -> BidKey:
 
 
 def promise(memory: int = 10, span: int = 100) -> Reservation:
-    return Reservation(later(NOW, Duration(span)), memory)
+    return Reservation(NOW, later(NOW, Duration(span)), memory)
 
 
 def test_two_bids_never_promise_the_same_place() -> None:
@@ -112,7 +112,7 @@ class Interleavings(RuleBasedStateMachine):
         self.made += 1
         if self.capacity.fits(memory, self.now):
             until = later(self.now, Duration(span))
-            self.capacity.reserve(key(home, str(self.made)), Reservation(until, memory), self.now)
+            self.capacity.reserve(key(home, str(self.made)), Reservation(self.now, until, memory), self.now)
 
     @precondition(lambda self: self.capacity.reserved)
     @rule(data=st.data())

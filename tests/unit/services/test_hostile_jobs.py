@@ -16,15 +16,16 @@ from icn.domain.mesh.papers import seal_assignment
 from icn.domain.records import Event
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Instant
-from icn.kernel.limits import JOB_ATTEMPTS_MAX, REDUNDANCY_MAX
+from icn.kernel.limits import JOB_ATTEMPTS_MAX, MIB, REDUNDANCY_MAX
 from icn.kernel.mana import Mana
 from icn.protocol.messages import AssignmentSent, JobAnnounced
 from icn.services import rows
 from icn.services.effects import Publish
 from icn.services.inputs import Executed, Received
+from icn.services.offering import RESERVED_WINDOW_MAX
 from support import builders
 from support.agreeing import agree
-from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, said, tell
+from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, said, tell, wait
 from support.hostile_worlds import NAMES
 from support.impostor import Impostor
 from support.world import World, federation
@@ -173,3 +174,32 @@ def test_attempts_that_cannot_be_are_not_offered_for(attempt: int) -> None:
     message = JobAnnounced(builders.job_id(world["a"].did, "one"), attempt, WINDOW, world.spec(limits=LIMITS))
     tell(world, Received(world["a"].did, message))
     assert let_go(world) == ["a"]
+
+
+def test_a_home_that_announces_again_and_again_keeps_no_place_that_another_one_waits_for() -> None:
+    world = executor("a", "m")
+    greedy = announce(world, "m", "one", within=600_000)
+    announce(world, "a", "two", within=600_000)
+    assert heard(world) == [("m", "offers for 1"), ("a", "busy")]
+    for _ in range(RESERVED_WINDOW_MAX // WINDOW):
+        wait(world, WINDOW)
+        tell(world, Received(world["m"].did, greedy))
+    assert ("a", "offers for 1") in heard(world)
+
+
+def test_it_keeps_it_while_nobody_else_waits() -> None:
+    world = executor("a", "m")
+    message = announce(world, "m", "one", within=600_000)
+    for _ in range(2 * RESERVED_WINDOW_MAX // WINDOW):
+        wait(world, WINDOW)
+        tell(world, Received(world["m"].did, message))
+    assert set(heard(world)) == {("m", "offers for 1")}
+
+
+def test_who_assigns_without_an_offer_takes_no_place_that_somebody_waits_for() -> None:
+    world = executor("a", "m", "b", capacity=2)
+    assign(world, "m", announce(world, "m", "running"))
+    announce(world, "a", "waits", limits=builders.limits(memory_bytes=100 * MIB))
+    said(world)
+    assign(world, "m", JobAnnounced(builders.job_id(world["m"].did, "two"), 1, WINDOW, world.spec(limits=LIMITS)))
+    assert heard(world) == [("m", "no place is free for who has none promised: others wait for one")]
