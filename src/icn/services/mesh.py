@@ -515,7 +515,7 @@ class HomeService:
         was_assigned = self._was_assigned(work, receipt.job, receipt.attempt, receipt.executor)
         if work.get(key) is None and was_assigned:
             work.batch.put(key, b"")
-            self._decide(work, TakeReceipt(receipt, message.receipt))
+            self._decide(work, TakeReceipt(receipt, message.receipt, cut_off=receipt.job in self._cut_off))
         work.send(peer, Acknowledged(message.number))
 
 

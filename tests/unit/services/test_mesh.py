@@ -38,7 +38,7 @@ from icn.services import rows
 from icn.services.answers import Done, Refused
 from icn.services.commands import Cancel, ClearBan, OpenAccountFor, Submit
 from icn.services.effects import Send
-from icn.services.inputs import Executed, Received
+from icn.services.inputs import Executed, Received, Tick
 from support import builders
 from support.world import Node, Run, World, echo, federation, terms
 
@@ -612,11 +612,17 @@ def test_a_long_input_travels_as_content() -> None:
     assert submitted[0].spec.input == b""
 
 
-def test_a_module_nobody_has_is_answered_at_the_deadline_and_frees_the_place() -> None:
+def test_a_module_nobody_has_takes_no_place_for_the_time_that_its_job_asks_for() -> None:
     world = _mesh("b", capacity=1)
-    job = world.submit(HOME, world.spec(within=8_000, module=builders.cid("no such module")))
+    endless = builders.limits(wall_ms=3_600_000)
+    spec = world.spec(within=7_200_000, limits=endless, module=builders.cid("no such module"))
+    job = world.submit(HOME, spec)
     world.pass_time(20_000, step=500)
     assert _status(world, job) is Status.FAILED
+    ended = rows.JOBS.get(world[HOME].store, job.data)
+    assert ended is not None
+    assert "nobody here has" in ended.reason
+    assert not world[HOME].engine.state.mesh.standings
     assert not world["b"].engine.state.mesh.executions
     assert not world["b"].runs
     again = world.submit(HOME)
@@ -767,3 +773,27 @@ def test_a_banned_executor_is_neither_asked_for_bids_nor_waited_for() -> None:
         world.name_of(e.peer) for _, e in world.trace if isinstance(e, Send) and isinstance(e.message, JobAnnounced)
     ]
     assert asked[before:] == ["c"]
+
+
+def test_what_was_stopped_because_its_home_was_away_does_not_count_when_the_home_is_back() -> None:
+    """Or a home that was down for minutes would ban every executor that worked for it."""
+    world = _mesh("b", run=never)
+    spec = world.spec(within=7_200_000, limits=builders.limits(wall_ms=3_600_000))
+    world.submit(HOME, spec)
+    world.pass_time(1_500)
+    world.isolate("b")
+    world.handle("b", *world["b"].inbox)
+    world["b"].inbox.clear()
+    world[HOME].inbox.clear()  # it is down
+    world.clock.time = Instant(world.clock.time + world["b"].engine.terms.home_absence)
+    world.handle("b", Tick())
+    assert world["b"].stops
+    (run,) = world["b"].runs
+    world.handle("b", Executed(run, builders.outcome(run, ExitKind.CANCELLED)))
+    world.restart(HOME)
+    world.link_all()
+    world.pass_time(1_000)
+    (failed,) = world[HOME].happened(AttemptFailed)
+    assert isinstance(failed, AttemptFailed)
+    assert "its home was gone" in failed.reason
+    assert not failed.counts_against_executor

@@ -21,7 +21,15 @@ from icn.domain.mesh.agreement import (
     is_withdrawal,
     why_no_contradiction,
 )
-from icn.domain.mesh.commands import AbandonAttempt, AcceptAgreed, CloseRound, PollCommand, RejectResult, TakePledge
+from icn.domain.mesh.commands import (
+    AbandonAttempt,
+    AcceptAgreed,
+    CloseRound,
+    PollCommand,
+    RejectResult,
+    TakePledge,
+    TakeReceipt,
+)
 from icn.domain.mesh.endings import REASON_CHARS_MAX, rolled_back, used_up
 from icn.domain.mesh.events import (
     AssigneeFailed,
@@ -91,16 +99,15 @@ def may_pledge(poll: Poll, attempt: int, executor: Did) -> bool:
     return poll.attempt == attempt and poll.reveal_by is None and ballot is not None and ballot.part is Part.ASSIGNED
 
 
-def take_receipt(
-    job: Job, poll: Poll, receipt: Receipt, data: bytes, now: Instant, terms: MeshTerms
-) -> list[MeshEvent]:
+def take_receipt(job: Job, poll: Poll, command: TakeReceipt, now: Instant, terms: MeshTerms) -> list[MeshEvent]:
     """What a genuine receipt of the attempt under way means."""
+    receipt, data = command.receipt, command.data
     ballot = poll.ballot(receipt.executor)
     if ballot is None or ballot.part not in {Part.ASSIGNED, Part.PLEDGED}:
         return [ReceiptKept(job.id, receipt.attempt, receipt.executor, data)]
     wrong = _why_not(job, poll, ballot, receipt)
     if wrong:
-        return fail(job, poll, receipt.executor, wrong, now, terms, blame=_blame(job, receipt), receipt=data)
+        return fail(job, poll, receipt.executor, wrong, now, terms, blame=_blame(job, command), receipt=data)
     revealed = poll.with_part(receipt.executor, Part.REVEALED, receipt=data)
     return [
         OutputRevealed(job.id, job.attempt, receipt.executor, data),
@@ -132,11 +139,12 @@ def fail(
     return [*failed, *_onward(job, without, now, terms, is_over=False)]
 
 
-def _blame(job: Job, receipt: Receipt) -> Blame:
+def _blame(job: Job, command: TakeReceipt) -> Blame:
     """Whether a receipt that does not count is held against its executor; who breaks the rules of the poll at once."""
+    receipt = command.receipt
     if receipt.exit.repeatable and receipt.spec == job.spec.cid:
         return Blame.AT_ONCE
-    judgement = failures.of_receipt(job, receipt)
+    judgement = failures.of_receipt(job, receipt, cut_off=command.cut_off)
     return Blame.AT_ONCE if judgement is None else judgement.blame
 
 

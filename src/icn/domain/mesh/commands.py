@@ -56,6 +56,8 @@ class TakeReceipt:
 
     receipt: Receipt
     data: bytes
+    cut_off: bool = False
+    """The link to the executor was down during the attempt, or this home."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from icn.domain.mesh.events import (
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Judgement
-from icn.domain.mesh.model import Assignee, Blame, Job, Receipt, Standing, Status
+from icn.domain.mesh.model import Assignee, Blame, Job, Standing, Status
 from icn.domain.mesh.papers import ATTEMPT_MAX, RECEIPT_BYTES_MAX, open_assignment, open_receipt
 from icn.domain.mesh.refusals import (
     DeadlinePassed,
@@ -138,8 +138,8 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             if job.status is Status.ASSIGNED and job.attempt == attempt and job.assignee(executor):
                 return [ExecutionStarted(job_id, attempt, executor)]
             return []
-        case TakeReceipt(receipt, data):
-            return _decide_receipt(mesh, receipt, data, context, terms)
+        case TakeReceipt():
+            return _decide_receipt(mesh, command, context, terms)
         case GiveUpAttempt(job_id, executor, silence):
             job = open_job(mesh, job_id, context)
             if job.status not in _RUNNING or not job.assignee(executor):
@@ -179,7 +179,8 @@ def open_job(mesh: Mesh, job_id: JobId, context: Context) -> Job:
     return job
 
 
-def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context, terms: MeshTerms) -> list[MeshEvent]:
+def _decide_receipt(mesh: Mesh, command: TakeReceipt, context: Context, terms: MeshTerms) -> list[MeshEvent]:
+    receipt, data = command.receipt, command.data
     job = mesh.jobs.get(receipt.job)
     if receipt.home != context.author:
         raise JobNotOpen(receipt.job)
@@ -189,8 +190,8 @@ def _decide_receipt(mesh: Mesh, receipt: Receipt, data: bytes, context: Context,
         return [ReceiptKept(receipt.job, receipt.attempt, receipt.executor, data)]
     poll = mesh.polls.get(job.id)
     if poll is not None:
-        return agreement_rules.take_receipt(job, poll, receipt, data, context.time, terms)
-    judgement = failures.of_receipt(job, receipt)
+        return agreement_rules.take_receipt(job, poll, command, context.time, terms)
+    judgement = failures.of_receipt(job, receipt, cut_off=command.cut_off)
     if judgement is None and receipt.output is not None:
         return [JobCompleted(job.id, job.attempt, receipt.executor, receipt.output, assignee.price, data)]
     judgement = judgement or failures.OF_WRONG_RECEIPT
@@ -225,8 +226,7 @@ def _decide_refusal(mesh: Mesh, command: TakeRefusal, now: Instant, terms: MeshT
     is_current = job is not None and job.status in _RUNNING and job.attempt == command.attempt
     if job is None or not is_current or job.assignee(command.executor) is None:
         return [declined]
-    is_prompt = job.assigned_at is not None and now < later(job.assigned_at, failures.REFUSAL_PROMPT)
-    judgement = failures.OF_PROMPT_REFUSAL if is_prompt else failures.OF_LATE_REFUSAL
+    judgement = failures.of_refusal(job, now, terms.assignment_grace)
     reason = f"declined by its executor: {declined.reason}"
     return [declined, *_without(mesh, job, command.executor, reason, judgement, now, terms)]
 
