@@ -2,12 +2,15 @@
 
 A node's Ed25519 key gives both its DID (`did:key:z6Mk…`, W3C did:key method, multicodec 0xed) and its libp2p peer id
 (`12D3KooW…`, identity multihash of the protobuf public key), so one turns into the other without asking anybody.
+
+A name is a tuple of one value: nearly all maps of the core have names for keys, and a tuple is hashed, compared and
+sorted without a call of Python code. Nothing makes use of its being one.
 """
 
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 from icn.kernel import varint
 from icn.kernel.base_encodings import base32_decode, base32_encode, base58_decode, base58_encode
@@ -22,8 +25,7 @@ _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 """Identity multihash (0x00), 36 bytes, of the protobuf {Type: Ed25519, Data}. Source: the peer-ids spec of libp2p."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Did:
+class Did(NamedTuple):
     """A `did:key` of an Ed25519 key. Order is that of the text, the same on every node."""
 
     text: str
@@ -42,9 +44,6 @@ class Did:
     def public_key(self) -> bytes:
         """The raw 32 bytes the name is made of."""
         return _public_key_of(self.text)
-
-    def __hash__(self) -> int:
-        return self.text.__hash__()
 
     def __str__(self) -> str:
         return self.text
@@ -77,8 +76,7 @@ def _public_key_of(text: str) -> bytes:
     return data[2:]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PeerId:
+class PeerId(NamedTuple):
     """A libp2p peer id of an Ed25519 key."""
 
     text: str
@@ -120,9 +118,6 @@ class PeerId:
         """The binary form, as wire messages carry it."""
         return _PEER_ID_PREFIX + self.did.public_key
 
-    def __hash__(self) -> int:
-        return self.text.__hash__()
-
     def __str__(self) -> str:
         return self.text
 
@@ -150,8 +145,7 @@ _CID_V0_PREFIX = b"\x12\x20"
 _CID_V0_BYTES = 34
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cid:
+class Cid(NamedTuple):
     """A CIDv1 with sha2-256 and codec raw, dag-cbor or dag-pb: the names IPFS tools give the same bytes.
 
     Order is that of the binary form.
@@ -201,9 +195,6 @@ class Cid:
         """Whether `content` is what this CID stands for."""
         return hashlib.sha256(content).digest() == self.digest
 
-    def __hash__(self) -> int:
-        return self.data.__hash__()
-
     def __str__(self) -> str:
         return "b" + base32_encode(self.data)
 
@@ -245,8 +236,7 @@ class ForeignCid:
 JOB_ID_BYTES = 20
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class JobId:
+class JobId(NamedTuple):
     """Names a job. Bound to its home, so that no other node can open a job of the same name."""
 
     data: bytes
@@ -267,9 +257,6 @@ class JobId:
         if not text.startswith("job-") or len(text) != 4 + 32:
             raise Invalid("job id", f"{text[:80]!r} does not look like job-… with 32 characters behind")
         return job_id_of(base32_decode(text[4:]))
-
-    def __hash__(self) -> int:
-        return self.data.__hash__()
 
     def __str__(self) -> str:
         return "job-" + base32_encode(self.data)

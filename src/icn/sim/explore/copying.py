@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, CellType, FunctionType, MethodType, NoneT
 from typing import Any
 
 from icn.kernel.errors import InvariantBroken
+from icn.kernel.ids import Cid, Did, JobId, PeerId
 from icn.kernel.memo import Memo
 from icn.kernel.signing import SeedSigner
 from icn.sim.explore.disk import Disk
@@ -28,7 +29,7 @@ Seen = dict[int, Any]
 """Of one copy: `id` of an original to its copy."""
 Copying = Callable[[Any, Seen], Any]
 
-_CONSTANT = (int, str, bytes, float, NoneType, Enum, type, BuiltinFunctionType, SeedSigner)
+_CONSTANT = (int, str, bytes, float, NoneType, Did, PeerId, Cid, JobId, Enum, type, BuiltinFunctionType, SeedSigner)
 
 
 def copied(value: Any) -> Any:
