@@ -47,9 +47,13 @@ def question(work: UnitOfWork, view: PeerView, have: Clock, about: Iterable[Did]
 
 
 def asked_for(feeds: Feeds, have: Clock) -> list[Did]:
-    """The feeds that a `Want` with these counts asks for."""
+    """The feeds that a `Want` with these counts asks for, and that have more here."""
     named_all = len(have) < limits.CLOCK_ENTRIES_MAX
-    return [author for author in feeds.heads if named_all or author in have]
+    return [
+        author
+        for author, head in feeds.heads.items()
+        if (named_all or author in have) and head.sequence >= have.get(author, 0)
+    ]
 
 
 def _with_news(feeds: Feeds) -> list[Did]:

@@ -11,10 +11,12 @@ from operator import attrgetter
 
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
+from icn.kernel import cbor_items
 from icn.kernel.encoding import decode_own
 from icn.kernel.errors import Invalid, require
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
+from icn.kernel.making import maker
 from icn.stores import keyspace, many
 from icn.stores.kv import Batch, Reader
 
@@ -38,7 +40,7 @@ class BlockMeta:
 
 def clock_entries(clock: Clock) -> tuple[ClockEntry, ...]:
     """A clock in stored form, sorted."""
-    return tuple([ClockEntry(author, clock[author]) for author in sorted(clock, key=_TEXT)])
+    return tuple([_entry(author, clock[author]) for author in sorted(clock, key=_TEXT)])
 
 
 def clock_of_entries(entries: tuple[ClockEntry, ...]) -> dict[Did, int]:
@@ -176,10 +178,18 @@ def missing_from(reader: Reader, have: Clock, authors: list[Did]) -> Iterator[Ci
 
 
 def _arrival_of(meta: bytes) -> int:
-    """The number alone: who asks what it lacks has this looked up for every block, and the clock for none."""
-    arrival: int = decode_own(meta)["arrival"]
+    """The number alone: who asks what it lacks has this looked up for every block, and the clock for none.
+
+    Its name is the longest and stands last; the number behind it has no room for such a name.
+    """
+    at = meta.rfind(_ARRIVAL)
+    arrival = decode_own(meta[at + len(_ARRIVAL) :]) if at >= 0 else None
+    if type(arrival) is not int:
+        raise Invalid("dag-cbor", "a stored block has its arrival beside it")
     return arrival
 
 
 _TEXT = attrgetter("text")
+_ARRIVAL = cbor_items.text("arrival")
 _META = shape_of(BlockMeta)
+_entry = maker(ClockEntry)

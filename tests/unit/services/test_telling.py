@@ -9,7 +9,7 @@ from icn.kernel import limits
 from icn.kernel.errors import PeerViolation
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.messages import Message, protocol_of
-from icn.services import rows
+from icn.services import rows, telling
 from icn.services.commands import OpenAccountFor
 from icn.sim import checkers
 from support import builders
@@ -74,3 +74,13 @@ def test_such_a_federation_is_backed_up_and_restored(monkeypatch: pytest.MonkeyP
     target = MemoryStore()
     restore_into(target, tmp_path / "full.tar.gz")
     checkers.same_state("restored", "a", world["a"].engine.state, rows.load(target))
+
+
+def test_of_a_feed_that_the_asker_has_whole_nothing_is_looked_up() -> None:
+    feeds = federation(*NAMES)["a"].engine.state.feeds
+    whole = feeds.clock()
+    behind, *others = whole
+    assert telling.asked_for(feeds, whole) == []
+    assert telling.asked_for(feeds, {**whole, behind: whole[behind] - 1}) == [behind]
+    assert telling.asked_for(feeds, {**whole, behind: whole[behind] + 5}) == []
+    assert telling.asked_for(feeds, {author: whole[author] for author in others}) == [behind]

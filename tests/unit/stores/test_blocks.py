@@ -1,7 +1,10 @@
 """Blocks are found by name, by feed, by arrival and by what they tell of; answers to a peer come ancestors first."""
 
+import pytest
+
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import Block
+from icn.kernel.errors import Invalid
 from icn.stores import blocks, keyspace
 from icn.stores.kv import Batch
 from support import builders
@@ -45,6 +48,20 @@ def test_what_a_peer_lacks_comes_ancestors_first() -> None:
     assert list(blocks.missing_from(store, {A: 1}, [A, B])) == [b0.cid, a1.cid, b1.cid]
     assert list(blocks.missing_from(store, {A: 2, B: 2}, [A, B])) == []
     assert list(blocks.missing_from(store, {A: 9, B: 1}, [A, B])) == [b1.cid]
+
+
+def test_a_number_of_any_length_is_found_and_none_is_made_up() -> None:
+    arrivals = (0, 23, 24, 255, 65_535, 2**32, 2**63)
+    made = [builders.block(1, sequence=number) for number in range(len(arrivals))]
+    store, batch = MemoryStore(), Batch()
+    for block, arrival in zip(made, arrivals, strict=True):
+        blocks.put_meta(batch, block, arrival, {A: 300, B: 1})
+    damaged = builders.block(2)
+    batch.put(keyspace.block_meta(damaged.cid), b"\xa0")
+    store.commit(batch, store.claim())
+    assert tuple(blocks.arrival_of(store, block.cid) for block in made) == arrivals
+    with pytest.raises(Invalid, match="arrival"):
+        blocks.arrival_of(store, damaged.cid)
 
 
 def test_a_clock_reads_as_it_was_written() -> None:
