@@ -8,10 +8,12 @@ from icn.domain.federation.state import FederationState
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
+from icn.kernel.making import maker
 from icn.protocol.messages import FeedCount
 
 _TEXT = attrgetter("text")
 """What gives DIDs their order: quicker to compare than they are."""
+_feed_count = maker(FeedCount)
 
 
 @dataclass(slots=True)
@@ -76,12 +78,12 @@ class Peers:
 
 def feed_counts(clock: Clock) -> tuple[FeedCount, ...]:
     """A clock as messages carry it."""
-    return tuple(FeedCount(author, clock[author]) for author in sorted(clock, key=_TEXT))
+    return tuple([_feed_count(author, clock[author]) for author in sorted(clock, key=_TEXT)])
 
 
 def clock_of_counts(counts: tuple[FeedCount, ...]) -> dict[Did, int]:
     """Inverse of `feed_counts`. Raises `PeerViolation` for negative counts or a feed named twice."""
     clock = {entry.author: entry.count for entry in counts}
-    if len(clock) != len(counts) or any(count < 0 for count in clock.values()):
+    if len(clock) != len(counts) or min(clock.values(), default=0) < 0:
         raise PeerViolation("feeds are counted once each, from zero up")
     return clock

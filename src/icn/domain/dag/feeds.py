@@ -38,6 +38,7 @@ Clock = Mapping[Did, int]
 ClockOf = Callable[[Did, int], Clock]
 """The clock of the block (author, sequence), which must be known."""
 
+
 _TEXT = attrgetter("text")
 _DATA = attrgetter("data")
 """What gives DIDs and CIDs their order: quicker to compare than they are."""
@@ -144,8 +145,9 @@ class Feeds:
 
 def merged_clock(author: Did | None, sequence: int, ancestors: Iterable[Clock]) -> dict[Did, int]:
     """The clock of the block (author, sequence) with these ancestors; without an author, of what is behind it."""
-    merged: dict[Did, int] = {}
-    for clock in ancestors:
+    clocks = iter(ancestors)
+    merged = dict(next(clocks, ()))
+    for clock in clocks:
         for who, count in clock.items():
             if count > merged.get(who, 0):
                 merged[who] = count

@@ -72,16 +72,17 @@ class _TopicRecord:
 
     def points(self, scoring: TopicScoring, now: int) -> int:
         """What the topic adds to the score, in thousandths."""
-        in_mesh = 0
+        in_mesh = counted = 0
         if self.grafted_at is not None:
-            quanta = (now - self.grafted_at) // scoring.time_in_mesh_quantum_ms
-            in_mesh = min(quanta, scoring.time_in_mesh_cap) * scoring.time_in_mesh_weight
-        counted = (
-            scoring.first_deliveries_weight * self.first
-            + scoring.mesh_deliveries_weight * self.deficit_squared(scoring, now)
-            + scoring.mesh_failure_weight * self.failures
-            + scoring.invalid_weight * _square(self.invalid)
-        )
+            quanta, cap = (now - self.grafted_at) // scoring.time_in_mesh_quantum_ms, scoring.time_in_mesh_cap
+            in_mesh = (min(cap, quanta)) * scoring.time_in_mesh_weight
+        # Looked at for every message: mostly there is nothing bad to be counted.
+        if self.first:
+            counted = scoring.first_deliveries_weight * self.first
+        if self.owed:
+            counted += scoring.mesh_deliveries_weight * self.deficit_squared(scoring, now)
+        if self.failures or self.invalid:
+            counted += scoring.mesh_failure_weight * self.failures + scoring.invalid_weight * _square(self.invalid)
         return scoring.weight * (in_mesh + counted // ONE) // 1_000
 
 
@@ -142,13 +143,16 @@ class Scores:
         record = self._peers.get(peer)
         if record is None:
             return 0
-        settings = self._settings
-        topics = sum(one.points(settings.topic, now) for one in record.topics.values())
+        settings, topics = self._settings, 0
+        for one in record.topics.values():
+            topics += one.points(settings.topic, now)
         # "The `TopicCap` function allows the application to specify an optional cap to the contribution".
-        score = min(topics, settings.topics_cap) + settings.application_weight * record.application // 1_000
-        surplus = self._origins.get(record.origin, 0) - settings.colocation_threshold
-        if surplus > 0:
-            score += settings.colocation_weight * surplus * surplus
+        score = min(settings.topics_cap, topics)
+        score += settings.application_weight * record.application // 1_000
+        if record.origin:
+            surplus = self._origins[record.origin] - settings.colocation_threshold
+            if surplus > 0:
+                score += settings.colocation_weight * surplus * surplus
         excess = record.behaviour - settings.behaviour_threshold * ONE
         if excess > 0:
             score += settings.behaviour_weight * _square(excess) // ONE

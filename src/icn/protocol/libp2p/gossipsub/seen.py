@@ -53,13 +53,16 @@ class SeenCache:
         self._ttl_ms = ttl_ms
         self._entries_max = entries_max
         self._sightings: dict[bytes, Sighting] = {}
+        self._forget_at = 0
+        """Before that none is too old."""
 
     def __len__(self) -> int:
         return len(self._sightings)
 
     def get(self, message: bytes, now: int) -> Sighting | None:
         """What is known of it."""
-        self._forget(now)
+        if now >= self._forget_at:
+            self._forget(now)
         return self._sightings.get(message)
 
     def add(self, message: bytes, standing: Standing, now: int) -> Sighting:
@@ -71,9 +74,12 @@ class SeenCache:
         return sighting
 
     def _forget(self, now: int) -> None:
-        """Let go what is too old. The first is the oldest, so this costs nothing when there is nothing to do."""
+        """Let go what is too old. The first is the oldest, so this costs little when there is nothing to do."""
+        self._forget_at = now + self._ttl_ms
         while self._sightings:
             oldest = next(iter(self._sightings))
-            if now - self._sightings[oldest].first_seen < self._ttl_ms:
+            too_old_at = self._sightings[oldest].first_seen + self._ttl_ms
+            if now < too_old_at:
+                self._forget_at = too_old_at
                 return
             del self._sightings[oldest]
