@@ -58,6 +58,7 @@ KINDS = {
     "content": keyspace.CONTENT_META,
     "rows": keyspace.PROJECTION,
     "evidence": keyspace.EVIDENCE,
+    "side": rows.SIDES.prefix,
     "outbox": keyspace.OUTBOX,
     "replies": keyspace.REPLY,
 }
@@ -116,12 +117,14 @@ def history() -> World:
 
 
 def fork(world: World) -> None:
-    """A member that signs two blocks with one number, of which others build on one."""
+    """A member that signs two blocks with one number: one is confirmed, what stands behind it is not."""
     forker = Forker(world)
     forker.join()
     before = forker.head
     forker.say(forker.opens(8, before), *world.nodes)
     world.pass_time(3000)
+    forker.say(forker.opens(7, forker.head), "a")
+    world.done("a", OpenAccountFor(builders.did(6)))  # which builds on it
     forker.say(forker.opens(9, before), "b")
     world.pass_time(6000)
 
