@@ -24,11 +24,12 @@ from icn.stores import format_2, keyspace
 from icn.stores.kv import Batch, Fence, KeyValueStore, StoreNewer, StoreUnavailable
 from icn.stores.schema import FORMAT_VERSION, store_id, version_of
 from support import builders
+from support.full_history import KEEPER
 from support.processes import Nodes
 from support.sample_stores import pairs_of
 from support.stores import batch
 from support.world import CountingEntropy, SetClock, terms
-from upgrade.keep import ENGINES, KEEPER, KINDS, RELEASED, truth, unpack
+from upgrade.keep import ENGINES, KINDS, RELEASED, truth, unpack
 
 HERE = Path(__file__).parent
 KEPT = sorted(HERE.glob("format-*"))

@@ -80,6 +80,7 @@ COMMANDS = (
     Command("federation admit", "icn.cli.federation", "admit a node that waits for admission, or vote for it"),
     Command("storage info", "icn.cli.storage", "what a store is: engine, place, format, owner, size"),
     Command("storage migrate", "icn.cli.storage", "move a store to another engine, verified"),
+    Command("storage rebuild", "icn.cli.storage", "make rows and indexes again from a store's blocks, verified"),
     Command("storage reopen", "icn.cli.storage", "take back a move whose copy was never used"),
     Command("backup status", "icn.cli.backup_schedule", "how scheduled backups fare: last, next, verified, failures"),
     Command("backup list", "icn.cli.backup_schedule", "the backups of this node at their target"),

@@ -18,6 +18,10 @@ from icn.kernel.ids import DAG_CBOR, DAG_PB, RAW, Cid
 
 CODECS = {"raw": RAW, "dag-cbor": DAG_CBOR, "dag-pb": DAG_PB}
 VERIFYING_SECONDS = 3600.0
+MENDING = (
+    "next: a running node gets damaged blocks and content from its peers; rows and indexes that do not follow from the "
+    "blocks are made again by icn-cli storage rebuild, with the node stopped"
+)
 
 
 def put(session: Session, given: argparse.Namespace) -> Exit:
@@ -69,7 +73,11 @@ def verify(session: Session, given: argparse.Namespace) -> Exit:
         answer = _verified_here(session, given, deep=deep)
     findings = answer.document().parts("findings")
     session.show(answer, _verify_view)
-    return Exit.DONE if answer.document().truth("ok") and not findings else Exit.NOT_FOUND_OR_UNVERIFIED
+    if answer.document().truth("ok") and not findings:
+        return Exit.DONE
+    if not hasattr(given, "archive"):
+        session.world.say(MENDING)
+    return Exit.NOT_FOUND_OR_UNVERIFIED
 
 
 def _verified_here(session: Session, given: argparse.Namespace, *, deep: bool) -> Answer:

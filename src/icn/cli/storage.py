@@ -1,4 +1,4 @@
-"""`storage`: what a store is, and moving one to another engine. Works on stores that no node has open.
+"""`storage`: what a store is, moving one to another engine, mending one (`rebuild`). Of stores that no node has open.
 
 Moving, in an order in which at every moment at most one of the two stores can be opened by a node:
 
@@ -21,6 +21,7 @@ from icn.cli.blocks import Block, Facts
 from icn.cli.endings import Ended, Exit
 from icn.cli.offline import OFFLINE_ARGUMENTS, STORE_ARGUMENTS, goes_through_node, load_for_store, open_store_here
 from icn.cli.progress import Progress, progress
+from icn.cli.rebuild import rebuild
 from icn.cli.session import Session
 
 if TYPE_CHECKING:
@@ -260,6 +261,10 @@ ACTIONS = {
             argument("--to-url-file", metavar="FILE", help="holds that URL, so that nobody sees its password"),
             *STORE_ARGUMENTS,
         ),
+    ),
+    "rebuild": Action(
+        rebuild,
+        (argument("--dry-run", action="store_true", help="say what would be mended, write nothing"), *STORE_ARGUMENTS),
     ),
     "reopen": Action(
         reopen,

@@ -752,7 +752,7 @@ def test_every_command_of_the_table_is_there_and_none_besides():
     tested |= {"mesh receipt"}  # test_receipts
     identity = {f"identity {verb}" for verb in ("create", "show", "encrypt", "passphrase", "verify")}
     tested |= {f"dag {verb}" for verb in ("pin", "unpin", "prune", "meta", "blocks", "status", "export", "import")}
-    storage = {f"storage {verb}" for verb in ("info", "migrate", "reopen")}
+    storage = {f"storage {verb}" for verb in ("info", "migrate", "rebuild", "reopen")}
     backups = {"dag backup", "dag restore", *(f"backup {verb}" for verb in ("status", "list", "run", "drill"))}
     devnet = {f"devnet {verb}" for verb in ("up", "status", "load", "chaos", "down")}  # tests/e2e/test_devnet.py
     assert set(actions) == (tested | identity | storage | backups | devnet) - {"dag verify --deep"}
