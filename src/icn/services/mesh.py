@@ -105,7 +105,11 @@ class HomeService:
     """Jobs under way during whose attempt the link to an executor was down, or this node."""
 
     def resume(self, work: UnitOfWork) -> None:
-        """After a start: every open job of this home falls due again; executors count as absent until they come."""
+        """After a start: every open job of this home falls due again; executors count as absent until they come.
+
+        So it is after a fork or removal made the state anew: accounts may have become void by it, and those whom jobs
+        were given to who cannot be paid any more.
+        """
         self.biddings.clear()
         self._due.clear()
         self._absent.clear()
@@ -119,6 +123,9 @@ class HomeService:
                     self._cut_off[job.id] = None
                     if assignee.executor != work.did:
                         self._absent[assignee.executor] = work.wall
+                    is_payable = work.state.ledger.account(assignee.executor, assignee.executor_home) is not None
+                    if not is_payable and job.id in work.state.mesh.jobs:
+                        self._decide(work, GiveUpAttempt(job.id, assignee.executor, Silence.NO_ACCOUNT))
 
     def complete(self, spec: JobSpec, input_bytes: bytes, *, by_own_rates: bool) -> JobSpec:
         """Put the input where it belongs, inline or by CID, and the price this node would ask. Raises `Invalid`."""

@@ -2,8 +2,10 @@
 
 import pytest
 
-from icn.domain.ledger.events import ManaHeld
+from icn.domain.federation.events import NodeAdmitted
+from icn.domain.ledger.events import AccountOpened, ManaHeld
 from icn.domain.ledger.model import HoldId
+from icn.domain.mesh.agreement import PLEDGE_NONCE_BYTES, Part, commitment_to
 from icn.domain.mesh.events import (
     AssigneeFailed,
     AttemptFailed,
@@ -11,24 +13,27 @@ from icn.domain.mesh.events import (
     JobAssigned,
     JobSubmitted,
 )
-from icn.domain.mesh.model import Assignee
-from icn.domain.mesh.papers import seal_assignment
+from icn.domain.mesh.failures import Silence
+from icn.domain.mesh.model import Assignee, Job, Status
+from icn.domain.mesh.papers import seal_assignment, seal_bid, seal_receipt
 from icn.domain.records import Event
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import JOB_ATTEMPTS_MAX, MIB, REDUNDANCY_MAX
 from icn.kernel.mana import Mana
-from icn.protocol.messages import AssignmentSent, JobAnnounced
+from icn.protocol.messages import Announce, AssignmentSent, BidOffered, JobAnnounced, OutputPledged, ReceiptSent
 from icn.services import rows
+from icn.services.commands import Admit
 from icn.services.effects import Publish
-from icn.services.inputs import Executed, Received
+from icn.services.inputs import Executed, Received, Tick
 from icn.services.offering import RESERVED_WINDOW_MAX
 from support import builders
 from support.agreeing import agree
 from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, said, tell, wait
+from support.forker import FORKER, Forker
 from support.hostile_worlds import NAMES
 from support.impostor import Impostor
-from support.world import World, federation
+from support.world import World, federation, terms
 
 NONCE = builders.digest("crafted")[:16]
 WIDE = "\U0001f600" * 1024
@@ -203,3 +208,56 @@ def test_who_assigns_without_an_offer_takes_no_place_that_somebody_waits_for() -
     said(world)
     assign(world, "m", JobAnnounced(builders.job_id(world["m"].did, "two"), 1, WINDOW, world.spec(limits=LIMITS)))
     assert heard(world) == [("m", "no place is free for who has none promised: others wait for one")]
+
+
+def shows(world: World, forker: Forker, job: Job) -> None:
+    """The forker pledges the right result, and shows it when it may."""
+    receipt = builders.receipt(
+        FORKER, 1, job=job.id, attempt=job.attempt, home=job.home, spec=job.spec.cid, nonce=bytes(PLEDGE_NONCE_BYTES)
+    )
+    pledged = OutputPledged(5, job.id, job.attempt, commitment_to(receipt))
+    world.handle("a", Received(forker.did, pledged))
+    world.pass_time(10, step=10)
+    sealed = seal_receipt(receipt, builders.signer(FORKER))
+    world.handle("a", Received(forker.did, ReceiptSent(6, sealed, b"hello")))
+
+
+def test_an_executor_that_forks_its_own_account_away_after_it_has_shown_its_result_stops_nobody() -> None:
+    """Nobody has confirmed the account yet, so it is void; what its executor has shown is in the home's own feed."""
+    world = World()
+    for name in "abcdefgh":
+        world.add(name, terms(capacity=4 if name in "bc" else 0, window=50))
+    world.found("a", founders=tuple("bcdefgh"))
+    world.link_all()
+    world.pass_time(3_000)
+    forker, policy = Forker(world), builders.policy()
+    forker.join(admitted=False)
+    world.done("a", Admit(forker.did))
+    world.pass_time(2_000)
+    opens = AccountOpened(
+        forker.did, forker.did, 0, policy.mana_cap, policy.regeneration_per_hour, policy.initial_grant
+    )
+    account = forker.block(opens, parents=forker.heads_at("a"))
+    other = forker.block(NodeAdmitted(builders.did(99)), parents=forker.heads_at("a"))
+    forker.say(account, "a")
+    world.drop = lambda sender, _to, message: sender == "c" and isinstance(message, ReceiptSent)
+    job = world.submit("a", world.spec(redundancy=3))
+    state = world["a"].engine.state
+    bid = builders.bid(FORKER, 1, job=job)
+    world.handle("a", Received(forker.did, BidOffered(seal_bid(bid, builders.signer(FORKER)))))
+    world.pass_time(60, step=10)
+    shows(world, forker, state.mesh.jobs[job])
+    ballot = state.mesh.polls[job].ballot(forker.did)
+    assert ballot is not None
+    assert ballot.part is Part.REVEALED
+    world.handle("a", Received(forker.did, Announce((other.data,))))
+    world.handle("a", Tick())
+    assert world["a"].engine.state.ledger.account(forker.did, forker.did) is None
+    world.drop = None
+    world.pass_time(15_000, step=500)
+    ended = rows.JOBS.get(world["a"].store, job.data)
+    assert ended is not None
+    assert ended.status is Status.COMPLETED, "the two others agree"
+    assert [failure.reason for failure in ended.failures] == [Silence.NO_ACCOUNT.value]
+    assert ended.paid == 2
+    agree(world, *"abcdefgh")

@@ -125,6 +125,16 @@ def give_up(
     return fail(job, poll, executor, reason, now, terms, blame=blame, receipt=b"")
 
 
+def exclude(
+    job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, blame: Blame
+) -> list[MeshEvent]:
+    """Go on without an executor that cannot be paid, whatever it has pledged or shown."""
+    ballot = poll.ballot(executor)
+    if ballot is None or ballot.part is Part.FAILED:
+        return []
+    return fail(job, poll, executor, reason, now, terms, blame=blame, receipt=b"")
+
+
 def fail(
     job: Job, poll: Poll, executor: Did, reason: str, now: Instant, terms: MeshTerms, *, blame: Blame, receipt: bytes
 ) -> list[MeshEvent]:

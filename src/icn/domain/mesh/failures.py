@@ -18,6 +18,7 @@ Only failures of an executor or of the network are tried again. What the module 
 | no receipt by the attempt's deadline | yes | once another executor completes the job |
 | no receipt by the deadline, and its link was down meanwhile, or the home itself | yes | never |
 | the link to the executor was lost | yes | never |
+| a fork or removal made the account void that its executor is paid to | yes | never |
 | a receipt that comes after its attempt is over | – | never |
 
 Wall time and stack differ between machines, so a job can be made that fails everywhere by them, and an executor must
@@ -48,6 +49,7 @@ class Silence(Enum):
     NO_RECEIPT = "no receipt by the attempt's deadline"
     NO_RECEIPT_CUT_OFF = "no receipt by the attempt's deadline; its link was down meanwhile, or this node"
     LINK_LOST = "the executor's connection was lost"
+    NO_ACCOUNT = "the account that its executor is paid to does not count any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ OF_SILENCE = {
     Silence.NO_RECEIPT: Judgement(may_retry=True, blame=Blame.IF_ANOTHER_COMPLETES),
     Silence.NO_RECEIPT_CUT_OFF: Judgement(may_retry=True, blame=Blame.NONE),
     Silence.LINK_LOST: Judgement(may_retry=True, blame=Blame.NONE),
+    Silence.NO_ACCOUNT: Judgement(may_retry=True, blame=Blame.NONE),
 }
 OF_PROMPT_REFUSAL = Judgement(may_retry=True, blame=Blame.AT_ONCE)
 OF_LATE_REFUSAL = Judgement(may_retry=True, blame=Blame.NONE)

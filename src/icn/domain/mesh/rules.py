@@ -53,7 +53,7 @@ from icn.domain.mesh.events import (
     RevealOpened,
 )
 from icn.domain.mesh.execution import ExitKind
-from icn.domain.mesh.failures import Judgement
+from icn.domain.mesh.failures import Judgement, Silence
 from icn.domain.mesh.model import Assignee, Blame, Job, Standing, Status
 from icn.domain.mesh.papers import ATTEMPT_MAX, RECEIPT_BYTES_MAX, open_assignment, open_receipt
 from icn.domain.mesh.refusals import (
@@ -144,7 +144,10 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             job = open_job(mesh, job_id, context)
             if job.status not in _RUNNING or not job.assignee(executor):
                 return []
-            return _without(mesh, job, executor, silence.value, failures.OF_SILENCE[silence], now, terms)
+            judgement, poll = failures.OF_SILENCE[silence], mesh.polls.get(job_id)
+            if silence is Silence.NO_ACCOUNT and poll is not None:
+                return agreement_rules.exclude(job, poll, executor, silence.value, now, terms, blame=judgement.blame)
+            return _without(mesh, job, executor, silence.value, judgement, now, terms)
         case TakePledge() | CloseRound() | AcceptAgreed() | AbandonAttempt():
             return agreement_rules.decide(mesh, command, context, terms)
         case RejectResult():

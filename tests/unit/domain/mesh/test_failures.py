@@ -82,6 +82,7 @@ def test_silence_counts_only_over_a_link_that_held_and_when_another_manages() ->
         Silence.NO_RECEIPT: Blame.IF_ANOTHER_COMPLETES,
         Silence.NO_RECEIPT_CUT_OFF: Blame.NONE,
         Silence.LINK_LOST: Blame.NONE,
+        Silence.NO_ACCOUNT: Blame.NONE,
     }
     assert all(judgement.may_retry for judgement in failures.OF_SILENCE.values())
 
