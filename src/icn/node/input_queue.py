@@ -28,6 +28,16 @@ class Offered:
     """What it had said, and nobody will read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How long more inputs are waited for where there are some."""
+
+    pause_secs: float
+    """When nothing has come for so long, no more is waited for."""
+    pauses_max: int
+    """How many of them in all, however much comes."""
+
+
 @dataclass(slots=True)
 class _Share:
     inputs: int = 0
@@ -48,6 +58,8 @@ class InputQueue:
         self._shares: dict[Did, _Share] = {}
         self._changed = threading.Condition()
         self._is_woken = False
+        self._enough = 1
+        """Inputs of which whoever takes them is told."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -61,19 +73,37 @@ class InputQueue:
                 return Offered(is_taken=False, ousted=ousted, dropped=dropped)
             self._items.append((input_, size))
             self._note(input_, size, 1)
-            self._changed.notify()
+            if len(self._items) >= self._enough:
+                self._changed.notify()
         return _TAKEN if ousted is None else Offered(is_taken=True, ousted=ousted, dropped=dropped)
 
-    def take(self, most: int, timeout: float) -> list[Input]:
-        """Up to so many, as soon as there are any; none when that takes longer than `timeout`, or after `wake`."""
+    def take(self, most: int, timeout: float, gathering: Gathering | None = None) -> list[Input]:
+        """Up to so many, as soon as there are any; none when that takes longer than `timeout`, or after `wake`.
+
+        With `gathering`, more are waited for once there are any.
+        """
         with self._changed:
             if not self._items and not self._is_woken:
                 self._changed.wait(timeout)
+            if gathering is not None and self._items:
+                self._gather(most, gathering)
             self._is_woken = False
             taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
             for input_, size in taken:
                 self._note(input_, size, -1)
         return [input_ for input_, _ in taken]
+
+    def _gather(self, most: int, gathering: Gathering) -> None:
+        """Wait while more comes. Who offers wakes nobody before there is enough: that costs more than to look again."""
+        self._enough = most
+        for _ in range(gathering.pauses_max):
+            seen = len(self._items)
+            if seen >= most or self._is_woken:
+                break
+            self._changed.wait(gathering.pause_secs)
+            if len(self._items) == seen:
+                break
+        self._enough = 1
 
     def wake(self) -> None:
         """Let whoever takes look up, though nothing has come."""

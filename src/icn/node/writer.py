@@ -1,7 +1,8 @@
 """The one writer thread: a bounded queue before the engine, and what comes out of it handed to the event loop.
 
 The thread opens the store (waiting for it, where the node stands by), becomes its author and takes whatever is queued
-as one batch. What a batch answered reaches the loop in one call; what it sends leaves by `departures`.
+as one batch; while it is busy it waits a moment for more. What a batch answered reaches the loop in one call; what it
+sends leaves by `departures`.
 
 A store on a server goes away and comes back. While it is away batches fail; when the answer to a commit was lost, the
 store is opened again, by this thread, and the engine begins from what is there. If another process has become the
@@ -19,7 +20,7 @@ from icn.kernel.errors import Fault
 from icn.kernel.ids import Did
 from icn.kernel.limits import BATCH_INPUTS_MAX
 from icn.node.departures import Departures, MayLeave
-from icn.node.input_queue import NOT_TAKEN, InputQueue, Offered
+from icn.node.input_queue import NOT_TAKEN, Gathering, InputQueue, Offered
 from icn.services.capacity import NO_LOAD, ExecutorLoad
 from icn.services.divergence import NOBODY, Divergence, divergence
 from icn.services.engine import Engine, Outcome
@@ -33,6 +34,11 @@ AUTHORSHIP_CHECK_SECS = 1.0
 """The same, where another process may have become the author."""
 REOPENING_WAIT_SECS = 1.0
 """Between attempts to open the store again."""
+GATHERING = Gathering(pause_secs=0.005, pauses_max=4)
+"""How long a busy writer waits for more. A batch costs a commit, a signed block, a publication and a head mark, however
+little is in it, and on a busy node many more inputs are a moment away."""
+GATHERING_FROM = 6
+"""After a batch of fewer inputs the node is not busy, and nobody is kept waiting."""
 
 
 class WriterPhase(Enum):
@@ -176,7 +182,7 @@ class Writer:
                     engine = self._open_engine(store)  # which carries the change out first
                     self._on_author(store, engine)
                     wake_at = self._clock.now()
-                batch = self._next_batch(wake_at, idle_wait)
+                batch = self._next_batch(wake_at, idle_wait, gathering_after(len(batch)))
         finally:
             self.phase = WriterPhase.STOPPED
             if self._departures is not None:
@@ -209,10 +215,11 @@ class Writer:
         """What waits in the queue, taken out of it."""
         return self._queue.take(BATCH_INPUTS_MAX, 0)
 
-    def _next_batch(self, wake_at: int | None, wait: float) -> list[Input] | None:
+    def _next_batch(self, wake_at: int | None, wait: float, gathering: Gathering | None) -> list[Input] | None:
         if wake_at is not None:
             wait = min(wait, max(0.0, (wake_at - self._clock.now()) / 1000))
-        batch = self._queue.take(BATCH_INPUTS_MAX, 0.001 if self._stopping.is_set() else max(0.001, wait))
+        wait = 0.001 if self._stopping.is_set() else max(0.001, wait)
+        batch = self._queue.take(BATCH_INPUTS_MAX, wait, gathering)
         if not batch and self._stopping.is_set():
             return None
         return batch or [Tick()]
@@ -260,6 +267,11 @@ class Writer:
             self._departures.put(outcome.mark, leaving)
         else:
             self._on_report(leaving)
+
+
+def gathering_after(inputs: int) -> Gathering | None:
+    """Whether, and how, more is waited for after a batch of so many inputs."""
+    return GATHERING if inputs >= GATHERING_FROM else None
 
 
 def _tokens(inputs: list[Input]) -> tuple[int, ...]:

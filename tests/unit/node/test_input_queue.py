@@ -1,12 +1,14 @@
 """What waits for the writer: who floods loses its own place, and nobody else's."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from icn.kernel.ids import Did
 from icn.kernel.limits import MIB, QUEUE_BYTES_MAX, QUEUE_INPUTS_MAX
-from icn.node.input_queue import SHARE_MIN, InputQueue
+from icn.node.input_queue import SHARE_MIN, Gathering, InputQueue
+from icn.node.writer import GATHERING, GATHERING_FROM, gathering_after
 from icn.protocol.messages import Acknowledged, Announce
 from icn.services.inputs import Gossiped, PeerUp, Received, Tick
 from support import builders
@@ -81,3 +83,90 @@ def test_who_waits_can_be_woken() -> None:
     queue = InputQueue()
     queue.wake()
     assert queue.take(1, 60) == []
+
+
+class Watched(threading.Condition):
+    """Tells when somebody is about to wait, and does something else in its place, if told to."""
+
+    def __init__(self, instead: Callable[[], object] | None = None) -> None:
+        super().__init__()
+        self.is_waited_for, self.waits, self.instead = threading.Event(), 0, instead
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        self.is_waited_for.set()
+        if self.instead is not None:
+            self.instead()
+            return False
+        return super().wait(timeout)
+
+
+def gathering_one() -> tuple[InputQueue, threading.Thread, list[object]]:
+    """A queue with one input whose taker waits for two more, for a minute."""
+    queue, taken, watched = InputQueue(), list[object](), Watched()
+    queue._changed = watched
+    queue.offer(Tick())
+    gathering = Gathering(pause_secs=60, pauses_max=1)
+    taker = threading.Thread(target=lambda: taken.extend(queue.take(3, 60, gathering)))
+    taker.start()
+    assert watched.is_waited_for.wait(30)
+    return queue, taker, taken
+
+
+def test_who_gathers_gets_what_comes_meanwhile_and_no_later_than_there_is_enough() -> None:
+    queue, taker, taken = gathering_one()
+    queue.offer(said(MEMBER, 1))
+    queue.offer(said(MEMBER, 2))
+    taker.join(30)
+    assert taken == [Tick(), said(MEMBER, 1), said(MEMBER, 2)]
+
+
+def test_who_gathers_is_woken_as_anybody() -> None:
+    queue, taker, taken = gathering_one()
+    queue.wake()
+    taker.join(30)
+    assert taken == [Tick()]
+
+
+def test_who_was_woken_gathers_nothing() -> None:
+    queue = InputQueue()
+    queue._changed = watched = Watched(lambda: None)
+    queue.offer(Tick())
+    queue.wake()
+    assert queue.take(3, 0, Gathering(pause_secs=60, pauses_max=4)) == [Tick()]
+    assert watched.waits == 0
+
+
+def test_who_gathers_goes_on_when_nothing_more_comes() -> None:
+    queue = InputQueue()
+    queue._changed = watched = Watched(lambda: None)
+    queue.offer(Tick())
+    assert queue.take(3, 0, Gathering(pause_secs=60, pauses_max=4)) == [Tick()]
+    assert watched.waits == 1
+
+
+def test_gathering_has_an_end_while_more_comes_and_comes() -> None:
+    queue = InputQueue()
+    queue._changed = Watched(lambda: queue.offer(Tick()))
+    queue.offer(Tick())
+    assert len(queue.take(100, 0, Gathering(pause_secs=60, pauses_max=4))) == 1 + 4
+
+
+def test_after_gathering_the_first_input_is_told_of_again() -> None:
+    queue, taken = InputQueue(), list[object]()
+    queue.offer(Tick())
+    queue._changed = Watched(lambda: None)
+    queue.take(3, 0, Gathering(pause_secs=60, pauses_max=1))
+    queue._changed = watched = Watched()
+    taker = threading.Thread(target=lambda: taken.extend(queue.take(3, 60)))
+    taker.start()
+    assert watched.is_waited_for.wait(30)
+    queue.offer(said(MEMBER))
+    taker.join(30)
+    assert taken == [said(MEMBER)]
+
+
+def test_only_a_busy_writer_keeps_anybody_waiting() -> None:
+    assert gathering_after(1) is None
+    assert gathering_after(GATHERING_FROM) == GATHERING
+    assert GATHERING.pause_secs * GATHERING.pauses_max <= 0.02, "callers wait for it"
