@@ -1,15 +1,16 @@
 """Stores with a history, their backups, and stores restored from them."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.directory import FolderArchive, FolderFiles
+from icn.adapters.archive.elsewhere import begun_elsewhere
+from icn.adapters.archive.examining import examined_elsewhere, examined_here
 from icn.adapters.archive.settings import PARTS_SUFFIX, Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.unfinished import PartsFile
@@ -24,7 +25,7 @@ from icn.services.archive_proof import Proving
 from icn.services.backup import BackupOrder, draft, entries
 from icn.services.beginning import Loading
 from icn.services.commands import PutContent
-from icn.services.filling import Filled, Signed, fill
+from icn.services.filling import Filled, Reading, Signed, fill
 from icn.services.filling_signed import SignedFilling
 from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
@@ -148,23 +149,36 @@ def fill_from(
     return filled.done
 
 
-Begin = Callable[[Loading], Signed]
-Way = Callable[[Begin], AbstractContextManager[Begin]]
-"""Where the signed half of filling a store works."""
+Way = Callable[[Plan], AbstractContextManager[tuple[Reading, Callable[[Loading], Signed]]]]
+"""Where archives are read while a store is filled from them, and where the signed half of that works."""
 
 
-def fill_planned(
-    planned: Plan, filling: Filling, *, no_newer_blocks: bool = False, way: Way = contextlib.nullcontext
-) -> Filled:
+@contextlib.contextmanager
+def all_here(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signed]]]:
+    """All of it in this process."""
+    yield examined_here, partial(SignedFilling, planned)
+
+
+@contextlib.contextmanager
+def all_elsewhere(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signed]]]:
+    """Each in a process of its own."""
+    with (
+        examined_elsewhere(planned.chain) as reading,
+        begun_elsewhere(partial(SignedFilling, planned)) as signed,
+    ):
+        yield reading, signed
+
+
+def fill_planned(planned: Plan, filling: Filling, *, no_newer_blocks: bool = False, way: Way = all_here) -> Filled:
     """All of it in this process, or elsewhere."""
-    with way(partial(SignedFilling, planned)) as signed:
+    with way(planned) as (reading, signed):
         return fill(
             planned,
             filling,
             NEW_STORE,
             no_newer_blocks=no_newer_blocks,
             on_bytes=nothing,
-            ahead=ahead,
+            reading=reading,
             signed=signed,
         )
 

@@ -14,8 +14,8 @@ import contextlib
 from functools import partial
 from pathlib import Path
 
-from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.elsewhere import begun_elsewhere
+from icn.adapters.archive.examining import examined_elsewhere
 from icn.adapters.files import create_atomically, make_private_folders
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
@@ -95,7 +95,9 @@ def _planned(
 def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: LoadedConfig) -> Exit:
     """Into a store that nobody sees before it is whole."""
     with contextlib.ExitStack() as elsewhere:
-        signed = elsewhere.enter_context(begun_elsewhere(partial(SignedFilling, planned)))  # before anything is locked
+        # Both before anything is locked, or any thread begun.
+        reading = elsewhere.enter_context(examined_elsewhere(planned.chain))
+        signed = elsewhere.enter_context(begun_elsewhere(partial(SignedFilling, planned)))
         with refusing_used():
             filling = open_filling(storage(require_lasting(loaded)))
         session.world.say(f"working on the store itself: {shown(loaded)}")
@@ -108,7 +110,7 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
                         session.world.random(STORE_ID_BYTES),
                         no_newer_blocks=getattr(given, "no_newer_blocks", False),
                         on_bytes=tell,
-                        ahead=ahead,
+                        reading=reading,
                         signed=signed,
                     )
                     elsewhere.close()

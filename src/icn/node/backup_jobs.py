@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.examining import examined_here
 from icn.adapters.archive.settings import Encryption, Keys
 from icn.adapters.archive.tar_gz import TarGzArchive, TarGzFile
 from icn.adapters.archive.writing import Finished, write_archive
@@ -333,7 +333,7 @@ class BackupJobs:
             os.urandom(STORE_ID_BYTES),
             no_newer_blocks=False,
             on_bytes=on_bytes,
-            ahead=ahead,
+            reading=examined_here,
             signed=partial(SignedFilling, planned),  # here: a node's process has threads, and is not forked
         )
         with filling.seal() as restored:

@@ -46,6 +46,9 @@ class Archive(Protocol):
             Fault: of the machine.
         """
 
+    def in_turn(self) -> "Archive":
+        """The same, for who has no use for threads: its entries are read when they are asked for."""
+
     def manifest(self) -> bytes | None:
         """What seems to be the manifest, found without reading what stands before it; None where that cannot be done.
 

@@ -18,24 +18,24 @@ What is told is what is wrong first, in the order of the archives, whichever hal
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from icn.kernel.errors import Invalid, Refusal, require
-from icn.services.ahead import Ahead
 from icn.services.archive_check import Examination, Items
-from icn.services.archive_proof import Entries
 from icn.services.beginning import Beginning, Loading
 from icn.services.filling_signed import LOAD_BYTES, SignedFilled
 from icn.services.restore_plan import Link, Plan
 from icn.services.restore_writing import Commits, ContentWriting, Restored, first_rows, put_last_rows
 from icn.services.stage import Stage
 from icn.stores import contents
-from icn.stores.archive import BEGINNING, ArchiveDamaged, Position
+from icn.stores.archive import BEGINNING, ArchiveDamaged, Part, Position
 from icn.stores.kv import Batch
 
 Signed = Stage[Items | None, SignedFilled]
 """See `filling_signed.SignedFilling`."""
+Reading = Callable[[Link], Generator[tuple[Part, Items], None, None]]
+"""See `examined`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,12 @@ def fill(
     *,
     no_newer_blocks: bool,
     on_bytes: Callable[[int], None],
-    ahead: Ahead,
+    reading: Reading,
     signed: Callable[[Loading], Signed],
 ) -> Filled:
     """Fill an empty store. `planned`: from what the archives claim. `store_id`: random.
 
+    `reading`: gives the entries of each archive of the chain, in its order: `examined`, here or elsewhere.
     `signed`: begins the half that takes the signed blocks: `filling_signed.SignedFilling`, here or elsewhere.
 
     Raises:
@@ -75,7 +76,7 @@ def fill(
     try:
         for link in planned.chain:
             content.begin_link(link)
-            identity = _take(link, blocks, content, commits, on_bytes, ahead)
+            identity = _take(link, blocks, content, commits, on_bytes, reading)
             blocks.take(None)
     except Refusal:
         blocks.abandon()  # raises what is wrong with the blocks that stand before
@@ -93,12 +94,17 @@ def _add_nothing(_batch: Batch) -> None:
 
 
 def _take(
-    link: Link, blocks: Signed, content: ContentWriting, commits: Commits, on_bytes: Callable[[int], None], ahead: Ahead
+    link: Link,
+    blocks: Signed,
+    content: ContentWriting,
+    commits: Commits,
+    on_bytes: Callable[[int], None],
+    reading: Reading,
 ) -> bytes | None:
     """All of an archive; gives the key file in it."""
     identity = None
-    with contextlib.closing(ahead(_examined(link))) as examined:
-        for part, items in examined:
+    with contextlib.closing(reading(link)) as entries:
+        for part, items in entries:
             if items.signed or items.evidence:
                 blocks.take(Items(signed=items.signed, evidence=items.evidence))
             content.take(items)
@@ -108,8 +114,8 @@ def _take(
     return identity
 
 
-def _examined(link: Link) -> Entries:
-    """Every entry of an archive and what it holds; the first thing that is wrong ends it."""
+def examined(link: Link) -> Generator[tuple[Part, Items], None, None]:
+    """Every entry of an archive and what it holds; the first thing that is wrong ends it, as `fill` raises it."""
     examination = Examination()
     try:
         for part, items in examination.follow(link.examined.archive):

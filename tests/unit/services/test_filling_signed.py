@@ -1,12 +1,10 @@
 """The two halves of filling a store: where signed blocks are taken changes neither what is stored nor what is told."""
 
-import contextlib
 import json
 
 import pytest
 
-from icn.adapters.archive import elsewhere
-from icn.adapters.archive.elsewhere import begun_elsewhere
+from icn.adapters.archive import elsewhere, examining
 from icn.adapters.storage.filling import FillingInPlace
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import Refusal
@@ -18,7 +16,7 @@ from icn.stores.archive import MANIFEST, ArchiveDamaged, ArchiveKind, manifest_h
 from icn.stores.archive_parts import read_car, write_car
 from icn.stores.kv import Batch, StoreFull
 from support import builders
-from support.archives import Way, archive_at, back_up, fill_planned, history
+from support.archives import Way, all_elsewhere, all_here, archive_at, back_up, fill_planned, history
 from support.forker import Forker
 from support.held_archive import HeldArchive
 from support.world import federation
@@ -32,10 +30,11 @@ BLOCKS, CONTENT, LINES = "blocks/000001.car", "content/000001.car", "content/000
 @pytest.fixture(autouse=True)
 def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many processors this machine has, and whatever runs tests."""
-    monkeypatch.setattr(elsewhere, "is_worth_it", lambda: True)
+    for module in (elsewhere, examining):
+        monkeypatch.setattr(module, "is_worth_it", lambda: True)
 
 
-@pytest.fixture(params=[contextlib.nullcontext, begun_elsewhere], ids=["here", "elsewhere"])
+@pytest.fixture(params=[all_here, all_elsewhere], ids=["here", "elsewhere"])
 def way(request: pytest.FixtureRequest) -> Way:
     found: Way = request.param
     return found
@@ -97,7 +96,7 @@ def flipped(source: HeldArchive, name: str) -> HeldArchive:
 
 
 def test_the_same_rows_come_of_it(chain: Chain) -> None:
-    here, there = filled(contextlib.nullcontext, *chain), filled(begun_elsewhere, *chain)
+    here, there = filled(all_here, *chain), filled(all_elsewhere, *chain)
     assert list(here.items()) == list(there.items())
     assert len(here) > 100
 
@@ -106,7 +105,7 @@ def test_what_was_loaded_is_looked_up_where_it_was_loaded(
     chain: Chain, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches so small that hardly an ancestor is still in memory when a block names it."""
-    whole = filled(contextlib.nullcontext, *chain)
+    whole = filled(all_here, *chain)
     monkeypatch.setattr("icn.services.filling.LOAD_BYTES", 500)
     monkeypatch.setattr("icn.services.filling_signed.LOAD_BYTES", 500)
     monkeypatch.setattr("icn.services.intake.KEPT_MAX", 0)

@@ -18,6 +18,7 @@ from icn.adapters.archive.unfinished import Written
 from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from icn.kernel.errors import Invalid
+from icn.services.ahead import Ahead, in_turn
 from icn.stores.archive import IDENTITY, MANIFEST, PARTS_MAX, ArchiveDamaged, Part, size_max, split_name
 
 FOLDERS = ("blocks", "content", "evidence", "local", "identity")
@@ -113,8 +114,9 @@ class FolderFiles:
 class FolderArchive:
     """Satisfies `services.archive_check.Archive`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reading: Ahead = ahead) -> None:
         self._path = path
+        self._reading = reading
 
     @property
     def name(self) -> str:
@@ -123,9 +125,12 @@ class FolderArchive:
 
     def entries(self) -> Iterator[tuple[Part, bytes]]:
         """Every entry, read and hashed on another thread."""
-        reading = ahead(self._read())
-        with contextlib.closing(reading):
+        with contextlib.closing(self._reading(self._read())) as reading:
             yield from reading
+
+    def in_turn(self) -> "FolderArchive":
+        """See `Archive`."""
+        return FolderArchive(self._path, in_turn)
 
     def manifest(self) -> bytes | None:
         """The file of that name."""

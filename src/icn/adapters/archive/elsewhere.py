@@ -6,10 +6,8 @@
  the store <─ thread <──rows, questions────── what it loads and asks for
 ```
 
-The process is forked: it knows what was known when it began, and needs no start. It is to be begun before a store is
-opened or a thread is started here, so that it has neither a lock of ours nor half of somebody's work; what files it
-inherits it closes. It is killed when the context is left, or with the thread that began it, however that ends, and an
-interrupt from the terminal is not meant for it. What goes wrong there is raised here, as what it is.
+The process is forked (`forking`), and killed when the context is left. What goes wrong there is raised here, as what it
+is.
 
 Where there is one processor only, or more than one thread already, the stage works here.
 """
@@ -22,11 +20,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
 
-from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
-from icn.kernel.errors import Fault, InvariantBroken
+from icn.adapters.archive.forking import Raised, StageLost, forked, is_worth_it, pipe, send
+from icn.kernel.errors import InvariantBroken
 from icn.kernel.limits import MIB
 from icn.services.beginning import NO_VIEWS, Loading, Views, with_views
 from icn.services.stage import Stage
@@ -37,16 +34,6 @@ Result = TypeVar("Result")
 
 WAITING_BYTES = 32 * MIB
 """Of items that wait for the process; one may always wait."""
-
-
-THREADS = Path("/proc/self/task")
-"""Those of libraries, too, which Python does not count."""
-
-
-class StageLost(Fault):
-    """A process of ours was ended by somebody else: by the system, where memory is short."""
-
-    code: ClassVar[str] = "archive.stage_lost"
 
 
 @contextlib.contextmanager
@@ -69,11 +56,6 @@ def begun_elsewhere(
         yield process.begin
     finally:
         process.close()
-
-
-def is_worth_it() -> bool:
-    """Whether there is a processor for another process, and no thread here whose half done work it would inherit."""
-    return len(os.sched_getaffinity(0)) > 1 and sum(1 for _ in THREADS.iterdir()) == 1
 
 
 class _NoLoading:
@@ -109,33 +91,6 @@ class _Ended:
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An error by its parts: one with a constructor of its own cannot be made of its arguments again."""
-
-    kind: type[Exception]
-    arguments: tuple[Any, ...]
-    fields: dict[str, Any]
-    told: str
-
-    @classmethod
-    def of(cls, error: Exception) -> "_Raised":
-        import traceback  # only where something went wrong
-
-        return cls(type(error), error.args, dict(vars(error)), "".join(traceback.format_exception(error)))
-
-    def error(self) -> Exception:
-        error = self.kind.__new__(self.kind, *self.arguments)
-        vars(error).update(self.fields)
-        error.__cause__ = _Elsewhere(self.told)
-        return error
-
-
-class _Elsewhere(Exception):
-    def __str__(self) -> str:
-        return f"in a process of its own:\n{self.args[0]}"
-
-
 # There
 
 
@@ -147,10 +102,10 @@ class _Link:
         self._answers = answers
 
     def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
-        _send(self._rows, pickle.dumps(with_views(batch, views)))
+        send(self._rows, pickle.dumps(with_views(batch, views)))
 
     def get(self, key: bytes) -> bytes | None:
-        _send(self._rows, pickle.dumps(_Get(key)))
+        send(self._rows, pickle.dumps(_Get(key)))
         value: bytes | None = pickle.load(self._answers)  # noqa: S301 - our own process wrote it
         return value
 
@@ -169,30 +124,8 @@ def _work(make: Callable[[Loading], Stage[Any, Any]], items: BinaryIO, rows: Bin
     except (EOFError, BrokenPipeError):
         return
     except Exception as error:  # noqa: BLE001 - the outermost layer of a process; raised in the other one
-        told = _written(error)
-    _send(rows, told)
-
-
-def _written(error: Exception) -> bytes:
-    raised = _Raised.of(error)
-    try:
-        return pickle.dumps(raised)
-    except (pickle.PicklingError, TypeError, AttributeError):  # it holds what cannot leave the process
-        return pickle.dumps(_Raised.of(InvariantBroken(raised.told)))
-
-
-def _be_apart(parent: int, kept: tuple[BinaryIO, ...]) -> None:
-    """Nothing of the parent's but three pipes and its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it ended before it was said that this ends with it
-    first = 3
-    for descriptor in sorted(pipe.fileno() for pipe in kept):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        told = Raised.of(error).pickled()
+    send(rows, told)
 
 
 # Here
@@ -202,29 +135,18 @@ class _Process(Generic[Item, Result]):
     """Satisfies `Stage` once it was begun."""
 
     def __init__(self, make: Callable[[Loading], Stage[Item, Result]]) -> None:
-        items, self._items = _pipe()
-        self._rows, rows = _pipe()
-        answers, self._answers = _pipe()
+        items, self._items = pipe()
+        self._rows, rows = pipe()
+        answers, self._answers = pipe()
         there = (items, rows, answers)
-        parent = os.getpid()
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
-            self._pid = os.fork()
-            if not self._pid:
-                try:
-                    _be_apart(parent, there)
-                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                    _work(make, *there)
-                finally:
-                    os._exit(0)
+            self._pid = forked(lambda: _work(make, *there), tuple(one.fileno() for one in there))
         except OSError:  # the system has none left
-            for pipe in (*there, self._items, self._rows, self._answers):
-                pipe.close()
+            for one in (*there, self._items, self._rows, self._answers):
+                one.close()
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for pipe in there:
-            pipe.close()
+        for one in there:
+            one.close()
         self._threads = ThreadPoolExecutor(2)
         self._answering: Future[Result] | None = None
         self._waiting: deque[tuple[int, Future[None]]] = deque()  # bounded: WAITING_BYTES, in _put()
@@ -256,9 +178,9 @@ class _Process(Generic[Item, Result]):
         os.kill(self._pid, signal.SIGKILL)  # where it has told all there is to tell, it only ends
         self._threads.shutdown()
         os.waitpid(self._pid, 0)  # last: until then the number is its own, and it may be signalled
-        for pipe in (self._items, self._rows, self._answers):
+        for one in (self._items, self._rows, self._answers):
             with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+                one.close()
 
     @property
     def _told(self) -> "Future[Result]":
@@ -277,7 +199,7 @@ class _Process(Generic[Item, Result]):
 
     def _send_item(self, data: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):  # the other thread knows why
-            _send(self._items, data)
+            send(self._items, data)
 
     def _answer(self, loading: Loading) -> Result:
         """Do what the stage asks for, until it has told what came of everything."""
@@ -287,8 +209,8 @@ class _Process(Generic[Item, Result]):
                     case Batch():
                         loading.load(message)
                     case _Get(key):
-                        _send(self._answers, pickle.dumps(loading.get(key)))
-                    case _Raised():
+                        send(self._answers, pickle.dumps(loading.get(key)))
+                    case Raised():
                         raise message.error()
         except BaseException:
             os.kill(self._pid, signal.SIGKILL)  # it waits for an answer, and others wait for it
@@ -300,15 +222,4 @@ class _Process(Generic[Item, Result]):
         try:
             return pickle.load(self._rows)  # noqa: S301 - our own process wrote it
         except (EOFError, pickle.UnpicklingError) as error:
-            raise StageLost("a process of this command was ended from outside: run it again") from error
-
-
-def _pipe() -> tuple[BinaryIO, BinaryIO]:
-    """Where to read, and where to write."""
-    reading, writing = os.pipe()
-    return os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
-
-
-def _send(pipe: BinaryIO, data: bytes) -> None:
-    pipe.write(data)
-    pipe.flush()
+            raise StageLost.by_somebody() from error

@@ -26,6 +26,7 @@ from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, sync_folder
 from icn.kernel.errors import Invalid
 from icn.kernel.limits import KIB, MIB
+from icn.services.ahead import Ahead, in_turn
 from icn.stores import tar
 from icn.stores.archive import MANIFEST, MANIFEST_BYTES_MAX, PART_BYTES_MAX, ArchiveDamaged, Part, size_max
 
@@ -127,9 +128,10 @@ class TarGzFile:
 class TarGzArchive:
     """Satisfies `services.archive_check.Archive`."""
 
-    def __init__(self, path: Path, keys: Keys | None) -> None:
+    def __init__(self, path: Path, keys: Keys | None, reading: Ahead = ahead) -> None:
         self._path = path
         self._keys = keys
+        self._reading = reading
 
     @property
     def name(self) -> str:
@@ -138,9 +140,12 @@ class TarGzArchive:
 
     def entries(self) -> Iterator[tuple[Part, bytes]]:
         """Every entry, decompressed and hashed on another thread."""
-        reading = ahead(self._read())
-        with contextlib.closing(reading):
+        with contextlib.closing(self._reading(self._read())) as reading:
             yield from reading
+
+    def in_turn(self) -> "TarGzArchive":
+        """See `Archive`."""
+        return TarGzArchive(self._path, self._keys, in_turn)
 
     def manifest(self) -> bytes | None:
         """The last one that a gzip member begins with, as a backup ends; None for an encrypted file, or without one."""

@@ -5,7 +5,7 @@ never removed (removing it would let two processes lock two different files of o
 holder's process id and host, is only there to be named in the refusal.
 
 The lock belongs to the open file, which a forked child shares: child processes must be started by exec, as
-`subprocess` and `multiprocessing`'s spawn do, or close what they inherit (`adapters.archive.elsewhere`), or they keep
+`subprocess` and `multiprocessing`'s spawn do, or close what they inherit (`adapters.archive.forking`), or they keep
 the store locked after our death.
 """
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from icn.adapters.archive import elsewhere as module
-from icn.adapters.archive.elsewhere import StageLost, begun_elsewhere, elsewhere
+from icn.adapters.archive import forking
+from icn.adapters.archive.elsewhere import begun_elsewhere, elsewhere
+from icn.adapters.archive.forking import StageLost
 from icn.kernel.errors import InvariantBroken
 from icn.services.beginning import NO_VIEWS, Loading, Views, with_views
 from icn.services.stage import Stage
@@ -113,8 +115,8 @@ def test_it_is_worth_it_with_another_processor_and_no_other_thread(
         folder = tmp_path / str(len(told))
         for number in range(threads):
             (folder / str(number)).mkdir(parents=True)
-        monkeypatch.setattr(module, "THREADS", folder)
-        told.append(module.is_worth_it())
+        monkeypatch.setattr(forking, "THREADS", folder)
+        told.append(forking.is_worth_it())
     assert told == [True, False, False]
 
 

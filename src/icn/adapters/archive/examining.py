@@ -1,0 +1,220 @@
+"""Archives examined in a process of their own: decompressing and hashing go on beside all that is done with what they
+hold, and neither waits for the other's turn of Python.
+
+```
+ there                                              here
+ entries, examined ──what each is and holds──────> the caller
+         └─ content ─> room, shared <──looked at───┘
+               ^─────────which is free again───────┘
+```
+
+Content does not go through a pipe: it is written into rooms, memory that both processes have, and looked at there. A
+room is free when nobody looks at it any more. The process is forked (`forking`), and killed when the context is left.
+What is wrong with an archive, or goes wrong there, is raised here, in its place among the entries.
+
+Where there is one processor only, or more than one thread already, they are examined here.
+"""
+
+import contextlib
+import mmap
+import os
+import pickle
+import signal
+import threading
+import weakref
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from icn.adapters.archive.ahead import ahead
+from icn.adapters.archive.forking import Raised, StageLost, forked, is_worth_it, pipe, send
+from icn.kernel.errors import require
+from icn.kernel.ids import Cid
+from icn.kernel.instant import Instant
+from icn.kernel.making import maker
+from icn.services.archive_check import Items
+from icn.services.filling import Reading, examined
+from icn.services.restore_plan import Link
+from icn.stores.archive import Part
+from icn.stores.archive_parts import ContentLine
+
+ROOMS = 3
+"""Parts of content that are written, wait or are looked at."""
+
+
+@contextlib.contextmanager
+def examined_elsewhere(chain: Sequence[Link]) -> Iterator[Reading]:
+    """What gives the entries of each archive of the chain, in its order (`filling.examined`)."""
+    if not is_worth_it():
+        yield examined_here
+        return
+    process = _Process(chain)
+    try:
+        yield process.read
+    finally:
+        process.close()
+
+
+def examined_here(link: Link) -> Generator[tuple[Part, Items], None, None]:
+    """The entries of an archive, on a thread of their own."""
+    with contextlib.closing(ahead(examined(link))) as entries:
+        yield from entries
+
+
+# What goes through the pipe
+
+
+_LineFields = tuple[bytes, int, Instant, bool, Instant | None, int, bool]
+_line = maker(ContentLine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    part: Part
+    items: Items
+    """Without content."""
+    lines: tuple[_LineFields, ...]
+    """Of content, in its order."""
+    room: int | None
+    """Where its bytes stand, one block behind the other; None where none come with the lines, or they are empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ArchiveEnd:
+    """What follows is of the next one."""
+
+
+# There
+
+
+class _Writer:
+    """Sends entries, content through rooms."""
+
+    def __init__(self, entries: BinaryIO, freed: BinaryIO, rooms: tuple[int, ...]) -> None:
+        self._entries = entries
+        self._freed = freed
+        self._rooms = [os.fdopen(descriptor, "wb") for descriptor in rooms]
+        self._free = list(range(len(rooms)))
+
+    def work(self, chain: Sequence[Link]) -> None:
+        """The life of the process. Nobody being there any more ends it."""
+        try:
+            for link in chain:
+                for part, items in examined(_in_turn(link)):
+                    self._write(part, items)
+                self._send(_ArchiveEnd())
+        except (EOFError, BrokenPipeError):
+            return
+        except Exception as error:  # noqa: BLE001 - the outermost layer of a process; raised in the other one
+            send(self._entries, Raised.of(error).pickled())
+
+    def _write(self, part: Part, items: Items) -> None:
+        lines = tuple(
+            (of.cid.data, of.size, of.stored_at, of.pinned, of.expires_at, of.changed, of.has_bytes)
+            for of, _ in items.content
+        )
+        pieces = [data for _, data in items.content if data]
+        self._send(_Entry(part, replace(items, content=()), lines, self._put(pieces) if pieces else None))
+
+    def _put(self, pieces: Sequence[bytes | memoryview]) -> int:
+        if not self._free:
+            self._free += self._freed.read(1) or self._nobody()
+        number = self._free.pop()
+        room = self._rooms[number]
+        room.seek(0)
+        room.writelines(pieces)
+        room.flush()
+        return number
+
+    @staticmethod
+    def _nobody() -> bytes:
+        raise EOFError
+
+    def _send(self, message: _Entry | _ArchiveEnd) -> None:
+        send(self._entries, pickle.dumps(message))
+
+
+def _in_turn(link: Link) -> Link:
+    """Two threads would only wait for each other: one archive after the other is read here, and others work beside."""
+    known = link.examined
+    return replace(link, examined=replace(known, archive=known.archive.in_turn()))
+
+
+# Here
+
+
+class _Process:
+    def __init__(self, chain: Sequence[Link]) -> None:
+        self._chain = iter(chain)
+        self._closing = threading.Lock()
+        """What is looked at is let go by any thread."""
+        self._entries, entries = pipe()
+        freed, self._freed = pipe()
+        self._rooms = tuple(os.memfd_create(f"icn-content-{number}") for number in range(ROOMS))
+        there = (entries, freed)
+        try:
+            self._pid = forked(
+                lambda: _Writer(entries, freed, self._rooms).work(chain),
+                (*(one.fileno() for one in there), *self._rooms),
+            )
+        except OSError:  # the system has none left
+            self._close_files()
+            raise
+        finally:
+            for one in there:
+                one.close()
+
+    def read(self, link: Link) -> Generator[tuple[Part, Items], None, None]:
+        """The entries of the archive that is next."""
+        require(next(self._chain, None) is link, "archives are read in the order of their chain")
+        while isinstance(message := self._next(), _Entry):
+            yield message.part, self._items(message)
+
+    def close(self) -> None:
+        """The process is gone. What is looked at stays where it is."""
+        os.kill(self._pid, signal.SIGKILL)  # where it has told all there is to tell, it only ends
+        os.waitpid(self._pid, 0)
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self._entries.close()
+        with self._closing, contextlib.suppress(BrokenPipeError):
+            self._freed.close()
+        for room in self._rooms:
+            os.close(room)
+
+    def _next(self) -> _Entry | _ArchiveEnd:
+        try:
+            message: _Entry | _ArchiveEnd | Raised = pickle.load(self._entries)  # noqa: S301 - our own process wrote it
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise StageLost.by_somebody() from error
+        if isinstance(message, Raised):
+            raise message.error()
+        return message
+
+    def _items(self, entry: _Entry) -> Items:
+        if not entry.lines:
+            return entry.items
+        lines = tuple(
+            _line(Cid(cid), size, stored_at, pinned, expires_at, changed, has_bytes)
+            for cid, size, stored_at, pinned, expires_at, changed, has_bytes in entry.lines
+        )
+        content: list[tuple[ContentLine, bytes | memoryview | None]] = []
+        size, at = sum(line.size for line in lines if line.has_bytes), 0
+        room = memoryview(b"") if entry.room is None else self._look(entry.room, size)
+        for line in lines:
+            content.append((line, room[at : at + line.size] if line.has_bytes else None))
+            at += line.size if line.has_bytes else 0
+        return replace(entry.items, content=tuple(content))
+
+    def _look(self, number: int, size: int) -> memoryview:
+        """What is in a room, which is free when nothing of this is left."""
+        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        looked_at = mmap.mmap(self._rooms[number], size, flags=flags, prot=mmap.PROT_READ)
+        weakref.finalize(looked_at, self._free, number).atexit = False
+        return memoryview(looked_at)
+
+    def _free(self, number: int) -> None:
+        with self._closing, contextlib.suppress(BrokenPipeError):  # nobody waits for it
+            if not self._freed.closed:
+                send(self._freed, bytes((number,)))

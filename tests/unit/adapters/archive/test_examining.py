@@ -1,0 +1,193 @@
+"""Archives examined in a process of their own hold what they hold, are as wrong, and the process is gone afterwards."""
+
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from icn.adapters.archive import examining as module
+from icn.adapters.archive.examining import ROOMS, examined_elsewhere
+from icn.adapters.archive.forking import StageLost
+from icn.kernel.ids import RAW, Cid
+from icn.kernel.instant import Instant
+from icn.services.archive_check import Items
+from icn.stores.archive import ArchiveDamaged, Part
+from icn.stores.archive_parts import ContentLine
+
+# Who runs tests has threads, of which later releases of Python warn; they hold nothing that is needed here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+Entry = tuple[Part, Items]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A link of a chain, as far as these tests need one."""
+
+    entries: tuple[Entry, ...]
+    then: Callable[[], None] = field(default=lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many processors this machine has; and links that were made."""
+
+    def examined(link: Made) -> Generator[Entry, None, None]:
+        yield from link.entries
+        link.then()
+
+    monkeypatch.setattr(module, "is_worth_it", lambda: True)
+    monkeypatch.setattr(module, "examined", examined)
+    monkeypatch.setattr(module, "_in_turn", lambda link: link)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    begun = []
+    fork = os.fork
+
+    def noting() -> int:
+        begun.append(fork())
+        return begun[-1]
+
+    monkeypatch.setattr(os, "fork", noting)
+    yield
+    for pid in begun:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def entry(number: int, *blocks: bytes | None) -> Entry:
+    """A part with this content, None for what comes without its bytes."""
+    content = tuple(
+        (line(place, data), None if data is None else memoryview(data)) for place, data in enumerate(blocks)
+    )
+    return Part(f"content/{number:06}.car", 5, "ab" * 32), Items(content=content)
+
+
+def line(place: int, data: bytes | None) -> ContentLine:
+    size = 4 if data is None else len(data)
+    return ContentLine(
+        Cid.of(data or b"", RAW),
+        size=size,
+        stored_at=Instant(7),
+        pinned=place % 2 == 0,
+        expires_at=Instant(9) if size % 2 else None,
+        changed=place,
+        has_bytes=data is not None,
+    )
+
+
+OTHERS = (
+    (Part("blocks/000001.car", 3, "cd" * 32), Items(signed=((Cid.of(b"s", RAW), b"s"),))),
+    (Part("local/000001.jsonl", 2, "ef" * 32), Items(local=((b"key", b"value"),))),
+    (Part("identity/node.key", 1, "01" * 32), Items(identity=b"key file")),
+    (Part("manifest.json", 1, "23" * 32), Items()),
+)
+CONTENT = (
+    entry(1, b"one", b"", b"another" * 1000),
+    entry(2, None, None),
+    entry(3, b""),
+    *(entry(4 + n, bytes([n]) * 70_000, b"end") for n in range(3 * ROOMS)),
+)
+
+
+def read(chain: tuple[Made, ...]) -> list[list[Entry]]:
+    with examined_elsewhere(chain) as reading:
+        return [list(_kept(reading(link))) for link in chain]
+
+
+def _kept(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """With copies of what is only looked at."""
+    for part, items in entries:
+        content = tuple((line, None if data is None else bytes(data)) for line, data in items.content)
+        yield part, Items(items.signed, items.evidence, content, items.local, items.identity)
+
+
+def test_each_archive_holds_what_it_holds() -> None:
+    chain = (Made((*OTHERS, *CONTENT)), Made(()), Made(CONTENT[::-1]))
+    assert read(chain) == [list(_kept(iter(link.entries))) for link in chain]
+
+
+def test_it_is_read_in_another_process() -> None:
+    def tell() -> None:
+        raise ArchiveDamaged("a", str(os.getpid()))
+
+    with pytest.raises(ArchiveDamaged) as raised:
+        read((Made((), tell),))
+    assert raised.value.why not in {"", str(os.getpid())}
+
+
+def test_what_is_looked_at_stays_as_it_is_while_others_are_read() -> None:
+    """As content does that waits to be written."""
+    chain = (Made(CONTENT),)
+    with examined_elsewhere(chain) as reading:
+        entries = iter(reading(chain[0]))
+        ((_, first), (_, empty), (_, last)) = next(entries)[1].content
+        for _ in entries:
+            assert (first, empty, last) == (b"one", b"", b"another" * 1000)
+    assert (first, empty, last) == (b"one", b"", b"another" * 1000)  # also when the process is gone
+
+
+def test_a_room_is_written_again_when_nobody_looks_at_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOMS", 2)
+    assert read((Made(CONTENT),)) == [list(_kept(iter(CONTENT)))]
+
+
+def test_what_is_wrong_is_raised_in_its_place() -> None:
+    def damage() -> None:
+        raise ArchiveDamaged("a.tar.gz", "it was asked for")
+
+    chain = (Made(OTHERS), Made(CONTENT, damage))
+    with examined_elsewhere(chain) as reading:
+        assert len(list(reading(chain[0]))) == len(OTHERS)
+        entries = reading(chain[1])
+        for _ in CONTENT:
+            next(entries)
+        with pytest.raises(ArchiveDamaged, match="it was asked for") as raised:
+            next(entries)
+    assert (raised.value.archive, raised.value.why) == ("a.tar.gz", "it was asked for")
+
+
+def test_a_process_that_was_ended_from_outside_is_a_fault_of_the_machine() -> None:
+    with pytest.raises(StageLost):
+        read((Made(OTHERS, lambda: os.kill(os.getpid(), signal.SIGKILL)),))
+
+
+def test_an_interrupt_is_for_the_command_alone() -> None:
+    chain = (Made(OTHERS, lambda: os.kill(os.getpid(), signal.SIGINT)), Made(CONTENT))
+    assert [len(entries) for entries in read(chain)] == [len(OTHERS), len(CONTENT)]
+
+
+def test_nobody_waits_for_it_where_it_is_not_needed_any_more() -> None:
+    chain = (Made(CONTENT, signal.pause),)
+    with examined_elsewhere(chain) as reading:
+        next(reading(chain[0]))
+    with examined_elsewhere(chain):
+        pass  # nor where nothing was read
+
+
+def test_where_it_is_not_worth_it_they_are_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "is_worth_it", lambda: False)
+    told: list[int] = []
+    chain = (Made((*OTHERS, *CONTENT), lambda: told.append(os.getpid())),)
+    assert read(chain) == [list(_kept(iter(chain[0].entries)))]
+    assert told == [os.getpid()]
+
+
+def open_files() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_files_are_closed_where_no_process_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> int:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(os, "fork", none_left)
+    before = open_files()
+    with pytest.raises(BlockingIOError), examined_elsewhere(()):
+        pass
+    assert open_files() == before
