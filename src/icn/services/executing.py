@@ -254,10 +254,14 @@ class ExecutorService:
             return "the attempt's deadline is too far away"
         if assignment.price < self.offering.price(spec):
             return "the price is below what is asked here"
+        if promised is None:  # no better than who asks for an offer
+            outcome, reason = self.offering.refusal(work, assignment.home, spec)
+            if outcome is not None:
+                return reason
+            if self.offering.waiting.first() is not None:
+                return "no place is free for who has none promised: others wait for one"
         if spec.limits.memory_bytes > reserved and not self.capacity.fits(spec.limits.memory_bytes, work.wall):
             return "no place is free"
-        if promised is None and self.offering.waiting.first() is not None:
-            return "no place is free for who has none promised: others wait for one"
         return ""
 
     def _begin(self, work: UnitOfWork, execution: Execution) -> None:

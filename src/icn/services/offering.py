@@ -94,7 +94,7 @@ class OfferingService:
         if self.capacity.renew(key, _good_until(work, message), work.wall):
             self._bid(work, home, message)  # announced again, as to who may not have heard: the same offer
             return
-        outcome, reason = self._refusal(work, home, message.spec)
+        outcome, reason = self.refusal(work, home, message.spec)
         if outcome is None:
             if self._wait(work, home, message):
                 self.offer_to_waiting(work)
@@ -153,7 +153,7 @@ class OfferingService:
         """What this node asks for the job."""
         return price_of(spec, self.terms.rates)
 
-    def _refusal(self, work: UnitOfWork, home: Did, spec: JobSpec) -> tuple[BidOutcome | None, str]:
+    def refusal(self, work: UnitOfWork, home: Did, spec: JobSpec) -> tuple[BidOutcome | None, str]:
         """Why this job gets no offer here, and need not wait for one."""
         if self.strain is not None:
             return BidOutcome.STRAINED, f"this node takes no jobs at present: it is short of {_LACKS[self.strain]}"

@@ -222,6 +222,7 @@ def shows(world: World, forker: Forker, job: Job) -> None:
     world.handle("a", Received(forker.did, ReceiptSent(6, sealed, b"hello")))
 
 
+@pytest.mark.slow
 def test_an_executor_that_forks_its_own_account_away_after_it_has_shown_its_result_stops_nobody() -> None:
     """Nobody has confirmed the account yet, so it is void; what its executor has shown is in the home's own feed."""
     world = World()

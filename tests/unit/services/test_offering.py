@@ -287,6 +287,26 @@ def test_a_home_that_does_not_settle_gets_no_bids() -> None:
     assert heard(world) == [("a", "11 receipts of this node are overdue at that home"), ("b", "offers for 1")]
 
 
+def test_nor_is_it_worked_for_when_it_asks_for_no_bid() -> None:
+    world = executor("a")
+    owe(world, "a", 11)
+    patience = world[EXECUTOR].terms.executor.unsettled_after
+    wait(world, patience + 20_000)
+    assign(world, "a", not_announced(world, "a", patience * 2))
+    assert heard(world) == [("a", "11 receipts of this node are overdue at that home")]
+
+
+def test_a_node_that_is_short_of_something_takes_no_assignment_for_which_it_made_no_offer() -> None:
+    world = executor("a")
+    tell(world, Conditions(places=1, strain=Strain.DISK))
+    assign(world, "a", not_announced(world, "a", 60_000))
+    assert heard(world) == [("a", "this node takes no jobs at present: it is short of disk space")]
+
+
+def not_announced(world: World, home: str, within: int) -> JobAnnounced:
+    return JobAnnounced(builders.job_id(world[home].did, "new"), 1, WINDOW, world.spec(within, limits=LIMITS))
+
+
 def test_so_many_may_be_overdue() -> None:
     world = executor("a")
     owe(world, "a", 10)
