@@ -119,7 +119,7 @@ def _decide(mesh: Mesh, command: MeshCommand, context: Context, terms: MeshTerms
             if now >= job.spec.deadline:  # before anything else: an attempt that has no time must not begin
                 return [endings.ran_out(job, _nobody_offered(declined))]
             eligible = [offer for offer in offers if not mesh.is_barred(job.home, offer.bid.executor, now)]
-            winners = placement.choose(job, eligible, mesh.standings_at(job.home))
+            winners = placement.choose(job, eligible, mesh.standings_of(job.home, [o.bid.executor for o in eligible]))
             if winners:
                 assignees = tuple(Assignee(o.bid.executor, o.account_home, o.bid.price) for o in winners)
                 return [JobAssigned(job_id, job.attempt, _attempt_deadline(job, now, terms), assignees)]

@@ -13,6 +13,7 @@ Where several executors run an attempt, `AttemptAbandoned` stands for `AttemptFa
 `JobCompleted`; what happens between is in `agreement`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -96,9 +97,10 @@ class Mesh:
     """What executors with an execution under way have bound themselves to."""
     touched: Touched = field(default_factory=Touched)
 
-    def standings_at(self, home: Did) -> dict[Did, Standing]:
-        """What `home` has seen of each executor."""
-        return {executor: standing for (at, executor), standing in self.standings.items() if at == home}
+    def standings_of(self, home: Did, executors: Sequence[Did]) -> dict[Did, Standing]:
+        """What `home` has seen of these executors; of all that homes have seen there may be much more."""
+        seen = {executor: self.standings.get((home, executor)) for executor in executors}
+        return {executor: standing for executor, standing in seen.items() if standing is not None}
 
     def count_open(self, home: Did, payer: Did) -> None:
         """One more job is open."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -35,14 +36,14 @@ from icn.domain.mesh.events import (
 )
 from icn.domain.mesh.execution import ExitKind
 from icn.domain.mesh.failures import Silence
-from icn.domain.mesh.model import Assignee, Bid, Job, Status
+from icn.domain.mesh.model import Assignee, Bid, Job, Standing, Status
 from icn.domain.mesh.papers import RECEIPT_BYTES_MAX, seal_assignment, seal_receipt
 from icn.domain.mesh.refusals import DeadlinePassed, JobNotOpen, NotYourJob, TooManyJobs, TooManyJobsOfYours
 from icn.domain.mesh.retries import MeshTerms
 from icn.domain.mesh.rules import check, decide
 from icn.domain.mesh.state import Mesh, apply
 from icn.kernel.errors import Invalid, Refusal
-from icn.kernel.ids import JobId
+from icn.kernel.ids import Did, JobId
 from icn.kernel.instant import Duration, Instant
 from icn.kernel.limits import JOB_ATTEMPTS_MAX, JOBS_OPEN_MAX
 from icn.kernel.mana import Mana
@@ -408,3 +409,21 @@ def test_what_stands_for_a_failure_receipt_is_no_longer_than_one() -> None:
     check(mesh, replace(FAILED, receipt=bytes(RECEIPT_BYTES_MAX)), builders.context())
     with pytest.raises(EventRefused, match="receipt is short"):
         check(mesh, replace(FAILED, receipt=bytes(RECEIPT_BYTES_MAX + 1)), builders.context())
+
+
+class Unread(dict[tuple[Did, Did], Standing]):
+    """What may be looked up by its key, and not read through."""
+
+    def items(self) -> NoReturn:
+        raise AssertionError("all standings of all homes are read")
+
+    __iter__ = keys = values = items
+
+
+def test_whoever_offered_is_looked_up_and_not_everybody_that_any_home_has_seen() -> None:
+    mesh = mesh_at("bidding")
+    mesh.standings = Unread({(HOME, EXECUTOR): Standing(failed_in_row=1)})
+    offers = tuple(Offer(builders.bid(number, 1, job=JOB), builders.did(number)) for number in (2, 3))
+    (assigned,) = decide(mesh, CloseBidding(JOB, offers), builders.context(), TERMS)
+    assert isinstance(assigned, JobAssigned)
+    assert [assignee.executor for assignee in assigned.assignees] == [OTHER]
