@@ -1,7 +1,14 @@
 """Many runs go on where they were, whatever ended the program, and say how to see each finding again."""
 
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +98,39 @@ def test_two_processes_find_what_one_does(capsys):
     told = said(capsys)
     assert main([*plain, "--processes", "2"]) == 0
     assert said(capsys) == told
+
+
+LONG = """
+from icn.sim.campaign import results
+from icn.sim.plan import Plan
+if __name__ == "__main__":
+    for run in results([Plan(1, 3, 1), *(Plan(seed, 5, 100_000) for seed in range(2, 10))], 2):
+        print(run.plan.seed, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_it_leaves_nobody_simulating(tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text(LONG)
+    with (
+        ExitStack() as opened,
+        subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as campaign,
+    ):
+        assert campaign.stdout is not None
+        assert campaign.stdout.readline() == "1\n"
+        found = Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children").read_text().split()
+        assert len(found) >= 2
+        ends = select.poll()
+        for child in found:
+            descriptor = os.pidfd_open(int(child))
+            opened.callback(os.close, descriptor)
+            ends.register(descriptor, select.POLLIN)
+        campaign.send_signal(signal.SIGKILL)
+        running = len(found)
+        while running:
+            ended = ends.poll(20_000)
+            assert ended, f"{running} processes go on"
+            for descriptor, _ in ended:
+                ends.unregister(descriptor)
+                running -= 1

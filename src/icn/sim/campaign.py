@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import icn
+from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
 from icn.sim.plan import Plan, Run, from_line, to_line
 from icn.sim.world import World
 
@@ -47,6 +48,7 @@ def results(plans: Sequence[Plan], processes: int) -> Iterator[Run]:
 
 
 def _begin_process() -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would read what it finds
     gc.freeze()
     # The one process that keeps the state ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
