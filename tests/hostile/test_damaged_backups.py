@@ -28,6 +28,7 @@ from icn.stores import tar
 from icn.stores.archive import MANIFEST, ArchiveKind
 from support import builders
 from support.archives import Held, back_up, fill_into, held, history, restore_into
+from support.held_archive import sealed
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +91,7 @@ def restated(files: Files, **changes: object) -> Files:
     parts = [(name, data) for name, data in files if name != MANIFEST]
     manifest = json.loads(dict(files)[MANIFEST])
     manifest["parts"] = [{"name": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in parts]
-    return [*parts, (MANIFEST, json.dumps({**manifest, **changes}).encode())]
+    return [*parts, (MANIFEST, sealed({**manifest, **changes}))]
 
 
 def some_part(random: Random, files: Files, *folders: str) -> int:

@@ -2,18 +2,15 @@
 
     refused     verification finds it, and a restore refuses the archive and writes nothing
     harmless    verification finds nothing, and what is restored is what was backed up
-    foreign     as harmless, but for the name of the node, which stands in the manifest alone; a restore beside the
-                node's key refuses it, as does a start with that key
     unnoticed   verification finds nothing, and a restore refuses
     served      anything else is restored
 
-A folder's manifest has no sum of its own; that of a file is within the compression, which has one. There is nothing to
+A folder's manifest has a checksum of its own; that of a file is within the compression besides. There is nothing to
 mend: the store is there, or its peers are, and another backup is made.
 """
 
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,8 +18,6 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import Refusal
 from icn.services.ahead import in_turn
 from icn.services.archive_proving import prove
-from icn.services.restore_plan import ForeignArchive
-from support import builders
 from support.archives import Held, archive_at, back_up, fill_into, held, nothing, proving_here
 from support.bit_flip_repairs import history
 from support.bit_flips import turn_over
@@ -70,17 +65,7 @@ def _class_of(path: Path, expected: Held) -> str:
         return "served" if wrote else "refused" if is_found else "unnoticed"
     if is_found:
         return "served"
-    if held(target) == expected:
-        return "harmless"
-    return "foreign" if replace(held(target), owner=expected.owner) == expected and _is_foreign(path) else "served"
-
-
-def _is_foreign(path: Path) -> bool:
-    try:
-        fill_into(MemoryStore(), path, configured=builders.did(1))
-    except ForeignArchive:
-        return True
-    return False
+    return "harmless" if held(target) == expected else "served"
 
 
 def _restored(path: Path) -> Held:

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from icn.services.archive_check import Archive
-from icn.stores.archive import MANIFEST, Part, manifest_hash
+from icn.stores.archive import MANIFEST, Part, manifest_hash, with_checksum
+
+
+def sealed(fields: dict[str, Any]) -> bytes:
+    """A manifest that says this, with the checksum of that: who makes things up knows how it is made."""
+    said = {name: value for name, value in fields.items() if name != "checksum"}
+    return with_checksum(json.dumps(said, indent=1).encode())
 
 
 @dataclass(frozen=True)
@@ -53,4 +59,4 @@ class HeldArchive:
         parts = [(name, data) for name, data in self.files if name != MANIFEST]
         fields = json.loads(dict(self.files)[MANIFEST])
         fields["parts"] = [{"name": n, "size": len(d), "sha256": manifest_hash(d)} for n, d in parts]
-        return HeldArchive((*parts, (MANIFEST, json.dumps({**fields, **claims}).encode())))
+        return HeldArchive((*parts, (MANIFEST, sealed({**fields, **claims}))))

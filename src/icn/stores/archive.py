@@ -31,7 +31,8 @@ from icn.kernel.fields import shape_of
 from icn.kernel.ids import Cid, Did
 from icn.stores.blocks import ClockEntry
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""From 2 on a manifest ends with a checksum of itself: in a folder nothing else has one of it."""
 MANIFEST = "manifest.json"
 IDENTITY = "identity/node.key"
 PART_BYTES = 16 * limits.MIB
@@ -289,13 +290,20 @@ class Order:
 
 
 def write_manifest(manifest: Manifest) -> bytes:
-    """The manifest as JSON, to be read by people too."""
+    """The manifest as JSON, to be read by people too; in the form that its format has."""
     fields = shape_of(Manifest).to_map(manifest)
     named = {_JSON_NAMES.get(f.name, f.name): fields[f.name] for f in dataclasses.fields(Manifest)}
     for name in _LEFT_OUT_WHERE_EMPTY:
         if not named[name]:
             del named[name]
-    return json.dumps(named, ensure_ascii=False, indent=1).encode() + b"\n"
+    text = json.dumps(named, ensure_ascii=False, indent=1).encode()
+    return text + b"\n" if manifest.format < _CHECKED_FROM else with_checksum(text)
+
+
+def with_checksum(text: bytes) -> bytes:
+    """A manifest that says, in its last line, the SHA-256 of all that stands before that line."""
+    stated = text.removesuffix(_END)
+    return stated + _CHECKSUM % hashlib.sha256(stated).hexdigest().encode() + _END + b"\n"
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -315,6 +323,11 @@ def read_manifest(data: bytes) -> Manifest:
         raise Invalid("manifest", "it names no format")
     if version > FORMAT_VERSION:
         raise ArchiveNewer(version)
+    if version >= _CHECKED_FROM:
+        checksum = fields.pop("checksum", None)
+        stated = data[:-_CHECKSUM_BYTES]
+        if checksum != hashlib.sha256(stated).hexdigest() or with_checksum(stated) != data:
+            raise Invalid("manifest", "its checksum is not that of its bytes")
     for name, written in _JSON_NAMES.items():
         if name in fields or written not in fields:
             raise Invalid("manifest", f"field {written} is missing")
@@ -362,6 +375,10 @@ def _check_manifest(manifest: Manifest) -> None:
             raise Invalid("manifest", "a removal is at a number out of bounds")
 
 
+_CHECKED_FROM = 2
+_END = b"\n}"
+_CHECKSUM = b',\n "checksum": "%s"'
+_CHECKSUM_BYTES = len(_CHECKSUM % bytes(64)) + len(_END) + 1
 _LEFT_OUT_WHERE_EMPTY = ("forks", "removals")
 _JSON_NAMES = {"since": "from", "clock_since": "clock_from"}
 

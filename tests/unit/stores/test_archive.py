@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from icn.stores.archive import (
     write_manifest,
 )
 from support.archives import history, order
+from support.held_archive import sealed
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_a_manifest_is_read_as_written(manifest: Manifest) -> None:
 
 
 def changed(manifest: Manifest, **fields: Any) -> bytes:
-    return json.dumps({**json.loads(write_manifest(manifest)), **fields}).encode()
+    return sealed({**json.loads(write_manifest(manifest)), **fields})
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,38 @@ def test_a_manifest_in_another_form_is_refused(manifest: Manifest, fields: dict[
 
 
 def test_a_newer_format_says_so(manifest: Manifest) -> None:
-    with pytest.raises(ArchiveNewer, match="format 2"):
-        read_manifest(changed(manifest, format=2, whatever=[]))
+    with pytest.raises(ArchiveNewer, match="format 3"):
+        read_manifest(changed(manifest, format=3, whatever=[]))
+
+
+def test_every_bit_of_a_manifest_counts(manifest: Manifest) -> None:
+    data = write_manifest(manifest)
+    for at in range(len(data)):
+        for bit in range(8):
+            flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+            with pytest.raises((Invalid, ArchiveNewer)):
+                read_manifest(flipped)
+
+
+def test_a_checksum_is_that_of_all_that_stands_before_its_line(manifest: Manifest) -> None:
+    data = write_manifest(manifest)
+    stated = data[: data.index(b',\n "checksum"')]
+    assert json.loads(data)["checksum"] == hashlib.sha256(stated).hexdigest()
+    for other in (
+        stated + b"\n}\n",
+        data.replace(b'"format": 2', b'"format": 1'),
+        data + b"\n",
+        data.replace(b',\n "checksum"', b', \n"checksum"'),
+    ):
+        with pytest.raises(Invalid):
+            read_manifest(other)
+
+
+def test_a_manifest_of_the_first_format_has_none_and_is_read(manifest: Manifest) -> None:
+    older = replace(manifest, format=1)
+    data = write_manifest(older)
+    assert b"checksum" not in data
+    assert read_manifest(data) == older
 
 
 def test_json_that_says_something_twice_is_refused(manifest: Manifest) -> None:
