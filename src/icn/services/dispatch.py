@@ -4,7 +4,7 @@ The operator's principal is the node itself, so what it pays comes from the node
 own. Nobody pays from somebody else's (semantics §4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from icn.domain.federation.commands import AdmitNode, FoundFederation, VoteRemoval
@@ -15,12 +15,14 @@ from icn.domain.ledger.events import Transferred, TransferSent
 from icn.domain.ledger.rules import account_at, available
 from icn.domain.ledger.rules import decide as decide_ledger
 from icn.domain.mesh.execution import ExecutionOutcome
+from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, JobSpec
+from icn.domain.mesh.pricing import Rates, price_of
 from icn.domain.mesh.refusals import JobNotFound
 from icn.domain.records import Envelope
 from icn.kernel.errors import Invalid, InvariantBroken, Kind, Refusal
-from icn.kernel.ids import DAG_CBOR, Cid, Did, JobId
+from icn.kernel.ids import DAG_CBOR, RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration
-from icn.kernel.mana import Mana
+from icn.kernel.mana import MANA_MAX, Mana
 from icn.services import rows
 from icn.services.answers import Answer, Done, refused
 from icn.services.authorship import Authorship
@@ -163,7 +165,7 @@ class Dispatch:
                 return self._content(work, request, command)
             case Submit(spec, given, by_own_rates):
                 _in_federation(work)
-                spec = self.home.complete(spec, given, by_own_rates=by_own_rates)
+                spec = _completed(spec, given, self.home.terms.executor.rates if by_own_rates else None)
                 job = self.home.submit(work, spec, given, self.entropy.bytes(NONCE_BYTES), envelope)
                 return {"job_id": str(job), "status": "bidding", "held": spec.price_held}
             case Cancel(job):
@@ -367,6 +369,22 @@ def _vote_removal(work: UnitOfWork, node: Did, reason: str, envelope: Envelope) 
     votes = len(federation.removal_votes(node, ancestry))
     missing = max(0, federation.votes_needed(ancestry) - votes)
     return {"node": str(node), "votes": votes, "votes_missing": missing}
+
+
+def _completed(spec: JobSpec, input_bytes: bytes, rates: Rates | None) -> JobSpec:
+    """The job with its input where that belongs, inline or by CID, and the price asked by `rates` where there are any.
+
+    Raises `Invalid`.
+    """
+    if input_bytes and spec.input_cid is not None:
+        raise Invalid("input", "either inline or by CID")
+    if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
+        spec = replace(spec, input=input_bytes)
+    else:
+        spec = replace(spec, input=b"", input_cid=Cid.of(input_bytes, RAW))
+    if rates is not None:
+        spec = replace(spec, max_price=Mana(min(max(1, price_of(spec, rates)), MANA_MAX)))
+    return spec
 
 
 def _note_mismatch(work: UnitOfWork, job_id: JobId, receipt: bytes, outcome: ExecutionOutcome) -> bool:

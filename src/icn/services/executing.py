@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from icn.domain.mesh.events import AssignmentAccepted, ReceiptIssued
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
-from icn.domain.mesh.model import Assignment, Execution, Receipt
+from icn.domain.mesh.model import Assignment, Execution
 from icn.domain.mesh.papers import is_attempt, open_assignment, seal_receipt
 from icn.domain.mesh.state import ExecutionKey
 from icn.kernel.errors import Invalid, PeerViolation, require
@@ -36,10 +36,9 @@ from icn.services.effects import ExecutionPhase, PhaseEnded, RunJob, StopJob
 from icn.services.offering import OfferingService, is_of_another, was_given_away
 from icn.services.peers import Peers
 from icn.services.pledging import PledgingService
+from icn.services.receipts import not_run, receipt_of
 from icn.services.settings import NodeTerms
 from icn.services.work import UnitOfWork
-
-DETAIL_CHARS_MAX = 512
 
 
 @dataclass(slots=True)
@@ -339,22 +338,7 @@ class ExecutorService:
 
     def _answer(self, work: UnitOfWork, execution: Execution, kind: ExitKind, detail: str) -> None:
         """A receipt for what was not run."""
-        self._issue(
-            work,
-            execution,
-            ExecutionOutcome(
-                exit=kind,
-                exit_code=0,
-                output=b"",
-                detail=detail,
-                fuel_used=0,
-                memory_peak_bytes=0,
-                wall_ms=0,
-                memory_growth_denied=0,
-                table_growth_denied=0,
-                profile="",
-            ),
-        )
+        self._issue(work, execution, not_run(kind, detail))
 
     def _issue(self, work: UnitOfWork, execution: Execution, outcome: ExecutionOutcome) -> None:
         """Store the output, sign the receipt, record it and send it: one commit.
@@ -367,25 +351,8 @@ class ExecutorService:
         if outcome.exit is ExitKind.COMPLETED:
             inline = outcome.output if len(outcome.output) <= OUTPUT_INLINE_BYTES_MAX else b""
             output = self.content.store(work, outcome.output, RAW, pinned=False)
-        receipt = Receipt(
-            job=execution.job,
-            attempt=execution.attempt,
-            home=execution.home,
-            executor=work.did,
-            spec=assignment.spec.cid,
-            module=assignment.spec.module,
-            output=output,
-            exit=outcome.exit,
-            exit_code=outcome.exit_code,
-            fuel_used=outcome.fuel_used,
-            memory_peak_bytes=outcome.memory_peak_bytes,
-            wall_ms=outcome.wall_ms,
-            memory_growth_denied=outcome.memory_growth_denied,
-            table_growth_denied=outcome.table_growth_denied,
-            profile=outcome.profile,
-            detail=outcome.detail[:DETAIL_CHARS_MAX],
-            finished_at=work.now,
-            nonce=b"",
+        receipt = receipt_of(
+            work, execution.job, execution.attempt, execution.home, assignment.spec, outcome, output=output
         )
         self.capacity.end(_key(execution))
         self._since.pop(_key(execution), None)

@@ -6,7 +6,7 @@ Assignments and cancellations go through the outbox.
 """
 
 import heapq
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from icn.domain.ledger.commands import HoldMana, ReleaseHold, SettleHold, ShareHold
 from icn.domain.ledger.model import HoldId
@@ -48,15 +48,13 @@ from icn.domain.mesh.events import (
 )
 from icn.domain.mesh.execution import ExecutionOutcome, ExitKind
 from icn.domain.mesh.failures import Silence
-from icn.domain.mesh.model import INPUT_INLINE_BYTES_MAX, Assignment, Job, JobSpec, Receipt, Status
+from icn.domain.mesh.model import Assignment, Job, JobSpec, Receipt, Status
 from icn.domain.mesh.papers import is_attempt, open_receipt, seal_assignment
-from icn.domain.mesh.pricing import price_of
 from icn.domain.mesh.rules import decide
 from icn.domain.records import Envelope, Event
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation, require
 from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.instant import Duration, Instant, later
-from icn.kernel.mana import MANA_MAX, Mana
 from icn.protocol.messages import (
     Acknowledged,
     AssignmentRefused,
@@ -68,12 +66,12 @@ from icn.protocol.messages import (
     OutputPledged,
     ReceiptSent,
 )
-from icn.services import rows
+from icn.services import receipts, rows
 from icn.services.bidding import Biddings
 from icn.services.content import ContentService
 from icn.services.effects import Finding
 from icn.services.peers import Peers
-from icn.services.rechecking import RecheckService, judge
+from icn.services.rechecking import RecheckService, judge, why_rejected
 from icn.services.settings import NodeTerms
 from icn.services.state import shares_of
 from icn.services.work import NODE_ITSELF, UnitOfWork
@@ -127,21 +125,8 @@ class HomeService:
                     if not is_payable and job.id in work.state.mesh.jobs:
                         self._decide(work, GiveUpAttempt(job.id, assignee.executor, Silence.NO_ACCOUNT))
 
-    def complete(self, spec: JobSpec, input_bytes: bytes, *, by_own_rates: bool) -> JobSpec:
-        """Put the input where it belongs, inline or by CID, and the price this node would ask. Raises `Invalid`."""
-        if input_bytes and spec.input_cid is not None:
-            raise Invalid("input", "either inline or by CID")
-        if len(input_bytes) <= INPUT_INLINE_BYTES_MAX:
-            spec = replace(spec, input=input_bytes)
-        else:
-            spec = replace(spec, input=b"", input_cid=Cid.of(input_bytes, RAW))
-        if by_own_rates:
-            asked = price_of(spec, self.terms.executor.rates)
-            spec = replace(spec, max_price=Mana(min(max(1, asked), MANA_MAX)))
-        return spec
-
     def submit(self, work: UnitOfWork, spec: JobSpec, input_bytes: bytes, nonce: bytes, envelope: Envelope) -> JobId:
-        """Open a complete job, paid by the envelope's principal. `input_bytes` as in `complete`. Raises a `Refusal`."""
+        """Open a job, paid by the envelope's principal. `input_bytes`: of its `input_cid`. Raises a `Refusal`."""
         payer = envelope.principal
         if payer is None:
             raise InvariantBroken("a job is submitted by somebody")
@@ -184,7 +169,7 @@ class HomeService:
     def take_refusal(self, work: UnitOfWork, peer: Did, message: AssignmentRefused) -> None:
         """An executor cannot do what it offered."""
         answer = (work.did, message.job, message.attempt, peer)
-        if is_attempt(message.attempt) and self._was_assigned(work, message.job, message.attempt, peer):
+        if is_attempt(message.attempt) and receipts.was_assigned(work, message.job, message.attempt, peer):
             told = answer in work.state.mesh.touched.answered or rows.was_answered(work.get, *answer)
             if not told:
                 self._decide(work, TakeRefusal(message.job, message.attempt, peer, message.reason))
@@ -214,14 +199,14 @@ class HomeService:
             raise PeerViolation(f"a receipt is genuine: {error}") from error
         if receipt.executor != peer or receipt.home != work.did:
             raise PeerViolation("an executor sends its own receipts, to the job's home")
-        if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and self._is_current(work, receipt):
+        if receipt.exit is ExitKind.COMPLETED and receipt.output is not None and receipts.is_current(work, receipt):
             if receipt.output.names(message.output):
                 self.content.store(work, message.output, RAW, pinned=False)
             if receipt.job in work.state.mesh.polls:
                 self._settle(work, peer, message, receipt)  # the output is fetched when a majority has named it
                 return
 
-            key = _receipt_key(receipt)
+            key = receipts.key_of(receipt)
             if key in self._settling:
                 return
             self._settling[key] = None
@@ -449,7 +434,7 @@ class HomeService:
             if finding is Finding.CONFIRMED:
                 self._decide(later_work, AcceptAgreed(job_id))
                 return
-            self._decide(later_work, RejectResult(job_id, _why_rejected(counter), b"", counter))
+            self._decide(later_work, RejectResult(job_id, why_rejected(counter), b"", counter))
 
         self.recheck.ask(work, job, executors, answer)
 
@@ -476,26 +461,11 @@ class HomeService:
         if job_id is not None and self.biddings.is_answered(work, job_id):
             self._decide(work, self.biddings.closing(job_id))
 
-    def _is_current(self, work: UnitOfWork, receipt: Receipt) -> bool:
-        job = work.state.mesh.jobs.get(receipt.job)
-        return job is not None and job.attempt == receipt.attempt and job.assignee(receipt.executor) is not None
-
-    @staticmethod
-    def _was_assigned(work: UnitOfWork, job_id: JobId, attempt: int, executor: Did) -> bool:
-        """Whether this home ever gave that attempt to that executor: nothing else is evidence of anything."""
-        mesh = work.state.mesh
-        job = mesh.jobs.get(job_id) or mesh.touched.jobs.get(job_id)
-        job = job or rows.JOBS.get(work.store, job_id.data)
-        if job is None or job.home != work.did:
-            return False
-        failed = any((f.attempt, f.executor) == (attempt, executor) for f in job.failures)
-        return failed or (job.attempt == attempt and job.assignee(executor) is not None)
-
     def _settle_confirmed(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
         """Settle, after running the job here where that is due: whoever ends a job by its result is asked for proof."""
         job = work.state.mesh.jobs.get(receipt.job)
         ends_it = receipt.exit is ExitKind.COMPLETED or receipt.exit.guest_fault
-        is_right = job is not None and self._is_current(work, receipt) and receipt.spec == job.spec.cid
+        is_right = job is not None and receipts.is_current(work, receipt) and receipt.spec == job.spec.cid
         if job is None or not (is_right and ends_it) or job.id in work.state.mesh.polls:
             self._settle(work, peer, message, receipt)
             return
@@ -506,11 +476,11 @@ class HomeService:
 
         def answer(later_work: UnitOfWork, outcome: ExecutionOutcome | None) -> None:
             finding, counter = judge(later_work, receipt, spec, outcome)
-            if finding is Finding.CONFIRMED or not self._is_current(later_work, receipt):
+            if finding is Finding.CONFIRMED or not receipts.is_current(later_work, receipt):
                 self._settle(later_work, peer, message, receipt)
                 return
-            later_work.batch.put(_receipt_key(receipt), b"")
-            rejection = RejectResult(receipt.job, _why_rejected(counter), message.receipt, counter)
+            later_work.batch.put(receipts.key_of(receipt), b"")
+            rejection = RejectResult(receipt.job, why_rejected(counter), message.receipt, counter)
             self._decide(later_work, rejection)
             later_work.send(peer, Acknowledged(message.number))
 
@@ -518,20 +488,9 @@ class HomeService:
 
     def _settle(self, work: UnitOfWork, peer: Did, message: ReceiptSent, receipt: Receipt) -> None:
         """Decide what the receipt means, once per receipt; then the executor may forget it."""
-        key = _receipt_key(receipt)
-        was_assigned = self._was_assigned(work, receipt.job, receipt.attempt, receipt.executor)
+        key = receipts.key_of(receipt)
+        was_assigned = receipts.was_assigned(work, receipt.job, receipt.attempt, receipt.executor)
         if work.get(key) is None and was_assigned:
             work.batch.put(key, b"")
             self._decide(work, TakeReceipt(receipt, message.receipt, cut_off=receipt.job in self._cut_off))
         work.send(peer, Acknowledged(message.number))
-
-
-def _receipt_key(receipt: Receipt) -> bytes:
-    """Marks a receipt as taken, so that one that comes again changes nothing."""
-    return rows.receipt_taken_key(receipt.job, receipt.attempt, receipt.executor)
-
-
-def _why_rejected(counter: bytes) -> str:
-    if counter:
-        return "this home ran the job itself, and got another result"
-    return "this home ran the job itself, and could not confirm the result"

@@ -28,6 +28,7 @@ from icn.protocol.messages import OUTPUT_INLINE_BYTES_MAX, OutputPledged, Receip
 from icn.services import rows
 from icn.services.content import ContentService
 from icn.services.ports import Entropy
+from icn.services.receipts import not_run, receipt_of
 from icn.services.unsettled import Unsettled
 from icn.services.work import UnitOfWork
 
@@ -72,26 +73,8 @@ class PledgingService:
     def withdraw(self, work: UnitOfWork, execution: Execution, detail: str) -> None:
         """Show nothing, ever: who runs the job next could copy it."""
         spec = open_assignment(execution.assignment).spec
-        receipt = Receipt(
-            job=execution.job,
-            attempt=execution.attempt,
-            home=execution.home,
-            executor=work.did,
-            spec=spec.cid,
-            module=spec.module,
-            output=None,
-            exit=ExitKind.CANCELLED,
-            exit_code=0,
-            fuel_used=0,
-            memory_peak_bytes=0,
-            wall_ms=0,
-            memory_growth_denied=0,
-            table_growth_denied=0,
-            profile="",
-            detail=detail,
-            finished_at=work.now,
-            nonce=b"",
-        )
+        outcome = not_run(ExitKind.CANCELLED, detail)
+        receipt = receipt_of(work, execution.job, execution.attempt, execution.home, spec, outcome, output=None)
         self._show(work, execution, seal_receipt(receipt, work.signer), b"")
 
     def tick(self, work: UnitOfWork) -> None:

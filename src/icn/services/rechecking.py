@@ -23,6 +23,7 @@ from icn.kernel.ids import RAW, Cid, Did, JobId
 from icn.kernel.signing import Signer
 from icn.services.content import ContentService
 from icn.services.effects import Finding, Rechecked, RunJob
+from icn.services.receipts import receipt_of
 from icn.services.work import UnitOfWork
 
 RUNS_MAX = 3
@@ -125,26 +126,7 @@ def is_recheck(request: ExecutionRequest) -> bool:
 
 def own_receipt(work: UnitOfWork, job: JobId, spec: JobSpec, said: Receipt, outcome: ExecutionOutcome) -> Receipt:
     """What this node signs about an execution of its own that stands beside the receipt `said`."""
-    return Receipt(
-        job=job,
-        attempt=said.attempt,
-        home=said.home,
-        executor=work.did,
-        spec=spec.cid,
-        module=spec.module,
-        output=output_of(outcome),
-        exit=outcome.exit,
-        exit_code=outcome.exit_code,
-        fuel_used=outcome.fuel_used,
-        memory_peak_bytes=outcome.memory_peak_bytes,
-        wall_ms=outcome.wall_ms,
-        memory_growth_denied=outcome.memory_growth_denied,
-        table_growth_denied=outcome.table_growth_denied,
-        profile=outcome.profile,
-        detail=outcome.detail[:512],
-        finished_at=work.now,
-        nonce=b"",
-    )
+    return receipt_of(work, job, said.attempt, said.home, spec, outcome, output=output_of(outcome))
 
 
 def output_of(outcome: ExecutionOutcome) -> Cid | None:
@@ -166,6 +148,13 @@ def judge(work: UnitOfWork, said: Receipt, spec: JobSpec, outcome: ExecutionOutc
             finding = Finding.REFUTED
     work.effects.append(Rechecked(finding))
     return finding, counter
+
+
+def why_rejected(counter: bytes) -> str:
+    """Why this home pays no result that `judge` did not confirm: what the payer reads."""
+    if counter:
+        return "this home ran the job itself, and got another result"
+    return "this home ran the job itself, and could not confirm the result"
 
 
 def confirms(said: Receipt, ours: Receipt) -> bool:
