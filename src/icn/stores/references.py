@@ -88,12 +88,20 @@ def put_records(batch: Batch, records: Sequence[Record]) -> None:
             case JobCompleted(job, output=output) | JobAgreed(job, output=output):
                 named = (output,)
             case ReceiptIssued(job, receipt=receipt):
-                named = (reopen_receipt(receipt).output,)
+                named = (_output_of(receipt),)
             case _:
                 continue
         for target in named:
             if isinstance(target, Cid):
                 batch.put(keyspace.references(target) + _FROM_JOB + job.data, b"")
+
+
+def _output_of(receipt: bytes) -> Cid | None:
+    """What a receipt names. In a record that is void anything may stand for one, and names nothing (`dag.forks`)."""
+    try:
+        return reopen_receipt(receipt).output
+    except Invalid:
+        return None
 
 
 def references_to(reader: Reader, target: Cid) -> Iterator[Reference]:

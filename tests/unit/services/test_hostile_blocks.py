@@ -1,5 +1,7 @@
 """Blocks that members and strangers craft so that a node stops, or honest ones part: none of it happens."""
 
+from typing import get_args
+
 from icn.domain.federation.events import (
     EquivocationProven,
     FederationFounded,
@@ -11,7 +13,34 @@ from icn.domain.federation.events import (
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import Transferred
 from icn.domain.ledger.model import TransferNumber
-from icn.kernel.ids import DAG_CBOR
+from icn.domain.mesh.events import (
+    AssigneeFailed,
+    AssignmentAccepted,
+    AssignmentDeclined,
+    AttemptAbandoned,
+    AttemptFailed,
+    BiddingOpened,
+    DisputeRaised,
+    ExecutionStarted,
+    ExecutorBanned,
+    ExecutorPardoned,
+    FailureDeferred,
+    JobAgreed,
+    JobAssigned,
+    JobCompleted,
+    JobRolledBack,
+    JobSubmitted,
+    MeshEvent,
+    OutputCommitted,
+    OutputRevealed,
+    PledgeMade,
+    ReceiptIssued,
+    ReceiptKept,
+    RevealOpened,
+)
+from icn.domain.mesh.model import Status
+from icn.domain.records import Event
+from icn.kernel.ids import DAG_CBOR, Did
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
@@ -283,4 +312,52 @@ def test_evidence_that_comes_once_more_is_not_held_against_who_brings_it() -> No
         world.handle("a", Received(b.did, Announce((late.data,))))
     assert b.did not in [peer for peer, _ in a.disconnects]
     world.pass_time(60_000, step=5_000)
+    agree(world, "a", "b", "c")
+
+
+HUGE = 2**40
+"""An attempt that stands in no key."""
+
+
+def void_job_records(home: Did, other: Did) -> list[Event]:
+    """One of every kind, and nothing in it as it should be."""
+    job, far, rubbish = builders.job_id(home, "none"), Instant(-1), b"rubbish"
+    name = builders.cid("none")
+    return [
+        JobSubmitted(job, b"", 5, home, builders.spec(deadline=far)),
+        BiddingOpened(job, HUGE, far),
+        JobAssigned(job, HUGE, far, ()),
+        ExecutionStarted(job, HUGE, other),
+        OutputCommitted(job, HUGE, other, b""),
+        RevealOpened(job, HUGE, far),
+        OutputRevealed(job, HUGE, other, rubbish),
+        AssigneeFailed(job, HUGE, other, "", True, rubbish),
+        AttemptAbandoned(job, HUGE, "", far),
+        AttemptFailed(job, HUGE, other, "", True, far, rubbish),
+        FailureDeferred(job, HUGE, other),
+        JobCompleted(job, HUGE, other, name, Mana(-5), rubbish),
+        JobAgreed(job, HUGE, name, (other,), (other,), Mana(1)),
+        JobRolledBack(job, Status.COMPLETED, "", -1, Mana(-1)),
+        ReceiptKept(job, HUGE, other, rubbish),
+        AssignmentDeclined(job, HUGE, other, ""),
+        ExecutorBanned(other, far, -1, ""),
+        ExecutorPardoned(other, ""),
+        AssignmentAccepted(job, HUGE, other, far, rubbish),
+        PledgeMade(job, HUGE, other, b""),
+        DisputeRaised(job, HUGE, other, other, rubbish, b""),
+        ReceiptIssued(job, HUGE, other, rubbish),
+        ReceiptIssued(job, -1, other, b""),
+    ]
+
+
+def test_records_of_jobs_that_are_void_may_say_anything_and_stop_nobody() -> None:
+    world = lenient()
+    evil = Impostor.of(world, "d")
+    events = void_job_records(evil.did, world["a"].did)
+    assert dict.fromkeys(type(event) for event in events).keys() == set(get_args(MeshEvent))
+    parents = evil.parents("a")
+    for event in events:
+        evil.say(evil.block(event, parents=parents), "a", "b", "c")
+        parents = ()
+    world.pass_time(3_000)
     agree(world, "a", "b", "c")
