@@ -87,7 +87,10 @@ demo: $(VENV)/.runtime-ready
 	$(BIN)/python demo/run.py
 
 # A process of tests that dies ends the run: with a new one in its place, xdist waits for ever for what the dead one had.
-PYTEST_SIDE_BY_SIDE := $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart=0
+# Files are handed out as tests/conftest.py orders them; by itself xdist would keep those with one long test for the end.
+PYTEST_SIDE_BY_SIDE := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+# Tests start hundreds of processes, and each would compile all of the source again.
+test: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev-ready
 	$(PYTEST_SIDE_BY_SIDE) $(ARGS)
