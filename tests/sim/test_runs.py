@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from random import Random
 
 import pytest
@@ -146,8 +148,7 @@ def test_what_a_forger_once_broke_holds(seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_planted_ignored_fork_is_found_by_comparing_nodes() -> None:
-    found = [forging(seed, Plant.FORK_IGNORED).finding for seed in (1, 4, 7, 10)]
-    assert any(found)
+    assert any(forging(seed, Plant.FORK_IGNORED).finding for seed in (1, 4, 7, 10))
 
 
 @pytest.mark.slow
@@ -155,7 +156,7 @@ def test_two_seeds_are_two_traces():
     assert World(dense(0, nodes=3, seconds=2)).run().digest != World(dense(1, nodes=3, seconds=2)).run().digest
 
 
-def found_by(plant: Plant, seeds: range, world: type[World] = World) -> dict[int, Finding]:
+def found_by(plant: Plant, seeds: Iterable[int], world: type[World] = World) -> dict[int, Finding]:
     """Until the first finding, so that the test is short."""
     for seed in seeds:
         run = world(dense(seed, plant=plant)).run()
@@ -172,15 +173,16 @@ def test_a_planted_early_reveal_is_found_by_who_shows_before_all_have_pledged():
 
 @pytest.mark.slow
 def test_a_planted_lost_outbox_is_found_by_receipts_that_nobody_answered():
-    found = found_by(Plant.LOST_OUTBOX, range(16))  # it needs a death between a commit and the delivery
+    # It needs a death between a commit and the delivery; 7 met one when this was written.
+    found = found_by(Plant.LOST_OUTBOX, chain((7,), range(16)))
     assert [finding.checker in {"receipts are answered", "nothing is owed"} for finding in found.values()] == [True]
 
 
 @pytest.mark.slow
 def test_a_planted_missing_fsync_is_found_by_two_blocks_with_one_sequence():
     # Whoever has lost what it answered may also answer otherwise, before it signs anything anew.
-    found = [World(dense(seed, plant=Plant.MISSING_FSYNC)).run().finding for seed in range(4)]
-    assert "no honest equivocation" in {finding.checker for finding in found if finding is not None}
+    found = (World(dense(seed, plant=Plant.MISSING_FSYNC)).run().finding for seed in range(4))
+    assert any(finding is not None and finding.checker == "no honest equivocation" for finding in found)
 
 
 @pytest.mark.slow
