@@ -51,6 +51,8 @@ from support.world import CountingEntropy
 PROTOCOLS = dict.fromkeys((FEED_PROTOCOL, MESH_PROTOCOL, CONTENT_PROTOCOL), 16 * MIB)
 ONCE = DialSettings(RetrySettings(attempts_max=1), BreakerSettings(1, 60_000))
 """Who is thrown out stays out: that it was is what tests look at."""
+ASK_EVERY = 0.05
+"""Seconds. By itself the acknowledgement comes with the next heartbeat of gossip, a second later."""
 NOBODY = Envelope(None, None, "", "", None)
 M = TypeVar("M")
 
@@ -215,10 +217,22 @@ class HostileMember(Attacker):
         """Become a member that the node has acknowledged: it has nothing more to say of its own accord."""
         self._handle(PeerUp(self.peer.did))
 
+        asked_at = 0.0
+
         def known() -> bool:
-            if self.engine.state.feeds.next_sequence(self.did) > 0:
-                return self.engine.state.feeds.heads[self.peer.did].clock.get(self.did, 0) > 0
-            self._handle(Tick())
+            nonlocal asked_at
+            feeds = self.engine.state.feeds
+            written = feeds.next_sequence(self.did)
+            if written == 0:
+                self._handle(Tick())
+                return False
+            # Who joins and hears of a fork accuses its author in a second block.
+            if feeds.heads[self.peer.did].clock.get(self.did, 0) >= written:
+                return True
+            if time.monotonic() - asked_at > ASK_EVERY:
+                asked_at = time.monotonic()
+                counts = {author: head.sequence + 1 for author, head in feeds.heads.items()}
+                self.send(Want(tuple(FeedCount(author, count) for author, count in counts.items())))
             return False
 
         await eventually(known)
