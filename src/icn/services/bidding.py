@@ -76,13 +76,13 @@ class Biddings:
         if bid.executor != peer or bid.home != work.did:
             raise PeerViolation("an executor bids for itself, at the job's home")
         bidding = self._under_way(work, bid.job, bid.attempt)
-        account_home = work.state.ledger.home_for(peer)
-        payable = account_home is not None and work.state.federation.has_joined(peer)
-        if bidding is None or account_home is None or not payable or work.outbox.is_full(peer):
+        # At its own home: anybody may open an account for it elsewhere, and that home decides about what lies there.
+        payable = work.state.ledger.account(peer, peer) is not None and work.state.federation.has_joined(peer)
+        if bidding is None or not payable or work.outbox.is_full(peer):
             return None  # too late, or an executor that cannot be paid or reached yet
         if len(bidding.offers) < limits.BIDS_PER_ATTEMPT_MAX:
             bidding.declined.pop(peer, None)
-            bidding.offers[peer] = Offer(bid, account_home)
+            bidding.offers[peer] = Offer(bid, account_home=peer)
         return bid.job
 
     def take_decline(self, work: UnitOfWork, peer: Did, message: BidDeclined) -> JobId | None:

@@ -23,7 +23,7 @@ from icn.kernel.limits import JOB_ATTEMPTS_MAX, MIB, REDUNDANCY_MAX
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, AssignmentSent, BidOffered, JobAnnounced, OutputPledged, ReceiptSent
 from icn.services import rows
-from icn.services.commands import Admit
+from icn.services.commands import Admit, OpenAccountFor
 from icn.services.effects import Publish
 from icn.services.inputs import Executed, Received, Tick
 from icn.services.offering import RESERVED_WINDOW_MAX
@@ -220,6 +220,32 @@ def shows(world: World, forker: Forker, job: Job) -> None:
     world.pass_time(10, step=10)
     sealed = seal_receipt(receipt, builders.signer(FORKER))
     world.handle("a", Received(forker.did, ReceiptSent(6, sealed, b"hello")))
+
+
+def test_what_an_executor_earns_goes_to_no_account_that_somebody_else_opened_for_it() -> None:
+    """The home of that account decides alone about what lies there."""
+    world = World()
+    for name in "am":
+        world.add(name, terms(capacity=0))
+    world.found("a", founders=("m",))
+    world.link_all()
+    world.pass_time(2_000)
+    newcomer = Forker(world)
+    newcomer.join(admitted=False)
+    world.done("m", OpenAccountFor(newcomer.did))
+    world.pass_time(2_000)
+    job = world.submit("a")
+    bid = BidOffered(seal_bid(builders.bid(FORKER, 1, job=job), builders.signer(FORKER)))
+    world.handle("a", Received(newcomer.did, bid))
+    world.pass_time(2_000)
+    assert world["a"].engine.state.mesh.jobs[job].status is Status.BIDDING
+    opens = AccountOpened(newcomer.did, newcomer.did, 0, Mana(0), 0, Mana(0))
+    newcomer.say(newcomer.block(opens, parents=newcomer.heads_at("a")), "a")
+    world.handle("a", Received(newcomer.did, bid))
+    world.pass_time(16_000)
+    assigned = world["a"].happened(JobAssigned)[0]
+    assert isinstance(assigned, JobAssigned)
+    assert [assignee.executor_home for assignee in assigned.assignees] == [newcomer.did]
 
 
 @pytest.mark.slow
