@@ -12,7 +12,7 @@ Only failures of an executor or of the network are tried again. What the module 
 | receipt: the home's own execution could not confirm it, and proves nothing | yes | never |
 | receipt: for another specification than was assigned, or one that contradicts itself | yes | at once |
 | receipt: the wall time was up, or the stack overflowed | yes | once another executor completes the job |
-| receipt: module or input could not be had in time | yes | never |
+| receipt: module or input could not be had | yes | never |
 | the assignment was declined, though its executor had offered | yes | at once, if it came within `REFUSAL_PROMPT` |
 | the same, and the job's own deadline had left the attempt less than its time | yes | never |
 | no receipt by the attempt's deadline | yes | once another executor completes the job |
