@@ -84,7 +84,8 @@ class Attendant:
         module = execution.request.module
         if module is None:
             return outcomes.echo(execution.request, self._profile)
-        self.prepare()  # it may have died while idle, or could not be started before for a reason that is gone
+        if self._child is None or not self._child.alive:
+            self.prepare()  # it died while idle, or could not be started before for a reason that is gone
         if self._child is None:
             return outcomes.without_guest(
                 ExitKind.WORKER_LOST, self._profile, f"no worker could be started: {self.failure}"

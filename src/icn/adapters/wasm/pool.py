@@ -132,8 +132,8 @@ class WorkerPool:
                 self._begun.set()
             while (execution := self._waiting.get()) is not None:
                 self._finish(execution, attendant.execute(execution))
-                if not self._closed:
-                    attendant.prepare()
+                if execution.request.module is not None and not self._closed:
+                    attendant.prepare()  # what is built in wears no worker
         finally:
             self._begun.set()
             attendant.discard()

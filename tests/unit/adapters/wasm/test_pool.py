@@ -11,6 +11,7 @@ import pytest
 
 from icn.adapters.wasm import bounds, hardening
 from icn.adapters.wasm.attendant import IsolationMissing
+from icn.adapters.wasm.child import Child, Usage
 from icn.adapters.wasm.pool import NoWorker, WorkerPool
 from icn.adapters.wasm.settings import Isolation, SandboxSettings
 from icn.domain.mesh.execution import ExitKind
@@ -44,6 +45,25 @@ def test_a_worker_that_died_while_idle_costs_no_execution(tmp_path: Path) -> Non
         os.kill(idle, signal.SIGKILL)
         wait_until_dead(idle)
         assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+
+
+def test_a_worker_is_looked_at_once_after_each_guest_and_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, usage = list[int](), Child.usage
+
+    def counted(child: Child) -> Usage | None:
+        looks.append(child.pid)
+        return usage(child)
+
+    monkeypatch.setattr(Child, "usage", counted)
+    with pool(tmp_path, ONE) as executor:
+        driver = Driver(executor)
+        for _ in range(3):
+            assert driver.outcome(HELLO).exit is ExitKind.COMPLETED
+            built_in = request(None, attempt=next(driver.attempts))
+            assert driver.begin(built_in, b"").get(timeout=WAIT_S).exit is ExitKind.COMPLETED
+    assert len(looks) == 3
 
 
 def wait_until_dead(pid: int) -> None:
