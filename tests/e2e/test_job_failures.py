@@ -34,6 +34,10 @@ EXIT = f"""(module {WASI.format("proc_exit", "exit", "(param i32)")}
   (func (export "_start") (call $exit (i32.const 7))))"""
 ANSWER = '(module (func (export "run") (result i64) i64.const 42))'
 CUT_OFF = compile_text(ANSWER)[:-3]
+RICH = ("federation.initial_grant=100000", "federation.mana_cap=100000")
+"""For a guest that computes for most of a minute, so that it has not ended when its worker is killed."""
+TICKS_OF_A_GUEST = 30
+"""More than workers compute by themselves, once they are there."""
 
 
 @pytest.fixture(scope="module")
@@ -188,26 +192,28 @@ def test_rollbacks_are_told_as_the_guide_asks(node: NodeProcess, tmp_path: Path)
     assert node.ask("GET", "/events?type=rollback")["items"]
 
 
-def _descendants(pid: int) -> list[int]:
-    """Processes that a process has begun, and those begun by them."""
-    found = []
+def _descendants(pid: int) -> dict[int, int]:
+    """Processes that a process has begun, and those begun by them: how long each has computed, in clock ticks."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
             fields = stat.read_text().rpartition(")")[2].split()
             if int(fields[1]) == pid:
                 child = int(stat.parent.name)
-                found += [child, *_descendants(child)]
+                found |= {child: int(fields[11]) + int(fields[12]), **_descendants(child)}
     return found
 
 
 def test_an_executor_that_loses_its_workers_is_banned_and_rollbacks_tell_of_it(module_nodes: Nodes) -> None:
-    wanted = ("mesh.bid_window_ms=20", "mesh.job_retry_count=1", "mesh.blacklist_after_failures=1")
+    wanted = ("mesh.bid_window_ms=20", "mesh.job_retry_count=1", "mesh.blacklist_after_failures=1", *RICH)
     node = module_nodes.start("shaky", "--no-p2p", *(flag for each in wanted for flag in ("--set", each)))
     before = available(node)
-    job = submit(node, stored(node, compile_text(LOOP)), fuel=900_000_000, max_price=900)
-    wait_until("the guest to run", lambda: node.ask("GET", "/status")["executor"]["running"] == 1)
     assert node.process is not None
-    for pid in _descendants(node.process.pid):
+    parent = node.process.pid
+    rested = sum(_descendants(parent).values())
+    job = submit(node, stored(node, compile_text(LOOP)), fuel=40_000_000_000, max_price=40_000, wall_ms=60_000)
+    wait_until("the guest to compute", lambda: sum(_descendants(parent).values()) > rested + TICKS_OF_A_GUEST)
+    for pid in _descendants(parent):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     done = ended_job(node, job)
@@ -217,7 +223,7 @@ def test_an_executor_that_loses_its_workers_is_banned_and_rollbacks_tell_of_it(m
 
     (rollback,) = cli(node, "events", "--type", "rollback", "--tail", "20", "--output", "json").json()["items"]
     assert (rollback["type"], rollback["event"]["job"], rollback["event"]["attempts"]) == ("mesh.rollback", job, 1)
-    assert rollback["event"]["restored"] == 900
+    assert rollback["event"]["restored"] == 40_000
     assert node.ask("GET", "/events?type=rollback")["items"] == [rollback]
 
     listed = cli(node, "mesh", "blacklist")
