@@ -4,7 +4,7 @@ from pathlib import Path
 
 from node_process import NodeProcess, wait_until  # type: ignore[import-not-found] # on pytest's path, not mypy's
 
-from support.processes import Nodes
+from support.processes import Nodes, with_few_workers
 
 
 class Replicas:
@@ -13,7 +13,7 @@ class Replicas:
     def __init__(self, nodes: Nodes, folder: Path, url: str, *flags: str) -> None:
         self._nodes = nodes
         self._folder = folder
-        self._flags = ("--storage-backend", "postgresql", "--db-url", url, *flags)
+        self._flags = ("--storage-backend", "postgresql", "--db-url", url, *with_few_workers(flags))
 
     def launch(self, name: str) -> NodeProcess:
         """Start one, and wait for nothing."""

@@ -25,6 +25,9 @@ CLI = Path(sys.executable).with_name("icn-cli")
 RUN_SECS_MAX = 60.0
 DEFAULT_PORTS = (7845, 7000, 9090)
 """API, P2P, metrics."""
+JOBS_AT_ONCE = "performance.max_concurrent_jobs"
+FEW_WORKERS = ("--set", f"{JOBS_AT_ONCE}=2")
+"""Each is a process that starts with its node, and most tests need none."""
 LEAVING_SECS_MAX = 5.0
 """Until a process that was killed has given back its ports."""
 
@@ -92,6 +95,11 @@ class ExactNode(NodeProcess):  # type: ignore[misc] # see the import
         return [str(NODE), *self.flags]
 
 
+def with_few_workers(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags of a node that starts fewer workers than by default, unless they say how many."""
+    return flags if any(JOBS_AT_ONCE in flag for flag in flags) else (*FEW_WORKERS, *flags)
+
+
 @dataclass(slots=True)
 class Nodes:
     """Nodes of one test or module; all of them are ended with it."""
@@ -101,7 +109,7 @@ class Nodes:
 
     def make(self, name: str, *flags: str) -> NodeProcess:
         """A node that is not started."""
-        node = NodeProcess(name, self.folder / name, *flags)
+        node = NodeProcess(name, self.folder / name, *with_few_workers(flags))
         self.started.append(node)
         return node
 
