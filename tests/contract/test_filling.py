@@ -1,5 +1,6 @@
 """A store that is filled before anybody sees it: whole or not there, on every engine, also when it is killed."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -62,6 +63,33 @@ def test_what_was_loaded_is_the_store_once_it_takes_its_place(backend: Backend, 
     again = backend.open(tmp_path)
     assert again.get(b"more") == b""
     again.close()
+
+
+_ASIDE = """
+import pickle, sys
+with pickle.loads(bytes.fromhex(sys.argv[1]))() as reader:
+    rows = dict(reader.scan(b""))
+    assert reader.get_many(list(rows)) == list(rows.values())
+sys.stdout.buffer.write(pickle.dumps(rows))
+"""
+
+
+def test_what_is_sealed_is_read_by_another_process_where_the_engine_can(backend: Backend, tmp_path: Path) -> None:
+    filling = loaded(backend, tmp_path)
+    with filling.seal() as reader:
+        aside = filling.aside()
+        assert (aside is not None) == (backend.name == "sqlite")
+        if aside is not None:
+            names = names_in(tmp_path)
+            program = [sys.executable, "-c", _ASIDE, pickle.dumps(aside).hex()]
+            there = subprocess.run(program, stdout=subprocess.PIPE, check=True)
+            assert pickle.loads(there.stdout) == dict(reader.scan(b"")) == expected()
+            assert names_in(tmp_path) == names  # it makes nothing
+    filling.take_place()
+    filling.close()
+    store = backend.open(tmp_path)
+    assert dict(store.scan(b"")) == expected()
+    store.close()
 
 
 def test_what_is_thrown_away_leaves_an_empty_store(backend: Backend, tmp_path: Path) -> None:

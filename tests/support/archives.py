@@ -163,10 +163,10 @@ def all_here(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signe
 def all_elsewhere(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signed]]]:
     """Each in a process of its own."""
     with (
-        examined_elsewhere(planned.chain) as reading,
+        examined_elsewhere(planned.chain) as examining,
         begun_elsewhere(partial(SignedFilling, planned)) as signed,
     ):
-        yield reading, signed
+        yield examining.reading, signed
 
 
 def fill_planned(planned: Plan, filling: Filling, *, no_newer_blocks: bool = False, way: Way = all_here) -> Filled:

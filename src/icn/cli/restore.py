@@ -11,6 +11,7 @@ Not here: what an archive holds (services.backup), believing one (services.archi
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from icn.config.storage import storage
 from icn.kernel.errors import Fault
 from icn.services import restore
 from icn.services.archive_check import Archive, Examined, claimed, known_parts
+from icn.services.block_names import Walk, named_blocks
 from icn.services.filling import fill
 from icn.services.filling_signed import SignedFilling
 from icn.services.findings import Report
@@ -96,8 +98,9 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
     """Into a store that nobody sees before it is whole."""
     with contextlib.ExitStack() as elsewhere:
         # Both before anything is locked, or any thread begun.
-        reading = elsewhere.enter_context(examined_elsewhere(planned.chain))
-        signed = elsewhere.enter_context(begun_elsewhere(partial(SignedFilling, planned)))
+        examining = elsewhere.enter_context(examined_elsewhere(planned.chain))
+        proving = elsewhere.enter_context(contextlib.ExitStack())
+        signed = proving.enter_context(begun_elsewhere(partial(SignedFilling, planned)))
         with refusing_used():
             filling = open_filling(storage(require_lasting(loaded)))
         session.world.say(f"working on the store itself: {shown(loaded)}")
@@ -110,12 +113,12 @@ def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: Lo
                         session.world.random(STORE_ID_BYTES),
                         no_newer_blocks=getattr(given, "no_newer_blocks", False),
                         on_bytes=tell,
-                        reading=reading,
+                        reading=examining.reading,
                         signed=signed,
                     )
-                    elsewhere.close()
+                    proving.close()
                 with filling.seal() as reader:
-                    report = _verified(reader, planned, given)
+                    report = _verified(reader, planned, given, lambda: examining.walk(filling.aside()))
                     is_held = is_restored(reader)
                 if report is None or report.ok:
                     filling.take_place()
@@ -156,7 +159,7 @@ def _add(session: Session, given: argparse.Namespace, archives: list[Archive]) -
                 no_newer_blocks=getattr(given, "no_newer_blocks", False),
                 on_bytes=progress,
             )
-        report = _verified(offline.store, planned, given)
+        report = _verified(offline.store, planned, given, lambda: named_blocks)
         is_held = is_restored(offline.store)
     identity = _identity_in(planned) if getattr(given, "with_identity", False) else None
     return _end(session, given, planned, done, report, offline.loaded, identity, is_held=is_held)
@@ -174,11 +177,11 @@ def _checked(session: Session, planned: Plan, target: Reader) -> int:
         return restore.check(planned, target, progress)
 
 
-def _verified(reader: Reader, planned: Plan, given: argparse.Namespace) -> Report | None:
-    """What reading back finds; None where that was not wanted."""
+def _verified(reader: Reader, planned: Plan, given: argparse.Namespace, walking: Callable[[], Walk]) -> Report | None:
+    """What reading back finds; None where that was not wanted. `walking`: begins the walk over all blocks."""
     if getattr(given, "no_verify", False):
         return None
-    return verify(reader, planned.owner, deep=getattr(given, "deep", False))
+    return verify(reader, planned.owner, deep=getattr(given, "deep", False), walk=walking())
 
 
 def _end(

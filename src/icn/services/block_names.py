@@ -1,12 +1,14 @@
 """Every block of a store, signed or content, with whether its bytes have its name; and what else stands under the name.
 
 The walk that costs a verification most: all bytes are read and hashed. Threads that do so ahead were measured, and the
-time was the same: what they do between two turns of Python is too short.
+time was the same: what they do between two turns of Python is too short. A caller with processors to spare may have
+another process walk, over the same store.
 
-Not here: what is to be found under a name (`verify`).
+Not here: what is to be found under a name (`verify`), the processes (adapters.archive.examining).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from icn.kernel.errors import Invalid
@@ -23,9 +25,18 @@ class NamedBlock(NamedTuple):
     cid: Cid | None
     wrong: str
     """Why it has no `cid`; else empty."""
-    data: bytes
+    size: int
+    """Of its bytes."""
     fits: bool
     """Whether the name is that of the bytes."""
+    data: bytes | None
+    """Its bytes; None where who walked did not hand them on."""
+
+
+Walk = Callable[[Reader], Iterator[NamedBlock]]
+"""See `named_blocks`."""
+Aside = Callable[[], AbstractContextManager[Reader]]
+"""Opens a store that nobody changes meanwhile, for a walk in another process: it can be pickled."""
 
 
 def named_blocks(reader: Reader) -> Iterator[NamedBlock]:
@@ -38,8 +49,8 @@ def _named(name: bytes, data: bytes) -> NamedBlock:
     try:
         cid = Cid.from_bytes(name)
     except Invalid as error:
-        return NamedBlock(name, None, str(error), data, fits=False)
-    return NamedBlock(name, cid, "", data, cid.names(data))
+        return NamedBlock(name, None, str(error), len(data), fits=False, data=data)
+    return NamedBlock(name, cid, "", len(data), cid.names(data), data)
 
 
 class Beside:

@@ -26,7 +26,7 @@ from icn.domain.records import EVENT_NAMES
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
-from icn.services.block_names import Beside, named_blocks
+from icn.services.block_names import Beside, NamedBlock, Walk, named_blocks
 from icn.services.findings import FINDINGS_MAX, Checked, Finding, Report
 from icn.services.recutting import Kept, blocks_at, contest_of, cut_state
 from icn.services.replay import Replay
@@ -41,15 +41,21 @@ Value = TypeVar("Value")
 PLACES_KEPT_MAX = 4096
 
 
-def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
-    """Check everything in `reader`; with `did`, also that it is this node's store. Changes nothing."""
-    run = _Run(reader)
+def verify(reader: Reader, did: Did | None = None, *, deep: bool, walk: Walk = named_blocks) -> Report:
+    """Check everything in `reader`; with `did`, also that it is this node's store. Changes nothing.
+
+    `walk`: reads and names all blocks, here or elsewhere.
+    """
+    run = _Run(reader, walk)
     if did is not None and owner_of(reader) != did.text:
         run.note("store", f"belongs to {owner_of(reader) or 'nobody'}, not to {did}")
-    run.check_names()
-    run.check_journal()
+    before, run.findings = run.findings, []
+    run.check_journal()  # a walk that goes on elsewhere is on its way meanwhile
     run.check_feeds()
     run.check_index()
+    behind, run.findings = run.findings, before
+    run.check_names()  # whose findings are told before those
+    run.findings = [*run.findings, *behind][:FINDINGS_MAX]
     run.check_changes()
     if deep:
         run.check_signatures()
@@ -61,6 +67,7 @@ def verify(reader: Reader, did: Did | None = None, *, deep: bool) -> Report:
 @dataclass(slots=True)
 class _Run:
     reader: Reader
+    walk: Walk
     findings: list[Finding] = field(default_factory=list)
     total: int = 0
     block_count: int = 0
@@ -95,7 +102,8 @@ class _Run:
     def _content(self) -> Iterator[tuple[Cid, ContentMeta]]:
         """Content that is kept, on a walk that looks at all blocks."""
         signed, content = Beside(self.reader, keyspace.BLOCK_META), Beside(self.reader, keyspace.CONTENT_META)
-        for name, cid, wrong, data, fits in named_blocks(self.reader):
+        for block in self.walk(self.reader):
+            name, cid, wrong, size, fits, _ = block
             self._note_bare(signed.below(name), "a signed block")
             self._note_bare(content.below(name), "content")
             meta, kept = signed.take(name), content.take(name)
@@ -106,17 +114,22 @@ class _Run:
                 self.note(f"block {cid}", "its bytes have another name")
             self.block_count += meta is not None
             if kept is not None:
-                how = self._kept_as(cid, kept, len(data))
+                how = self._kept_as(cid, kept, size)
                 if how is not None:
                     yield cid, how
                 if cid.codec != RAW:  # bytes that link to nothing
                     due = Batch()
-                    references.put_links(due, cid, data)
+                    references.put_links(due, cid, self._bytes_of(block))
                     self._check_references(f"content {cid}", due)
-            elif meta is None and not self._is_evidence(data):
+            elif meta is None and not self._is_evidence(self._bytes_of(block)):
                 self.note(f"block {cid}", "is neither in a feed, nor content, nor evidence of a fork")
         self._note_bare(signed.below(None), "a signed block")
         self._note_bare(content.below(None), "content")
+
+    def _bytes_of(self, block: NamedBlock) -> bytes:
+        if block.data is not None:
+            return block.data
+        return self.reader.get(keyspace.BLOCK + block.name) or b""
 
     def _note_bare(self, names: Iterator[bytes], what: str) -> None:
         for name in names:

@@ -23,7 +23,8 @@ def test_every_block_comes_once_in_order_of_name() -> None:
     large = [bytes([number]) * 500_000 for number in range(5)]
     found = list(named_blocks(store_of(many + large)))
     assert [block.name for block in found] == sorted(Cid.of(data, RAW).data for data in many + large)
-    assert sorted(block.data for block in found) == sorted(many + large)
+    assert sorted(block.data or b"" for block in found) == sorted(many + large)
+    assert all(block.size == len(block.data or b"") for block in found)
     assert all(block.fits and block.cid is not None and not block.wrong for block in found)
 
 

@@ -10,6 +10,7 @@ from icn.kernel.encoding import encode, encode_ordered
 from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.services import rows
+from icn.services.block_names import named_blocks
 from icn.services.commands import OpenAccountFor, Pay, PutContent, Submit
 from icn.services.findings import Report
 from icn.services.verify import verify
@@ -287,3 +288,33 @@ def test_any_change_of_any_value_is_noticed(node: HttpNode) -> None:
         turned = value[:-1] + bytes([value[-1] ^ 1])
         assert not tamper(node, {key: turned}).ok, key
         assert tamper(node, {key: value}).ok
+
+
+def test_who_walks_over_the_blocks_elsewhere_and_hands_on_no_bytes_has_the_same_found(node: HttpNode) -> None:
+    target, loose = Cid.of(b"kept", RAW), encode({"no": "block"})
+    linking = encode({"to": target})
+    node.ask(PutContent(linking, DAG_CBOR, pinned=True, lifetime_ms=None))
+
+    def found() -> tuple[Report, Report]:
+        there = verify(
+            node.store,
+            node.did,
+            deep=True,
+            walk=lambda reader: (block._replace(data=None) for block in named_blocks(reader)),
+        )
+        return verify(node.store, node.did, deep=True), there
+
+    here, there = found()
+    assert here == there
+    assert here.ok
+    (reference,) = [key for key, _ in node.store.scan(keyspace.REFERENCE) if Cid.of(linking, DAG_CBOR).data in key]
+    tamper(node, {reference: None, keyspace.block(Cid.of(loose, DAG_CBOR)): loose, keyspace.block(target): b"kepT"})
+    here, there = found()
+    assert here == there
+    assert here.findings_total == 3
+
+
+def test_what_is_wrong_with_names_is_told_before_what_is_wrong_with_the_journal(node: HttpNode) -> None:
+    report = tamper(node, {keyspace.block(Cid.of(b"kept", RAW)): b"kepT", keyspace.journal_entry(1): None})
+    assert "have another name" in report.findings[0].what
+    assert report.findings[1].where == "journal 2"

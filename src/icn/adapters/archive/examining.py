@@ -1,11 +1,13 @@
 """Archives examined in a process of their own: decompressing and hashing go on beside all that is done with what they
-hold, and neither waits for the other's turn of Python.
+hold, and neither waits for the other's turn of Python. When they are read it can walk over the store that came of them.
 
 ```
  there                                              here
  entries, examined ──what each is and holds──────> the caller
          └─ content ─> room, shared <──looked at───┘
                ^─────────which is free again───────┘
+ the store, read <──────how to open it─────────────
+         └──the names of its blocks────────────────> who verifies it
 ```
 
 Content does not go through a pipe: it is written into rooms, memory that both processes have, and looked at there. A
@@ -16,6 +18,7 @@ Where there is one processor only, or more than one thread already, they are exa
 """
 
 import contextlib
+import fcntl
 import mmap
 import os
 import pickle
@@ -24,35 +27,65 @@ import threading
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.forking import Raised, StageLost, forked, is_worth_it, pipe, send
 from icn.kernel.errors import require
 from icn.kernel.ids import Cid
 from icn.kernel.instant import Instant
+from icn.kernel.limits import MIB
 from icn.kernel.making import maker
 from icn.services.archive_check import Items
+from icn.services.block_names import Aside, NamedBlock, Walk, named_blocks
 from icn.services.filling import Reading, examined
 from icn.services.restore_plan import Link
+from icn.stores import many
 from icn.stores.archive import Part
 from icn.stores.archive_parts import ContentLine
+from icn.stores.kv import Reader
 
 ROOMS = 3
-"""Parts of content that are written, wait or are looked at."""
+"""Parts of content that are written, wait or are looked at: who looks at so many at a time waits for ever."""
+NAMED_AT_ONCE = 256
+"""Blocks of the store that are told of together."""
+PIPE_BYTES = MIB
+"""What is told of may wait there: as much as Linux lets a user have."""
+
+
+class Examining(Protocol):
+    """Archives of a chain, and the store that is filled from them, being read."""
+
+    @property
+    def reading(self) -> Reading:
+        """Gives the entries of each archive, in the order of the chain (`filling.examined`)."""
+
+    def walk(self, aside: Aside | None) -> Walk:
+        """Begin to read the store, when all archives were read, where it can be opened there; else with the walk."""
 
 
 @contextlib.contextmanager
-def examined_elsewhere(chain: Sequence[Link]) -> Iterator[Reading]:
-    """What gives the entries of each archive of the chain, in its order (`filling.examined`)."""
+def examined_elsewhere(chain: Sequence[Link]) -> Iterator[Examining]:
+    """Archives, and what is filled from them, read in another process, where that is worth it."""
     if not is_worth_it():
-        yield examined_here
+        yield _Here()
         return
     process = _Process(chain)
     try:
-        yield process.read
+        yield process
     finally:
         process.close()
+
+
+class _Here:
+    """Satisfies `Examining`."""
+
+    @property
+    def reading(self) -> Reading:
+        return examined_here
+
+    def walk(self, aside: Aside | None) -> Walk:
+        return named_blocks
 
 
 def examined_here(link: Link) -> Generator[tuple[Part, Items], None, None]:
@@ -65,6 +98,7 @@ def examined_here(link: Link) -> Generator[tuple[Part, Items], None, None]:
 
 
 _LineFields = tuple[bytes, int, Instant, bool, Instant | None, int, bool]
+_NameFields = tuple[bytes, str, int, bool]
 _line = maker(ContentLine)
 
 
@@ -80,17 +114,23 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _ArchiveEnd:
-    """What follows is of the next one."""
+class _End:
+    """Of an archive, or of the walk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    blocks: tuple[_NameFields, ...]
 
 
 # There
 
 
 class _Writer:
-    """Sends entries, content through rooms."""
+    """Sends entries, content through rooms; then names."""
 
-    def __init__(self, entries: BinaryIO, freed: BinaryIO, rooms: tuple[int, ...]) -> None:
+    def __init__(self, entries: BinaryIO, freed: BinaryIO, asked: BinaryIO, rooms: tuple[int, ...]) -> None:
+        self._asked = asked
         self._entries = entries
         self._freed = freed
         self._rooms = [os.fdopen(descriptor, "wb") for descriptor in rooms]
@@ -102,7 +142,12 @@ class _Writer:
             for link in chain:
                 for part, items in examined(_in_turn(link)):
                     self._write(part, items)
-                self._send(_ArchiveEnd())
+                self._send(_End())
+            aside: Aside = pickle.load(self._asked)  # noqa: S301 - our own process wrote it
+            with aside() as reader:
+                for blocks in many.groups(map(_told, named_blocks(reader)), NAMED_AT_ONCE):
+                    self._send(_Named(tuple(blocks)))
+            self._send(_End())
         except (EOFError, BrokenPipeError):
             return
         except Exception as error:  # noqa: BLE001 - the outermost layer of a process; raised in the other one
@@ -130,8 +175,13 @@ class _Writer:
     def _nobody() -> bytes:
         raise EOFError
 
-    def _send(self, message: _Entry | _ArchiveEnd) -> None:
+    def _send(self, message: "_Entry | _Named | _End") -> None:
         send(self._entries, pickle.dumps(message))
+
+
+def _told(block: NamedBlock) -> _NameFields:
+    """Without bytes: who needs those of a block, as of few, reads them."""
+    return block.name, block.wrong, block.size, block.fits
 
 
 def _in_turn(link: Link) -> Link:
@@ -150,11 +200,14 @@ class _Process:
         """What is looked at is let go by any thread."""
         self._entries, entries = pipe()
         freed, self._freed = pipe()
+        asked, self._asked = pipe()
+        with contextlib.suppress(OSError):  # more than this user may have: it only waits more often
+            fcntl.fcntl(entries, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rooms = tuple(os.memfd_create(f"icn-content-{number}") for number in range(ROOMS))
-        there = (entries, freed)
+        there = (entries, freed, asked)
         try:
             self._pid = forked(
-                lambda: _Writer(entries, freed, self._rooms).work(chain),
+                lambda: _Writer(*there, self._rooms).work(chain),
                 (*(one.fileno() for one in there), *self._rooms),
             )
         except OSError:  # the system has none left
@@ -164,7 +217,25 @@ class _Process:
             for one in there:
                 one.close()
 
-    def read(self, link: Link) -> Generator[tuple[Part, Items], None, None]:
+    @property
+    def reading(self) -> Reading:
+        """See `Examining`."""
+        return self._read
+
+    def walk(self, aside: Aside | None) -> Walk:
+        """See `Examining`."""
+        if aside is None:
+            return named_blocks
+        require(next(self._chain, None) is None, "a store is read when all archives were")
+        send(self._asked, pickle.dumps(aside))
+        return self._walk
+
+    def _walk(self, _reader: Reader) -> Iterator[NamedBlock]:
+        while isinstance(message := self._next(), _Named):
+            for name, wrong, size, fits in message.blocks:
+                yield NamedBlock(name, None if wrong else Cid(name), wrong, size, fits, data=None)
+
+    def _read(self, link: Link) -> Generator[tuple[Part, Items], None, None]:
         """The entries of the archive that is next."""
         require(next(self._chain, None) is link, "archives are read in the order of their chain")
         while isinstance(message := self._next(), _Entry):
@@ -178,14 +249,16 @@ class _Process:
 
     def _close_files(self) -> None:
         self._entries.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._asked.close()
         with self._closing, contextlib.suppress(BrokenPipeError):
             self._freed.close()
         for room in self._rooms:
             os.close(room)
 
-    def _next(self) -> _Entry | _ArchiveEnd:
+    def _next(self) -> _Entry | _Named | _End:
         try:
-            message: _Entry | _ArchiveEnd | Raised = pickle.load(self._entries)  # noqa: S301 - our own process wrote it
+            message: _Entry | _Named | _End | Raised = pickle.load(self._entries)  # noqa: S301 - our own process wrote it
         except (EOFError, pickle.UnpicklingError) as error:
             raise StageLost.by_somebody() from error
         if isinstance(message, Raised):

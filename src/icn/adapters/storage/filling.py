@@ -5,6 +5,8 @@
  others               the store itself, which says that nothing in it counts ─> filled ─> read back ─> says so no more
 ```
 
+Where an engine can have its files read by a process beside the one that has it open, `aside` says how.
+
 Killed at any moment, there is no store, an empty one, or the whole one; or one that no node opens (`stores.moving`).
 The store's lock is held all the while. What an attempt leaves behind is thrown away by the next.
 
@@ -16,6 +18,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +26,7 @@ from icn.adapters.files import sync_folder
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.kernel.errors import IcnError
 from icn.services.beginning import NO_VIEWS, Views, with_views
+from icn.services.block_names import Aside
 from icn.stores import moving
 from icn.stores.copying import TargetInUse
 from icn.stores.kv import Batch, KeyValueStore, Reader
@@ -48,6 +52,9 @@ class Filling(Protocol):
 
     def seal(self) -> contextlib.AbstractContextManager[Reader]:
         """Nothing more is loaded; what was is on disk, to be read back."""
+
+    def aside(self) -> Aside | None:
+        """What opens it in another process, too, while it is sealed; None where the engine is for one process only."""
 
     def take_place(self) -> None:
         """It is the store from now on, durably. After `seal`."""
@@ -119,8 +126,15 @@ class _Behind:
 class FillingBeside:
     """Satisfies `Filling` for engines whose stores are files."""
 
-    def __init__(self, path: Path, open_engine: Callable[[Path], FileStore], open_bulk: Callable[[Path], Bulk]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        open_engine: Callable[[Path], FileStore],
+        open_bulk: Callable[[Path], Bulk],
+        open_aside: Callable[[Path], contextlib.AbstractContextManager[Reader]] | None = None,
+    ) -> None:
         path = path.resolve()
+        self._open_aside = open_aside
         self._path = path
         self._staged = path.with_name(path.name + SUFFIX)
         self._open_engine = open_engine
@@ -155,6 +169,10 @@ class FillingBeside:
         self._close_bulk()
         with contextlib.closing(self._open_engine(self._staged)) as store:
             yield store
+
+    def aside(self) -> Aside | None:
+        """See `Filling`."""
+        return None if self._open_aside is None else partial(self._open_aside, self._staged)
 
     def take_place(self) -> None:
         """See `Filling`."""
@@ -227,6 +245,10 @@ class FillingInPlace:
         """See `Filling`."""
         self._behind.wait()
         yield self._store
+
+    def aside(self) -> Aside | None:
+        """See `Filling`. The store is for whoever has it open."""
+        return None
 
     def take_place(self) -> None:
         """See `Filling`."""

@@ -124,10 +124,10 @@ def open_filling(settings: StorageSettings) -> "Filling":
 
     match settings.backend:
         case "sqlite":
-            from icn.adapters.storage.sqlite import SqliteStore
+            from icn.adapters.storage.sqlite import SqliteStore, open_aside
             from icn.adapters.storage.sqlite_bulk import SqliteBulk
 
-            return FillingBeside(_path(settings), SqliteStore.open, SqliteBulk)
+            return FillingBeside(_path(settings), SqliteStore.open, SqliteBulk, open_aside)
         case "sled" | "lmdb":
             from icn.adapters.storage.lmdb_bulk import LmdbBulk
             from icn.adapters.storage.lmdb_store import LmdbStore

@@ -12,6 +12,7 @@ Not here: the layout of the file (`sqlite_format`), whether the log is whole and
 the names of errors (`sqlite_faults`), the lock between processes (`process_lock`).
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from icn.adapters.files import PRIVATE_FILE, make_private_folders, sync_folder
 from icn.adapters.storage.process_lock import ProcessLock
 from icn.adapters.storage.ranges import ascending, descending
 from icn.adapters.storage.sqlite_faults import Edge
-from icn.adapters.storage.sqlite_format import CACHE_KIB, SNAPSHOT_CACHE_KIB, open_reader, open_writer
+from icn.adapters.storage.sqlite_format import CACHE_KIB, SNAPSHOT_CACHE_KIB, open_reader, open_unchanging, open_writer
 from icn.adapters.storage.sqlite_log import LogKeeper
 from icn.stores.kv import (
     KEY_BYTES_MAX,
@@ -34,6 +35,7 @@ from icn.stores.kv import (
     Fence,
     FenceLost,
     Properties,
+    Reader,
     Snapshot,
     StoreUnavailable,
 )
@@ -342,6 +344,21 @@ class SqliteStore:
     def _require_open(self) -> None:
         if self._is_closed:
             raise StoreUnavailable(f"{self._path}: the store is closed")
+
+
+@contextlib.contextmanager
+def open_aside(path: Path) -> Iterator[Reader]:
+    """The store in a file that nobody changes meanwhile, whoever has it open; from any process.
+
+    Raises `StoreCorrupt`, `StoreUnavailable`.
+    """
+    edge = Edge(path)
+    with edge:
+        connection = open_unchanging(path, cache_kib=SNAPSHOT_CACHE_KIB)
+    try:
+        yield _Reading(connection, edge)
+    finally:
+        connection.close()
 
 
 def _page_sizes() -> Iterator[int]:

@@ -72,6 +72,14 @@ def open_reader(path: Path, *, cache_kib: int) -> apsw.Connection:
     return connection
 
 
+def open_unchanging(path: Path, *, cache_kib: int) -> apsw.Connection:
+    """A connection to a file that nobody changes while it is open, without its log: no lock, and no file beside it."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(f"{path.resolve().as_uri()}?immutable=1", flags=flags)
+    connection.pragma("cache_size", -cache_kib)
+    return connection
+
+
 def _connect(path: Path, cache_kib: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)

@@ -4,18 +4,27 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from icn.adapters.archive import examining as module
-from icn.adapters.archive.examining import ROOMS, examined_elsewhere
+from icn.adapters.archive.examining import NAMED_AT_ONCE, ROOMS, examined_elsewhere
 from icn.adapters.archive.forking import StageLost
-from icn.kernel.ids import RAW, Cid
+from icn.adapters.storage.memory import MemoryStore
+from icn.adapters.storage.opening import StorageSettings, open_store
+from icn.adapters.storage.sqlite import open_aside
+from icn.kernel.errors import InvariantBroken
+from icn.kernel.ids import DAG_CBOR, RAW, Cid
 from icn.kernel.instant import Instant
 from icn.services.archive_check import Items
+from icn.services.block_names import named_blocks
+from icn.stores import keyspace
 from icn.stores.archive import ArchiveDamaged, Part
 from icn.stores.archive_parts import ContentLine
+from icn.stores.kv import StoreCorrupt
+from support.stores import fill
 
 # Who runs tests has threads, of which later releases of Python warn; they hold nothing that is needed here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -96,8 +105,8 @@ CONTENT = (
 
 
 def read(chain: tuple[Made, ...]) -> list[list[Entry]]:
-    with examined_elsewhere(chain) as reading:
-        return [list(_kept(reading(link))) for link in chain]
+    with examined_elsewhere(chain) as examining:
+        return [list(_kept(examining.reading(link))) for link in chain]
 
 
 def _kept(entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -124,8 +133,8 @@ def test_it_is_read_in_another_process() -> None:
 def test_what_is_looked_at_stays_as_it_is_while_others_are_read() -> None:
     """As content does that waits to be written."""
     chain = (Made(CONTENT),)
-    with examined_elsewhere(chain) as reading:
-        entries = iter(reading(chain[0]))
+    with examined_elsewhere(chain) as examining:
+        entries = iter(examining.reading(chain[0]))
         ((_, first), (_, empty), (_, last)) = next(entries)[1].content
         for _ in entries:
             assert (first, empty, last) == (b"one", b"", b"another" * 1000)
@@ -142,9 +151,9 @@ def test_what_is_wrong_is_raised_in_its_place() -> None:
         raise ArchiveDamaged("a.tar.gz", "it was asked for")
 
     chain = (Made(OTHERS), Made(CONTENT, damage))
-    with examined_elsewhere(chain) as reading:
-        assert len(list(reading(chain[0]))) == len(OTHERS)
-        entries = reading(chain[1])
+    with examined_elsewhere(chain) as examining:
+        assert len(list(examining.reading(chain[0]))) == len(OTHERS)
+        entries = examining.reading(chain[1])
         for _ in CONTENT:
             next(entries)
         with pytest.raises(ArchiveDamaged, match="it was asked for") as raised:
@@ -164,8 +173,8 @@ def test_an_interrupt_is_for_the_command_alone() -> None:
 
 def test_nobody_waits_for_it_where_it_is_not_needed_any_more() -> None:
     chain = (Made(CONTENT, signal.pause),)
-    with examined_elsewhere(chain) as reading:
-        next(reading(chain[0]))
+    with examined_elsewhere(chain) as examining:
+        next(examining.reading(chain[0]))
     with examined_elsewhere(chain):
         pass  # nor where nothing was read
 
@@ -191,3 +200,47 @@ def test_files_are_closed_where_no_process_can_be_begun(monkeypatch: pytest.Monk
     with pytest.raises(BlockingIOError), examined_elsewhere(()):
         pass
     assert open_files() == before
+
+
+BLOCKS = {Cid.of(data, codec): data for data in (b"one", b"two" * 9) for codec in (RAW, DAG_CBOR)}
+
+
+def store_in(folder: Path) -> Path:
+    path = folder / "s.sqlite"
+    store = open_store(StorageSettings("sqlite", path))
+    many = {Cid.of(b"%d" % number, RAW): b"%d" % number for number in range(2 * NAMED_AT_ONCE)}
+    fill(store, {keyspace.block(cid): data for cid, data in (BLOCKS | many).items()})
+    fill(store, {keyspace.block(Cid.of(b"what", RAW)): b"whAt", keyspace.BLOCK + b"no name": b"bytes"})
+    store.close()
+    return path
+
+
+def test_the_store_is_walked_over_there_when_the_archives_are_read(tmp_path: Path) -> None:
+    aside = partial(open_aside, store_in(tmp_path))
+    chain = (Made(OTHERS),)
+    with examined_elsewhere(chain) as examining:
+        assert len(list(examining.reading(chain[0]))) == len(OTHERS)
+        there = list(examining.walk(aside)(MemoryStore()))
+    with aside() as reader:
+        here = list(named_blocks(reader))
+    assert there == [block._replace(data=None) for block in here]
+    assert sum(not block.fits for block in there) == 2
+
+
+def test_what_is_wrong_with_the_store_is_raised_here(tmp_path: Path) -> None:
+    path = store_in(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[100:] = bytes(len(data) - 100)
+    path.write_bytes(data)
+    with examined_elsewhere(()) as examining, pytest.raises(StoreCorrupt):
+        list(examining.walk(partial(open_aside, path))(MemoryStore()))
+
+
+def test_a_store_that_one_process_only_can_have_is_walked_over_here(tmp_path: Path) -> None:
+    with examined_elsewhere(()) as examining:
+        assert examining.walk(None) is named_blocks
+
+
+def test_a_store_is_not_walked_over_before_the_archives_are_read(tmp_path: Path) -> None:
+    with examined_elsewhere((Made(()),)) as examining, pytest.raises(InvariantBroken, match="when all archives were"):
+        examining.walk(partial(open_aside, store_in(tmp_path)))
