@@ -396,7 +396,7 @@ def is_heard_of(state: State, author: Did) -> bool:
 
 
 def _has_blocks(state: State, author: Did) -> bool:
-    return author in state.feeds.heads or any(place.author == author for place in state.feeds.sides.values())
+    return author in state.feeds.heads or author in state.feeds.aside
 
 
 def _places(removals: Iterable[RemovalFound]) -> tuple[RemovalPlace, ...]:

@@ -52,9 +52,9 @@ class Recut:
     """What differs from the rows, clocks and feeds that are stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Removals:
-    """Which records remove members, and what would change that."""
+    """Which records remove members, and what would change that. Who owns it notes what is built on the unspread."""
 
     counting: tuple[RemovalFound, ...] = ()
     unspread: dict[Cid, None] = field(default_factory=dict)

@@ -2,23 +2,25 @@
 
 import pytest
 
-from icn.domain.dag.block import Block
+from icn.domain.dag.block import Block, Place
 from icn.domain.federation.events import EquivocationProven, NodeJoined
 from icn.domain.federation.model import JoinPolicy
 from icn.domain.ledger.events import AccountOpened, TransferSent
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.records import read_record
-from icn.kernel.ids import Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.messages import Announce, Blocks, Hello
 from icn.services import rows
 from icn.services.commands import Admit, OpenAccountFor, Pay
-from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX
+from icn.services.equivocation import EVIDENCE_PER_AUTHOR_MAX, is_heard_of
 from icn.services.inputs import PeerDown, PeerUp, Received, Tick
 from icn.services.queries import events
+from icn.services.recutting import Removals
 from icn.services.verify import verify
 from icn.sim import checkers
+from icn.sim.explore.copying import copied
 from icn.stores import blocks
 from support import builders
 from support.forker import Forker
@@ -496,3 +498,25 @@ def test_who_hears_of_a_fork_before_it_has_the_feed_keeps_what_the_others_keep()
     for name in names:
         assert has_account(world, name, builders.did(8), forker.did), name
     agree(world)
+
+
+def test_whether_somebody_has_blocks_here_costs_the_same_however_many_side_blocks_there_are() -> None:
+    class Unread(dict[Cid, Place]):
+        def values(self):
+            raise AssertionError("all side blocks are gone through")
+
+        __iter__ = items = values
+
+    state = federation("a", "b")["a"].engine.state
+    side = builders.block(77, federation=builders.cid("federation"))
+    state.feeds.put_aside(side, {})
+    state.feeds.sides = Unread(state.feeds.sides)
+    asked = [builders.did(number) for number in (77, 78)]
+    assert [is_heard_of(state, who) for who in asked] == [True, False]
+
+
+def test_what_is_noted_of_a_removal_is_not_noted_in_a_copy_of_it() -> None:
+    one = Removals(unspread={builders.cid("removal"): None})
+    other = copied(one)
+    other.unspread[builders.cid("upon it")] = None
+    assert list(one.unspread) == [builders.cid("removal")]

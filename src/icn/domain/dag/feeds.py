@@ -25,6 +25,7 @@ from icn.kernel.errors import require
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import PARENTS_MAX
+from icn.kernel.making import maker
 
 RECENT_BLOCKS_MAX = 1024
 """Blocks that are known without asking the store: what new ones name and confirm is hardly ever older."""
@@ -56,6 +57,9 @@ class Head:
     """How many blocks the feed has up to its newest one with records: what lies beyond only acknowledges."""
 
 
+_head = maker(Head)
+
+
 @dataclass(slots=True)
 class Feeds:
     """The shape of the DAG as far as this node has it. Changed only by `advance`."""
@@ -67,6 +71,8 @@ class Feeds:
     """Blocks that are here and in no feed, because their author forked or was removed."""
     unaccepted: dict[tuple[Did, int], Cid] = field(default_factory=dict, compare=False, repr=False)
     """Those of them that clocks count, by author and number: a removal does not accept them, and no fork is below."""
+    aside: dict[Did, None] = field(init=False, compare=False, repr=False)
+    """Their authors."""
     shunned: dict[Did, None] = field(default_factory=dict, compare=False, repr=False)
     """Authors found to have forked a moment ago: the block that says so is not to build on them."""
     block_count: int = 0
@@ -74,6 +80,9 @@ class Feeds:
     """Where the newest blocks stand, by name; of older ones the store knows."""
     recent_clocks: dict[tuple[Did, int], Clock] = field(default_factory=dict, compare=False, repr=False)
     """Clocks of the same blocks, by author and sequence."""
+
+    def __post_init__(self) -> None:
+        self.aside = {place.author: None for place in self.sides.values()}
 
     def next_sequence(self, author: Did) -> int:
         """The sequence of the next block of `author`."""
@@ -118,7 +127,7 @@ class Feeds:
         if block.is_acknowledgement:
             known = self.heads.get(header.author)
             news_count = 0 if known is None else known.news_count
-        self.heads[header.author] = Head(block.cid, header.sequence, header.time, clock, news_count)
+        self.heads[header.author] = _head(block.cid, header.sequence, header.time, clock, news_count)
         if self.sides:  # a block may have others behind it by way of a side block, which takes nobody off the frontier
             self.frontier = {
                 cid: by
@@ -131,6 +140,7 @@ class Feeds:
     def put_aside(self, block: Block, clock: Clock) -> None:
         """Take in a block of an author that forked or was removed, which no feed has."""
         self.sides[block.cid] = block.place
+        self.aside[block.header.author] = None
         if counts_itself(block.place, clock):
             self.unaccepted[block.header.author, block.header.sequence] = block.cid
         self.block_count += 1

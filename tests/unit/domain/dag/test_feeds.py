@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icn.domain.dag import feeds as dag_feeds
-from icn.domain.dag.block import Block
+from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Clock, Feeds, confirmed_count, is_confirmed_at, merged_clock, quorum
 from icn.kernel.errors import InvariantBroken
-from icn.kernel.ids import Did
+from icn.kernel.ids import Cid, Did
 from icn.kernel.limits import PARENTS_MAX
 from support import builders
 
@@ -188,3 +188,32 @@ def test_the_newest_blocks_are_at_hand_and_no_more_than_the_bound(monkeypatch: p
     newest = dag.blocks[-3:]
     assert feeds.recent == {block.cid: block.place for block, _ in newest}
     assert feeds.recent_clocks == {(block.header.author, block.header.sequence): clock for block, clock in newest}
+
+
+class WalkedOver(dict[Cid, Place]):
+    """Counts how often all of it is gone through."""
+
+    walks = 0
+
+    def values(self):
+        self.walks += 1
+        return super().values()
+
+    def items(self):
+        self.walks += 1
+        return super().items()
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_whose_blocks_are_in_no_feed_is_known_without_a_walk_over_them() -> None:
+    first = builders.block(1, federation=FEDERATION)
+    feeds = Feeds(sides={first.cid: first.place})
+    feeds.sides = walked = WalkedOver(feeds.sides)
+    for sequence in range(1, 50):
+        block = builders.block(2, federation=FEDERATION, sequence=sequence, previous=FEDERATION)
+        feeds.put_aside(block, {})
+        assert [who for who in (A, B, C) if who in feeds.aside] == [A, B]
+    assert (len(feeds.sides), walked.walks) == (50, 0)
