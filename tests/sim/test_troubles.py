@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from icn.sim.clock import SkewedClock
 from icn.sim.faults import CALM
 from icn.sim.network import Cut, Network
 from icn.sim.plan import Plan, Scenario
-from icn.sim.platter import Platter
+from icn.sim.platter import SORTED_AT_ONCE, Platter
 from icn.sim.tempo import Tempo, draw_rhythm
 from icn.sim.timeline import SECOND, Timeline
 from icn.sim.world import World
@@ -124,7 +125,13 @@ def test_a_federation_cut_in_two_takes_writes_on_both_sides_and_loses_none():
     st.binary(max_size=2),
     st.none() | st.binary(max_size=3),
 )
-def test_a_platter_holds_what_a_memory_store_does(batches, prefix, bound):
+@pytest.mark.parametrize("sorted_at_once", [1, 2, SORTED_AT_ONCE])
+def test_a_platter_holds_what_a_memory_store_does(sorted_at_once, batches, prefix, bound):
+    with patch("icn.sim.platter.SORTED_AT_ONCE", sorted_at_once):
+        both_hold_the_same(batches, prefix, bound)
+
+
+def both_hold_the_same(batches, prefix, bound):
     platter, memory = Platter(), MemoryStore()
     fences = platter.claim(), memory.claim()
     for operations in batches:

@@ -3,13 +3,19 @@
 As the memory store (adapters.storage.memory) promises, but for cheap views of older commits: nobody in a simulation
 reads while another one writes, and a copy of the store is made seldom. So a commit copies nothing. A walk sees the
 store as it was when the walk began.
+
+Keys are sorted by their first byte and below it: those of blocks, which are most, are looked up one by one and hardly
+ever walked over, so they are sorted when somebody does.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
-from icn.adapters.storage.ranges import ascending, descending
+from icn.adapters.storage.ranges import ascending, descending, end_of
 from icn.stores.kv import Batch, Fence, FenceLost, Properties, Snapshot, StoreUnavailable
+
+SORTED_AT_ONCE = 1_000
+"""So few keys of one kind are kept sorted whether or not somebody walks over them."""
 
 
 class Platter:
@@ -17,8 +23,9 @@ class Platter:
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
-        self._keys: list[bytes] = []
-        """Those of `_values`, sorted."""
+        self._kinds: dict[bytes, list[bytes]] = {}
+        """The keys of `_values` by first byte, sorted unless in `_unsorted`."""
+        self._unsorted: dict[bytes, None] = {}
         self._epoch = Fence(0)
         self._is_open = True
 
@@ -52,7 +59,8 @@ class Platter:
     def copied(self) -> "Platter":
         """Another one with the same in it, which nobody has claimed."""
         other = Platter()
-        other._values, other._keys = self._values.copy(), self._keys.copy()
+        other._values, other._unsorted = self._values.copy(), self._unsorted.copy()
+        other._kinds = {kind: keys.copy() for kind, keys in self._kinds.items()}
         return other
 
     def claim(self) -> Fence:
@@ -66,14 +74,15 @@ class Platter:
             raise StoreUnavailable("the store is closed")
         if fence != self._epoch or fence == 0:  # 0: nobody has claimed the store yet
             raise FenceLost(f"epoch {fence} is over; the author is now that of epoch {self._epoch}")
-        values, keys = self._values, self._keys
+        values = self._values
         for key, value in batch.operations.items():
             if value is None:
                 if values.pop(key, None) is not None:
+                    keys = self._sorted(key[:1])
                     del keys[bisect_left(keys, key)]
             else:
                 if key not in values:
-                    insort(keys, key)
+                    self._add(key)
                 values[key] = value
 
     def close(self) -> None:
@@ -89,5 +98,27 @@ class Platter:
     def _range(self, low: bytes, high: bytes | None) -> list[bytes]:
         if not self._is_open:
             raise StoreUnavailable("the store is closed")
-        start = bisect_left(self._keys, low)
-        return self._keys[start : len(self._keys) if high is None else bisect_left(self._keys, high, start)]
+        kind = low[:1]
+        if kind and high is not None and (high[:1] == kind or high == end_of(kind)):
+            found = self._sorted(kind)
+        else:
+            found = [key for kind in sorted(self._kinds) for key in self._sorted(kind)]
+        start = bisect_left(found, low)
+        return found[start : len(found) if high is None else bisect_left(found, high, start)]
+
+    def _add(self, key: bytes) -> None:
+        keys = self._kinds.setdefault(key[:1], [])
+        if len(keys) < SORTED_AT_ONCE and key[:1] not in self._unsorted:
+            insort(keys, key)
+            return
+        if keys[-1] > key:
+            self._unsorted[key[:1]] = None
+        keys.append(key)
+
+    def _sorted(self, kind: bytes) -> list[bytes]:
+        """The keys with this first byte."""
+        keys = self._kinds.get(kind, [])
+        if kind in self._unsorted:
+            del self._unsorted[kind]
+            keys.sort()
+        return keys
