@@ -106,12 +106,12 @@ class PeerId(NamedTuple):
     @staticmethod
     def of(did: Did) -> "PeerId":
         """The peer id of the node with this DID."""
-        return _peer_id_of_key(did.public_key)
+        return _peer_id_of_did(did)
 
     @property
     def did(self) -> Did:
         """The DID of the node with this peer id."""
-        return _did_of_peer_id(self.text)
+        return _did_of_peer_id(self)
 
     @property
     def multihash(self) -> bytes:
@@ -130,8 +130,13 @@ def _peer_id_of_key(public_key: bytes) -> PeerId:
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED_MAX)
-def _did_of_peer_id(text: str) -> Did:
-    return _did_of_key(base58_decode(text)[len(_PEER_ID_PREFIX) :])
+def _peer_id_of_did(did: Did) -> PeerId:
+    return _peer_id_of_key(did.public_key)
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED_MAX)
+def _did_of_peer_id(peer: PeerId) -> Did:
+    return _did_of_key(base58_decode(peer.text)[len(_PEER_ID_PREFIX) :])
 
 
 RAW = 0x55

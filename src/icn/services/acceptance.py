@@ -123,7 +123,10 @@ def proves(proof: EquivocationProven, held: Sequence[bytes], federation: Cid | N
 
 def removals_of(block: Block) -> list[tuple[int, NodeRemoved]]:
     """Its records that say that a member is removed, whether or not they have an effect, with their positions."""
-    read = ((index, _event_of(data)) for index, data in _records_of_type(block, _REMOVAL))
+    found = _records_of_type(block, _REMOVAL)
+    if not found:
+        return []
+    read = ((index, _event_of(data)) for index, data in found)
     return [(index, event) for index, event in read if isinstance(event, NodeRemoved)]
 
 
@@ -134,13 +137,16 @@ def events_of(block: Block, names: Sequence[str]) -> list[Event]:
 
 
 def _proofs(block: Block) -> list[EquivocationProven]:
-    read = (_event_of(data) for _, data in _records_of_type(block, _PROOF))
+    found = _records_of_type(block, _PROOF)
+    if not found:
+        return []
+    read = (_event_of(data) for _, data in found)
     return [event for event in read if isinstance(event, EquivocationProven)]
 
 
 def _records_of_type(block: Block, name: str) -> list[tuple[int, Any]]:
     """Its records of one event, with their positions, unread."""
-    if name.encode() not in block.data:
+    if not block.record_count or name.encode() not in block.data:
         return []  # most blocks, by far: the name would stand in its bytes
     return [(index, data) for index, data in enumerate(block.records) if _type_of(data) == name]
 

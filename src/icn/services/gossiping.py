@@ -19,6 +19,7 @@ from functools import lru_cache
 
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Cid, Did
+from icn.kernel.making import maker
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.services.arrivals import Arrivals, RecordsRefused, named
 from icn.services.effects import Judge
@@ -55,7 +56,7 @@ class Gossiping:
         Raises:
             RecordsRefused: the batch must be done again without one of them.
         """
-        work.effects.append(Judge(gossiped.token, self._verdict(work, gossiped)))
+        work.effects.append(_judge(gossiped.token, self._verdict(work, gossiped)))
 
     def _verdict(self, work: UnitOfWork, gossiped: Gossiped) -> Verdict:
         view, encoded = self.peers.views.get(gossiped.bearer), gossiped.message.blocks
@@ -74,3 +75,6 @@ class Gossiping:
             return Verdict.REJECT
         passes_on = all(work.has_block(name) and work.ancestor(name)[0].author == gossiped.author for name in blocks)
         return Verdict.ACCEPT if passes_on else Verdict.IGNORE
+
+
+_judge = maker(Judge)

@@ -128,7 +128,7 @@ class UnitOfWork:
         def clock_of(who: Did, number: int) -> Clock:
             return clock if (who, number) == (author, sequence) else self.clock_of(who, number)
 
-        return Context(author, sequence, time, BlockAncestry(clock, self.state.federation, clock_of))
+        return _context(author, sequence, time, BlockAncestry(clock, self.state.federation, clock_of))
 
     def record(self, events: Sequence[Event], envelope: Envelope = NODE_ITSELF) -> None:
         """Put `events` into this node's next block, together, and apply them.
@@ -234,7 +234,7 @@ class UnitOfWork:
         if peer == self.did:
             self.local.append(message)
         else:
-            self.effects.append(Send(peer, message))
+            self.effects.append(_send(peer, message))
 
     def post(self, peer: Did, number: int, message: Message) -> None:
         """To a peer through the outbox, under a number reserved before."""
@@ -292,6 +292,8 @@ class UnitOfWork:
 
 
 _committed = maker(Committed)
+_context = maker(Context)
+_send = maker(Send)
 _envelope = maker(Envelope)
 
 

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from icn.kernel.errors import PeerViolation
 from icn.kernel.ids import Did, PeerId
+from icn.kernel.making import maker
 from icn.kernel.signing import Signer
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.libp2p.gossipsub import effects, inputs
@@ -25,6 +26,7 @@ from icn.sim.findings import Finding
 from icn.sim.network import Network
 from icn.sim.timeline import MS, Timeline
 
+_received = maker(inputs.RpcReceived)
 SETTINGS = RouterSettings()
 """Of every node: those that are shipped."""
 
@@ -61,7 +63,7 @@ class Gossip:
 
     def hear(self, peer: Did, data: bytes) -> None:
         """An RPC came."""
-        self._take(inputs.RpcReceived(PeerId.of(peer), data))
+        self._take(_received(PeerId.of(peer), data))
 
     def carry_out(self, effect: GossipEffect) -> None:
         """What the engine asks."""

@@ -13,6 +13,7 @@ from random import Random
 from typing import Protocol
 
 from icn.kernel.ids import Did
+from icn.kernel.making import maker
 from icn.protocol.codec import decode_message, encode_message
 from icn.protocol.messages import Message, protocol_of
 from icn.services.equivocation import REMOVED
@@ -233,13 +234,16 @@ class Network:
         if isinstance(message, bytes):
             self._stations[b].hear(self._stations[a].did, message)
         else:
-            self._stations[b].push(Received(self._stations[a].did, message))
+            self._stations[b].push(_received(self._stations[a].did, message))
 
     def _delay(self) -> int:
         faults = self.faults
         if faults.delay_tail and self._rng.randrange(50) == 0:
             return self._rng.randrange(faults.delay_tail * MS)
         return faults.delay_min * MS + self._rng.randrange(faults.delay_spread * MS)
+
+
+_received = maker(Received)
 
 
 def _pair(a: int, b: int) -> Pair:

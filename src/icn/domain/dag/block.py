@@ -15,6 +15,7 @@ from icn.kernel.fields import shape_of
 from icn.kernel.ids import DAG_CBOR, Cid, Did
 from icn.kernel.instant import Instant
 from icn.kernel.limits import BLOCK_BYTES_MAX, PARENTS_MAX, RECORDS_PER_BLOCK_MAX
+from icn.kernel.making import maker
 from icn.kernel.sealed import is_signed_by, open_sealed, seal_encoded
 from icn.kernel.signing import Signer
 
@@ -71,7 +72,8 @@ class Block:
     @property
     def place(self) -> Place:
         """Where it stands."""
-        return Place(self.header.author, self.header.sequence, self.header.time)
+        header = self.header
+        return _place(header.author, header.sequence, header.time)
 
     def is_genuine(self) -> bool:
         """Whether the signature is the author's, over the bytes as received."""
@@ -122,3 +124,4 @@ def parse_block(data: bytes, cid: Cid | None = None) -> Block:
 
 
 _HEADER = shape_of(Header)
+_place = maker(Place)

@@ -7,9 +7,11 @@ several peers alone is encoded once.
 from dataclasses import dataclass, field
 
 from icn.kernel.ids import PeerId
+from icn.kernel.making import maker
 from icn.protocol.libp2p.gossipsub.effects import SendRpc
 from icn.protocol.libp2p.gossipsub.rpc import Control, Rpc, Subscription, encode
 
+_send = maker(SendRpc)
 RPC_OVERHEAD_BYTES = 16
 """Tag and length around one message."""
 
@@ -58,7 +60,7 @@ class Outgoing:
                     data = alone[message]
                 else:
                     data = encode(Rpc(subscriptions, messages, controls))
-                sent.append(SendRpc(peer, data))
+                sent.append(_send(peer, data))
                 subscriptions = controls = ()
         self._waiting.clear()
         return sent

@@ -40,14 +40,12 @@ class Publication:
     raw: bytes
     """What came, and what travels on."""
 
-    @property
-    def id(self) -> bytes:
-        """pubsub: "the concatenation of the `seqno` and the `from` fields"; as go and js do, `from` first."""
-        return id_of(self.author, self.seqno)
+    id: bytes
+    """See `id_of`. Made once: it is looked up whenever one more peer brings the message."""
 
 
 def id_of(author: PeerId, seqno: bytes) -> bytes:
-    """The id of a message."""
+    """pubsub: "the concatenation of the `seqno` and the `from` fields"; as go and js do, `from` first."""
     return author.multihash + seqno
 
 
@@ -62,7 +60,8 @@ def sign(signer: Signer, seqno: bytes, topic: str, data: bytes) -> Publication:
         + bytes_field(_TOPIC, topic.encode())
     )
     signature = signer.sign(TAG, unsigned)
-    return Publication(author, seqno, topic, data, signature, unsigned + bytes_field(_SIGNATURE, signature))
+    raw = unsigned + bytes_field(_SIGNATURE, signature)
+    return Publication(author, seqno, topic, data, signature, raw, id_of(author, seqno))
 
 
 def read(raw: bytes) -> Publication:
@@ -85,9 +84,8 @@ def read(raw: bytes) -> Publication:
         raise PeerViolation("pubsub: a message has a sequence number and a signature")
     if len(seqno) != SEQNO_BYTES:
         raise PeerViolation(f"pubsub: a sequence number of {len(seqno)} bytes")
-    return Publication(
-        author, seqno, topic_of(_single(message, _TOPIC)), _single(message, _DATA) or b"", signature, bytes(raw)
-    )
+    topic, data = topic_of(_single(message, _TOPIC)), _single(message, _DATA) or b""
+    return Publication(author, seqno, topic, data, signature, bytes(raw), id_of(author, seqno))
 
 
 def check_signature(publication: Publication) -> None:
