@@ -12,13 +12,14 @@ from icn.domain.ledger.state import HomeCounts
 from icn.domain.mesh.agreement import Poll
 from icn.domain.mesh.events import DisputeRaised
 from icn.domain.mesh.model import Execution, Job, Standing
+from icn.kernel import cbor_items
 from icn.kernel.errors import require
 from icn.kernel.fields import shape_of
-from icn.kernel.ids import Cid, Did, JobId
+from icn.kernel.ids import CID_BYTES, Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.services.state import State
 from icn.stores import keyspace
-from icn.stores.blocks import ClockEntry, clock_entries, clock_of_entries, last_arrival
+from icn.stores.blocks import ClockEntry, clock_of_entries, last_arrival, with_clock
 from icn.stores.kv import Batch, Reader
 from icn.stores.projections import Table
 
@@ -120,6 +121,15 @@ VOID = Table("void", PositionRow)
 """Keys only: records without effect in blocks that are in a feed, by the block's name and their position in it."""
 POSITION = Table("position", PositionRow)
 
+_HEAD_ROW = shape_of(HeadRow)
+_CLOCK_BEHIND_TIME = CID_BYTES + len(
+    cbor_items.head(cbor_items.MAP, 6)
+    + cbor_items.text("cid")
+    + cbor_items.LINK_PREFIX
+    + cbor_items.text("time")
+    + cbor_items.text("clock")
+)
+"""Where the clock stands in the row of a head, but for the length of the time before it."""
 _ONLY = b"-"
 _MARK = shape_of(PositionRow).encode(PositionRow(0, 0))
 """Of a row that says nothing: its key does."""
@@ -228,8 +238,9 @@ def save_side(batch: Batch, block: Block) -> None:
 def save_head(state: State, batch: Batch, author: Did) -> None:
     """Add the row of a feed that grew."""
     head = state.feeds.heads[author]
-    row = HeadRow(author, head.cid, head.sequence, head.time, clock_entries(head.clock), head.news_count)
-    HEADS.put(batch, author.public_key, row)
+    encoded = _HEAD_ROW.encode(HeadRow(author, head.cid, head.sequence, head.time, (), head.news_count))
+    place = _CLOCK_BEHIND_TIME + len(cbor_items.integer(head.time))
+    HEADS.put_bytes(batch, author.public_key, with_clock(encoded, place, head.clock))
 
 
 def _save_federation(state: State, batch: Batch) -> None:

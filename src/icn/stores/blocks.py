@@ -7,6 +7,7 @@ pins and lifetimes, are in `contents`; the bytes of both stand under their names
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 
 from icn.domain.dag.block import Block, Place, parse_block
@@ -19,6 +20,9 @@ from icn.kernel.ids import Cid, Did
 from icn.kernel.making import maker
 from icn.stores import keyspace, many
 from icn.stores.kv import Batch, Reader
+
+ENTRIES_REMEMBERED_MAX = 4096
+"""Of clocks, encoded: a block's has most in common with those of its parents, and it is written twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,22 @@ def put_block(
 
 def put_meta(batch: Batch, block: Block, arrival: int, clock: Clock) -> None:
     """Note where a block stands, and what is behind it."""
-    batch.put(keyspace.block_meta(block.cid), _META.encode(BlockMeta(arrival, block.place, clock_entries(clock))))
+    encoded = _META.encode(BlockMeta(arrival, block.place, ()))
+    batch.put(keyspace.block_meta(block.cid), with_clock(encoded, len(_META_BEGINS), clock))
+
+
+def with_clock(encoded: bytes, place: int, clock: Clock) -> bytes:
+    """A row that was encoded with an empty clock, with this one: its entries are written once for all rows.
+
+    `place`: where the clock stands in the row.
+    """
+    entries = [_entry_bytes(author, clock[author]) for author in sorted(clock, key=_TEXT)]
+    return encoded[:place] + cbor_items.list_of(entries) + encoded[place + len(cbor_items.EMPTY_LIST) :]
+
+
+@lru_cache(maxsize=ENTRIES_REMEMBERED_MAX)
+def _entry_bytes(author: Did, count: int) -> bytes:
+    return _ENTRY.encode(ClockEntry(author, count))
 
 
 def put_evidence(batch: Batch, block: Block) -> None:
@@ -192,4 +211,6 @@ def _arrival_of(meta: bytes) -> int:
 _TEXT = attrgetter("text")
 _ARRIVAL = cbor_items.text("arrival")
 _META = shape_of(BlockMeta)
+_META_BEGINS = cbor_items.head(cbor_items.MAP, 3) + cbor_items.text("clock")
+_ENTRY = shape_of(ClockEntry)
 _entry = maker(ClockEntry)

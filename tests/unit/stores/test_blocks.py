@@ -4,8 +4,14 @@ import pytest
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import Block
+from icn.domain.dag.feeds import Feeds, Head
 from icn.kernel.errors import Invalid
+from icn.kernel.fields import shape_of
+from icn.kernel.instant import Instant
+from icn.services import rows
+from icn.services.state import State
 from icn.stores import blocks, keyspace
+from icn.stores.blocks import BlockMeta
 from icn.stores.kv import Batch
 from support import builders
 
@@ -62,6 +68,21 @@ def test_a_number_of_any_length_is_found_and_none_is_made_up() -> None:
     assert tuple(blocks.arrival_of(store, block.cid) for block in made) == arrivals
     with pytest.raises(Invalid, match="arrival"):
         blocks.arrival_of(store, damaged.cid)
+
+
+@pytest.mark.parametrize("count", [0, 1, 23, 24, 200])
+def test_what_is_written_piece_by_piece_is_what_its_shape_writes(count: int) -> None:
+    clock = {builders.did(number): number * 11 for number in range(count, 0, -1)}
+    batch, feeds = Batch(), Feeds()
+    for time in (0, 24, 256, 70_000, 2**33):
+        block = builders.block(1, time=Instant(time))
+        blocks.put_meta(batch, block, time, clock)
+        meta = BlockMeta(time, block.place, blocks.clock_entries(clock))
+        assert batch.operations[keyspace.block_meta(block.cid)] == shape_of(BlockMeta).encode(meta)
+        feeds.heads[A] = Head(block.cid, time, Instant(time), clock, count)
+        rows.save_head(State(feeds=feeds), batch, A)
+        row = rows.HeadRow(A, block.cid, time, Instant(time), meta.clock, count)
+        assert batch.operations[rows.HEADS.prefix + A.public_key] == shape_of(rows.HeadRow).encode(row)
 
 
 def test_a_clock_reads_as_it_was_written() -> None:
