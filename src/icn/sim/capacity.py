@@ -18,9 +18,10 @@ def within_capacity(name: str, engine: Engine, running: Collection[tuple[bytes, 
 
     `running`: job and attempt of the guests that live.
     """
-    capacity, now, mesh = engine.executor.capacity, engine.clock.now(), engine.state.mesh
+    capacity, mesh = engine.executor.capacity, engine.state.mesh
     if not (running or capacity.in_use or capacity.reserved or mesh.executions):
         return  # nothing is promised and nothing runs
+    now = engine.clock.now()
     # Promises are kept when the machine has less than before, so what counts is what it ever has.
     usage = replace(capacity.usage(now), places=engine.terms.executor.capacity)
     if not usage.is_within:

@@ -212,6 +212,16 @@ class Chance:
             drawn = self._bits(_CERTAIN_BITS)
         return drawn < per_ten_thousand
 
+    def below(self, bound: int) -> int:
+        """`rng.randrange(bound)`, without its calls: drawn for every message."""
+        if bound < 1:
+            raise ValueError(bound)
+        width = bound.bit_length()
+        drawn = self._bits(width)
+        while drawn >= bound:
+            drawn = self._bits(width)
+        return drawn
+
     def around(self, mean: int) -> int:
         """A span between half and one and a half of `mean`, in the same unit."""
         return mean // 2 + self.rng.randrange(mean + 1)

@@ -31,6 +31,15 @@ SETTINGS = RouterSettings()
 """Of every node: those that are shipped."""
 
 
+def read_publication(payload: bytes) -> Announce | None:
+    """What the payload of a publication says; None where that is nothing that is published."""
+    try:
+        message = decode_message(FEED_PROTOCOL, payload)
+    except PeerViolation:
+        return None
+    return message if isinstance(message, Announce) else None
+
+
 class Gossip:
     """One process's router."""
 
@@ -96,11 +105,8 @@ class Gossip:
             self._timeline.plan(wake_at * MS - self._timeline.now_us, self._wake, wake_at)
 
     def _deliver(self, said: effects.Deliver) -> None:
-        try:
-            message = decode_message(FEED_PROTOCOL, said.payload)
-        except PeerViolation:
-            message = None
-        if isinstance(message, Announce):
+        message = read_publication(said.payload)
+        if message is not None:
             self._push(Gossiped(said.message, said.bearer.did, said.author.did, message))
         else:
             self._take(inputs.Judge(said.message, Verdict.REJECT))

@@ -108,7 +108,7 @@ class Network:
 
     def send(self, source: Did, target: Did, message: Message) -> None:
         """What the `Send` effect asks. Lost where there is no connection."""
-        if self._rng.randrange(CODEC_SAMPLE) == 0:
+        if self._chance.below(CODEC_SAMPLE) == 0:
             again = decode_message(protocol_of(message), encode_message(message))
             expect(again == message, "codec", f"{type(message).__name__} is another one after the wire")
         self._carry(source, target, protocol_of(message), message)
@@ -238,9 +238,10 @@ class Network:
 
     def _delay(self) -> int:
         faults = self.faults
-        if faults.delay_tail and self._rng.randrange(50) == 0:
-            return self._rng.randrange(faults.delay_tail * MS)
-        return faults.delay_min * MS + self._rng.randrange(faults.delay_spread * MS)
+        below = self._chance.below
+        if faults.delay_tail and below(50) == 0:
+            return below(faults.delay_tail * MS)
+        return faults.delay_min * MS + below(faults.delay_spread * MS)
 
 
 _received = maker(Received)

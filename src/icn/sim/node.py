@@ -217,7 +217,7 @@ class Node:
         batch = [self._inbox.popleft() for _ in range(min(count, BATCH_INPUTS_MAX))]
         if not batch:
             return
-        self._note(" ".join(_short(input_) for input_ in batch))
+        self._note(" ".join([_short(input_) for input_ in batch]))
         self._watch_for_spinning(batch)
         if self._around.plant is Plant.DOUBLE_SETTLEMENT:
             keep_what_ended(engine.state)
@@ -268,14 +268,14 @@ class Node:
     def _plan_work(self) -> None:
         if not self._work_planned:
             self._work_planned = True
-            self._around.timeline.plan(self._rng.randrange(self._delay_us), self._work, self.life)
+            self._around.timeline.plan(self._chance.below(self._delay_us), self._work, self.life)
 
     def _downtime(self) -> int:
         return self._chance.around(self.faults.down_for) * MS
 
     def _watch_for_spinning(self, batch: list[Input]) -> None:
         now, (since, count) = self._around.timeline.now_us, self._ticks
-        if any(not isinstance(input_, Tick) for input_ in batch) or now - since > SECOND:
+        if now - since > SECOND or list(map(type, batch)).count(Tick) < len(batch):
             self._ticks = (now, 0)
             return
         self._ticks = (since, count + 1)

@@ -18,7 +18,8 @@ from icn.domain.dag.block import Block, parse_block
 from icn.domain.records import Record
 from icn.kernel.signing import SeedSigner, verify_raw
 from icn.protocol.libp2p.gossipsub import rpc, signing
-from icn.services import acceptance
+from icn.services import acceptance, arrivals
+from icn.sim import gossip
 
 VERIFIED_ONE_IN = 16
 """Of what simulated nodes sign, so much is verified as a stranger's is: by the first byte of the signature."""
@@ -56,6 +57,8 @@ def shared_reading() -> Iterator[None]:
             (read_records, read_once),
             (rpc.decode, _once(rpc.decode)),
             (signing.read, _once(signing.read)),
+            (gossip.read_publication, _once(gossip.read_publication)),
+            (arrivals.named, _once(arrivals.named)),
         )
     }
     with ExitStack() as stack:
@@ -72,9 +75,9 @@ def shared_reading() -> Iterator[None]:
 
 def _once(read: Callable[..., Any]) -> Callable[..., Any]:
     """`read` with one memory for all. What is given beside the bytes was made of them."""
-    known: dict[bytes, Any] = {}  # bounded: by the run, which ends
+    known: dict[Any, Any] = {}  # bounded: by the run, which ends
 
-    def read_once(data: bytes, *made_of_it: Any) -> Any:
+    def read_once(data: Any, *made_of_it: Any) -> Any:
         found = known.get(data)
         if found is None:
             found = known[data] = read(data, *made_of_it)
