@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from random import Random
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -127,12 +126,7 @@ def test_a_federation_cut_in_two_takes_writes_on_both_sides_and_loses_none():
 )
 @pytest.mark.parametrize("sorted_at_once", [1, 2, SORTED_AT_ONCE])
 def test_a_platter_holds_what_a_memory_store_does(sorted_at_once, batches, prefix, bound):
-    with patch("icn.sim.platter.SORTED_AT_ONCE", sorted_at_once):
-        both_hold_the_same(batches, prefix, bound)
-
-
-def both_hold_the_same(batches, prefix, bound):
-    platter, memory = Platter(), MemoryStore()
+    platter, memory = Platter(sorted_at_once), MemoryStore()
     fences = platter.claim(), memory.claim()
     for operations in batches:
         before = platter.copied()

@@ -21,7 +21,8 @@ SORTED_AT_ONCE = 1_000
 class Platter:
     """Satisfies `KeyValueStore`."""
 
-    def __init__(self) -> None:
+    def __init__(self, sorted_at_once: int = SORTED_AT_ONCE) -> None:
+        self._sorted_at_once = sorted_at_once
         self._values: dict[bytes, bytes] = {}
         self._kinds: dict[bytes, list[bytes]] = {}
         """The keys of `_values` by first byte, sorted unless in `_unsorted`."""
@@ -58,7 +59,7 @@ class Platter:
 
     def copied(self) -> "Platter":
         """Another one with the same in it, which nobody has claimed."""
-        other = Platter()
+        other = Platter(self._sorted_at_once)
         other._values, other._unsorted = self._values.copy(), self._unsorted.copy()
         other._kinds = {kind: keys.copy() for kind, keys in self._kinds.items()}
         return other
@@ -108,7 +109,7 @@ class Platter:
 
     def _add(self, key: bytes) -> None:
         keys = self._kinds.setdefault(key[:1], [])
-        if len(keys) < SORTED_AT_ONCE and key[:1] not in self._unsorted:
+        if len(keys) < self._sorted_at_once and key[:1] not in self._unsorted:
             insort(keys, key)
             return
         if keys[-1] > key:
