@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 
 from icn import __version__, assemble
 from icn.adapters.clock import SystemClock, monotonic_ms
-from icn.adapters.metrics import BreakerReading, Metrics, Readings
+from icn.adapters.metrics import Metrics
 from icn.adapters.network.ports import NetworkFigures
 from icn.adapters.network.tcp import Libp2pNetwork
+from icn.adapters.readings import BreakerReading, Readings
 from icn.adapters.wasm.ports import Executor
 from icn.adapters.wasm.refusals import SandboxClosed
 from icn.config.schema import Settings

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from icn.adapters.metrics import BreakerReading, Metrics, Readings, reference_page
+from icn.adapters.metrics import Metrics, reference_page
 from icn.adapters.network.ports import GossipShown, NetworkFigures, Regard
+from icn.adapters.readings import BreakerReading, Readings
 from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
