@@ -1,8 +1,9 @@
 """A bit that turned over in the files of a PostgreSQL server is found by it or by us, and never served.
 
 With checksums of pages (`initdb --data-checksums`), as docs/operating/postgresql.md has it. What the server refuses to
-read counts as found. `support.postgres_flips` says which files, `support.bit_flips` what the classes mean;
-`ICN_CRASH_SEED` and `ICN_BIT_FLIPS` choose others.
+read counts as found. `support.postgres_flips` has the files of a store, `support.postgres_server_flips` those of the
+server itself, each flip with a start of it; `support.bit_flips` says what the classes mean. `ICN_CRASH_SEED` and
+`ICN_BIT_FLIPS` choose others.
 """
 
 import os
@@ -12,12 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from support import postgres_server_flips
 from support.postgres_flips import count
 
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
 FLIPS_LONG = int(os.environ.get("ICN_BIT_FLIPS", "2000"))
 FLIPS_SHORT = 12
+SERVER_FLIPS_LONG = int(os.environ.get("ICN_BIT_FLIPS", "200"))
 GOOD = {"refused", "fault", "found", "harmless"}
+GOOD_OF_THE_SERVER = {f"catalogues: {name}" for name in GOOD | {"no server"}} | {
+    f"log: {name}" for name in GOOD | {"no server", "held", "behind"}
+}
 
 
 def turn(folder: Path, flips: int) -> str:
@@ -43,3 +49,18 @@ def test_of_thousands_of_flipped_bits_of_a_database_none_is_served_or_goes_unnot
     with capsys.disabled():
         seconds = time.monotonic() - begun
         print(f"\npostgresql, {FLIPS_LONG} bits, seed {SEED}: {told}; {seconds:.0f} s", file=sys.stderr)
+
+
+@pytest.mark.long
+def test_of_flipped_bits_of_catalogues_and_of_the_log_none_is_served_or_goes_unnoticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = time.monotonic()
+    classes, examples = postgres_server_flips.count(tmp_path, SERVER_FLIPS_LONG, SEED)
+    assert classes.total() == SERVER_FLIPS_LONG
+    bad = {name: told for name, told in examples.items() if name not in GOOD_OF_THE_SERVER}
+    with capsys.disabled():
+        seconds = time.monotonic() - begun
+        told = ", ".join(f"{name} {number}" for name, number in sorted(classes.items()))
+        print(f"\npostgresql itself, {SERVER_FLIPS_LONG} bits, seed {SEED}: {told}; {seconds:.0f} s", file=sys.stderr)
+    assert not bad, bad

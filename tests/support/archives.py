@@ -114,11 +114,12 @@ def restore_into(
     keys: Keys | None = None,
     configured: Did | None = None,
     as_new: bool = False,
+    skips_damaged: bool = False,
     no_newer_blocks: bool = False,
 ) -> Restored:
     """Examine, plan, check, apply, as the command does."""
     examined = [examine(archive_at(path, keys), nothing) for path in paths]
-    planned = plan(examined, target, configured=configured, as_new=as_new)
+    planned = plan(examined, target, configured=configured, as_new=as_new, skips_damaged=skips_damaged)
     restore.check(planned, target, nothing)
     return restore.apply(planned, target, NEW_STORE, no_newer_blocks=no_newer_blocks, on_bytes=nothing)
 

@@ -159,6 +159,11 @@ class Cluster:
             time.sleep(0.02)
         return False
 
+    def start_within(self, seconds: float) -> bool:
+        """Start once, on the port it has. Whether it answers by then; not, if it ends before."""
+        until = time.monotonic() + seconds
+        return self.start_while(lambda: time.monotonic() < until)
+
     def said(self) -> str:
         """The end of its log."""
         return (self.folder / "log").read_text(errors="replace")[-2000:]

@@ -36,7 +36,7 @@ from icn.cli.offline import (
     require_lasting,
     shown,
 )
-from icn.cli.restoring import restore_online
+from icn.cli.restoring import restore_online, say_left_out
 from icn.cli.session import Session
 from icn.config.loaded import LoadedConfig
 from icn.config.storage import storage
@@ -50,7 +50,7 @@ from icn.services.findings import Report
 from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
 from icn.services.verify import verify
-from icn.stores.archive import IDENTITY
+from icn.stores.archive import IDENTITY, ArchiveDamaged
 from icn.stores.kv import Reader
 from icn.stores.restored import is_restored
 from icn.stores.schema import STORE_ID_BYTES
@@ -61,6 +61,15 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
     archives = archives_given(given)
     if getattr(given, "deep", False) and getattr(given, "no_verify", False):
         raise Ended(Exit.USAGE, "--deep and --no-verify are both given", next_step="Leave one out.")
+    try:
+        return _restore(session, given, archives)
+    except ArchiveDamaged:
+        if len(archives) > 1 and not getattr(given, "skip_damaged", False):
+            session.world.say("--skip-damaged leaves out what is damaged, and restores what the others make up")
+        raise
+
+
+def _restore(session: Session, given: argparse.Namespace, archives: list[Archive]) -> Exit:
     if not getattr(given, "offline", False) and node_answers(session):
         _require_about_node(given)
         return restore_online(session, given, examined(session, archives))
@@ -70,7 +79,8 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
     empty = MemoryStore()
     if getattr(given, "dry_run", False):  # nothing is made, not even the place
         return _try(session, _planned(session, given, examined(session, archives), empty, loaded), empty)
-    known = _claims(archives) or examined(session, archives)
+    claims = None if getattr(given, "skip_damaged", False) else _claims(archives)  # which say nothing of damage
+    known = claims or examined(session, archives)
     return _fill(session, given, _planned(session, given, known, empty, loaded), loaded)
 
 
@@ -88,9 +98,14 @@ def _claims(archives: list[Archive]) -> list[Examined] | None:
 def _planned(
     session: Session, given: argparse.Namespace, known: list[Examined], target: Reader, loaded: LoadedConfig
 ) -> Plan:
-    planned = plan(known, target, configured=configured_did(loaded), as_new=getattr(given, "as_new", False))
-    for name in planned.unused:
-        session.world.say(f"{name} is not needed")
+    planned = plan(
+        known,
+        target,
+        configured=configured_did(loaded),
+        as_new=getattr(given, "as_new", False),
+        skips_damaged=getattr(given, "skip_damaged", False),
+    )
+    say_left_out(session, planned)
     return planned
 
 
@@ -305,6 +320,11 @@ ACTIONS = {
             argument("--deep", action="store_true", help="verify the restored store deeply in the end"),
             argument(
                 "--no-verify", action="store_true", help="do not read back in the end: all was checked as it was read"
+            ),
+            argument(
+                "--skip-damaged",
+                action="store_true",
+                help="leave out damaged archives: restore what the others make up",
             ),
             argument(
                 "--as-new", action="store_true", help="into a store of this node's own key, as another node's history"

@@ -68,9 +68,10 @@ class _Lacking:
 def restore_online(session: Session, given: argparse.Namespace, examined: list[Examined]) -> Exit:
     """Give the node what it lacks of these archives."""
     node = _ask_node(session)
-    planned = _plan(node, examined, as_new=getattr(given, "as_new", False))
-    for name in planned.unused:
-        session.world.say(f"{name} is not needed")
+    planned = _plan(
+        node, examined, as_new=getattr(given, "as_new", False), skips_damaged=getattr(given, "skip_damaged", False)
+    )
+    say_left_out(session, planned)
     with byte_progress(session.world, "checking") as progress:
         restore.check(planned, MemoryStore(), progress)
     with byte_progress(session.world, "comparing") as progress:
@@ -138,9 +139,19 @@ def _ask_node(session: Session) -> _Node:
     return _Node(did, named, 0, None)
 
 
-def _plan(node: _Node, examined: list[Examined], *, as_new: bool) -> Plan:
+def say_left_out(session: Session, planned: Plan) -> None:
+    """Which of the archives that were given are not restored, and to when those lead that are."""
+    for name in planned.unused:
+        session.world.say(f"{name} is not needed")
+    for why in planned.damaged:
+        session.world.say(f"left out, damaged: {why}")
+    if planned.damaged:
+        session.world.say(f"what the others make up is as of {planned.newest.created}")
+
+
+def _plan(node: _Node, examined: list[Examined], *, as_new: bool, skips_damaged: bool) -> Plan:
     """The chain, which must be whole by itself. Raises `ForeignArchive`, and as `restore_plan.plan` does."""
-    planned = plan(examined, MemoryStore(), configured=node.did, as_new=as_new)
+    planned = plan(examined, MemoryStore(), configured=node.did, as_new=as_new, skips_damaged=skips_damaged)
     named = planned.newest.federation
     if named is None:
         raise ForeignArchive("the backup is of a node in no federation: there is nothing in it for a node that runs")

@@ -1,5 +1,8 @@
 """Which archives a store is to be filled from, and in which order: one chain, of this node.
 
+A node that was restored, or has changed its federation, has another store since, and backs up to the same place. Of
+archives of several stores those of the one that is filled are taken, or else those of the one that was backed up last.
+
 Nothing is read here but manifests, and nothing is written. What a manifest claims is checked when its archive is read.
 """
 
@@ -12,7 +15,7 @@ from icn.kernel.ids import Did
 from icn.services import rows
 from icn.services.archive_check import Examined
 from icn.stores import backups, blocks, contents, schema
-from icn.stores.archive import BEGINNING, ArchiveKind, Manifest, Position
+from icn.stores.archive import BEGINNING, ArchiveDamaged, ArchiveKind, Manifest, Position
 from icn.stores.kv import Reader
 
 
@@ -53,6 +56,8 @@ class Plan:
     chain: tuple[Link, ...]
     unused: tuple[str, ...]
     """Archives that were given, and that the chain does not need."""
+    damaged: tuple[str, ...]
+    """What is wrong with those that were left out for it."""
     owner: Did
     """Whose store it is, or will be."""
     is_own: bool
@@ -71,22 +76,32 @@ class Plan:
         return self.chain[0].manifest.kind is ArchiveKind.FULL
 
 
-def plan(examined: Sequence[Examined], target: Reader, *, configured: Did | None, as_new: bool) -> Plan:
+def plan(
+    examined: Sequence[Examined],
+    target: Reader,
+    *,
+    configured: Did | None,
+    as_new: bool,
+    skips_damaged: bool = False,
+) -> Plan:
     """Choose and order the archives for the store `target`.
 
     `configured`: the node's own DID, where its key or the configuration tells. `as_new`: the store becomes that node's,
-    and holds the archive's node as another one.
+    and holds the archive's node as another one. `skips_damaged`: those with findings are left out, be it that the rest
+    leads less far.
 
     Raises:
-        ArchiveDamaged: one of them has findings.
+        ArchiveDamaged: one of them has findings; with `skips_damaged`, all.
         ForeignArchive, ChainBroken: they do not belong to the store, or not together.
         StoreNewer, StoreOlder: the store has another format.
     """
     schema.require_current(target)
-    links = {one.sha256: Link(one, one.whole()) for one in examined}
+    links, damaged = _links(examined, skips_damaged=skips_damaged)
     origin, store_id = backups.origin_of(target), schema.store_id(target)
-    first = next(iter(links.values())).manifest
     _check_alike(list(links.values()))
+    known = (None if origin is None else origin.store, None if store_id is None else store_id.hex())
+    chosen = _of_one_store(list(links.values()), known)
+    first = chosen[0].manifest
     owner = _owner(first, target, configured, as_new=as_new)
     _check_federation(first, target)
     here = _next(target)
@@ -95,11 +110,27 @@ def plan(examined: Sequence[Examined], target: Reader, *, configured: Did | None
         covered, of_manifest = origin.to, origin.manifest
     elif store_id is not None and store_id.hex() == first.store:
         covered = here
-    chain = _chain(list(links.values()), covered, of_manifest)
+    chain = _chain(chosen, covered, of_manifest)
     fills = schema.owner_of(target) is None or (origin is not None and origin.own == here)
     used = {link.examined.sha256 for link in chain}
-    unused = tuple(one.archive.name for one in examined if one.sha256 not in used)
-    return Plan(tuple(chain), unused, owner, owner == first.node, fills)
+    unused = tuple(one.archive.name for one in examined if one.sha256 in links and one.sha256 not in used)
+    return Plan(tuple(chain), unused, damaged, owner, owner == first.node, fills)
+
+
+def _links(examined: Sequence[Examined], *, skips_damaged: bool) -> tuple[dict[str, Link], tuple[str, ...]]:
+    """By hash of the manifest, those that are whole; and what is wrong with the others. Raises `ArchiveDamaged`."""
+    links: dict[str, Link] = {}
+    refused: list[ArchiveDamaged] = []
+    for one in examined:
+        try:
+            links[one.sha256] = Link(one, one.whole())
+        except ArchiveDamaged as error:
+            refused.append(error)
+    if refused and not (links and skips_damaged):
+        first = refused[0]
+        more = f"; {len(refused) - 1} more are damaged" if len(refused) > 1 else ""
+        raise ArchiveDamaged(first.archive, f"{first.why}{more}") from first
+    return links, tuple(map(str, refused))
 
 
 def _next(reader: Reader) -> Position:
@@ -109,16 +140,44 @@ def _next(reader: Reader) -> Position:
 def _check_alike(links: list[Link]) -> None:
     first = links[0]
     for link in links[1:]:
-        if link.manifest.store != first.manifest.store:
-            raise ChainBroken(
-                f"{link.examined.archive.name} and {first.examined.archive.name} are backups of different stores: "
-                "give those of one"
-            )
         if link.manifest.node != first.manifest.node:
             raise ForeignArchive(
                 f"{link.examined.archive.name} is a backup of {link.manifest.node}, {first.examined.archive.name} of "
                 f"{first.manifest.node}"
             )
+
+
+def _of_one_store(links: list[Link], known: Sequence[str | None]) -> list[Link]:
+    """Those of the first store in `known` of which there are any, else of the store that was backed up last.
+
+    Raises `ChainBroken` where the clock says that, and the node's own feed says another one.
+    """
+    by_store: dict[str, list[Link]] = {}
+    for link in links:
+        by_store.setdefault(link.manifest.store, []).append(link)
+    if len(by_store) == 1:
+        return links
+    for store in known:
+        if store in by_store:
+            return by_store[store]
+    newest = [max(of_store, key=_when) for of_store in by_store.values()]
+    last = max(newest, key=_when)
+    for other in newest:
+        if other.manifest.federation == last.manifest.federation and _own_count(other) > _own_count(last):
+            raise ChainBroken(
+                f"{last.examined.archive.name} and {other.examined.archive.name} are backups of different stores, and "
+                "the later one holds fewer blocks of the node itself: give those of one"
+            )
+    return by_store[last.manifest.store]
+
+
+def _when(link: Link) -> tuple[str, int]:
+    return link.manifest.created, _own_count(link)
+
+
+def _own_count(link: Link) -> int:
+    """How many blocks the node's own feed has there."""
+    return next((head.sequence + 1 for head in link.manifest.heads if head.author == link.manifest.node), 0)
 
 
 def _owner(manifest: Manifest, target: Reader, configured: Did | None, *, as_new: bool) -> Did:

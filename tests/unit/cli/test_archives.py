@@ -12,6 +12,7 @@ from icn.cli import restore
 from icn.cli.backing import StoreBacking
 from icn.cli.endings import Exit
 from icn.services.findings import Finding
+from icn.stores.archive import ArchiveKind
 from icn.stores.kv import StoreFull
 from support.archives import back_up, history
 from support.sample_stores import busy_node, pour
@@ -85,3 +86,31 @@ def test_what_does_not_read_back_is_thrown_away_and_said_to_be(alone, tmp_path, 
     assert "nothing was restored" in ran.err
     with contextlib.closing(open_store(StorageSettings("sqlite", place))) as store:
         assert not list(store.scan(b""))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encryption", [None, Encryption(passphrase="right")], ids=["plain", "encrypted"])
+def test_of_a_folder_with_a_damaged_archive_the_rest_is_restored_where_that_is_asked_for(alone, tmp_path, encryption):
+    folder, place = tmp_path / "backups", tmp_path / "dag.sqlite"
+    suffix = ".tar.gz" if encryption is None else ".tar.gz.age"
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("right")
+    passphrase.chmod(0o600)
+    keys = () if encryption is None else ("--passphrase-file", passphrase)
+    folder.mkdir()
+    store = history()["a"].store
+    whole, damaged = folder / f"0{suffix}", folder / f"1{suffix}"
+    back_up(store, whole, encryption=encryption)
+    back_up(store, damaged, kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z", encryption=encryption)
+    data = bytearray(damaged.read_bytes())
+    data[-100] ^= 1
+    damaged.write_bytes(data)
+    words = ("dag", "restore", "--offline", "--input", folder, "--storage-path", place, *keys)
+    refused = alone(*words)
+    assert (refused.status, str(damaged) in refused.err, "--skip-damaged" in refused.err) == (Exit.REFUSED, True, True)
+    assert not place.exists() or not place.stat().st_size
+    ran = alone(*words, "--skip-damaged")
+    assert ran.status is Exit.DONE, ran.err
+    assert f"left out, damaged: {damaged}: " in ran.err
+    assert "as of 2026-01-01T00:00:00Z" in ran.err
+    assert "left out" not in alone(*words[:4], whole, *words[5:], "--dry-run").err

@@ -7,7 +7,7 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block, sign_block
 from icn.domain.mesh.papers import seal_receipt
 from icn.kernel.ids import RAW, Cid
-from icn.kernel.instant import Duration, later
+from icn.kernel.instant import Duration, Instant, later
 from icn.services import restore, rows
 from icn.services.archive_check import examine
 from icn.services.commands import PutContent
@@ -235,13 +235,68 @@ def test_a_full_backup_stands_for_what_it_was_made_after(world, tmp_path: Path) 
         assert held(target) == held(store)
 
 
-def test_backups_of_two_stores_are_no_chain(world, tmp_path: Path) -> None:
+def test_of_backups_of_two_stores_those_of_the_last_one_are_taken(world, tmp_path: Path) -> None:
+    """As a folder holds them after a restore."""
+    back_up(world["a"].store, tmp_path / "one.tar.gz")
+    other = MemoryStore()
+    restore_into(other, tmp_path / "one.tar.gz")
+    extra = Batch()
+    contents.put_content(
+        other.get, extra, Cid.of(b"since", RAW), b"since", stored_at=Instant(5), pinned=True, expires_at=None
+    )
+    commit_beside(other, extra)
+    back_up(other, tmp_path / "other.tar.gz", created="2026-01-09T00:00:00Z")
+    for given in (("one", "other"), ("other", "one")):
+        target = MemoryStore()
+        restore_into(target, *(tmp_path / f"{name}.tar.gz" for name in given))
+        assert held(target) == held(other)
+
+
+def test_a_store_gets_what_it_lacks_from_its_own_backups_whatever_else_is_given(world, tmp_path: Path) -> None:
+    back_up(world["a"].store, tmp_path / "one.tar.gz")
+    target, other = MemoryStore(), MemoryStore()
+    restore_into(target, tmp_path / "one.tar.gz")
+    restore_into(other, tmp_path / "one.tar.gz")
+    commit_beside(other, Batch({keyspace.about("store_id"): b"another of these"}))
+    back_up(other, tmp_path / "other.tar.gz", created="2026-01-09T00:00:00Z")
+    grown(world, 1)
+    back_up(world["a"].store, tmp_path / "1.tar.gz", kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z")
+    restore_into(target, *(tmp_path / f"{name}.tar.gz" for name in ("other", "one", "1")))
+    assert held(target) == held(world["a"].store)
+
+
+def test_backups_of_two_stores_of_which_the_later_knows_less_are_refused(world, tmp_path: Path) -> None:
+    """A clock was set back, or forth."""
     back_up(world["a"].store, tmp_path / "one.tar.gz")
     other = MemoryStore()
     restore_into(other, tmp_path / "one.tar.gz")
     back_up(other, tmp_path / "other.tar.gz", created="2026-01-09T00:00:00Z")
+    grown(world, 1)
+    back_up(world["a"].store, tmp_path / "two.tar.gz", created="2026-01-08T00:00:00Z")
     with pytest.raises(ChainBroken, match="different stores"):
-        restore_into(MemoryStore(), tmp_path / "one.tar.gz", tmp_path / "other.tar.gz")
+        restore_into(MemoryStore(), *(tmp_path / f"{name}.tar.gz" for name in ("one", "two", "other")))
+
+
+def test_damaged_archives_are_left_out_only_where_that_is_asked_for(world, tmp_path: Path) -> None:
+    paths = chain(world, tmp_path, 3)
+    before = MemoryStore()
+    restore_into(before, *paths[:3])
+    data = bytearray(paths[3].read_bytes())
+    data[len(data) // 2] ^= 1
+    paths[3].write_bytes(data)
+    with pytest.raises(ArchiveDamaged, match=str(paths[3])):
+        restore_into(MemoryStore(), *paths)
+    target = MemoryStore()
+    restore_into(target, *paths, skips_damaged=True)
+    assert held(target) == held(before)
+    assert restored.is_restored(target)
+    paths[1].write_bytes(b"nothing")
+    with pytest.raises(ChainBroken):
+        restore_into(MemoryStore(), *paths, skips_damaged=True)
+    for path in paths:
+        path.write_bytes(b"nothing")
+    with pytest.raises(ArchiveDamaged, match="3 more are damaged"):
+        restore_into(MemoryStore(), *paths, skips_damaged=True)
 
 
 def test_a_foreign_node_is_refused_but_as_new(world, tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ class NotDecrypted(Refusal):
         super().__init__(f"the encrypted archive cannot be opened: {why}")
 
 
+class NotAsEncrypted(NotDecrypted):
+    """The key fits, and what it opens was cut or changed."""
+
+    code: ClassVar[str] = "archive.not_as_encrypted"
+    kind: ClassVar[Kind] = Kind.INVALID
+
+
 @contextlib.contextmanager
 def encrypting(sink: BinaryIO, recipients: Sequence[str] = (), *, passphrase: str | None = None) -> Iterator[BinaryIO]:
     """A stream whose bytes go to `sink` encrypted, for each of `recipients` or under the passphrase.
@@ -113,7 +120,7 @@ def decrypting(
     stanzas, head, mac = _read_header(source)
     file_key = _unwrapped(stanzas, keys) if passphrase is None else _unwrapped_with_passphrase(stanzas, passphrase)
     if not hmac.compare_digest(_mac(file_key, head), mac):
-        raise NotDecrypted("its header was changed")
+        raise NotAsEncrypted("its header was changed")
     nonce = _read_exactly(source, NONCE_BYTES)
     yield io.BufferedReader(_Reader(source, ChaCha20Poly1305(_derived(file_key, nonce, b"payload"))), CHUNK_BYTES)
 
@@ -323,9 +330,9 @@ class _Reader(io.RawIOBase):
         try:
             chunk = self._cipher.decrypt(nonce, self._sealed, None)
         except InvalidTag as error:
-            raise NotDecrypted("it was cut or changed") from error
+            raise NotAsEncrypted("it was cut or changed") from error
         if last and not chunk and self._number > 1:
-            raise NotDecrypted("it was changed")  # an empty last chunk stands alone
+            raise NotAsEncrypted("it was changed")  # an empty last chunk stands alone
         self._sealed, self._ended = following, last
         return chunk
 
@@ -342,7 +349,7 @@ class _Reader(io.RawIOBase):
 def _read_exactly(source: BinaryIO, size: int) -> bytes:
     data = source.read(size)
     if len(data) != size:
-        raise NotDecrypted("it was cut")
+        raise NotAsEncrypted("it was cut")
     return data
 
 

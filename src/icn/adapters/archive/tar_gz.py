@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from isal import igzip, isal_zlib
 
-from icn.adapters.archive.age import MAGIC_BYTES, decrypting, encrypting, is_encrypted
+from icn.adapters.archive.age import MAGIC_BYTES, NotAsEncrypted, decrypting, encrypting, is_encrypted
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.archive.settings import PARTIAL_SUFFIX, RATIO_MAX, Encryption, Keys
 from icn.adapters.archive.unfinished import Written
@@ -161,6 +161,12 @@ class TarGzArchive:
         return None
 
     def _read(self) -> Iterator[tuple[Part, bytes]]:
+        try:
+            yield from self._unpacked()
+        except NotAsEncrypted as error:
+            raise ArchiveDamaged(self.name, f"its encryption: {error.why}") from error
+
+    def _unpacked(self) -> Iterator[tuple[Part, bytes]]:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(self._path.open("rb", buffering=0))
             encrypted = is_encrypted(file.read(MAGIC_BYTES))
