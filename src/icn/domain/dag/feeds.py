@@ -73,6 +73,8 @@ class Feeds:
     """Those of them that clocks count, by author and number: a removal does not accept them, and no fork is below."""
     aside: dict[Did, None] = field(init=False, compare=False, repr=False)
     """Their authors."""
+    _root: str = field(default="", init=False, compare=False, repr=False)
+    """Empty where it is to be made anew: every message of a peer is compared with it."""
     shunned: dict[Did, None] = field(default_factory=dict, compare=False, repr=False)
     """Authors found to have forked a moment ago: the block that says so is not to build on them."""
     block_count: int = 0
@@ -96,7 +98,9 @@ class Feeds:
 
     def root(self) -> str:
         """SHA-256 over the sorted frontier, in hexadecimal."""
-        return hashlib.sha256(b"".join(sorted([cid.data for cid in self.frontier]))).hexdigest()
+        if not self._root:
+            self._root = hashlib.sha256(b"".join(sorted([cid.data for cid in self.frontier]))).hexdigest()
+        return self._root
 
     def parents_for(self, author: Did) -> tuple[Cid, ...]:
         """The frontier but for `author`'s own head: what its next block names, as far as a block has room."""
@@ -116,7 +120,7 @@ class Feeds:
 
     def advance(self, block: Block, clock: Clock) -> None:
         """Take in a block whose previous and parents are here."""
-        header = block.header
+        header, self._root = block.header, ""
         require(header.sequence == self.next_sequence(header.author), "blocks of a feed are taken in order")
         if header.previous is not None:
             self.frontier.pop(header.previous, None)

@@ -217,3 +217,14 @@ def test_whose_blocks_are_in_no_feed_is_known_without_a_walk_over_them() -> None
         feeds.put_aside(block, {})
         assert [who for who in (A, B, C) if who in feeds.aside] == [A, B]
     assert (len(feeds.sides), walked.walks) == (50, 0)
+
+
+def test_the_root_is_another_one_with_each_block_and_the_same_until_then() -> None:
+    dag = Dag()
+    feeds = dag.knows[1]
+    roots = [feeds.root()]
+    for _ in range(3):
+        dag.author(1)
+        roots += [feeds.root(), feeds.root()]
+    assert [roots.count(root) for root in dict.fromkeys(roots)] == [1, 2, 2, 2]
+    assert feeds.root() == Feeds(feeds.heads, feeds.frontier).root()
