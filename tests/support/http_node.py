@@ -103,6 +103,8 @@ class HttpNode:
     runs_wrongly: bytes = b""
     """What running a job again gives instead of its right output, while it is set."""
 
+    known: PeersInfo = field(default_factory=lambda: PeersInfo((), (), ()))
+
     def __post_init__(self) -> None:
         self.engine = open_engine(
             store=self.store,
@@ -144,10 +146,18 @@ class HttpNode:
         agreed = replace(policy(), initial_grant=Mana(grant), mana_cap=Mana(max(grant, CAP)))
         self.ask(Found("demo", (self.did,), agreed))
 
-    def ask(self, command: NodeCommand, *, key: str = "", digest: bytes = b"", correlation: str = "c") -> Answer:
+    def ask(
+        self,
+        command: NodeCommand,
+        *,
+        principal: Did | None = None,
+        key: str = "",
+        digest: bytes = b"",
+        correlation: str = "c",
+    ) -> Answer:
         self._token += 1
         token = self._token
-        self.run([Request(token, command, self.did, key, digest, correlation)])
+        self.run([Request(token, command, principal or self.did, key, digest, correlation)])
         while token not in self._replies:
             self.run([Tick()])
         return self._replies.pop(token)
@@ -191,7 +201,7 @@ class HttpNode:
         )
 
     def peers(self) -> PeersInfo:
-        return PeersInfo((), (), ())
+        return self.known
 
     async def connect(self, address: str) -> Connected:
         peer, called = await connect(self.caller, address)
@@ -226,7 +236,7 @@ class HttpNode:
     ) -> Answer:
         if self.fault is not None:
             raise self.fault
-        return self.ask(command, key=key, digest=digest, correlation=correlation)
+        return self.ask(command, principal=principal, key=key, digest=digest, correlation=correlation)
 
     @asynccontextmanager
     async def follow(self) -> AsyncIterator[asyncio.Queue[Committed | None]]:
