@@ -146,6 +146,8 @@ class SignedWriting:
             state = self.intake.state
             require(state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
             rows.save_cuts(state, batch)
+            if self.intake.store is not None:
+                rows.forget_ended(state, batch, self.intake.store)
             rows.save(state, batch)
             for author in self._fed:
                 rows.save_head(state, batch, author)

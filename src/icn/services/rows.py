@@ -277,6 +277,17 @@ def _save_ledger(state: State, batch: Batch) -> None:
     touched.homes.clear()
 
 
+def forget_ended(state: State, batch: Batch, reader: Reader) -> None:
+    """Of jobs that their home opens again, ended as they had: when they were submitted before is said no more.
+
+    To be called before `save`, which does not read: the journal gives one such row for a job, its last.
+    """
+    for job_id in state.mesh.touched.opened:
+        before = JOBS.get(reader, job_id.data)
+        if before is not None:
+            JOBS_BY_TIME.put(batch, job_time_key(before), None)
+
+
 def _save_mesh(state: State, batch: Batch) -> None:
     mesh, touched = state.mesh, state.mesh.touched
     for job_id, job in touched.jobs.items():

@@ -271,6 +271,7 @@ class UnitOfWork:
         self.seal()
         require(self.state.ledger.supply.is_balanced, "mana is neither created nor lost outside a named record")
         if self.accepted:
+            rows.forget_ended(self.state, self.batch, self.store)
             rows.save(self.state, self.batch)
         given: list[Reply] = []
         for pending in self._pending:

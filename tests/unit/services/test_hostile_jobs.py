@@ -3,7 +3,7 @@
 import pytest
 
 from icn.domain.federation.events import NodeAdmitted
-from icn.domain.ledger.events import AccountOpened, ManaHeld
+from icn.domain.ledger.events import AccountOpened, HoldReleased, ManaHeld
 from icn.domain.ledger.model import HoldId
 from icn.domain.mesh.agreement import PLEDGE_NONCE_BYTES, Part, commitment_to
 from icn.domain.mesh.events import (
@@ -11,6 +11,7 @@ from icn.domain.mesh.events import (
     AttemptFailed,
     BiddingOpened,
     JobAssigned,
+    JobRolledBack,
     JobSubmitted,
 )
 from icn.domain.mesh.failures import Silence
@@ -48,6 +49,19 @@ def opened(world: World, evil: Impostor, redundancy: int = 1) -> tuple[JobId, li
     job = JobId.of(evil.did, NONCE)
     held = ManaHeld(HoldId(job.data), evil.did, spec.price_held)
     return job, [JobSubmitted(job, NONCE, 0, evil.did, spec), held, BiddingOpened(job, 1, world.clock.time)]
+
+
+def test_a_job_that_its_home_opens_again_after_its_end_is_listed_once_and_no_damage() -> None:
+    world = federation(*NAMES)
+    evil = Impostor.of(world, "d")
+    job, records = opened(world, evil)
+    ends = [JobRolledBack(job, Status.FAILED, "", 1, Mana(1)), HoldReleased(HoldId(job.data), "")]
+    evil.say(evil.block(*records, *ends, parents=evil.parents("a")), "a", "b")
+    world.pass_time(1_000)
+    evil.say(evil.block(*opened(world, evil)[1]), "a", "b")
+    world.pass_time(1_000)
+    assert len(list(rows.JOBS_BY_TIME.rows(world["a"].store))) == 1
+    agree(world, "a", "b")
 
 
 def row_bytes(world: World, name: str) -> int:
