@@ -100,10 +100,26 @@ def written_to(node: NodeProcess) -> Iterator[None]:
         thread.join()
 
 
-def backing_up(node: NodeProcess, archive: Path) -> subprocess.Popen[str]:
-    """A backup of much that has come so far that it can be gone on with, and stands still there."""
+@pytest.fixture(scope="module")
+def large(module_nodes: Nodes) -> NodeProcess:
+    """A node that has much, and does not run."""
+    node = module_nodes.start("large", "--no-p2p")
     for number in range(LARGE_COUNT):
         put(node, number.to_bytes(4, "big") + os.urandom(LARGE))
+    assert node.stop()[0] == 0
+    return node
+
+
+def copy_of(node: NodeProcess, nodes: Nodes) -> NodeProcess:
+    """A node that runs, and has what `node` had: its key, its store, and its mark beside them."""
+    made = nodes.make("node", "--no-p2p")
+    shutil.copytree(node.folder, made.folder)
+    shutil.copy(node.folder.with_name(f"{node.name}.head"), made.folder.with_name(f"{made.name}.head"))
+    return made.start()
+
+
+def backing_up(node: NodeProcess, archive: Path) -> subprocess.Popen[str]:
+    """A backup of much that has come so far that it can be gone on with, and stands still there."""
     began = subprocess.Popen(
         [str(CLI), *JSON, "backup", "--output", str(archive)],
         env=clean_environment(ICN_NODE_URL=f"http://{node.http}", ICN_API_KEY=node.api_key),
@@ -143,8 +159,8 @@ def test_a_node_that_is_written_to_is_backed_up_as_of_one_moment(nodes: Nodes, t
             assert restored["root"] == since_last["root"]
 
 
-def test_a_backup_whose_command_was_killed_is_gone_on_with(nodes: Nodes, tmp_path: Path) -> None:
-    node = nodes.start("node", "--no-p2p")
+def test_a_backup_whose_command_was_killed_is_gone_on_with(nodes: Nodes, large: NodeProcess, tmp_path: Path) -> None:
+    node = copy_of(large, nodes)
     archive = tmp_path / "dag.tar.gz"
     began = backing_up(node, archive)
     began.kill()
@@ -157,8 +173,10 @@ def test_a_backup_whose_command_was_killed_is_gone_on_with(nodes: Nodes, tmp_pat
     assert told(offline(tmp_path / "there.sqlite", "restore", "--input", str(archive)))["root"] == root(node)
 
 
-def test_a_node_killed_in_the_middle_of_a_backup_is_told_and_gone_on_with(nodes: Nodes, tmp_path: Path) -> None:
-    node = nodes.start("node", "--no-p2p")
+def test_a_node_killed_in_the_middle_of_a_backup_is_told_and_gone_on_with(
+    nodes: Nodes, large: NodeProcess, tmp_path: Path
+) -> None:
+    node = copy_of(large, nodes)
     archive = tmp_path / "dag.tar.gz"
     began = backing_up(node, archive)
     node.kill()
@@ -172,8 +190,10 @@ def test_a_node_killed_in_the_middle_of_a_backup_is_told_and_gone_on_with(nodes:
     assert cli(node, "dag", "verify", str(archive), "--deep").code == 0
 
 
-def test_a_reader_that_stands_still_does_not_keep_the_node_from_stopping(nodes: Nodes, tmp_path: Path) -> None:
-    node = nodes.start("node", "--no-p2p")
+def test_a_reader_that_stands_still_does_not_keep_the_node_from_stopping(
+    nodes: Nodes, large: NodeProcess, tmp_path: Path
+) -> None:
+    node = copy_of(large, nodes)
     began = backing_up(node, tmp_path / "dag.tar.gz")
     try:
         assert node.stop()[0] == 0
