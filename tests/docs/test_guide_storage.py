@@ -29,7 +29,9 @@ PRODUCTION_PASSWORD = "p@ss/word"
 KEY = {"ICN_API_KEY": "a-key"}
 HTTP = "127.0.0.1:7845"
 STOP = f"stop_at {HTTP}"
-ANSWERS = "until icn-cli info > /dev/null 2>&1; do sleep 0.05; done"
+ASKED = 'curl --silent --fail --fail-early --header "X-API-Key: $ICN_API_KEY"'
+"""Where no command of the guide is tried: it takes a tenth of the time that icn-cli does."""
+ANSWERS = f"until {ASKED} http://{HTTP}/info > /dev/null; do sleep 0.05; done"
 """A node on a database stands by first, if only for a moment."""
 HISTORY = [
     f"icn-cli account open {MEMBER}",
@@ -40,10 +42,8 @@ HISTORY = [
 """What there is to lose. The CLI says each of these only once it is on disk."""
 THERE = [
     'icn-cli dag get "$CID" | cmp - written.txt',
-    f"icn-cli mana balance {MEMBER} --output json > $1.balance",
-    "icn-cli mana supply --output json > $1.supply",
-    "icn-cli dag root --output json > $1.root",
-    "icn-cli info --output json > $1.info",
+    f"{ASKED} http://{HTTP}/account/{MEMBER}/mana -o $1.balance http://{HTTP}/mana/supply -o $1.supply",
+    f"{ASKED} http://{HTTP}/dag/root -o $1.root http://{HTTP}/info -o $1.info",
 ]
 
 
