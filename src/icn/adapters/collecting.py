@@ -21,3 +21,8 @@ def collect_seldom() -> None:
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, YOUNG_ROUNDS, MIDDLE_ROUNDS)
     gc.enable()  # a program that starts may have done without
+
+
+def collect_no_more() -> None:
+    """For a program that ends: Python would look at all it has, once more, before it lets go of it."""
+    gc.freeze()

@@ -3,6 +3,7 @@
 import argparse
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from icn.adapters.archive.age import identities_in
 from icn.adapters.archive.ahead import ahead
@@ -20,6 +21,9 @@ from icn.services.archive_proving import prove
 from icn.services.findings import FINDINGS_MAX, Checked, Finding, Report
 from icn.services.stage import Stage
 from icn.stores.archive import Manifest
+
+if TYPE_CHECKING:
+    from icn.services.restore_plan import Plan
 
 PATIENCE_SECONDS = 3600.0
 """Between two pieces of a node's backup, and until a node has taken a part of one or verified itself."""
@@ -89,3 +93,13 @@ def secret_in(path: str) -> str:
         return read_secret_file(path).text
     except Unusable as error:
         raise Ended(Exit.CONFIGURATION, ", ".join(error.causes) + f": {error.what}") from error
+
+
+def say_left_out(session: Session, planned: "Plan") -> None:
+    """Which of the archives that were given are not restored, and to when those lead that are."""
+    for name in planned.unused:
+        session.world.say(f"{name} is not needed")
+    for why in planned.damaged:
+        session.world.say(f"left out, damaged: {why}")
+    if planned.damaged:
+        session.world.say(f"what the others make up is as of {planned.newest.created}")

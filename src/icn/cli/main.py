@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from icn.adapters.collecting import collect_seldom
+from icn.adapters.collecting import collect_no_more, collect_seldom
 from icn.cli.endings import Ended, Exit, exit_of_refusal
 from icn.cli.parsing import Shown, parse
 from icn.cli.session import Session
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError:  # the interpreter would try again at exit, and complain
         abandon_standard_output()
+    collect_no_more()
     return int(status)
 
 

@@ -20,7 +20,7 @@ from icn.adapters.archive.examining import examined_elsewhere
 from icn.adapters.files import create_atomically, make_private_folders
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
-from icn.cli.archives import PATIENCE_SECONDS, archives_given, examined
+from icn.cli.archives import PATIENCE_SECONDS, archives_given, examined, say_left_out
 from icn.cli.arguments import ARCHIVE_KEYS, Action, argument
 from icn.cli.byte_progress import byte_progress
 from icn.cli.endings import Ended, Exit
@@ -36,12 +36,10 @@ from icn.cli.offline import (
     require_lasting,
     shown,
 )
-from icn.cli.restoring import restore_online, say_left_out
 from icn.cli.session import Session
 from icn.config.loaded import LoadedConfig
 from icn.config.storage import storage
 from icn.kernel.errors import Fault
-from icn.services import restore
 from icn.services.archive_check import Archive, Examined, claimed, known_parts
 from icn.services.block_names import Walk, named_blocks
 from icn.services.filling import fill
@@ -49,7 +47,6 @@ from icn.services.filling_signed import SignedFilling
 from icn.services.findings import Report
 from icn.services.restore_plan import Plan, plan
 from icn.services.restore_writing import Restored
-from icn.services.verify import verify
 from icn.stores.archive import IDENTITY, ArchiveDamaged
 from icn.stores.kv import Reader
 from icn.stores.restored import is_restored
@@ -72,6 +69,8 @@ def restore_store(session: Session, given: argparse.Namespace) -> Exit:
 def _restore(session: Session, given: argparse.Namespace, archives: list[Archive]) -> Exit:
     if not getattr(given, "offline", False) and node_answers(session):
         _require_about_node(given)
+        from icn.cli.restoring import restore_online  # what the usual way, into an empty store, does without
+
         return restore_online(session, given, examined(session, archives))
     loaded = load_for_store(session, given)
     if not holds_nothing(loaded):
@@ -160,6 +159,8 @@ def _thrown_away(session: Session, report: Report) -> Exit:
 
 def _add(session: Session, given: argparse.Namespace, archives: list[Archive]) -> Exit:
     """Into a store that holds something, or from archives that say too little of themselves."""
+    from icn.services import restore  # as above
+
     known = examined(session, archives)
     with open_offline(session, given, must_exist=False) as offline:
         planned = _planned(session, given, known, offline.store, offline.loaded)
@@ -188,6 +189,8 @@ def _try(session: Session, planned: Plan, target: Reader) -> Exit:
 
 def _checked(session: Session, planned: Plan, target: Reader) -> int:
     """How many blocks the store would get. Raises `ArchiveDamaged`."""
+    from icn.services import restore  # as above
+
     with byte_progress(session.world, "checking") as progress:
         return restore.check(planned, target, progress)
 
@@ -196,7 +199,10 @@ def _verified(reader: Reader, planned: Plan, given: argparse.Namespace, walking:
     """What reading back finds; None where that was not wanted. `walking`: begins the walk over all blocks."""
     if getattr(given, "no_verify", False):
         return None
-    return verify(reader, planned.owner, deep=getattr(given, "deep", False), walk=walking())
+    walk = walking()
+    from icn.services.verify import verify  # while the walk has begun
+
+    return verify(reader, planned.owner, deep=getattr(given, "deep", False), walk=walk)
 
 
 def _end(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.cli.answer import Document, unexpected
+from icn.cli.archives import say_left_out
 from icn.cli.byte_progress import byte_progress
 from icn.cli.endings import Exit
 from icn.cli.session import Session
@@ -137,16 +138,6 @@ def _ask_node(session: Session) -> _Node:
         if head.text("author") == str(did):
             return _Node(did, named, int(head.value("sequence")) + 1, head.text("cid"))
     return _Node(did, named, 0, None)
-
-
-def say_left_out(session: Session, planned: Plan) -> None:
-    """Which of the archives that were given are not restored, and to when those lead that are."""
-    for name in planned.unused:
-        session.world.say(f"{name} is not needed")
-    for why in planned.damaged:
-        session.world.say(f"left out, damaged: {why}")
-    if planned.damaged:
-        session.world.say(f"what the others make up is as of {planned.newest.created}")
 
 
 def _plan(node: _Node, examined: list[Examined], *, as_new: bool, skips_damaged: bool) -> Plan:

@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from icn.adapters.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_seldom
+from icn.adapters.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_no_more, collect_seldom
 
 
 class Knot:
@@ -31,4 +31,19 @@ def test_what_refers_to_itself_is_freed_in_the_end_although_seldom() -> None:
         gc.set_threshold(*usual)
         gc.enable()
         gc.unfreeze()
+    assert freed
+
+
+def test_a_program_that_ends_does_not_look_at_all_it_has_once_more() -> None:
+    freed: list[int] = []
+    knot = Knot()
+    weakref.finalize(knot, freed.append, 1)
+    del knot
+    try:
+        collect_no_more()
+        gc.collect()
+        assert not freed
+    finally:
+        gc.unfreeze()
+    gc.collect()
     assert freed

@@ -23,7 +23,6 @@ from struct import Struct
 from typing import NamedTuple, Self
 
 import apsw
-import structlog
 
 from icn.adapters.storage.witness import Claim, Witness, read
 from icn.stores.kv import StoreCorrupt
@@ -41,8 +40,6 @@ _MAGICS = {0x377F0682: "<", 0x377F0683: ">"}
 _CHECKED_OF_HEADER = 24
 _CHECKED_OF_FRAME = 8
 _WORD_BITS = 0xFFFFFFFF
-
-log = structlog.get_logger("icn.store")
 
 
 def witness_of(path: Path) -> Path:
@@ -204,7 +201,9 @@ class LogKeeper:
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             if not self._is_stuck:
-                log.warning(
+                import structlog  # half of what opening a store would import, and mostly for nothing
+
+                structlog.get_logger("icn.store").warning(
                     "the log of the store cannot be copied back",
                     path=str(self._path),
                     error=str(error),

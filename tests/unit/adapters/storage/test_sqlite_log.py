@@ -1,6 +1,8 @@
 """Damage to SQLite's log is told from a torn end: the first is refused and left as it is, the second opens."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import apsw
@@ -319,3 +321,9 @@ def test_a_log_that_cannot_be_copied_back_is_no_secret(store):
         fill(store, range(5, 7))
     assert len(told) == 2
     assert store.get(b"k") == b"6"
+
+
+def test_a_store_is_opened_without_what_only_a_warning_needs() -> None:
+    """It is as much as all else that is imported for that."""
+    told = "import sys, icn.adapters.storage.sqlite; sys.exit('structlog' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
