@@ -146,7 +146,7 @@ def count(folder: Path, number: int, seed: int) -> tuple[Counter[str], dict[str,
     with postgres.own_cluster() as server:
         server.stop()
         server.enable_checksums()
-        server.configure({"checkpoint_timeout": "1h", "min_wal_size": "32MB"})
+        server.configure({"checkpoint_timeout": "1h", "min_wal_size": "32MB", "recovery_init_sync_method": "syncfs"})
         server.start()
         made = _Server(server, history(folder), folder)
         for turn in range(number):
