@@ -117,6 +117,22 @@ def test_a_federation_cut_in_two_takes_writes_on_both_sides_and_loses_none():
     assert sum(run.cut_writes_many for run in runs) > 3
 
 
+def test_keys_that_came_in_any_order_are_walked_over_in_theirs():
+    platter, rng = Platter(sorted_at_once=4), Random(1)
+    fence, keys = platter.claim(), [b"ab"[n % 2 :][:1] + bytes([n]) for n in range(100)]
+    rng.shuffle(keys)
+    platter.commit(Batch(dict.fromkeys(keys, b"")), fence)
+    copy = platter.copied()
+    gone = keys[::3]
+    platter.commit(Batch(dict.fromkeys(gone)), fence)
+    assert [key for key, _ in copy.scan(b"b")] == sorted(key for key in keys if key[:1] == b"b")
+    assert [key for key, _ in platter.scan(b"")] == sorted(key for key in keys if key not in gone)
+    platter.commit(Batch(dict.fromkeys(gone, b"")), fence)
+    assert [key for key, _ in platter.scan_down(b"a", before=b"a\x20")] == [
+        key for key in sorted(keys, reverse=True) if key < b"a\x20"
+    ]
+
+
 @given(
     st.lists(
         st.dictionaries(st.binary(max_size=3), st.none() | st.binary(max_size=2), min_size=1, max_size=4), max_size=12
