@@ -121,6 +121,7 @@ def debts_view(answer: Document) -> Sequence[Block]:
 def verification_view(answer: Document) -> Sequence[Block]:
     """What the receipt says beside what running it again gave."""
     receipt, again = answer.part("receipt"), answer.part("reexecuted")
+    mismatch = "DOES NOT MATCH" if answer.truth("comparable") else "does not match, which proves nothing"
     rows = [
         [name.replace("_", " "), receipt.value(name), again.value(name)] for name in ("output_cid", "fuel_used", "exit")
     ]
@@ -129,8 +130,8 @@ def verification_view(answer: Document) -> Sequence[Block]:
             [
                 ("job", answer.value("job_id")),
                 ("signature", "valid" if answer.truth("signature_ok") else "NOT VALID"),
-                ("run again", "matches" if answer.truth("matches") else "DOES NOT MATCH"),
-                ("same execution profile", answer.value_or_none("comparable")),
+                ("run again", "matches" if answer.truth("matches") else mismatch),
+                ("comparable", answer.value_or_none("comparable")),
                 ("dispute recorded", answer.value_or_none("disputed")),
             ]
         ),

@@ -64,20 +64,25 @@ def verify_file(session: Session, given: argparse.Namespace) -> Exit:
         again = _run(*request)
         output = _output_of(again)
         facts["reexecuted"] = _result(output, again.fuel_used, again.exit.value, again.exit_code, again.profile)
-        facts["comparable"] = again.profile == said.profile
+        # What ended by an accident of one machine, such as its slowness, says nothing of the other.
+        by_accident = not (again.exit.repeatable and said.exit.repeatable)
+        facts["comparable"] = again.profile == said.profile and not by_accident
         facts["matches"] = (output, again.fuel_used, again.exit, again.exit_code) == (
             said.output,
             said.fuel_used,
             said.exit,
             said.exit_code,
         )
+        if by_accident:
+            facts["matches"] = None
     if session.as_json:
         session.show_own(facts)
     else:
         from icn.cli.render import render
 
         render(_verdict(facts), session.world)
-    return Exit.NOT_FOUND_OR_UNVERIFIED if facts["matches"] is False or spec is None else Exit.DONE
+    is_confirmed = facts["matches"] if request is not None else spec is not None
+    return Exit.DONE if is_confirmed else Exit.NOT_FOUND_OR_UNVERIFIED
 
 
 def _read(session: Session, name: str) -> "tuple[Receipt, JobSpec | None]":
@@ -194,7 +199,8 @@ def _of(facts: Any) -> list[tuple[str, Any]]:
 def _verdict(facts: dict[str, Any]) -> list[Block]:
     again = facts["reexecuted"] or {}
     rows = [[name.replace("_", " "), facts["receipt"][name], again.get(name)] for name in facts["receipt"]]
-    matches = {True: "matches", False: "DOES NOT MATCH", None: "no: give --module FILE"}[facts["matches"]]
+    unknown = f"proves nothing: it ended here with {again['exit']}" if again else "no: give --module FILE"
+    matches = {True: "matches", False: "DOES NOT MATCH", None: unknown}[facts["matches"]]
     if not facts["spec_ok"]:
         matches = "no: the file does not hold the specification that the receipt names"
     return [
@@ -204,7 +210,7 @@ def _verdict(facts: dict[str, Any]) -> list[Block]:
                 ("signature", "valid"),
                 ("specification", "the one that was signed" if facts["spec_ok"] else "MISSING OR ANOTHER ONE"),
                 ("run again", matches),
-                ("same execution profile", facts["comparable"]),
+                ("comparable", facts["comparable"]),
             ]
         ),
         Table([Column(""), Column("RECEIPT", Show.SHORT), Column("RUN AGAIN", Show.SHORT)], rows, when_empty=""),

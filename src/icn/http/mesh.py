@@ -77,7 +77,8 @@ class Verified:
     matches: bool
     """Output, exit and fuel are the same."""
     comparable: bool
-    """Both ran under one execution profile; otherwise fuel may differ between honest nodes."""
+    """Both ran under one execution profile, without which fuel may differ between honest nodes, and neither ended by an
+    accident of its machine, such as its slowness."""
     disputed: bool
     """This node has recorded a dispute about the receipt, now or before, with its own signed receipt."""
 
@@ -260,7 +261,7 @@ async def verify(call: Call) -> Response:
             reexecuted=ours,
             receipt=theirs,
             matches=same,
-            comparable=ours.profile == theirs.profile,
+            comparable=ours.profile == theirs.profile and again.exit.repeatable and said.exit.repeatable,
             disputed=disputed,
         )
     )

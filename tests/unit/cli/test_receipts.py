@@ -23,6 +23,8 @@ from support.wasm_pool import pool
 JOB = str(builders.job_id(builders.did(1)))
 ADDS = '(module (func (export "run") (result i64) (i64.add (i64.const 40) (i64.const 2))))'
 
+SPINS = '(module (func (export "run") (result i64) (loop (br 0)) (i64.const 0)))'
+
 
 def written(path: Path, receipt: Receipt, spec: JobSpec | None) -> str:
     """The file of a receipt that executor 2 signed."""
@@ -147,3 +149,18 @@ def test_with_its_module_and_input_the_job_is_run_again_here(alone, tmp_path):
     without = alone("mesh", "verify", "--receipt", str(tmp_path / "r"), *rest[:2])
     assert without.status is Exit.USAGE
     assert "--input" in without.err
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_too_slow_for_the_job_refutes_nothing(alone, tmp_path):
+    module = compiled(SPINS)
+    limits = builders.limits(fuel=2**50, memory_bytes=1 << 20, wall_ms=50)
+    spec = builders.spec(module=Cid.of(module, RAW), limits=limits)
+    (tmp_path / "m").write_bytes(module)
+    file = written(tmp_path / "r", of(spec), spec)
+    ran = alone("mesh", "verify", "--receipt", file, "--module", str(tmp_path / "m"), "--output", "json")
+    assert ran.status is Exit.NOT_FOUND_OR_UNVERIFIED, "nor is it confirmed"
+    said = json.loads(ran.out)
+    assert (said["reexecuted"]["exit"], said["matches"], said["comparable"]) == ("deadline", None, False)
+    ran = alone("mesh", "verify", "--receipt", file, "--module", str(tmp_path / "m"))
+    assert "proves nothing: it ended here with deadline" in ran.text
