@@ -121,7 +121,8 @@ def debts_view(answer: Document) -> Sequence[Block]:
 def verification_view(answer: Document) -> Sequence[Block]:
     """What the receipt says beside what running it again gave."""
     receipt, again = answer.part("receipt"), answer.part("reexecuted")
-    mismatch = "DOES NOT MATCH" if answer.truth("comparable") else "does not match, which proves nothing"
+    proves_nothing = answer.value_or_none("comparable") is False  # an older node does not say
+    mismatch = "does not match, which proves nothing" if proves_nothing else "DOES NOT MATCH"
     rows = [
         [name.replace("_", " "), receipt.value(name), again.value(name)] for name in ("output_cid", "fuel_used", "exit")
     ]

@@ -717,8 +717,10 @@ def test_a_job_is_cancelled(node, cli):
         ({}, Exit.DONE, ["valid", "matches"]),
         ({"signature_ok": False}, Exit.NOT_FOUND_OR_UNVERIFIED, ["NOT VALID"]),
         ({"matches": False}, Exit.NOT_FOUND_OR_UNVERIFIED, ["DOES NOT MATCH"]),
+        ({"matches": False, "comparable": True}, Exit.NOT_FOUND_OR_UNVERIFIED, ["DOES NOT MATCH"]),
+        ({"matches": False, "comparable": False}, Exit.NOT_FOUND_OR_UNVERIFIED, ["not match, which proves nothing"]),
     ],
-    ids=["holds", "signature", "result"],
+    ids=["holds", "signature", "result", "comparable", "accident"],
 )
 def test_a_receipt_is_verified_by_signature_and_by_running_again(node, cli, verdict, status, words):
     node.on("POST", "/mesh/verify", answer({**VERDICT, **verdict}))
