@@ -57,8 +57,12 @@ def test_a_passphrase_goes_both_ways_with_another_implementation() -> None:
     assert pyrage.passphrase.decrypt(sealed(b"abc", passphrase="long enough"), "long enough") == b"abc"
     theirs = pyrage.passphrase.encrypt(b"abc", "long enough")
     assert opened(theirs, passphrase="long enough") == b"abc"
+
+
+@pytest.mark.usefixtures("cheap_passphrase")
+def test_another_passphrase_is_a_wrong_one() -> None:
     with pytest.raises(NotDecrypted, match="passphrase is wrong"):
-        opened(theirs, passphrase="another")
+        opened(sealed(b"abc", passphrase="long enough"), passphrase="another")
 
 
 @pytest.mark.usefixtures("cheap_passphrase")
