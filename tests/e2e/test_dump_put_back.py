@@ -10,7 +10,7 @@ from node_process import NodeProcess, wait_until
 from icn.kernel.signing import SeedSigner
 from support import postgres
 from support.postgres_nodes import OnDatabase, is_ready
-from support.processes import Nodes, cli, same_root, wait_until_known
+from support.processes import Nodes, cli, same_root, wait_until_known, with_few_workers
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,8 @@ def replica(nodes: Nodes, name: str, database: Database, key_of: NodeProcess | N
     folder.mkdir()
     if key_of is not None:
         shutil.copy(key_of.folder / "identity.key", folder / "identity.key")
-    made = OnDatabase(name, folder, "--storage-backend", "postgresql", "--db-url", database.url, *TERMS, *flags)
+    where = ("--storage-backend", "postgresql", "--db-url", database.url)
+    made = OnDatabase(name, folder, *with_few_workers((*where, *TERMS, *flags)))
     nodes.started.append(made)
     return made
 
