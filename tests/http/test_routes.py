@@ -3,6 +3,7 @@
 import base64
 
 from icn.adapters.network.dialing import DialFailed
+from icn.domain.mesh.execution import ExitKind
 from icn.kernel.ids import Did, PeerId
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from support.asgi_client import Answer
@@ -192,6 +193,16 @@ def test_running_again_shows_a_receipt_that_does_not_match_and_nobody_disputes_i
         assert (verified["signature_ok"], verified["matches"], verified["disputed"]) == (True, False, False)
         job = (await world.client.get(f"/mesh/jobs/{job_id}")).json
         assert (job["parties"], job["disputes"]) == ([], [])
+
+    run(test)
+
+
+def test_running_again_on_a_machine_that_is_too_slow_compares_nothing() -> None:
+    async def test(world: World) -> None:
+        job_id = await world.job(b"flour and water", module="echo")
+        world.node.reruns_end = ExitKind.DEADLINE
+        verified = (await world.client.post("/mesh/verify", {"job_id": job_id})).json
+        assert (verified["matches"], verified["comparable"], verified["disputed"]) == (False, False, False)
 
     run(test)
 

@@ -102,6 +102,8 @@ class HttpNode:
     """The network on which addresses are called."""
     runs_wrongly: bytes = b""
     """What running a job again gives instead of its right output, while it is set."""
+    reruns_end: ExitKind = ExitKind.COMPLETED
+    """How running a job again ends."""
 
     known: PeersInfo = field(default_factory=lambda: PeersInfo((), (), ()))
 
@@ -261,4 +263,4 @@ class HttpNode:
             spec = jobs.job(snapshot, job).spec
         finally:
             snapshot.close()
-        return echo_outcome(self.runs_wrongly or spec.input)
+        return replace(echo_outcome(self.runs_wrongly or spec.input), exit=self.reruns_end)
