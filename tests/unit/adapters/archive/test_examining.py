@@ -100,6 +100,7 @@ CONTENT = (
     entry(1, b"one", b"", b"another" * 1000),
     entry(2, None, None),
     entry(3, b""),
+    entry(3, b"with", None, b"and without"),
     *(entry(4 + n, bytes([n]) * 70_000, b"end") for n in range(3 * ROOMS)),
 )
 
