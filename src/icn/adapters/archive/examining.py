@@ -227,7 +227,8 @@ class _Process:
         if aside is None:
             return named_blocks
         require(next(self._chain, None) is None, "a store is read when all archives were")
-        send(self._asked, pickle.dumps(aside))
+        with contextlib.suppress(BrokenPipeError):  # who walks learns why
+            send(self._asked, pickle.dumps(aside))
         return self._walk
 
     def _walk(self, _reader: Reader) -> Iterator[NamedBlock]:

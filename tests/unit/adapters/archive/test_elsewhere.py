@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,22 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many processors this machine has, and whatever runs tests."""
     monkeypatch.setattr(module, "is_worth_it", lambda: True)
-
-
-@pytest.fixture(autouse=True)
-def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    begun = []
-    fork = os.fork
-
-    def noting() -> int:
-        begun.append(fork())
-        return begun[-1]
-
-    monkeypatch.setattr(os, "fork", noting)
-    yield
-    for pid in begun:
-        with pytest.raises(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
 
 
 class Held:

@@ -53,22 +53,6 @@ def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_in_turn", lambda link: link)
 
 
-@pytest.fixture(autouse=True)
-def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    begun = []
-    fork = os.fork
-
-    def noting() -> int:
-        begun.append(fork())
-        return begun[-1]
-
-    monkeypatch.setattr(os, "fork", noting)
-    yield
-    for pid in begun:
-        with pytest.raises(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-
-
 def entry(number: int, *blocks: bytes | None) -> Entry:
     """A part with this content, None for what comes without its bytes."""
     content = tuple(
@@ -245,3 +229,12 @@ def test_a_store_that_one_process_only_can_have_is_walked_over_here(tmp_path: Pa
 def test_a_store_is_not_walked_over_before_the_archives_are_read(tmp_path: Path) -> None:
     with examined_elsewhere((Made(()),)) as examining, pytest.raises(InvariantBroken, match="when all archives were"):
         examining.walk(partial(open_aside, store_in(tmp_path)))
+
+
+def test_a_process_that_was_ended_before_it_was_asked_for_the_store_is_a_fault_as_well(tmp_path: Path) -> None:
+    chain = (Made((), lambda: os.kill(os.getpid(), signal.SIGKILL)),)
+    with examined_elsewhere(chain) as examining:
+        with pytest.raises(StageLost):
+            list(examining.reading(chain[0]))
+        with pytest.raises(StageLost):
+            list(examining.walk(partial(open_aside, tmp_path / "s.sqlite"))(MemoryStore()))
