@@ -115,13 +115,13 @@ def test_sigterm_answers_what_is_under_way(nodes: Nodes) -> None:
 
 
 def test_sigterm_does_not_wait_for_who_never_finishes(nodes: Nodes) -> None:
-    node = nodes.start("stubborn", "--no-p2p")
+    node = nodes.start("stubborn", "--no-p2p", "--set", "mesh.price_per_million_fuel=0")
     host, _, port = node.http.partition(":")
     loop = '(module (func (export "run") (result i64) (loop (br 0)) i64.const 0))'
     from icn.adapters.wasm.text import compile_text
 
     module = node.ask("POST", "/dag/put", {"data": base64_of(compile_text(loop))})["cid"]
-    body = {"module": module, "max_price": 900, "fuel": 900_000_000, "wall_ms": 30_000}
+    body = {"module": module, "max_price": 900, "fuel": 40_000_000_000, "wall_ms": 60_000}  # it would end in a minute
     job = node.ask("POST", "/mesh/submit", body)["job_id"]
     wait_until("the endless job to run", lambda: node.ask("GET", "/status")["executor"]["running"] == 1)
     with (
