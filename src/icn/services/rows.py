@@ -305,6 +305,8 @@ def _save_mesh(state: State, batch: Batch) -> None:
         EXECUTIONS.put(batch, row_key, execution)
         if execution is None:
             EXECUTIONS_ENDED.put_bytes(batch, row_key, _MARK)
+        else:  # an executor may have said before that it had ended
+            EXECUTIONS_ENDED.put(batch, row_key, None)
     for home, executor in touched.standings:
         row = StandingRow(home, executor, mesh.standings[home, executor])
         STANDINGS.put(batch, home.public_key + executor.public_key, row)

@@ -8,11 +8,13 @@ from icn.domain.ledger.model import HoldId
 from icn.domain.mesh.agreement import PLEDGE_NONCE_BYTES, Part, commitment_to
 from icn.domain.mesh.events import (
     AssigneeFailed,
+    AssignmentAccepted,
     AttemptFailed,
     BiddingOpened,
     JobAssigned,
     JobRolledBack,
     JobSubmitted,
+    ReceiptIssued,
 )
 from icn.domain.mesh.failures import Silence
 from icn.domain.mesh.model import Assignee, Job, Status
@@ -28,6 +30,7 @@ from icn.services.commands import Admit, OpenAccountFor
 from icn.services.effects import Publish
 from icn.services.inputs import Executed, Received, Tick
 from icn.services.offering import RESERVED_WINDOW_MAX
+from icn.services.verify import verify
 from support import builders
 from support.agreeing import agree
 from support.executor import EXECUTOR, LIMITS, WINDOW, announce, assign, executor, heard, said, tell, wait
@@ -61,6 +64,26 @@ def test_a_job_that_its_home_opens_again_after_its_end_is_listed_once_and_no_dam
     evil.say(evil.block(*opened(world, evil)[1]), "a", "b")
     world.pass_time(1_000)
     assert len(list(rows.JOBS_BY_TIME.rows(world["a"].store))) == 1
+    agree(world, "a", "b")
+
+
+def test_an_executor_that_accepts_an_attempt_again_after_its_receipt_is_no_damage() -> None:
+    world = federation(*NAMES)
+    evil, home = Impostor.of(world, "d"), world["a"]
+    paper = builders.assignment(4, 1, home=home.did, executor=evil.did, deadline=Instant(world.clock.time + 60_000))
+    accepted = AssignmentAccepted(paper.job, 1, home.did, paper.deadline, seal_assignment(paper, home.engine.signer))
+    receipt = seal_receipt(builders.receipt(4, 1, home=home.did, executor=evil.did), world["d"].engine.signer)
+    issued = ReceiptIssued(paper.job, 1, home.did, receipt)
+    evil.say(evil.block(accepted, issued, parents=evil.parents("a")), "a", "b")
+    world.pass_time(1_000)
+    assert rows.execution_ended(home.store.get, evil.did, paper.job, 1)
+    evil.say(evil.block(accepted), "a", "b")
+    world.pass_time(1_000)
+    assert not verify(home.store, home.did, deep=True).findings
+    evil.say(evil.block(issued), "a", "b")
+    world.pass_time(1_000)
+    assert rows.execution_ended(home.store.get, evil.did, paper.job, 1)
+    assert not verify(home.store, home.did, deep=True).findings
     agree(world, "a", "b")
 
 
