@@ -362,16 +362,26 @@ def has_behind(
 
 
 def keep(
-    state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool = False
+    state: State,
+    batch: Batch,
+    block: Block,
+    clock: Clock,
+    records: list[Record],
+    *,
+    is_side: bool = False,
+    is_branch: bool = False,
 ) -> None:
-    """Put a block whose records are applied into feeds, journal and indexes. `is_side`: into no feed."""
-    keep_in_journal(state, batch, block, clock, records, is_side=is_side)
+    """Put a block whose records are applied into feeds, journal and indexes.
+
+    `is_side`: into no feed. `is_branch`: neither does any clock count it (`clock_from_links`).
+    """
+    keep_in_journal(state, batch, block, clock, records, is_side=is_side, is_branch=is_branch)
     if not is_side:
         rows.save_head(state, batch, block.header.author)
 
 
 def keep_in_journal(
-    state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool
+    state: State, batch: Batch, block: Block, clock: Clock, records: list[Record], *, is_side: bool, is_branch: bool
 ) -> None:
     """`keep` without the row of the feed's head, which only the last block of a batch need have saved."""
     state.last_arrival += 1
@@ -379,7 +389,7 @@ def keep_in_journal(
     references.put_records(batch, records)
     job_index.put_records(batch, state.last_arrival, records)
     if is_side:
-        state.feeds.put_aside(block, clock)
+        state.feeds.put_aside(block, is_branch=is_branch)
         rows.save_side(batch, block)
     else:
         state.feeds.advance(block, clock)

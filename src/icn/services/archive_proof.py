@@ -133,7 +133,7 @@ class Replay:
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
             raise ReplayRefused(f"block {number} ({cid})", f"is against the rules: {error}") from error
         if self._intake.is_side(block):
-            state.feeds.put_aside(block, clock)
+            state.feeds.put_aside(block, is_branch=self._intake.is_branch(block))
         else:
             state.feeds.advance(block, clock)
         state.last_arrival += 1

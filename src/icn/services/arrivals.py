@@ -270,7 +270,7 @@ class Arrivals:
             raise
         is_branch = is_side and not self._is_only_unaccepted(work, block)
         clock = acceptance.clock_from_links(block, work.ancestor, is_branch=is_branch)
-        self._apply(work, view, block, clock, is_side=is_side)
+        self._apply(work, view, block, clock, is_side=is_side, is_branch=is_branch)
         return True
 
     def _is_side(self, work: UnitOfWork, block: Block) -> bool:
@@ -380,7 +380,9 @@ class Arrivals:
         block = blocks.get_block(Overlay(work.store, work.batch), cid)
         return block if block is not None and block.is_genuine() else None
 
-    def _apply(self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock, *, is_side: bool) -> None:
+    def _apply(
+        self, work: UnitOfWork, view: PeerView, block: Block, clock: Clock, *, is_side: bool, is_branch: bool
+    ) -> None:
         header, state = block.header, work.state
         try:
             records = acceptance.records_of(block, state.federation, is_lenient=self.forks.is_lenient, is_side=is_side)
@@ -408,7 +410,7 @@ class Arrivals:
             self.is_wary = True
             raise refused from error
         work.now = max(work.now, header.time)
-        work.admit(block, clock, records, source=view.did, is_side=is_side)
+        work.admit(block, clock, records, source=view.did, is_side=is_side, is_branch=is_branch)
         self.forks.take(work, block)
         if header.author == work.did:
             self.authorship.take_back(work, block, records)

@@ -87,6 +87,10 @@ class Intake:
         author = block.header.author
         return self.state.is_side(author, block.header.sequence) and block.cid not in self.choice.kept.get(author, ())
 
+    def is_branch(self, block: Block) -> bool:
+        """Whether no clock counts the block either, because its author forked there or below."""
+        return self.is_side(block) and self.state.is_branch(block.header.author, block.header.sequence)
+
     def take(self, block: Block, *, genuine: bool = False) -> tuple[Clock, list[Record]]:
         """Check a block and apply its records; feeds and store are still the caller's to change. Signature included.
 
@@ -106,7 +110,7 @@ class Intake:
         is_side = self.is_side(block)
         if not is_side:
             acceptance.check_follows(block, state.feeds)
-        is_branch = is_side and state.is_branch(header.author, header.sequence)
+        is_branch = self.is_branch(block)
         clock = acceptance.clock_from_links(block, self._ancestor_of, is_branch=is_branch)
         self._places[block.cid] = block.place
         if is_side:

@@ -55,7 +55,7 @@ class Replay:
             acceptance.check_follows(block, state.feeds)
         records = acceptance.records_of(block, state.federation, is_lenient=bool(state.cuts), is_side=is_side)
         if is_side:
-            state.feeds.put_aside(block, clock)
+            state.feeds.put_aside(block, is_branch=state.is_branch(header.author, header.sequence))
             self._aside.append(block)
         else:
             apply = acceptance.apply_what_fits if state.cuts else acceptance.apply_records

@@ -165,8 +165,10 @@ class SignedWriting:
         except (Invalid, PeerViolation, EventRefused, InvariantBroken) as error:
             raise ReplayRefused(f"block {number} ({cid})", f"is against the rules: {error}") from error
         batch = self._commits.batch
-        is_side = self.intake.is_side(block)
-        acceptance.keep_in_journal(self.intake.state, batch, block, clock, records, is_side=is_side)
+        is_side, is_branch = self.intake.is_side(block), self.intake.is_branch(block)
+        acceptance.keep_in_journal(
+            self.intake.state, batch, block, clock, records, is_side=is_side, is_branch=is_branch
+        )
         if not is_side:
             self._fed[block.header.author] = None
         if block.header.author == self._plan.owner and not (self._plan.fills and self._plan.is_own):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
 from icn.domain.dag.block import BLOCK_OVERHEAD_BYTES_MAX, FORMAT_VERSION, Block, Header, Place, sign_encoded
-from icn.domain.dag.feeds import Clock, counts_itself, merged_clock
+from icn.domain.dag.feeds import Clock, merged_clock
 from icn.domain.federation.events import FederationFounded
 from icn.domain.federation.state import name_genesis
 from icn.domain.mesh.events import JobSubmitted
@@ -213,13 +213,20 @@ class UnitOfWork:
         return meta.place, blocks.clock_of_entries(meta.clock)
 
     def admit(
-        self, block: Block, clock: Clock, records: list[Record], *, source: Did | None, is_side: bool = False
+        self,
+        block: Block,
+        clock: Clock,
+        records: list[Record],
+        *,
+        source: Did | None,
+        is_side: bool = False,
+        is_branch: bool = False,
     ) -> None:
-        """Take a block whose records are applied into feeds, store and journal. `is_side`: into no feed."""
+        """Take a block whose records are applied into feeds, store and journal (`acceptance.keep`)."""
         state = self.state
         header = block.header
-        keep(state, self.batch, block, clock, records, is_side=is_side)
-        if counts_itself(block.place, clock):
+        keep(state, self.batch, block, clock, records, is_side=is_side, is_branch=is_branch)
+        if not is_branch:
             self._clocks[header.author, header.sequence] = clock
         if (is_side or state.cuts) and self.get(keyspace.evidence(block.cid)) is not None:
             self.batch.delete(keyspace.evidence(block.cid))  # it is kept in the journal now

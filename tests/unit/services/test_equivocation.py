@@ -509,7 +509,7 @@ def test_whether_somebody_has_blocks_here_costs_the_same_however_many_side_block
 
     state = federation("a", "b")["a"].engine.state
     side = builders.block(77, federation=builders.cid("federation"))
-    state.feeds.put_aside(side, {})
+    state.feeds.put_aside(side, is_branch=True)
     state.feeds.sides = Unread(state.feeds.sides)
     asked = [builders.did(number) for number in (77, 78)]
     assert [is_heard_of(state, who) for who in asked] == [True, False]

@@ -80,7 +80,7 @@ def test_an_archive_cannot_make_up_what_counts() -> None:
             assert block is not None
             clock, _ = intake.take(block)
             if intake.is_side(block):
-                intake.state.feeds.put_aside(block, clock)
+                intake.state.feeds.put_aside(block, is_branch=intake.is_branch(block))
             else:
                 intake.state.feeds.advance(block, clock)
         for cid in blocks.evidence(store):

@@ -11,7 +11,7 @@ from icn.domain.federation.events import (
     RemovalVoted,
 )
 from icn.domain.federation.model import JoinPolicy
-from icn.domain.ledger.events import Transferred
+from icn.domain.ledger.events import AccountOpened, TransferReceived, Transferred
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.mesh.events import (
     AssigneeFailed,
@@ -45,7 +45,7 @@ from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.messages import Announce, FeedCount, Hello
-from icn.services.commands import PutContent
+from icn.services.commands import Pay, PutContent
 from icn.services.inputs import Gossiped, PeerDown, PeerUp, Received
 from icn.stores import blocks
 from support import builders
@@ -313,6 +313,42 @@ def test_evidence_that_comes_once_more_is_not_held_against_who_brings_it() -> No
     assert b.did not in [peer for peer, _ in a.disconnects]
     world.pass_time(60_000, step=5_000)
     agree(world, "a", "b", "c")
+
+
+def test_a_branch_that_has_the_one_that_counts_behind_it_confirms_nothing() -> None:
+    """A forker's branch is not taken for the block with its number that is kept, by who has to look that one up."""
+    world = federation("a", "b", "c", "d", "x")
+    forker, a, b = Impostor.of(world, "x"), world["a"], world["b"]
+    before = forker.head
+
+    def opening(number: int) -> AccountOpened:
+        return AccountOpened(builders.did(number), forker.did, 0, Mana(0), 0, Mana(0))
+
+    forker.say(forker.block(opening(8), parents=forker.parents("a")), *NAMES)
+    kept = forker.say(forker.block(opening(9)), *NAMES)
+    world.pass_time(3_000)
+    world.isolate("c")
+    accomplice = Impostor.of(world, "d")
+    world.done("b", Pay(a.did, Mana(5), "wood"))
+    world.pass_time(2_000)  # a and b have seen it: two of the four that it takes
+    forker.head = before
+    one = forker.say(forker.block(opening(10)), "a", "b")
+    two = forker.block(parents=forker.parents("a"))
+    world.pass_time(3_000)
+    for node in (a, b):
+        assert node.engine.state.cuts[forker.did].head == kept.cid
+    world.restart("a")
+    world.link("a", "b")
+    world.pass_time(1_000)
+    upon = accomplice.block(parents=(two.cid,))
+    hello = Hello("test/1", accomplice.federation, (), "", executes=False)
+    for name in ("a", "b"):
+        world.handle(name, PeerUp(accomplice.did), Received(accomplice.did, hello))
+        world.handle(name, Received(accomplice.did, Announce((one.data, two.data, upon.data))))
+        assert two.cid in world[name].engine.state.feeds.sides
+    world.pass_time(3_000)
+    assert not a.happened(TransferReceived), "a, b and who built on the branch are three"
+    agree(world, "a", "b")
 
 
 HUGE = 2**40

@@ -141,11 +141,15 @@ class Feeds:
         self.block_count += 1
         self._remember(block, clock)
 
-    def put_aside(self, block: Block, clock: Clock) -> None:
-        """Take in a block of an author that forked or was removed, which no feed has."""
+    def put_aside(self, block: Block, *, is_branch: bool) -> None:
+        """Take in a block of an author that forked or was removed, which no feed has.
+
+        `is_branch`: its author forked there or below, so no clock counts it. Its own clock does not tell: what others
+        have built on may have another block with its number behind it, one that is kept.
+        """
         self.sides[block.cid] = block.place
         self.aside[block.header.author] = None
-        if counts_itself(block.place, clock):
+        if not is_branch:
             self.unaccepted[block.header.author, block.header.sequence] = block.cid
         self.block_count += 1
 
@@ -168,11 +172,6 @@ def merged_clock(author: Did | None, sequence: int, ancestors: Iterable[Clock]) 
     if author is not None:
         merged[author] = sequence + 1
     return merged
-
-
-def counts_itself(place: Place, clock: Clock) -> bool:
-    """Whether a block's own clock counts it: not where its author signed others with its number, or before it."""
-    return clock.get(place.author, 0) > place.sequence
 
 
 def quorum(voters: int) -> int:

@@ -214,7 +214,7 @@ def test_whose_blocks_are_in_no_feed_is_known_without_a_walk_over_them() -> None
     feeds.sides = walked = WalkedOver(feeds.sides)
     for sequence in range(1, 50):
         block = builders.block(2, federation=FEDERATION, sequence=sequence, previous=FEDERATION)
-        feeds.put_aside(block, {})
+        feeds.put_aside(block, is_branch=True)
         assert [who for who in (A, B, C) if who in feeds.aside] == [A, B]
     assert (len(feeds.sides), walked.walks) == (50, 0)
 
