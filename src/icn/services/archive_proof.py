@@ -193,8 +193,8 @@ class _FeedsProof:
         if not block.is_genuine():
             raise ReplayRefused(where, f"is not signed by its author {header.author}")
         cut = self._choice.cuts.get(header.author)
-        if cut is not None and header.sequence >= cut.sequence and cid not in self._choice.kept[header.author]:
-            return  # in no feed, because its author forked
+        if cut is not None and header.sequence >= cut.sequence and cid not in self._choice.kept.get(header.author, ()):
+            return  # in no feed, because its author forked or was removed
         follows = self._newest.get(header.author)
         if header.sequence != self._counts.get(header.author, 0) or follows not in {None, header.previous}:
             raise ReplayRefused(where, f"is not the next block of {header.author}")

@@ -197,7 +197,7 @@ def _clock_before(reader: Reader, clock: dict[Did, int], arrival: int) -> dict[D
     for _, cid in blocks.journal(reader, arrival - 1):
         meta = blocks.get_meta(reader, cid)
         require(meta is not None, "a block in the journal has its place beside it")
-        if meta is not None:
+        if meta is not None and meta.place.author in before:  # it has no feed where nothing of it counts
             before[meta.place.author] = min(before[meta.place.author], meta.place.sequence)
     return {author: count for author, count in before.items() if count}
 

@@ -7,6 +7,7 @@ import pytest
 
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.memory import MemoryStore
+from icn.domain.federation.events import NodeJoined
 from icn.kernel.errors import PeerViolation
 from icn.services import rows
 from icn.services.archive_proving import prove
@@ -92,3 +93,22 @@ def test_an_archive_cannot_make_up_what_counts() -> None:
         else:
             with pytest.raises(PeerViolation, match="other blocks of who forked"):
                 intake.check_choice()
+
+
+def test_an_incremental_archive_may_hold_blocks_of_somebody_who_has_no_feed(tmp_path: Path) -> None:
+    """It signed its first block twice: both are beside a feed that there is not."""
+    forker = Forker(federation("a", "b", "c", "d"))
+    world, node = forker.world, forker.world["a"]
+    forker.greet("a", "b", "c", "d")
+    back_up(node.store, tmp_path / "full.tar.gz")
+    one, other = (forker.block(NodeJoined(forker.did, agent)) for agent in ("evil/1", "evil/2"))
+    forker.say(one, "a", "c")
+    forker.say(other, "b", "d")
+    world.pass_time(8_000)
+    assert forker.did not in node.engine.state.feeds.heads
+    assert forker.did in node.engine.state.feeds.aside
+    back_up(node.store, tmp_path / "more.tar.gz", kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z")
+    target = MemoryStore()
+    fill_into(target, tmp_path / "full.tar.gz", tmp_path / "more.tar.gz")
+    checkers.same_state("restored", "a", node.engine.state, rows.load(target))
+    assert not prove(archive_at(tmp_path / "more.tar.gz"), nothing, ahead, proving_here).findings

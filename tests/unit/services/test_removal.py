@@ -587,14 +587,15 @@ def test_a_store_with_a_removal_is_restored_as_it_was(tmp_path: Path, into: Into
     node = world["a"]
     agree(world, "a", "b", "c")
     assert node.engine.state.feeds.sides
-    back_up(node.store, tmp_path / "full.tar.gz")
     back_up(node.store, tmp_path / "more.tar.gz", kind=ArchiveKind.INCREMENTAL, created="2026-01-02T00:00:00Z")
-    target = MemoryStore()
-    into(target, tmp_path / "full.tar.gz")
-    checkers.same_state("restored", "a", node.engine.state, rows.load(target))
-    assert not verify(target, node.did, deep=True).findings
-    assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, proving_here).findings
-    assert not prove(archive_at(tmp_path / "before.tar.gz"), nothing, ahead, proving_here).findings
+    back_up(node.store, tmp_path / "full.tar.gz")
+    for chain in (("full.tar.gz",), ("before.tar.gz", "more.tar.gz")):
+        target = MemoryStore()
+        into(target, *(tmp_path / name for name in chain))
+        checkers.same_state("restored", "a", node.engine.state, rows.load(target))
+        assert not verify(target, node.did, deep=True).findings
+    for name in ("before.tar.gz", "more.tar.gz", "full.tar.gz"):
+        assert not prove(archive_at(tmp_path / name), nothing, ahead, proving_here).findings
 
 
 def test_an_archive_cannot_make_up_who_was_removed() -> None:
