@@ -26,8 +26,10 @@ from icn.kernel.ids import Did, JobId
 from icn.sim.checkers import Entry
 from icn.sim.findings import expect
 
-BLAMED = (ExitKind.WORKER_LOST, ExitKind.CANCELLED)
+BLAMED = (ExitKind.WORKER_LOST,)
 """Endings that count against the executor wherever they happen."""
+OPEN = (ExitKind.COMPLETED, ExitKind.CANCELLED)
+"""Those of which the record does not tell: a result may be refuted, who stopped may have been cut off from its home."""
 GUESTS_OWN = (ExitKind.TRAPPED, ExitKind.OUT_OF_FUEL, ExitKind.OUTPUT_LIMIT, ExitKind.REFUSED)
 
 
@@ -130,6 +132,6 @@ def _is_fair(where: str, executor: Did, reason: str, receipt: bytes, *, counts: 
         expect(not counts or declined, "failures are attributed", f"{where}: {executor} is blamed for {reason!r}")
         return
     said = open_receipt(receipt).exit
-    fair = said in BLAMED if said is not ExitKind.COMPLETED else counts
+    fair = counts if said in OPEN else said in BLAMED
     expect(counts == fair, "failures are attributed", f"{where}: {said.value} of {executor} counts: {counts}")
     expect(not (counts and said in GUESTS_OWN), "failures are attributed", f"{where}: the guest's own fault counts")

@@ -32,6 +32,7 @@ from icn.sim.network import Network
 from icn.sim.node import Node
 from icn.sim.timeline import MS, SECOND, Timeline
 from icn.stores import blocks
+from icn.stores.kv import StoreUnavailable
 
 ITSELF = Envelope(None, None, "", "", None)
 SHOWN_MAX = 3
@@ -104,7 +105,10 @@ class Forger:
         node = self._nodes[0] if self._is_loyal else self._rng.choice(self._nodes)
         if node.engine is None:
             return
-        block = self._write(node.engine, node.local_time())
+        try:
+            block = self._write(node.engine, node.local_time())
+        except StoreUnavailable:  # of the node over whose shoulder it looks
+            return
         if block is None:
             return
         self.forged += 1

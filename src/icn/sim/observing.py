@@ -3,7 +3,7 @@
 Not here: what is looked at when all is quiet (checkers).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from icn.domain.ledger.events import HoldReleased, HoldSettled, HoldShared
@@ -22,6 +22,8 @@ _KEY_BYTES = 1 + 32
 class Watch:
     """Registries that no single node has."""
 
+    is_out_of_reach: Callable[[Did, bytes, bytes], bool] = lambda _author, _key, _cid: False
+    """Whether its author was put back, and this block of it is with nobody but who was removed: nobody hears them."""
     signed: dict[bytes, bytes] = field(default_factory=dict)
     """(author, sequence), as the store's key has it, to the one block that its author stored under it."""
     taken: dict[bytes, bytes] = field(default_factory=dict)
@@ -40,6 +42,10 @@ class Watch:
                 author = Did.from_public_key(key[1:_KEY_BYTES])
                 if author in self.forgers:
                     continue
+                known = self.signed.get(key) or self.taken.get(key)
+                if known not in {None, value} and author == by and self.is_out_of_reach(author, key, known):
+                    self.signed.pop(key, None)
+                    self.taken.pop(key, None)
                 (self.signed if author == by else self.taken).setdefault(key, value)
                 if self.taken.get(key, value) != value or self.signed.get(key, value) != value:
                     sequence = int.from_bytes(key[_KEY_BYTES:], "big")

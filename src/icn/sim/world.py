@@ -21,6 +21,7 @@ from icn.domain.mesh.execution import ExecutionRequest
 from icn.domain.mesh.pricing import Rates
 from icn.domain.mesh.retries import MeshTerms
 from icn.kernel.errors import IcnError
+from icn.kernel.ids import Did
 from icn.kernel.instant import Duration
 from icn.kernel.limits import MIB
 from icn.kernel.mana import Mana
@@ -80,7 +81,7 @@ class World:
         self.faults = drawn if faults is None else faults
         self.timeline = Timeline()
         self.trace = Trace(sink)
-        self.watch = Watch()
+        self.watch = Watch(self._is_out_of_reach)
         self.model = Model()
         self.restorations = 0
         self.void = 0
@@ -328,6 +329,13 @@ class World:
         node = self.nodes[index]
         self.model.forget(node.did, node.disk.platter)
         self.watch.put_back([each.disk.platter for each in self.nodes])
+
+    def _is_out_of_reach(self, author: Did, key: bytes, cid: bytes) -> bool:
+        node = next(node for node in self.nodes if node.did == author)
+        if author not in self.model.put_back or node.engine is None:
+            return False
+        removed = node.engine.state.federation.was_removed
+        return all(removed(other.did) for other in self.nodes if other.disk.platter.get(key) == cid)
 
     def _operate(self) -> None:
         """Operators help nodes that are held, and that all others have told what they have."""
