@@ -4,6 +4,7 @@ Where a scenario needs many chances to meet the defect, it takes several seeds.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -21,16 +22,19 @@ from icn.services.answers import Refused
 from icn.services.authorship import AnswerLost
 from icn.services.commands import PutContent
 from icn.services.inputs import Executed, Input, Received
+from icn.sim.bans import failure_is_fair
 from icn.sim.checkers import Entry, receipts_are_answered
 from icn.sim.faults import CALM, CERTAIN, Faults
 from icn.sim.findings import Finding
 from icn.sim.model import Ask, Model
+from icn.sim.observing import Watch
 from icn.sim.plan import Plan
 from icn.sim.tempo import Tempo
 from icn.sim.timeline import SECOND
 from icn.sim.world import World
-from icn.stores import dealings, replies
+from icn.stores import dealings, keyspace, replies
 from icn.stores.dealings import CANCELLED
+from icn.stores.kv import Batch
 from support.builders import NODE_ITSELF, START, cid, did, job_id, receipt, signer
 
 dense = partial(Plan, tempo=Tempo.DENSE)
@@ -193,3 +197,35 @@ def test_records_that_do_not_fit_and_accusations_of_nobody_part_no_honest_nodes(
     runs = [World(Plan(seed, 4, 5, tempo=Tempo.SELDOM), faults=faults).run() for seed in range(8)]
     assert [f"seed {run.plan.seed}: {run.finding}" for run in runs if run.finding is not None] == []
     assert sum(run.void for run in runs) > 0
+
+
+def test_what_an_executor_stopped_counts_only_where_the_record_may_say_so():
+    """It may have been cut off from its home, which then does not count it; a worker that was lost counts anywhere."""
+    for counts in (True, False):
+        for ending in (ExitKind.CANCELLED, ExitKind.WORKER_LOST, ExitKind.OUT_OF_FUEL):
+            said = seal_receipt(receipt(2, 1, exit=ending, output=None), signer(2))
+            fair = {ExitKind.CANCELLED: True, ExitKind.WORKER_LOST: counts, ExitKind.OUT_OF_FUEL: not counts}[ending]
+            with nullcontext() if fair else pytest.raises(Finding, match="attributed"):
+                failure_is_fair("here", did(2), "", said, counts=counts, declined=False)
+
+
+@pytest.mark.parametrize("is_out_of_reach", [True, False])
+def test_a_number_is_signed_again_only_where_nobody_who_is_heard_has_the_first_block(is_out_of_reach):
+    asked = []
+
+    def reach(author: Did, key: bytes, known: bytes) -> bool:
+        asked.append((author, key, known))
+        return is_out_of_reach
+
+    watch, key = Watch(reach), keyspace.feed_entry(did(1), 5)
+    first, second = Batch(), Batch()
+    first.put(key, cid("first").data)
+    second.put(key, cid("second").data)
+    watch.stored(first, did(1))
+    watch.stored(first, did(2))
+    assert not asked
+    with nullcontext() if is_out_of_reach else pytest.raises(Finding, match="honest equivocation"):
+        watch.stored(second, did(1))
+    assert asked == [(did(1), key, cid("first").data)]
+    with pytest.raises(Finding, match="honest equivocation"):
+        watch.stored(first if is_out_of_reach else second, did(2))

@@ -56,7 +56,7 @@ class _Home:
                 self.assigned[job] = tuple(assignee.executor for assignee in assignees)
             case AttemptFailed(job, _, executor, reason, counts, _, receipt):
                 self.assigned.pop(job, None)
-                _is_fair(where, executor, reason, receipt, counts=counts, declined=(job, executor) in declined)
+                failure_is_fair(where, executor, reason, receipt, counts=counts, declined=(job, executor) in declined)
                 if counts:
                     self._failed(executor, now)
             case AssigneeFailed(_, _, executor, counts_against_executor=True):
@@ -126,7 +126,7 @@ def bans_are_kept(entries: Sequence[Entry], ban_after: Mapping[Did, int]) -> int
     return bans
 
 
-def _is_fair(where: str, executor: Did, reason: str, receipt: bytes, *, counts: bool, declined: bool) -> None:
+def failure_is_fair(where: str, executor: Did, reason: str, receipt: bytes, *, counts: bool, declined: bool) -> None:
     """A failure counts at once only where its executor said that it was its own."""
     if not receipt:
         expect(not counts or declined, "failures are attributed", f"{where}: {executor} is blamed for {reason!r}")
