@@ -64,7 +64,7 @@ def toml_text(value: object) -> str:
             return "true" if value else "false"
         case int():
             return str(value)
-        case tuple():
+        case tuple() if type(value) is tuple:  # a name of a node is one, too
             return f"[{', '.join(toml_text(item) for item in value)}]"
         case None:
             return '"stderr"'  # the only setting whose absence is a choice: where the log goes

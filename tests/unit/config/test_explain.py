@@ -1,6 +1,7 @@
 import tomllib
 
 from icn.config import explain
+from support import builders
 
 
 def test_only_what_was_set_is_shown_unless_all_is_asked_for(loading):
@@ -40,3 +41,11 @@ def test_the_report_lists_the_warnings(loading):
     report = explain.report(loading(env={"ICN_STORAGE_BACKEND": "memory"}))
     assert report.startswith("configuration is valid: production, storage memory, API on 127.0.0.1:7845\nwarning: ")
     assert report.endswith("\n1 warning\n")
+
+
+def test_names_of_nodes_are_shown_as_they_are_written(loading):
+    node, founder = str(builders.did(1)), str(builders.did(2))
+    written = f'[identity]\nnode_did = "{node}"\n\n[federation]\nfounders = ["{founder}"]\n'
+    shown = tomllib.loads(explain.show(loading(written), effective=False, origin=False))
+    assert shown["identity"]["node_did"] == node
+    assert shown["federation"]["founders"] == [founder]
