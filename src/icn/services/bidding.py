@@ -86,10 +86,14 @@ class Biddings:
         return bid.job
 
     def take_decline(self, work: UnitOfWork, peer: Did, message: BidDeclined) -> JobId | None:
-        """An executor says that no bid will come; gives the job that has one answer more."""
+        """An executor says that no bid will come, or that its bid holds no more; gives the job that was answered.
+
+        Who had promised and was cut off from us promises its place to others. Messages of one link are in order.
+        """
         bidding = self._under_way(work, message.job, message.attempt)
-        if bidding is None or peer in bidding.offers:
+        if bidding is None:
             return None
+        bidding.offers.pop(peer, None)
         bidding.declined[peer] = message.reason[:REASON_TOLD_CHARS_MAX]
         return message.job
 

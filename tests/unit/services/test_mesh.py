@@ -6,6 +6,7 @@ import pytest
 
 from icn.domain.mesh.events import (
     AssignmentAccepted,
+    AssignmentDeclined,
     AttemptFailed,
     BiddingOpened,
     ExecutionStarted,
@@ -797,3 +798,36 @@ def test_what_was_stopped_because_its_home_was_away_does_not_count_when_the_home
     assert isinstance(failed, AttemptFailed)
     assert "its home was gone" in failed.reason
     assert not failed.counts_against_executor
+
+
+def test_who_was_cut_off_after_its_offer_and_has_no_place_any_more_is_not_assigned_and_not_blamed() -> None:
+    """Its home keeps the offer while the link is down; the executor gave the place to another home, and says so."""
+    world = World()
+    for name in "abcd":
+        capacity = {"b": 1, "d": 1}.get(name, 0)
+        world.add(name, terms(capacity=capacity, window=4_000), run=(lambda _: None) if name == "b" else echo)
+    world.drop = lambda sender, to, message: (
+        (sender, to) == ("d", "a") and isinstance(message, BidOffered | BidDeclined)
+    )
+    world.found("a", founders=("b", "c", "d"))
+    world.link_all()
+    world.pass_time(2_000)
+    world.submit("a")
+    world.settle()
+    b = world["b"]
+    assert any(
+        isinstance(effect.message, BidOffered)
+        for name, effect in world.trace
+        if name == "b" and isinstance(effect, Send)
+    )
+    world.cut("a", "b")
+    world.cut("c", "d")
+    world.settle()
+    for _ in range(2):
+        world.submit("c")
+        world.pass_time(500)
+    assert len(b.runs) == 1, "b works for c, and another job of c waits"
+    world.link("a", "b")
+    world.pass_time(6_000)
+    assert not world["a"].happened(AssignmentDeclined)
+    assert (world["a"].did, b.did) not in world["a"].engine.state.mesh.standings
