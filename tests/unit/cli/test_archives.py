@@ -8,9 +8,9 @@ import pytest
 
 from icn.adapters.archive.settings import Encryption
 from icn.adapters.storage.opening import StorageSettings, open_store
-from icn.cli import restore
 from icn.cli.backing import StoreBacking
 from icn.cli.endings import Exit
+from icn.services import verify
 from icn.services.findings import Finding
 from icn.stores.archive import ArchiveKind
 from icn.stores.kv import StoreFull
@@ -72,9 +72,9 @@ def test_trying_a_restore_makes_nothing(alone, tmp_path):
 def test_what_does_not_read_back_is_thrown_away_and_said_to_be(alone, tmp_path, monkeypatch):
     path, place = tmp_path / "a.tar.gz", tmp_path / "dag.sqlite"
     back_up(history()["a"].store, path)
-    read_back = restore.verify
+    read_back = verify.verify
     monkeypatch.setattr(
-        restore,
+        verify,
         "verify",
         lambda *given, **more: replace(
             read_back(*given, **more), ok=False, findings=(Finding("block x", "is damaged"),), findings_total=1

@@ -21,7 +21,7 @@ from icn.kernel.ids import RAW, Cid, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
 from icn.protocol.messages import OUTPUT_INLINE_BYTES_MAX
-from icn.services.commands import Cancel, LookAtJob
+from icn.services.commands import Cancel, LookAtJob, PutContent
 from icn.services.queries import job_progress, jobs
 from icn.services.queries.events import EventView
 from icn.services.queries.job_progress import BidsView, JobMoment, JobProgress, RunOutcome, WaitsFor, _History
@@ -133,8 +133,9 @@ def test_an_output_on_its_way_to_the_home_is_being_fetched() -> None:
 def test_what_the_executor_lacks_is_being_fetched_and_the_executor_says_so() -> None:
     world = mesh("b", run=never)
     world.drop = lambda _from, _to, message: type(message).__name__ == "Chunk"
-    nobody_has = Cid.of(b"a module nobody has", RAW)
-    job = world.submit("home", world.spec(module=nobody_has))
+    module = b"a module that does not come"
+    world.done("home", PutContent(module, RAW, pinned=True, lifetime_ms=None))
+    job = world.submit("home", world.spec(module=Cid.of(module, RAW)))
     world.pass_time(1_000)
     assert told(world, job, "b").waits_for is WaitsFor.FETCH
     assert told(world, job).waits_for is WaitsFor.RUN, "its home does not know"
