@@ -199,11 +199,15 @@ class ContentService:
             # Whoever was asked for this is not asked again, or a caller that repeats itself keeps a vain fetch going.
             fetching.sources += [source for source in sources if source not in (*fetching.sources, *fetching.asked)]
             return
-        if len(self._queued) >= limits.FETCHES_QUEUED_MAX:
+        if not self.has_room_for(cid):
             waiter(work, False)
             return
         self._queued.setdefault(cid, Fetching(list(sources), [])).waiters.append(waiter)
         self._start_queued(work)
+
+    def has_room_for(self, cid: Cid) -> bool:
+        """Whether `fetch` would ask anybody: so much else may wait for its turn that it would not."""
+        return cid in self._fetches or len(self._queued) < limits.FETCHES_QUEUED_MAX
 
     def receive(self, work: UnitOfWork, peer: Did, message: ContentMessage) -> None:
         """A content message of a peer."""

@@ -292,6 +292,9 @@ class ExecutorService:
         if not lacking:
             self._run(work, execution, assignment)
             return
+        if not self.content.has_room_for(lacking[0]):
+            self._answer(work, execution, ExitKind.UNAVAILABLE, "too much else is being fetched here")
+            return
 
         def go_on(later_work: UnitOfWork, found: bool) -> None:  # noqa: FBT001 - a content waiter
             if not later_work.may_author or not self.is_gathering(later_work, execution.job, execution.attempt):

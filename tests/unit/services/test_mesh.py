@@ -19,6 +19,7 @@ from icn.domain.mesh.events import (
 from icn.domain.mesh.execution import ExecutionOutcome, ExecutionRequest, ExitKind
 from icn.domain.mesh.model import Blame, Standing, Status
 from icn.domain.mesh.papers import open_receipt, seal_bid
+from icn.kernel import limits
 from icn.kernel.ids import JobId
 from icn.kernel.instant import Instant
 from icn.kernel.mana import Mana
@@ -629,6 +630,18 @@ def test_a_module_nobody_has_takes_no_place_for_the_time_that_its_job_asks_for()
     again = world.submit(HOME)
     world.pass_time(3_000)
     assert _status(world, again) is Status.COMPLETED
+
+
+def test_where_too_much_else_is_fetched_the_receipt_says_that_and_not_that_nobody_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "FETCHES_QUEUED_MAX", 0)
+    world = _mesh("b")
+    job = world.submit(HOME, world.spec(module=builders.cid("a module")))
+    world.pass_time(60_000)
+    ended = rows.JOBS.get(world[HOME].store, job.data)
+    assert ended is not None
+    assert "too much else is being fetched" in ended.reason
 
 
 def test_a_home_that_executes_runs_its_own_jobs() -> None:
