@@ -196,8 +196,8 @@ def _in_turn(link: Link) -> Link:
 class _Process:
     def __init__(self, chain: Sequence[Link]) -> None:
         self._chain = iter(chain)
-        self._closing = threading.Lock()
-        """What is looked at is let go by any thread."""
+        self._closing = threading.RLock()
+        """What is looked at is let go by any thread, and where the collector finds it in one that has this."""
         self._entries, entries = pipe()
         freed, self._freed = pipe()
         asked, self._asked = pipe()
@@ -291,4 +291,4 @@ class _Process:
     def _free(self, number: int) -> None:
         with self._closing, contextlib.suppress(BrokenPipeError):  # nobody waits for it
             if not self._freed.closed:
-                send(self._freed, bytes((number,)))
+                os.write(self._freed.fileno(), bytes((number,)))  # a buffered file may not be entered twice

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -238,3 +239,20 @@ def test_a_process_that_was_ended_before_it_was_asked_for_the_store_is_a_fault_a
             list(examining.reading(chain[0]))
         with pytest.raises(StageLost):
             list(examining.walk(partial(open_aside, tmp_path / "s.sqlite"))(MemoryStore()))
+
+
+def test_a_room_may_be_found_free_by_whoever_is_saying_so_of_another_one() -> None:
+    """A collection of garbage can come at any moment, and ends what it finds on the spot."""
+    made = Made((entry(0, b"one"), entry(1, b"two")))
+    with examined_elsewhere((made,)) as examining:  # type: ignore[arg-type]
+        looked_at = [items for _, items in examining.reading(made)]  # type: ignore[arg-type]
+        assert isinstance(examining, module._Process)
+
+        def let_go() -> None:
+            with examining._closing:
+                looked_at.clear()
+
+        thread = threading.Thread(target=let_go, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
