@@ -40,6 +40,7 @@ ADMITTING = [EVENT_NAMES[kind] for kind in (NodeAdmitted, AdmissionCounted, Invi
 """Names of the records by which a node may become a member that was none at the beginning."""
 _PROOF = EVENT_NAMES[EquivocationProven]
 _REMOVAL = EVENT_NAMES[NodeRemoved]
+_KNOWN_EVENTS = frozenset(EVENT_NAMES.values())
 
 
 class Unfit(PeerViolation):
@@ -75,6 +76,12 @@ def evidence_of(block: Block) -> tuple[Cid, ...]:
 def proofs_of(block: Block) -> tuple[tuple[Did, int], ...]:
     """The forks that its records prove, whether or not they have an effect: author and number."""
     return tuple((proof.accused, proof.sequence) for proof in _proofs(block))
+
+
+def event_names(block: Block) -> tuple[str, ...]:
+    """The events that are known among its records, each once. Records out of form are for whoever applies them."""
+    names = (record.get("type") for record in block.records if isinstance(record, dict))
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name in _KNOWN_EVENTS))
 
 
 def check_form(block: Block, federation: FederationState) -> None:

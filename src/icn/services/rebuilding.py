@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.domain.dag.forks import Contest, lowest
-from icn.domain.federation.events import NodeRemoved
-from icn.domain.records import EVENT_NAMES, Record
+from icn.domain.dag.forks import Contest, ForksShown
+from icn.domain.records import Record
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
@@ -41,7 +40,6 @@ _INDEXES = (
     *(keyspace.JOB_EVENT, keyspace.RECEIPT, keyspace.JOB_CORRELATION),
 )
 """Prefixes under which nothing stands but what the journal gives."""
-_KNOWN_EVENTS = frozenset(EVENT_NAMES.values())
 
 
 def changes(reader: Reader) -> Batch:
@@ -89,7 +87,7 @@ class _Due:
         header = block.header
         if not is_side:
             batch.put(keyspace.feed_entry(header.author, header.sequence), block.cid.data)
-        for name in _event_names(block):
+        for name in acceptance.event_names(block):
             batch.put(keyspace.event_type(name) + keyspace.u64(arrival), b"")
         job_index.put_records(batch, arrival, records)
         for key, value in batch.operations.items():
@@ -110,17 +108,12 @@ class _Journal:
         self._clocks: dict[Cid, Clock] = {}
         self._unforked: dict[tuple[Did, int], Cid] = {}
         """Blocks that clocks count: all but branches."""
-        self._forks: dict[Did, int] = {}
+        shown = ForksShown()
+        self._forks = shown.found
         self._has_removals = False
-        newest: dict[Did, int] = {}
         for _, block in self.blocks():
-            author, sequence = block.header.author, block.header.sequence
-            if sequence <= newest.get(author, -1):
-                lowest(self._forks, author, sequence)
-            newest[author] = max(sequence, newest.get(author, -1))
-            for accused, number in acceptance.proofs_of(block):
-                lowest(self._forks, accused, number)
-            self._has_removals |= EVENT_NAMES[NodeRemoved] in _event_names(block)
+            shown.take(block.header.author, block.header.sequence, acceptance.proofs_of(block))
+            self._has_removals |= bool(acceptance.removals_of(block))
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """All of them. Raises `StoreCorrupt`."""
@@ -171,7 +164,7 @@ class _Journal:
             except PeerViolation as error:
                 raise _unusable(arrival, block.cid, f"cannot be taken: {error}") from error
             batch = Batch()
-            blocks.put_block(batch, block, arrival, clock, tuple(_event_names(block)), is_side=is_branch)
+            blocks.put_block(batch, block, arrival, clock, acceptance.event_names(block), is_side=is_branch)
             for key, value in batch.operations.items():
                 if value is not None and key[:1] in index:
                     index[key[:1]][key] = value
@@ -241,12 +234,6 @@ def _add_missing(reader: Reader, changed: Batch, entries: Iterable[bytes]) -> No
     for key in entries:
         if reader.get(key) != b"":
             changed.put(key, b"")
-
-
-def _event_names(block: Block) -> list[str]:
-    """The known event names among the records, each once."""
-    names = (record.get("type") for record in block.records if isinstance(record, dict))
-    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name in _KNOWN_EVENTS))
 
 
 def _unusable(arrival: int, cid: Cid, why: str) -> StoreCorrupt:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from icn.domain.dag.block import Block, Place
 from icn.domain.dag.electorate import Electorate, ends_of
 from icn.domain.dag.feeds import Clock, ClockOf
-from icn.domain.dag.forks import Contest, Cut, lowest
+from icn.domain.dag.forks import Contest, Cut, ForksShown
 from icn.domain.federation.events import EquivocationProven
 from icn.domain.records import Record
 from icn.kernel.errors import PeerViolation
@@ -28,13 +28,13 @@ class Survey:
     """The records that are said to remove members, by block and member."""
     evidence: dict[Cid, tuple[Did, int]] = field(default_factory=dict)
     """Genuine blocks beside the feeds that came along: author and number."""
-    found: dict[Did, int] = field(default_factory=dict)
-    _newest: dict[Did, int] = field(default_factory=dict)
+    _shown: ForksShown = field(default_factory=ForksShown)
     _named: dict[Cid, tuple[Did, int]] = field(default_factory=dict)
     """What records of forks name, and where those blocks must stand."""
     _forks: dict[Did, int] = field(default_factory=dict)
     _electorate: Electorate = field(init=False)
     _aside: Aside = field(default_factory=Aside)
+    _has_begun: bool = False
     _by_vote: bool = False
     _voters: dict[Did, tuple[Did, ...]] = field(default_factory=dict)
     _contest: Contest = field(init=False)
@@ -51,16 +51,12 @@ class Survey:
     ) -> None:
         """The next block. `is_side`: it goes into no feed."""
         author, sequence = block.header.author, block.header.sequence
-        if not self._newest:
-            self._by_vote = founds_by_vote(records)
-        if sequence <= self._newest.get(author, -1):  # ancestors come first, so there is another one with this number
-            lowest(self.found, author, sequence)
-        self._newest[author] = max(sequence, self._newest.get(author, -1))
-        for record in records:
-            event = record.event
-            if isinstance(event, EquivocationProven):
-                lowest(self.found, event.accused, event.sequence)
-                self._named |= dict.fromkeys((event.first, event.second), (event.accused, event.sequence))
+        if not self._has_begun:
+            self._has_begun, self._by_vote = True, founds_by_vote(records)
+        proofs = [record.event for record in records if isinstance(record.event, EquivocationProven)]
+        self._shown.take(author, sequence, ((proof.accused, proof.sequence) for proof in proofs))
+        for proof in proofs:
+            self._named |= dict.fromkeys((proof.first, proof.second), (proof.accused, proof.sequence))
         if self.claimed:
             self._aside.take(block, is_side=is_side)
         behind = self._aside.with_clock(block.cid, clock)
@@ -80,7 +76,7 @@ class Survey:
             stands = self.evidence.get(cid) if place is None else (place.author, place.sequence)
             if stands != named:
                 raise PeerViolation(f"block {cid}, which is named to prove a fork, is not there or proves none")
-        if self.found != self._forks:
+        if self._shown.found != self._forks:
             raise PeerViolation("it names other forks than its blocks show")
         removals = self._electorate.removals()
         places = {(one.by, one.sequence, one.node): None for one in removals}

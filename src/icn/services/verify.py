@@ -21,8 +21,7 @@ from typing import TypeVar
 from icn.domain.context import EventRefused
 from icn.domain.dag.block import Block, Place, parse_block
 from icn.domain.dag.feeds import Clock
-from icn.domain.dag.forks import lowest
-from icn.domain.records import EVENT_NAMES
+from icn.domain.dag.forks import ForksShown
 from icn.kernel.errors import Invalid, InvariantBroken, PeerViolation
 from icn.kernel.ids import RAW, Cid, Did
 from icn.services import acceptance, rows
@@ -74,10 +73,8 @@ class _Run:
     content_count: int = 0
     journal_count: int = 0
     indexed_count: int = 0
-    cuts: dict[Did, int] = field(default_factory=dict)
-    """Authors that forked, as the blocks of the journal show it."""
-    newest: dict[Did, int] = field(default_factory=dict)
-    """The highest number of each author so far."""
+    forks: ForksShown = field(default_factory=ForksShown)
+    """By the blocks of the journal."""
     changes_count: int = 0
     """Content that stands among the changes where it says that it does."""
     kept: Kept | None = None
@@ -185,8 +182,8 @@ class _Run:
             is_aside = self.reader.get(rows.side_row(header.author, header.sequence, cid)) is not None
             if (blocks.cid_at(self.reader, header.author, header.sequence) == cid) == is_aside:
                 self.note(where, f"block {cid} is not in its author's feed at {header.sequence}")
-            self._note_forks(block)
-            names = dict.fromkeys(_event_names(block))
+            self.forks.take(header.author, header.sequence, acceptance.proofs_of(block))
+            names = acceptance.event_names(block)
             self.indexed_count += len(names)
             for name in names:
                 if self.reader.get(keyspace.event_type(name) + keyspace.u64(arrival)) != b"":
@@ -197,14 +194,6 @@ class _Run:
             self.journal_count,
         ):
             self.note("journal", f"the state is as of {position.arrival}, the journal goes to {self.journal_count - 1}")
-
-    def _note_forks(self, block: Block) -> None:
-        author, sequence = block.header.author, block.header.sequence
-        if sequence <= self.newest.get(author, -1):  # ancestors come first, so there is another one with this number
-            lowest(self.cuts, author, sequence)
-        self.newest[author] = max(sequence, self.newest.get(author, -1))
-        for accused, number in acceptance.proofs_of(block):
-            lowest(self.cuts, accused, number)
 
     def check_feeds(self) -> None:
         """Sequences have no gaps, and feeds and journal hold the same blocks."""
@@ -271,7 +260,7 @@ class _Run:
         """The journal, replayed, gives the rows."""
         genesis = next((cid for _, cid in blocks.journal(self.reader)), None)  # nothing is accepted before it
         try:
-            proof = _Proof(self.reader, genesis, self.cuts)
+            proof = _Proof(self.reader, genesis, self.forks.found)
         except (StoreCorrupt, Invalid, InvariantBroken) as error:
             self.note("forks", str(error))
             return
@@ -435,12 +424,3 @@ def _named(data: bytes) -> str:
         return str(Cid.from_bytes(data))
     except Invalid:
         return data.hex()
-
-
-def _event_names(block: Block) -> Iterator[str]:
-    """The known event names among the records. Records out of form are for the replay to find."""
-    known = frozenset(EVENT_NAMES.values())
-    for record in block.records:
-        name = record.get("type") if isinstance(record, dict) else None
-        if isinstance(name, str) and name in known:
-            yield name

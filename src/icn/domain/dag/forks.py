@@ -21,7 +21,7 @@ and an author never acknowledges itself. So with fewer than a third of the voter
 where more are, and two are, the block with the lower name is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from icn.domain.dag.electorate import RemovalFound
@@ -66,6 +66,24 @@ def lowest(cuts: dict[Did, int], author: Did, sequence: int) -> bool:
         return False
     cuts[author] = sequence
     return True
+
+
+@dataclass(slots=True)
+class ForksShown:
+    """Which forks a stream of blocks shows, ancestors first: two blocks with one number, or a proof of such."""
+
+    found: dict[Did, int] = field(default_factory=dict)
+    """By author, the lowest number."""
+    _newest: dict[Did, int] = field(default_factory=dict)
+
+    def take(self, author: Did, sequence: int, proofs: Iterable[tuple[Did, int]]) -> None:
+        """The next block, and the forks that it proves."""
+        newest = self._newest.get(author, -1)
+        if sequence <= newest:  # ancestors come first, so there is another one with this number
+            lowest(self.found, author, sequence)
+        self._newest[author] = max(sequence, newest)
+        for accused, number in proofs:
+            lowest(self.found, accused, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from icn.domain.dag.electorate import Vouching, VouchingKind, voters_behind
 from icn.domain.dag.feeds import quorum
-from icn.domain.dag.forks import Contest, Cut, Link, lowest
+from icn.domain.dag.forks import Contest, Cut, ForksShown, Link, lowest
 from icn.kernel.ids import Cid, Did
 from support import builders
 
@@ -283,3 +283,15 @@ def test_votes_that_a_cut_touches_do_not_admit() -> None:
     assert voters_behind(everything, vouchings, {}) == tuple(sorted((a, b, c, d)))
     assert voters_behind(everything, vouchings, {b: 3}) == tuple(sorted((a, b, c)))
     assert voters_behind(everything, vouchings, {c: 1}) == tuple(sorted((a, b, c)))
+
+
+def test_a_second_block_with_a_number_and_a_proof_show_a_fork_and_the_lowest_number_counts() -> None:
+    shown = ForksShown()
+    for sequence in (0, 1, 2):
+        shown.take(X, sequence, ())
+    assert not shown.found
+    shown.take(VOTERS[0], 0, [(X, 2)])
+    assert shown.found == {X: 2}
+    shown.take(X, 1, ())
+    shown.take(X, 3, ())
+    assert shown.found == {X: 1}
