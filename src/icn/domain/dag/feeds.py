@@ -39,7 +39,6 @@ Clock = Mapping[Did, int]
 ClockOf = Callable[[Did, int], Clock]
 """The clock of the block (author, sequence), which must be known."""
 
-
 _TEXT = attrgetter("text")
 _DATA = attrgetter("data")
 """What gives DIDs and CIDs their order: quicker to compare than they are."""

@@ -75,7 +75,7 @@ class _TopicRecord:
         in_mesh = counted = 0
         if self.grafted_at is not None:
             quanta, cap = (now - self.grafted_at) // scoring.time_in_mesh_quantum_ms, scoring.time_in_mesh_cap
-            in_mesh = (min(cap, quanta)) * scoring.time_in_mesh_weight
+            in_mesh = min(cap, quanta) * scoring.time_in_mesh_weight
         # Looked at for every message: mostly there is nothing bad to be counted.
         if self.first:
             counted = scoring.first_deliveries_weight * self.first
