@@ -8,6 +8,7 @@ other code are not mixed in: another version than that of the file is refused un
 import gc
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import icn
-from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
+from icn.adapters.prctl import end_with
 from icn.sim.plan import Plan, Run, from_line, to_line
 from icn.sim.world import World
 
@@ -43,12 +44,12 @@ def results(plans: Sequence[Plan], processes: int) -> Iterator[Run]:
         gc.freeze()  # what is imported stays: no collection need look at it
         yield from map(run_plan, plans)
         return
-    with get_context("spawn").Pool(processes, initializer=_begin_process) as pool:
+    with get_context("spawn").Pool(processes, initializer=_begin_process, initargs=(os.getpid(),)) as pool:
         yield from pool.imap_unordered(run_plan, plans)
 
 
-def _begin_process() -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would read what it finds
+def _begin_process(parent: int) -> None:
+    end_with(parent)  # nobody would read what it finds
     gc.freeze()
     # The one process that keeps the state ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

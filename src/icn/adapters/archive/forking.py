@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from icn.adapters.prctl import PR_SET_PDEATHSIG, prctl
+from icn.adapters.prctl import end_with
 from icn.kernel.errors import Fault, InvariantBroken
 
 THREADS = Path("/proc/self/task")
@@ -64,9 +64,7 @@ def _be_apart(parent: int, kept: tuple[int, ...]) -> None:
     """Nothing of the parent's but some files and its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it ended before it was said that this ends with it
+    end_with(parent)
     first = 3
     for descriptor in sorted(kept):
         os.closerange(first, descriptor)
