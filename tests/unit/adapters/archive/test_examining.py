@@ -244,8 +244,8 @@ def test_a_process_that_was_ended_before_it_was_asked_for_the_store_is_a_fault_a
 def test_a_room_may_be_found_free_by_whoever_is_saying_so_of_another_one() -> None:
     """A collection of garbage can come at any moment, and ends what it finds on the spot."""
     made = Made((entry(0, b"one"), entry(1, b"two")))
-    with examined_elsewhere((made,)) as examining:  # type: ignore[arg-type]
-        looked_at = [items for _, items in examining.reading(made)]  # type: ignore[arg-type]
+    with examined_elsewhere((made,)) as examining:
+        looked_at = [items for _, items in examining.reading(made)]
         assert isinstance(examining, module._Process)
 
         def let_go() -> None:
