@@ -64,10 +64,12 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
     home, now = context.author, context.time
     match command:
         case OpenAccount(owner, endowment):
-            # A node's own account is opened wherever else somebody opened one for it, or anybody could keep it out.
-            held_at = [at for at in ledger.homes_of.get(owner, ()) if owner != home or at == home]
-            if held_at:
-                raise AccountExists(owner, held_at[0])
+            # A node's own account is opened wherever else somebody opened one for it, or anybody could keep it out. Of
+            # an account whose home has gone its owner has nothing any more.
+            homes = ledger.homes_of.get(owner, ())
+            held_at = [at for at in homes if at == home or (owner != home and not context.ancestry.has_ended(at))]
+            if held_at or (owner != home and len(homes) >= ACCOUNT_HOMES_MAX):
+                raise AccountExists(owner, (held_at or homes)[0])
             return [AccountOpened(owner, home, 0, endowment.cap, endowment.rate, endowment.granted)]
         case EndowAccount(owner, endowment):
             account = account_at(ledger, owner, home)
@@ -82,13 +84,13 @@ def decide(ledger: Ledger, command: LedgerCommand, context: Context) -> list[Led
             if len(note) > NOTE_CHARS_MAX:
                 raise Invalid("note", f"has at most {NOTE_CHARS_MAX} characters")
             account = account_at(ledger, payer, home)
-            payee_home = ledger.home_for(payee)
+            payee_home = ledger.home_for(payee, home, context.ancestry)
             if payee_home is None:
                 raise UnknownAccount(payee)
             if context.ancestry.has_ended(payee_home):
                 raise HomeHasLeft(payee, payee_home)
             number = ledger.counts_of(home).next_transfer
-            here = ledger.account(payee, home)
+            here = ledger.account(payee, home) if payee_home == home else None
             debit = [*_settled(account, now, change=-amount), *_covered(account, now, amount)]
             if here is None:
                 return [*debit, TransferSent(number, payer, payee, payee_home, amount, note)]

@@ -7,7 +7,7 @@ then in an order their links fix. So replicas that apply the same blocks in any 
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from icn.domain.context import Context
+from icn.domain.context import Ancestry, Context
 from icn.domain.ledger.events import (
     AccountEndowed,
     AccountOpened,
@@ -79,10 +79,20 @@ class Ledger:
         """The accounts of `owner`, by home."""
         return [self.accounts[owner, home] for home in self.homes_of.get(owner, ())]
 
-    def home_for(self, owner: Did) -> Did | None:
-        """Where mana for `owner` goes: a node's own home, if it keeps an account for itself, else its first home."""
+    def home_for(self, owner: Did, payer_home: Did, ancestry: Ancestry) -> Did | None:
+        """Where mana that leaves `payer_home` for `owner` goes; None where it has no account.
+
+        Anybody who has joined can open an account for anybody, and whoever keeps it decides about what lies there. So a
+        node's own home comes first, then the one that pays, whose operator opened it, then homes whose account the
+        federation's policy endows, which strangers cannot open. One that has gone comes last: nobody could claim there.
+        """
+
+        def rank(home: Did) -> tuple[bool, bool, bool, bool, Did]:
+            endowed = self.accounts[owner, home].endowed
+            return ancestry.has_ended(home), home != owner, home != payer_home, not endowed, home
+
         homes = self.homes_of.get(owner, ())
-        return owner if owner in homes else next(iter(homes), None)
+        return min(homes, key=rank) if len(homes) > 1 else next(iter(homes), None)
 
     def counts_of(self, home: Did) -> HomeCounts:
         """The counters of `home`."""

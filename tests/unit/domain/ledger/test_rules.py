@@ -39,6 +39,7 @@ from icn.domain.ledger.refusals import (
     AccountExists,
     BalanceTooLarge,
     HoldNotFound,
+    HomeHasLeft,
     InsufficientMana,
     NothingToTransfer,
     NotHome,
@@ -48,6 +49,7 @@ from icn.domain.ledger.refusals import (
 from icn.domain.ledger.rules import available, check, decide
 from icn.domain.ledger.state import Ledger, apply
 from icn.kernel.errors import Invalid, Refusal
+from icn.kernel.ids import Did
 from icn.kernel.limits import NOTE_CHARS_MAX
 from icn.kernel.mana import MANA_MAX, Mana
 from support import builders
@@ -331,9 +333,68 @@ def test_a_nodes_own_account_is_opened_wherever_else_it_has_one() -> None:
     ledger = Ledger()
     run(ledger, OpenAccount(FAR, GRANT), builders.context(1))
     run(ledger, OpenAccount(FAR, GRANT), builders.context(2))
-    assert ledger.home_for(FAR) == FAR
     with pytest.raises(AccountExists):
         decide(ledger, OpenAccount(FAR, GRANT), builders.context(2))
+
+
+OTHERS = sorted((builders.did(number) for number in range(20, 24)), key=str)
+"""Nodes that open accounts for people, in the order of their names."""
+
+
+def opened(ledger: Ledger, owner: Did, home: Did, endowment: Endowment = NOTHING) -> None:
+    """Whatever the home knows of others: nobody can hold it to that."""
+    event = AccountOpened(owner, home, 0, endowment.cap, endowment.rate, endowment.granted)
+    context = Context(home, 0, builders.START, builders.NOTHING)
+    check(ledger, event, context, GRANT)
+    apply(ledger, event, context)
+
+
+def paid_at(ledger: Ledger, payee: Did, ended: tuple[Did, ...] = ()) -> Did:
+    """Where the account is that a payment of Alice goes to."""
+    ancestry = builders.Knows({home: 1 for _, home in ledger.accounts}, {}, ended)
+    moved = decide(ledger, Transfer(ALICE, payee, Mana(1), ""), builders.context(ancestry=ancestry))[-1]
+    return moved.payee_home if isinstance(moved, TransferSent) else HOME
+
+
+def test_who_opens_an_account_for_somebody_who_has_one_gets_no_mana_for_it(ledger: Ledger) -> None:
+    """Whoever has joined can, under a name of its choice, and whoever keeps an account decides about it."""
+    stranger, home, *_ = OTHERS
+    member = builders.did(30)
+    opened(ledger, member, home, GRANT)
+    opened(ledger, member, stranger)
+    assert paid_at(ledger, member) == home
+    opened(ledger, member, HOME)
+    assert paid_at(ledger, member) == HOME
+
+
+def test_a_node_is_paid_at_its_own_home_wherever_else_it_has_an_account(ledger: Ledger) -> None:
+    node = OTHERS[2]
+    for home in (HOME, OTHERS[0]):
+        opened(ledger, node, home, GRANT)
+    opened(ledger, node, node)
+    assert paid_at(ledger, node) == node
+
+
+def test_who_has_an_account_whose_home_has_gone_is_paid_at_another_one(ledger: Ledger) -> None:
+    first, second, *_ = OTHERS
+    member = builders.did(30)
+    opened(ledger, member, first, GRANT)
+    with pytest.raises(HomeHasLeft):
+        paid_at(ledger, member, ended=(first,))
+    left = builders.Knows({}, {}, (first,))
+    run(ledger, OpenAccount(member, NOTHING), Context(second, 0, builders.START, left))
+    assert paid_at(ledger, member, ended=(first,)) == second
+    with pytest.raises(AccountExists):
+        decide(ledger, OpenAccount(member, NOTHING), builders.context(ancestry=left))
+
+
+def test_nobody_opens_more_accounts_for_an_owner_than_others_take(ledger: Ledger) -> None:
+    homes = tuple(builders.did(number) for number in range(20, 20 + ACCOUNT_HOMES_MAX))
+    for home in homes:
+        opened(ledger, builders.did(60), home)
+    all_gone = builders.Knows(dict.fromkeys(homes, 1), {}, homes)
+    with pytest.raises(AccountExists):
+        decide(ledger, OpenAccount(builders.did(60), NOTHING), builders.context(ancestry=all_gone))
 
 
 REFUSED: list[tuple[LedgerCommand, type[Refusal]]] = [
