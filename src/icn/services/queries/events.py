@@ -7,13 +7,14 @@ this store's own order, so a name means something on this node only; cursors and
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from icn.domain.dag.block import parse_block
-from icn.domain.records import EVENT_NAMES, Event, read_record
+from icn.domain.records import EVENT_NAMES, Envelope, Event, Record, encode_record, read_record
 from icn.kernel.errors import Invalid, require
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
-from icn.kernel.limits import RECORDS_PER_BLOCK_MAX
+from icn.kernel.limits import MIB, RECORDS_PER_BLOCK_MAX
 from icn.services import rows
 from icn.services.queries.paging import Page
 from icn.stores import blocks, job_index, keyspace
@@ -21,6 +22,8 @@ from icn.stores.kv import Reader
 
 BLOCKS_SCANNED_MAX = 500
 """Blocks looked at for one page: a filter that few match gives a short page and a cursor, not a long wait."""
+PAGE_BYTES = 4 * MIB
+"""A page ends with the event that reaches this: a record may fill a block, and a page of such a gigabyte."""
 DIGITS_MAX = 18
 """Of a number in a cursor; every such number fits the eight bytes of a key."""
 
@@ -81,6 +84,7 @@ class Position:
 
 
 BEGINNING = Position(-1, 0)
+_NOBODY = Envelope(None, None, "", "", None)
 
 
 def types_named(name: str) -> tuple[str, ...]:
@@ -113,6 +117,7 @@ def end(reader: Reader) -> Position:
 def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) -> Page[EventView]:
     """A page of events behind `after`, oldest first."""
     found: list[EventView] = []
+    size = 0
     scanned: list[int] = []
     has_forks = _has_forks(reader)
     for arrival, cid in _journal(reader, wanted, after.arrival):
@@ -122,22 +127,22 @@ def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) 
         for event in _events_of(reader, arrival, cid, wanted.job, has_forks=has_forks):
             if position(event.id) <= after or not wanted.takes(event):
                 continue
-            if len(found) == limit:
+            if len(found) == limit or size >= PAGE_BYTES:
                 return Page(tuple(found), found[-1].id)
             found.append(event)
+            size += _size(event)
     return Page(tuple(found), None)
 
 
 def tail(reader: Reader, wanted: EventFilter, *, count: int) -> Page[EventView]:
-    """The last `count` events, oldest first; the cursor leads on to what comes later."""
-    found: list[EventView] = []
-    has_forks = _has_forks(reader)
-    for scanned, (arrival, cid) in enumerate(_journal_down(reader, wanted)):
-        if len(found) >= count or scanned == BLOCKS_SCANNED_MAX:
+    """The last `count` events, oldest first, or as many as a page holds; the cursor leads on to what comes later."""
+    newest: list[EventView] = []
+    size = 0
+    for event in _newest(reader, wanted):
+        newest.append(event)
+        size += _size(event)
+        if len(newest) == count or size >= PAGE_BYTES:
             break
-        of_block = list(_events_of(reader, arrival, cid, wanted.job, has_forks=has_forks))
-        found += [event for event in reversed(of_block) if wanted.takes(event)]
-    newest = found[:count]
     return Page(tuple(reversed(newest)), str(end(reader)) if newest else None)
 
 
@@ -147,6 +152,19 @@ def with_receipt(reader: Reader, receipt: Cid) -> Iterator[EventView]:
     for arrival, cid in _named(reader, job_index.arrivals_of_receipt(reader, receipt)):
         of_block = _events_of(reader, arrival, cid, has_forks=has_forks)
         yield from (event for event in of_block if job_index.receipt_of(event.event) == receipt)
+
+
+def _newest(reader: Reader, wanted: EventFilter) -> Iterator[EventView]:
+    """The events asked for, newest first, of as many blocks as are looked at for a page."""
+    has_forks = _has_forks(reader)
+    for arrival, cid in islice(_journal_down(reader, wanted), BLOCKS_SCANNED_MAX):
+        of_block = list(_events_of(reader, arrival, cid, wanted.job, has_forks=has_forks))
+        yield from (event for event in reversed(of_block) if wanted.takes(event))
+
+
+def _size(event: EventView) -> int:
+    """The bytes of the record, but for who asked for it and why, which are few."""
+    return len(encode_record(Record(_NOBODY, event.event)))
 
 
 def _behind(arrival: int) -> Position:

@@ -58,6 +58,18 @@ def test_a_filter_that_few_match_goes_on_with_a_cursor(monkeypatch: pytest.Monke
     assert paged(EventFilter(since=last.time), 5) == [event for event in WHOLE if event.time >= last.time]
 
 
+def test_a_page_has_so_many_bytes_at_most_whatever_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member may record notes as long as a block, many times."""
+    monkeypatch.setattr(events, "PAGE_BYTES", 1)
+    assert len(events.events(NODE.store, EventFilter(), after=BEGINNING, limit=500).items) == 1
+    assert list(events.tail(NODE.store, EventFilter(), count=500).items) == [WHOLE[-1]]
+    assert paged(EventFilter(), 500) == list(WHOLE)
+    monkeypatch.setattr(events, "PAGE_BYTES", 1_000)
+    few = events.tail(NODE.store, EventFilter(), count=500).items
+    assert few == WHOLE[-len(few) :]
+    assert 1 < len(few) < len(WHOLE)
+
+
 @given(st.integers(1, 20), st.booleans())
 def test_the_events_of_one_job_are_read_by_its_index(limit: int, from_the_end: bool) -> None:
     jobs = sorted({event.event.job for event in WHOLE if isinstance(event.event, JobSubmitted)})
