@@ -117,7 +117,16 @@ class Client:
     ) -> Request:
         """A request with everything that all of them carry."""
         pairs = [(name, value) for name, value in query if value is not None]
-        target = self._connection.address.prefix + path + (f"?{urlencode(pairs)}" if pairs else "")
+        try:
+            asked = f"?{urlencode(pairs)}" if pairs else ""
+            content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise Ended(
+                Exit.USAGE,
+                "what was typed holds bytes that are no text in UTF-8",
+                next_step="Type it anew, in a terminal that writes UTF-8.",
+            ) from error
+        target = self._connection.address.prefix + path + asked
         given = {
             "Accept": "application/json, application/problem+json, application/octet-stream",
             "User-Agent": f"icn-cli/{icn.__version__}",
@@ -130,7 +139,6 @@ class Client:
             given["Content-Type"] = "application/json"
         if key is not None:
             given["Idempotency-Key"] = key
-        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         return Request(method, target, content, given | dict(headers or {}), key)
 
     def open(self, request: Request, *, idle: float | None = None) -> tuple[http.client.HTTPConnection, Any]:
@@ -177,6 +185,14 @@ class Client:
         )
 
     def _exchange(self, request: Request) -> Answer:
+        try:
+            return self._try(request)
+        except KeyboardInterrupt:
+            if request.key is None:
+                raise
+            raise Ended(Exit.INTERRUPTED, "interrupted", next_step=self._going_on(request, "")) from None
+
+    def _try(self, request: Request) -> Answer:
         lost = ""
         for pause in (*RETRY_PAUSES, None):
             try:

@@ -240,10 +240,25 @@ def test_a_file_that_cannot_be_read_is_a_fault(cli, tmp_path):
 
 
 def test_ctrl_c_ends_in_130_without_a_word(node, cli):
+    node.on("GET", "/mana/supply", Reply(hang_up=True))
+    cli.interrupt_after = 1
+    ran = cli("mana", "supply")
+    assert (ran.status, ran.out, ran.err) == (Exit.INTERRUPTED, b"", "")
+
+
+def test_ctrl_c_in_a_write_tells_how_to_repeat_it_so_that_it_is_done_once(node, cli):
     node.on("POST", "/mana/transfer", Reply(hang_up=True))
     cli.interrupt_after = 1
     ran = cli(*TRANSFER)
-    assert (ran.status, ran.out, ran.err) == (Exit.INTERRUPTED, b"", "")
+    assert (ran.status, ran.out) == (Exit.INTERRUPTED, b"")
+    assert f"repeat it with --idempotency-key {node.asked[0].headers['idempotency-key']}" in ran.err
+
+
+@pytest.mark.parametrize("line", [[*TRANSFER, "--note", "caf\udce9"], ["events", "--correlation", "caf\udce9"]])
+def test_what_was_typed_in_another_encoding_is_a_slip_and_no_bug(node, cli, line):
+    ran = cli(*line)
+    assert (ran.status, ran.err.count("\n")) == (Exit.USAGE, 1)
+    assert node.asked == []
 
 
 # --- where the node and the key come from ---
