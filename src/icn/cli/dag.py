@@ -50,7 +50,7 @@ def get(session: Session, given: argparse.Namespace) -> Exit:
         write_file(file, content)
         session.show_own({"cid": str(given.cid), "size": len(content), "file": file})
     elif session.as_json:
-        session.world.print(answer.json_text())
+        session.world.print_json(answer.json_text())
     else:
         write_raw(content, session.world)
     return Exit.DONE

@@ -57,7 +57,7 @@ def _follow(session: Session, given: argparse.Namespace, query: Query) -> Exit:
     for told in follow(session.client, session.world, "/events", query):
         item = read_document(told.data.encode())
         if session.as_json:
-            session.world.print(told.data)
+            session.world.print_json(told.data)
         else:
             session.world.print("  ".join(cell(value) for value in _row(item)))
         session.world.stdout.flush()

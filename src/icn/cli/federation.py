@@ -74,7 +74,7 @@ def invite(session: Session, given: argparse.Namespace) -> Exit:
         body["addresses"] = addresses
     answer = session.write("/federation/invite", body)
     if session.as_json:
-        session.world.print(answer.json_text())
+        session.world.print_json(answer.json_text())
     else:
         session.world.print(answer.document().text("line"))
     return Exit.DONE

@@ -56,7 +56,7 @@ class Telling:
         now = {name: value for name, value in found.facts() if name not in _PASSING}
         if now != self._told:
             self._told = now
-            self._session.world.print(json.dumps(dict(found.facts()), ensure_ascii=False))
+            self._session.world.print_json(json.dumps(dict(found.facts()), ensure_ascii=False))
             self._session.world.stdout.flush()
 
     def _tell_failures(self, found: Document) -> None:

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     world = World.of_process()
     status = run(sys.argv[1:] if argv is None else argv, world)
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started this
+            sys.stdout.flush()
     except OSError:  # the interpreter would try again at exit, and complain
         abandon_standard_output()
     collect_no_more()

@@ -60,7 +60,7 @@ class Session:
     def show(self, answer: "Answer", view: "Callable[[Document], Sequence[Block]]") -> None:
         """Print an answer: the API's own JSON, or the blocks that `view` makes of it."""
         if self.as_json:
-            self.world.print(answer.json_text())
+            self.world.print_json(answer.json_text())
         else:
             from icn.cli.render import render
 
@@ -71,7 +71,7 @@ class Session:
         if self.as_json:
             import json
 
-            self.world.print(json.dumps(facts, ensure_ascii=False))
+            self.world.print_json(json.dumps(facts, ensure_ascii=False))
         else:
             from icn.cli.blocks import Facts
             from icn.cli.render import render

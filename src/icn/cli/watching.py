@@ -43,7 +43,7 @@ def _ended(session: Session, job: Document) -> Exit:
 def _print(session: Session, data: str) -> None:
     item = read_document(data.encode())
     if session.as_json:
-        session.world.print(data)
+        session.world.print_json(data)
     else:
         session.world.print("  ".join(cell(value) for value in _row(item)))
     session.world.stdout.flush()

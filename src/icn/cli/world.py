@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self
 
 from icn.adapters.entropy import SystemEntropy
 
@@ -46,9 +46,9 @@ class World:
         """The real one."""
         return cls(
             environ=_environ,
-            stdin=sys.stdin.buffer,
-            stdout=sys.stdout.buffer,
-            stderr=sys.stderr.buffer,
+            stdin=_absent(os.O_WRONLY, "rb") if sys.stdin is None else sys.stdin.buffer,
+            stdout=_absent(os.O_RDONLY, "wb") if sys.stdout is None else sys.stdout.buffer,
+            stderr=_absent(os.O_WRONLY, "wb") if sys.stderr is None else sys.stderr.buffer,
             pause=time.sleep,
             random=SystemEntropy().bytes,
             terminal_columns=_terminal_columns(),
@@ -63,6 +63,10 @@ class World:
         """A line, or several, to standard output."""
         self.stdout.write(text.encode(errors="backslashreplace") + b"\n")
 
+    def print_json(self, text: str) -> None:
+        """A JSON document on a line. What a terminal would obey, in another member's note, stands in it as escapes."""
+        self.print(text if text.isprintable() else "".join(map(_json_sign, text)))
+
     def say(self, text: str) -> None:
         """One line to standard error, at once: progress, warnings, errors. Control characters are shown as escapes."""
         self.stderr.write(f"icn-cli: {visible(text)}\n".encode(errors="backslashreplace"))
@@ -75,8 +79,17 @@ def _environ() -> Mapping[str, str]:
     return process_environment()
 
 
+def _absent(flags: int, mode: Literal["rb", "wb"]) -> BinaryIO:
+    """In place of a stream that whoever started the program has closed.
+
+    With `flags` for the other direction using it is an error of the machine. It takes the number that is free, so that
+    no file or connection of ours gets it, and is written to by whoever believes it to be the stream.
+    """
+    return os.fdopen(os.open(os.devnull, flags), mode, buffering=0)
+
+
 def _terminal_columns() -> int | None:
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return None
     # Not `shutil`, which loads every compression there is.
     return os.get_terminal_size(sys.stdout.fileno()).columns or COLUMNS
@@ -87,6 +100,14 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _json_sign(sign: str) -> str:
+    if sign.isprintable() or sign in "\n\r\t":
+        return sign
+    import json
+
+    return json.dumps(sign)[1:-1]
 
 
 def abandon_standard_output() -> None:

@@ -261,6 +261,15 @@ def test_what_was_typed_in_another_encoding_is_a_slip_and_no_bug(node, cli, line
     assert node.asked == []
 
 
+def test_json_says_the_same_and_steers_no_terminal(node, cli):
+    body = '{"minted": 1, "balanced": true,\n "note": "caf\u00e9 \u009b31m \x7f \u202e \U000e0041 \\"\\n"}'
+    node.on("GET", "/mana/supply", Reply(200, body.encode()))
+    ran = cli("mana", "supply", "--output", "json")
+    assert json.loads(ran.text) == json.loads(body)
+    assert all(sign.isprintable() for sign in ran.text.replace("\n", ""))
+    assert "caf\u00e9" in ran.text
+
+
 # --- where the node and the key come from ---
 
 

@@ -141,6 +141,26 @@ def test_a_full_disk_is_a_fault_and_not_success(node):
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [
+        ("<&-", Exit.DONE, b""),
+        ("2>&-", Exit.DONE, b""),
+        (">&-", Exit.FAULT, b"Bad file"),
+        (">&- 2>&-", Exit.FAULT, b""),
+    ],
+)
+def test_a_stream_that_was_closed_before_is_no_bug(node, closed, status, told):
+    node.on("GET", "/mana/supply", SUPPLY)
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, "mana", "supply", "--node", node.url]
+    done = subprocess.run(shell, capture_output=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    assert told in done.stderr
+    assert done.stderr.count(b"\n") == bool(told)
+    assert (b"minted" in done.stdout) == (status is Exit.DONE)
+
+
 def test_a_key_appears_nowhere_however_it_ends(node, cli, tmp_path):
     (tmp_path / "key").write_text("s3cret")
     node.on("GET", "/mana/supply", Reply(raw=b"garbage"), Reply(401, b""), Reply(hang_up=True))
