@@ -1,7 +1,17 @@
 import gc
 import weakref
+from collections.abc import Iterator
+
+import pytest
 
 from icn.adapters.collecting import ALLOCATIONS, YOUNG_ROUNDS, collect_no_more, collect_seldom
+
+
+@pytest.fixture(autouse=True)
+def _the_run_goes_on_as_it_was() -> Iterator[None]:
+    """What was collected is looked at no more (tests/conftest.py)."""
+    yield
+    gc.freeze()
 
 
 class Knot:
