@@ -67,7 +67,7 @@ def check(module: Module) -> list[Finding]:
 
 
 def _imports(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 root = alias.name.split(".")[0]
@@ -88,7 +88,7 @@ def _imports(module: Module) -> Iterator[tuple[int, str]]:
 
 def _nodes(module: Module) -> Iterator[tuple[int, str]]:
     floats = module.path not in FLOATS_ALLOWED
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
                 yield node.lineno, "async: the core is synchronous; return an effect"

@@ -61,7 +61,7 @@ def _names(module: Module) -> Iterator[tuple[int, str]]:
                 yield 1, f"file name {part!r} says {word!r}: name what it decides or owns"
     if module.layer == "sim":
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 pass
@@ -95,12 +95,12 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
 
 
 def _broad_excepts(module: Module) -> Iterator[tuple[int, str]]:
-    handlers = [node for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)]
+    handlers = [node for node in module.nodes if isinstance(node, ast.ExceptHandler)]
     broad = [handler for handler in handlers if _is_broad(handler.type) and not _raises_again(handler)]
     broad.sort(key=lambda handler: handler.lineno)
     for handler in broad[OUTERMOST.get(module.path, 0) :]:
         yield handler.lineno, "catches everything: name what can happen, and let the rest travel up"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
             if name == "suppress" and any(_is_broad(argument) for argument in node.args):
@@ -108,14 +108,14 @@ def _broad_excepts(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def _asserts(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Assert):
             yield node.lineno, 'assert vanishes under -O: require(condition, "what must hold"), or a refusal'
 
 
 def _bounds(module: Module) -> Iterator[tuple[int, str]]:
     lines = module.text.splitlines()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
@@ -138,7 +138,7 @@ def _bounds(module: Module) -> Iterator[tuple[int, str]]:
 def _environment(module: Module) -> Iterator[tuple[int, str]]:
     if module.layer == "config":
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Attribute(value=ast.Name(id="os"), attr="environ" | "environb" | "getenv" | "putenv" as name):
                 yield node.lineno, f"os.{name}: only config reads the environment"
@@ -153,7 +153,7 @@ def _environment(module: Module) -> Iterator[tuple[int, str]]:
 def _config(module: Module) -> Iterator[tuple[int, str]]:
     if module.layer in READS_CONFIG:
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Import(names=names):
                 imported = [alias.name for alias in names]
@@ -174,6 +174,8 @@ def unfinished(module: Module) -> Iterator[tuple[int, str]]:
 
 def suppressions(module: Module) -> Iterator[tuple[int, str]]:
     """A silenced check names what it silences and says why."""
+    if not SUPPRESSION.search(module.text):
+        return  # most have none, and comments are found slowly
     for line, comment in module.comments:
         for found in SUPPRESSION.finditer(comment):
             kind = found["kind"]

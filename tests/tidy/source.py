@@ -26,6 +26,11 @@ class Module:
         return ast.parse(self.text, self.path)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree, once for all rules."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def comments(self) -> list[tuple[int, str]]:
         """(line, comment) for each comment."""
         tokens = tokenize.generate_tokens(io.StringIO(self.text).readline)
@@ -53,13 +58,11 @@ class Finding:
         return f"{self.path}:{self.line}: {self.what}"
 
 
-def modules_under(folder: Path) -> list[Module]:
+def modules_under(folder: Path) -> Iterator[Module]:
     """Every Python file below `folder`, in a fixed order; what is installed in hidden folders is not ours."""
-    return [
-        Module(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8"))
-        for path in sorted(folder.rglob("*.py"))
-        if "node_modules" not in path.parts and not any(part[0] == "." for part in path.relative_to(folder).parts)
-    ]
+    for path in sorted(folder.rglob("*.py")):
+        if "node_modules" not in path.parts and not any(part[0] == "." for part in path.relative_to(folder).parts):
+            yield Module(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8"))
 
 
 def repository_texts() -> Iterator[tuple[str, str]]:

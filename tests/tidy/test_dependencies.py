@@ -68,7 +68,7 @@ def test_what_the_node_imports_is_declared() -> None:
     known |= {name for name, source in COME_WITH_ANOTHER.items() if source in _declared()}
     found = []
     for module in modules_under(PACKAGE):
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             match node:
                 case ast.Import(names=names):
                     roots = {alias.name.split(".")[0] for alias in names}

@@ -1,5 +1,6 @@
 """tests/unit mirrors the core file for file, so that everybody knows where a rule's tests are."""
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pytest
@@ -25,7 +26,7 @@ COVERED_ELSEWHERE = {
 }
 
 
-def missing(modules: list[Module], tests: set[str]) -> list[str]:
+def missing(modules: Iterable[Module], tests: set[str]) -> list[str]:
     """Core modules without `tests/unit/<layer>/…/test_<name>.py`, and not in the table above."""
     found = []
     for module in modules:

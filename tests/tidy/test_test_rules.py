@@ -17,7 +17,7 @@ def check(module: Module) -> list[Finding]:
 
 
 def _found(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Import(names=names):
                 imported = [alias.name for alias in names]
