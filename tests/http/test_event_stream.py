@@ -74,6 +74,24 @@ def test_the_stream_ends_with_the_node() -> None:
     run(test)
 
 
+def test_a_place_that_was_never_here_is_refused_and_not_waited_for() -> None:
+    """As of a store that was put back since: what is recorded now would be told when it has come as far again."""
+
+    async def test(world: World) -> None:
+        job = (await world.client.post("/mesh/submit", {})).json["job_id"]
+        last = (await world.client.get("/events?tail=1")).json["items"][0]["id"]
+        arrival = int(last.partition("-")[0])
+        answer = await world.client.get(f"/events?cursor={arrival + 1}-0")
+        assert (answer.status, answer.json["event"]) == (409, f"{arrival + 1}-0")
+        for path in ("/events", f"/mesh/jobs/{job}/stream"):
+            answer = await world.client.get(path, accept=STREAM, last_event_id=f"{arrival + 1}-0")
+            assert (answer.status, answer.json["code"]) == (409, "events.unknown"), path
+        for cursor in (last, (await world.client.get("/events?tail=1")).json["next_cursor"]):
+            assert (await world.client.get(f"/events?cursor={cursor}")).json["items"] == []
+
+    run(test)
+
+
 def test_a_place_out_of_form_is_refused() -> None:
     async def test(world: World) -> None:
         answer = await world.client.get("/events", accept=STREAM, last_event_id="yesterday")

@@ -31,7 +31,7 @@ async def listed(call: Call) -> Response:
     def read(reader: Reader) -> Page[EventView]:
         if query.tail is not None and query.cursor is None:
             return events.tail(reader, wanted, count=query.tail)
-        return events.events(reader, wanted, after=after, limit=query.limit)
+        return events.events(reader, wanted, after=events.known(reader, after), limit=query.limit)
 
     return paged(await call.read_aside(read))
 
@@ -44,7 +44,7 @@ async def _stream(call: Call, query: EventsQuery, wanted: EventFilter) -> Respon
     def start(reader: Reader) -> tuple[Position, tuple[EventView, ...]]:
         """The place named; with `tail`, or `since`, there; or now."""
         if after is not None:
-            return after, ()
+            return events.known(reader, after), ()
         if query.tail is not None:
             return events.end(reader), events.tail(reader, wanted, count=query.tail).items
         return (BEGINNING if query.since is not None else events.end(reader)), ()

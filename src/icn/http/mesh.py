@@ -168,7 +168,7 @@ async def stream(call: Call) -> Response:
 
     def start(reader: Reader) -> tuple[Position, tuple[EventView, ...]]:
         jobs.line(reader, job_id)  # refused where there is no such job
-        return after, ()
+        return events.known(reader, after), ()
 
     def end(reader: Reader) -> JobLine | None:
         line = jobs.line(reader, job_id)

@@ -8,10 +8,11 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import ClassVar
 
 from icn.domain.dag.block import parse_block
 from icn.domain.records import EVENT_NAMES, Envelope, Event, Record, encode_record, read_record
-from icn.kernel.errors import Invalid, require
+from icn.kernel.errors import Invalid, Kind, Refusal, require
 from icn.kernel.ids import Cid, Did, JobId
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB, RECORDS_PER_BLOCK_MAX
@@ -26,6 +27,20 @@ PAGE_BYTES = 4 * MIB
 """A page ends with the event that reaches this: a record may fill a block, and a page of such a gigabyte."""
 DIGITS_MAX = 18
 """Of a number in a cursor; every such number fits the eight bytes of a key."""
+
+
+class EventUnknown(Refusal):
+    """A place behind the end of this store's journal: who goes on from there would be told nothing, for long."""
+
+    code: ClassVar[str] = "events.unknown"
+    kind: ClassVar[Kind] = Kind.CONFLICT
+
+    def __init__(self, after: "Position") -> None:
+        self.event = str(after)
+        super().__init__(
+            f"event {after} was never here: the node's store was put back or began anew since, or it is another node; "
+            "begin without a cursor"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,13 @@ def position(text: str) -> Position:
 def end(reader: Reader) -> Position:
     """Behind everything that is committed."""
     return _behind(blocks.last_arrival(reader))
+
+
+def known(reader: Reader, after: Position) -> Position:
+    """A caller's position. Raises `EventUnknown` for one that this store has not come to."""
+    if after > end(reader):
+        raise EventUnknown(after)
+    return after
 
 
 def events(reader: Reader, wanted: EventFilter, *, after: Position, limit: int) -> Page[EventView]:
