@@ -15,8 +15,8 @@ is over when what it wrote is on the disk: what it leaves unsynced is synced wit
 
 restic's repository is made before the first step. What they check differs: restic and tar know bytes, ours proves
 names, signatures and rules as it restores, and, where it reads back, that the store it filled is whole.
-`restore_floor.py` (`bare`) is what cannot be avoided in this language: the archive unpacked, every byte hashed as part
-and as block, every block put into a new SQLite file that is synced once; it knows no rule and no signature.
+`restore_floor.py` (`bare`) is what cannot be avoided in this language: the archive unpacked, every block hashed and
+put into a new SQLite file that is synced once; it knows no rule and no signature.
 
 The targets: a full backup at restic's speed or better, an incremental one in under a third of a full one, verification
 at 300 MB/s or half the hash floor, a restore no slower than restic's. Everything, and which of them are met, goes to

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from icn.services.archive_check import Archive
+from icn.services.archive_check import Archive, Hashed, hashing_all
 from icn.stores.archive import MANIFEST, Part, manifest_hash, with_checksum
+from icn.stores.tar import Room
 
 
 def sealed(fields: dict[str, Any]) -> bytes:
@@ -37,14 +38,17 @@ class HeldArchive:
         """See `Archive`."""
         return self.claim
 
-    def entries(self) -> Iterator[tuple[Part, bytes]]:
+    def entries(self, hashed: Hashed = hashing_all) -> Iterator[tuple[Part, bytes]]:
         """See `Archive`."""
         for name, data in self.files:
-            yield Part(name, len(data), manifest_hash(data)), data
+            yield Part(name, len(data), manifest_hash(data) if hashed(name) else ""), data
 
-    def in_turn(self) -> "HeldArchive":
+    def entries_in(self, room: Room, hashed: Hashed) -> Iterator[tuple[Part, bytes | memoryview]]:
         """See `Archive`."""
-        return self
+        for part, data in self.entries(hashed):
+            if (place := room(part.name, part.size)) is not None:
+                place[:] = data
+            yield part, data if place is None else place
 
     def but(self, changed: dict[str, bytes]) -> "HeldArchive":
         """With these parts changed."""

@@ -7,10 +7,10 @@ What a manifest says before the parts were read (`claimed`) is good for making p
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from icn.kernel.errors import Invalid
+from icn.kernel.errors import Invalid, require
 from icn.kernel.ids import Cid
 from icn.services.findings import FINDINGS_MAX, Finding
 from icn.stores import archive, archive_parts
@@ -26,9 +26,27 @@ from icn.stores.archive import (
     split_name,
 )
 from icn.stores.archive_parts import ContentLine, view_car
+from icn.stores.tar import Room
 
 BLOCKS_PER_SAVE = 1000
 """After so many the replay lets go of the rows of what has ended."""
+
+
+Hashed = Callable[[str], bool]
+"""See `Archive.entries`."""
+
+
+def hashing_all(_name: str) -> bool:
+    """The hash of every entry is told."""
+    return True
+
+
+def hashing_but_content(name: str) -> bool:
+    """Of all but the bytes of content: their lines, which are hashed, leave no other file than the one they tell of.
+
+    Each says name and size of a block, the name is that of its bytes, and a CAR of given blocks has one form only.
+    """
+    return name in {MANIFEST, IDENTITY} or split_name(name)[::2] != ("content", "car")
 
 
 class Archive(Protocol):
@@ -38,16 +56,18 @@ class Archive(Protocol):
     def name(self) -> str:
         """For messages."""
 
-    def entries(self) -> Iterator[tuple[Part, bytes]]:
+    def entries(self, hashed: Hashed = hashing_all) -> Iterator[tuple[Part, bytes]]:
         """Name, size and hash, and the bytes, of every entry in order. Each call begins anew.
+
+        `hashed`: says of a name whether its entry is hashed; the hash of others is empty.
 
         Raises:
             ArchiveDamaged: it cannot be read on.
             Fault: of the machine.
         """
 
-    def in_turn(self) -> "Archive":
-        """The same, for who has no use for threads: its entries are read when they are asked for."""
+    def entries_in(self, room: Room, hashed: Hashed) -> Iterator[tuple[Part, bytes | memoryview]]:
+        """The same, put where `room` says; each when it is asked for: for who has no use for threads."""
 
     def manifest(self) -> bytes | None:
         """What seems to be the manifest, found without reading what stands before it; None where that cannot be done.
@@ -112,7 +132,7 @@ def examine(source: Archive, on_bytes: Callable[[int], None]) -> Examined:
     """Read all of it once. Raises `ArchiveNewer`, and faults of the machine; everything else is a finding."""
     run = Examination()
     with run.noting():
-        for part, _ in run.follow(source):
+        for part, _ in run.follow(source.entries()):
             on_bytes(part.size)
     return run.examined(source)
 
@@ -134,9 +154,9 @@ class Examination:
     _awaited: list[ContentLine] = field(default_factory=list)
     """Lines whose bytes must come next."""
 
-    def follow(self, source: Archive) -> Iterator[tuple[Part, Items]]:
+    def follow(self, entries: Iterator[tuple[Part, bytes | memoryview]]) -> Iterator[tuple[Part, Items]]:
         """Every entry and what it holds, as far as nothing is wrong; compared with the manifest at the end."""
-        for part, data in source.entries():
+        for part, data in entries:
             yield part, self.take(part, data)
         self.end()
 
@@ -162,17 +182,18 @@ class Examination:
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(where, what))
 
-    def take(self, part: Part, data: bytes) -> Items:
+    def take(self, part: Part, data: bytes | memoryview) -> Items:
         """The next entry; gives what it holds, as far as nothing is wrong. Raises `Invalid` where it cannot stand."""
         self.order.take(part.name)
+        require(bool(part.sha256) or not hashing_but_content(part.name), "what nothing else proves is hashed")
         self.size += part.size
         if part.name == MANIFEST:
             self.sha256 = part.sha256
-            self.manifest = archive.read_manifest(data)
+            self.manifest = archive.read_manifest(bytes(data))
             return _NOTHING
         self.parts.append(part)
         if part.name == IDENTITY:
-            return Items(identity=data)
+            return Items(identity=bytes(data))
         folder, _, suffix = split_name(part.name)
         if (folder, suffix) != ("content", "car"):
             self._nothing_awaited(part.name)
@@ -180,8 +201,8 @@ class Examination:
             if suffix == "car":
                 return self._take_car(folder, part.name, data)
             if folder == "content":
-                return self._take_lines(data)
-            local = tuple(archive_parts.read_local_lines(data))
+                return self._take_lines(bytes(data))
+            local = tuple(archive_parts.read_local_lines(bytes(data)))
         except Invalid as error:
             self._awaited = []
             self.note(part.name, f"{error.what}: {error.why}")
@@ -201,7 +222,7 @@ class Examination:
             due = stated.pop(part.name, None)
             if due is None:
                 self.note(part.name, "is not in the manifest")
-            elif due != part:
+            elif due != (part if part.sha256 else replace(part, sha256=due.sha256)):
                 self.note(part.name, f"has {part.size} bytes and SHA-256 {part.sha256}, not those of the manifest")
         for name in stated:
             self.note(name, "is in the manifest, and missing")
@@ -220,7 +241,7 @@ class Examination:
         if manifest.kind is ArchiveKind.FULL and self._bare:
             self.note("content", f"{self._bare} lines of a full backup are without bytes")
 
-    def _take_car(self, folder: str, name: str, data: bytes) -> Items:
+    def _take_car(self, folder: str, name: str, data: bytes | memoryview) -> Items:
         found = tuple(view_car(data))
         for cid, block in found:
             if not cid.names(block):

@@ -29,7 +29,7 @@ def prove(source: Archive, on_bytes: Callable[[int], None], ahead: Ahead, provin
         return claim
     run = Examination()
     with proving(claim.manifest) as proof:
-        with run.noting(), contextlib.closing(ahead(run.follow(source))) as entries:
+        with run.noting(), contextlib.closing(ahead(run.follow(source.entries()))) as entries:
             for part, items in entries:
                 if items.signed or items.evidence:
                     proof.take((part.name, Items(signed=items.signed, evidence=items.evidence)))

@@ -10,7 +10,8 @@ Nobody sees the store while it is filled: `Loading` is one beside its place, or 
 store when all of it was checked, or is thrown away. So the checks need not come before the writing, as they do for a
 store that holds something (`restore`); they are the same:
 
-- form, order, counts and hashes of every entry, and the name of every block (`archive_check.Examination`);
+- form, order, counts and hashes of every entry, and the name of every block (`archive_check.Examination`); where bytes
+  of content stand together, the hash of their file would say once more what their lines and names say;
 - signatures, feeds, links and rules of every signed block, and where they lead (`restore_writing`, `archive_proof`);
 - that the archive is what it claimed when the plan was made.
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from icn.kernel.errors import Invalid, Refusal, require
-from icn.services.archive_check import Examination, Items
+from icn.services.archive_check import Examination, Items, hashing_but_content
 from icn.services.beginning import Beginning, Loading
 from icn.services.filling_signed import LOAD_BYTES, SignedFilled
 from icn.services.restore_plan import Link, Plan
@@ -31,6 +32,7 @@ from icn.services.stage import Stage
 from icn.stores import contents
 from icn.stores.archive import BEGINNING, ArchiveDamaged, Part, Position
 from icn.stores.kv import Batch
+from icn.stores.tar import Room
 
 Signed = Stage[Items | None, SignedFilled]
 """See `filling_signed.SignedFilling`."""
@@ -114,11 +116,16 @@ def _take(
     return identity
 
 
-def examined(link: Link) -> Generator[tuple[Part, Items], None, None]:
-    """Every entry of an archive and what it holds; the first thing that is wrong ends it, as `fill` raises it."""
+def examined(link: Link, room: Room | None = None) -> Generator[tuple[Part, Items], None, None]:
+    """Every entry of an archive and what it holds; the first thing that is wrong ends it, as `fill` raises it.
+
+    `room`: where entries are put, by who wants each read when it is asked for, and not before.
+    """
     examination = Examination()
+    source, hashed = link.examined.archive, hashing_but_content
+    entries = source.entries(hashed) if room is None else source.entries_in(room, hashed)
     try:
-        for part, items in examination.follow(link.examined.archive):
+        for part, items in examination.follow(entries):
             _require_clean(link, examination)
             yield part, items
     except Invalid as error:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def read_car(data: bytes) -> Iterator[tuple[Cid, bytes]]:
         yield cid, bytes(block)
 
 
-def view_car(data: bytes) -> Iterator[tuple[Cid, memoryview]]:
+def view_car(data: bytes | memoryview) -> Iterator[tuple[Cid, memoryview]]:
     """As `read_car`, without a copy of each block: for who looks at all of them and keeps few."""
     view, end = memoryview(data), len(data)
     at = _car_header_end(data)
@@ -80,7 +80,7 @@ def view_car(data: bytes) -> Iterator[tuple[Cid, memoryview]]:
         count += 1
         if count > PART_ITEMS_MAX:
             raise Invalid("CAR", f"a part has at most {PART_ITEMS_MAX} blocks")
-        cid = Cid.from_bytes(data[at : at + CID_BYTES])
+        cid = Cid.from_bytes(bytes(data[at : at + CID_BYTES]))
         if count == 1 and car.encode_header([cid]) != data[: _car_header_end(data)]:
             raise Invalid("CAR", "the root is not the first block")
         yield cid, view[at + CID_BYTES : at + length]
@@ -89,7 +89,16 @@ def view_car(data: bytes) -> Iterator[tuple[Cid, memoryview]]:
         raise Invalid("CAR", "a part without blocks")
 
 
-def _car_header_end(data: bytes) -> int:
+def places_in_car(total: int, sizes: Sequence[int]) -> Iterator[int]:
+    """Where the bytes of each block stand in a part of so many bytes, of which it is known that `view_car` takes it."""
+    heads = [len(varint.encode(CID_BYTES + size)) + CID_BYTES for size in sizes]
+    at = total - sum(heads) - sum(sizes)
+    for head, size in zip(heads, sizes, strict=True):
+        yield at + head
+        at += head + size
+
+
+def _car_header_end(data: bytes | memoryview) -> int:
     found = varint.decode(data[: varint.VARINT_BYTES_MAX])
     if found is None or found[0] > limits.CAR_HEADER_BYTES_MAX or sum(found) > len(data):
         raise Invalid("CAR", "the header cannot be read")

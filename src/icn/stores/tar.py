@@ -15,6 +15,8 @@ NAME_BYTES_MAX = 100
 END = bytes(2 * BLOCK_BYTES)
 """How a tar ends."""
 MEDIA_TYPE = "application/x-tar"
+PLACED_BYTES = 256 * 1024
+"""What is asked for at a time of a file that is put somewhere."""
 PIECE_BYTES = 1 << 20
 """Memory grows by so much as bytes come, whatever a length says."""
 TYPES = {
@@ -34,6 +36,8 @@ TYPES = {
 
 Read = Callable[[int], bytes]
 """Up to so many bytes, at least one while there are any, none at the end."""
+Room = Callable[[str, int], memoryview | None]
+"""Where the file of that name and size is to be put, as long as it is; None: wherever there is room."""
 
 _MODE = b"0000600\0"
 _OWNER = b"0000000\0"
@@ -74,22 +78,45 @@ def read_entries(
     Raises:
         Invalid: not a tar as `entry_head` begins one, cut short, or with something behind its end.
     """
-    while True:
-        head = _exactly(read, BLOCK_BYTES)
-        if head == bytes(BLOCK_BYTES):
-            if _exactly(read, BLOCK_BYTES) != bytes(BLOCK_BYTES) or read(1):
-                raise Invalid("tar", "there is something behind its end")
-            return
-        name, size, seconds = _parsed(head)
-        most = size_of(name)
-        if size > most:
-            raise Invalid("tar entry", f"{name} has {size} bytes; at most {most} are accepted")
-        if head != entry_head(name, size, seconds):
-            raise Invalid("tar entry", f"the head of {name} is not as it is written here")
+    while (head := _next(read, size_of)) is not None:
+        name, size = head
         data = _exactly(read, size, piece_bytes)
-        if _exactly(read, -size % BLOCK_BYTES).strip(b"\0"):
-            raise Invalid("tar entry", f"there are bytes behind {name}")
+        _end(read, name, size)
         yield name, data
+
+
+def read_entries_into(
+    room: Room, read: Read, size_of: Callable[[str], int]
+) -> Iterator[tuple[str, bytes | memoryview]]:
+    """As `read_entries`, but each is put where `room` says."""
+    while (head := _next(read, size_of)) is not None:
+        name, size = head
+        place = room(name, size)
+        data = _exactly(read, size) if place is None else _into(place, read)
+        _end(read, name, size)
+        yield name, data
+
+
+def _next(read: Read, size_of: Callable[[str], int]) -> tuple[str, int] | None:
+    """Name and size of the file that comes next; None at the end of the tar."""
+    head = _exactly(read, BLOCK_BYTES)
+    if head == bytes(BLOCK_BYTES):
+        if _exactly(read, BLOCK_BYTES) != bytes(BLOCK_BYTES) or read(1):
+            raise Invalid("tar", "there is something behind its end")
+        return None
+    name, size, seconds = _parsed(head)
+    most = size_of(name)
+    if size > most:
+        raise Invalid("tar entry", f"{name} has {size} bytes; at most {most} are accepted")
+    if head != entry_head(name, size, seconds):
+        raise Invalid("tar entry", f"the head of {name} is not as it is written here")
+    return name, size
+
+
+def _end(read: Read, name: str, size: int) -> None:
+    """What stands behind a file."""
+    if _exactly(read, -size % BLOCK_BYTES).strip(b"\0"):
+        raise Invalid("tar entry", f"there are bytes behind {name}")
 
 
 def _parsed(head: bytes) -> tuple[str, int, int]:
@@ -113,6 +140,18 @@ def _parsed(head: bytes) -> tuple[str, int, int]:
     if not name.isascii() or len(raw) > NAME_BYTES_MAX or not raw:
         raise Invalid("tar entry", f"{name!r} is no name of an entry")
     return name, size, seconds
+
+
+def _into(place: memoryview, read: Read) -> memoryview:
+    """All of `place` filled, in pieces that are still at hand for the processor when they are put there."""
+    at = 0
+    while at < len(place):
+        piece = read(min(len(place) - at, PLACED_BYTES))
+        if not piece:
+            raise Invalid("tar", "it is cut short")
+        place[at : at + len(piece)] = piece
+        at += len(piece)
+    return place
 
 
 def _exactly(read: Read, size: int, piece_bytes: int = PIECE_BYTES) -> bytes:

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
-from icn.services.archive_check import Archive, Examination, examine
+from icn.kernel.errors import Invalid, InvariantBroken
+from icn.services.archive_check import Archive, Examination, examine, hashing_all, hashing_but_content
 from icn.stores.archive import MANIFEST, ArchiveDamaged
 from support.archives import archive_at, back_up, history, nothing
 from support.held_archive import HeldArchive
@@ -62,7 +64,50 @@ def test_counts_are_compared(whole: HeldArchive) -> None:
 
 def test_content_is_looked_at_where_it_stands(whole: HeldArchive) -> None:
     run = Examination()
-    entries = [(data, items) for (_, data), (_, items) in zip(whole.entries(), run.follow(whole), strict=True)]
+    entries = [
+        (data, items) for (_, data), (_, items) in zip(whole.entries(), run.follow(whole.entries()), strict=True)
+    ]
     looked_at = [(data, block) for data, items in entries for _, block in items.content]
     assert looked_at
     assert all(isinstance(block, memoryview) and block.obj is data for data, block in looked_at)
+
+
+def without_hashes(source: HeldArchive) -> list[str]:
+    """What is found where the bytes of content are not hashed as a file."""
+    run = Examination()
+    with run.noting():
+        list(run.follow(source.entries(hashing_but_content)))
+    return [finding.where for finding in run.findings]
+
+
+def test_content_needs_no_hash_of_its_file_since_its_lines_leave_no_other_one(whole: HeldArchive) -> None:
+    """Whichever bit of it is turned over, of a length, a name or a block, and wherever it ends."""
+    assert without_hashes(whole) == []
+    name = "content/000001.car"
+    data = dict(whole.files)[name]
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        assert without_hashes(whole.but({name: bytes(changed)})), place
+    for bit in range(8 * 200):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert without_hashes(whole.but({name: bytes(changed)})), bit
+    for other in (data[:-1], data + b"\0", data + data[-50:], data[:1] + data, b""):
+        assert without_hashes(whole.but({name: other}))
+
+
+def test_its_size_is_still_compared_with_the_manifest(whole: HeldArchive) -> None:
+    parts = json.loads(dict(whole.files)[MANIFEST])["parts"]
+    for part in parts:
+        part["size"] += part["name"] == "content/000001.car"
+    assert without_hashes(whole.claiming(parts=parts)) == ["content/000001.car"]
+
+
+def test_every_other_part_is_hashed(whole: HeldArchive) -> None:
+    for part, data in whole.entries():
+        if part.name == MANIFEST or not part.name.startswith("content") or part.name.endswith(".jsonl"):
+            assert hashing_but_content(part.name)
+            with pytest.raises((InvariantBroken, Invalid), match="is hashed"):
+                list(Examination().follow(iter([(replace(part, sha256=""), data)])))
+    assert all(map(hashing_all, dict(whole.files)))

@@ -77,3 +77,13 @@ def test_local_rows_are_those_of_named_tables_in_their_form() -> None:
     ):
         with pytest.raises(Invalid):
             list(archive_parts.read_local_lines(archive_parts.write_local_line(table, rest, value)))
+
+
+@pytest.mark.parametrize("sizes", [(0,), (91, 92), (3, 0, 300_000, 91), (16_347, 16_348, 1)])
+def test_where_blocks_stand_follows_from_their_sizes(sizes: tuple[int, ...]) -> None:
+    blocks = [(Cid.of(data, RAW), data) for data in map(bytes, sizes)]
+    data = archive_parts.write_car(blocks)
+    found = [
+        data[at : at + size] for at, size in zip(archive_parts.places_in_car(len(data), sizes), sizes, strict=True)
+    ]
+    assert found == [block for _, block in blocks]

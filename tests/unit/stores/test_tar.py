@@ -56,3 +56,34 @@ def test_a_length_is_bounded_before_it_is_believed() -> None:
 def test_names_are_bounded() -> None:
     with pytest.raises(Invalid):
         tar.entry_head("x" * 101, 0, 0)
+
+
+def test_files_are_put_where_there_is_room_for_them() -> None:
+    memory = {"a/b.txt": bytearray(5), "block": bytearray(512), "empty": bytearray(0)}
+
+    def room(name: str, size: int) -> memoryview | None:
+        return None if name == "a/b.txt" else memoryview(memory[name])[:size]
+
+    found = list(tar.read_entries_into(room, io.BytesIO(written(*FILES)).read, lambda _name: 1000))
+    assert [(name, bytes(data)) for name, data in found] == list(FILES)
+    assert [type(data) for _, data in found] == [bytes, memoryview, memoryview]
+    assert memory["block"] == FILES[2][1]
+    assert memory["a/b.txt"] == bytes(5)
+
+
+def test_a_file_that_is_put_somewhere_is_read_as_strictly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar, "PLACED_BYTES", 2)
+    whole = written(("x", b"abc"))
+
+    def read_into(data: bytes) -> list[tuple[str, bytes | memoryview]]:
+        room = memoryview(bytearray(1000))
+        return list(tar.read_entries_into(lambda _name, size: room[:size], io.BytesIO(data).read, lambda _name: 1000))
+
+    assert read_into(whole) == [("x", b"abc")]
+    for cut in range(len(whole)):
+        with pytest.raises(Invalid):
+            read_into(whole[:cut])
+    with pytest.raises(Invalid, match="bytes behind"):
+        read_into(whole[:600] + b"?" + whole[601:])
+    with pytest.raises(Invalid, match="at most"):
+        read_into(tar.entry_head("x", 1001, 0))

@@ -18,8 +18,9 @@ from icn.adapters.archive.unfinished import Written
 from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from icn.kernel.errors import Invalid
-from icn.services.ahead import Ahead, in_turn
+from icn.services.archive_check import Hashed, hashing_all
 from icn.stores.archive import IDENTITY, MANIFEST, PARTS_MAX, ArchiveDamaged, Part, size_max, split_name
+from icn.stores.tar import Room
 
 FOLDERS = ("blocks", "content", "evidence", "local", "identity")
 """In the order in which they are read."""
@@ -114,23 +115,25 @@ class FolderFiles:
 class FolderArchive:
     """Satisfies `services.archive_check.Archive`."""
 
-    def __init__(self, path: Path, reading: Ahead = ahead) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._reading = reading
 
     @property
     def name(self) -> str:
         """The folder."""
         return str(self._path)
 
-    def entries(self) -> Iterator[tuple[Part, bytes]]:
+    def entries(self, hashed: Hashed = hashing_all) -> Iterator[tuple[Part, bytes]]:
         """Every entry, read and hashed on another thread."""
-        with contextlib.closing(self._reading(self._read())) as reading:
+        with contextlib.closing(ahead(self._read(hashed))) as reading:
             yield from reading
 
-    def in_turn(self) -> "FolderArchive":
+    def entries_in(self, room: Room, hashed: Hashed) -> Iterator[tuple[Part, bytes | memoryview]]:
         """See `Archive`."""
-        return FolderArchive(self._path, in_turn)
+        for part, data in self._read(hashed):
+            if (place := room(part.name, part.size)) is not None:
+                place[:] = data
+            yield part, data if place is None else place
 
     def manifest(self) -> bytes | None:
         """The file of that name."""
@@ -138,11 +141,11 @@ class FolderArchive:
             return self._file(MANIFEST)
         return None
 
-    def _read(self) -> Iterator[tuple[Part, bytes]]:
+    def _read(self, hashed: Hashed) -> Iterator[tuple[Part, bytes]]:
         try:
             for name in self._names():
                 data = self._file(name)
-                yield Part(name, len(data), hashlib.sha256(data).hexdigest()), data
+                yield Part(name, len(data), hashlib.sha256(data).hexdigest() if hashed(name) else ""), data
         except Invalid as error:
             raise ArchiveDamaged(self.name, f"{error.what}: {error.why}") from error
 

@@ -4,15 +4,15 @@ hold, and neither waits for the other's turn of Python. When they are read it ca
 ```
  there                                              here
  entries, examined ──what each is and holds──────> the caller
-         └─ content ─> room, shared <──looked at───┘
-               ^─────────which is free again───────┘
+   ^  bytes of content ─> room, shared <─looked at─┘
+   └───────────────────────which is free again─────┘
  the store, read <──────how to open it─────────────
          └──the names of its blocks────────────────> who verifies it
 ```
 
-Content does not go through a pipe: it is written into rooms, memory that both processes have, and looked at there. A
-room is free when nobody looks at it any more. The process is forked (`forking`), and killed when the context is left.
-What is wrong with an archive, or goes wrong there, is raised here, in its place among the entries.
+Content does not go through a pipe: the parts that hold it are unpacked into rooms, memory that both processes have, and
+looked at there. A room is free when nobody looks at it any more. The process is forked (`forking`), and killed when the
+context is left. What is wrong with an archive, or goes wrong there, is raised here, in its place among the entries.
 
 Where there is one processor only, or more than one thread already, they are examined here.
 """
@@ -36,17 +36,22 @@ from icn.kernel.ids import Cid
 from icn.kernel.instant import Instant
 from icn.kernel.limits import MIB
 from icn.kernel.making import maker
-from icn.services.archive_check import Items
+from icn.services.archive_check import Items, hashing_but_content
 from icn.services.block_names import Aside, NamedBlock, Walk, named_blocks
 from icn.services.filling import Reading, examined
 from icn.services.restore_plan import Link
 from icn.stores import many
-from icn.stores.archive import Part
-from icn.stores.archive_parts import ContentLine
+from icn.stores.archive import PART_BYTES_MAX, Part
+from icn.stores.archive_parts import ContentLine, places_in_car
 from icn.stores.kv import Reader
 
-ROOMS = 3
-"""Parts of content that are written, wait or are looked at: who looks at so many at a time waits for ever."""
+ROOMS = 2
+"""Parts of content that are written, wait or are looked at: who looks at so many and asks for another waits for ever.
+
+One more costs more than it gives: what is written is still at hand for the processor when it is looked at soon.
+"""
+ROOM_BYTES = PART_BYTES_MAX
+"""What a room has at most."""
 NAMED_AT_ONCE = 256
 """Blocks of the store that are told of together."""
 PIPE_BYTES = MIB
@@ -110,7 +115,7 @@ class _Entry:
     lines: tuple[_LineFields, ...]
     """Of content, in its order."""
     room: int | None
-    """Where its bytes stand, one block behind the other; None where none come with the lines, or they are empty."""
+    """Where the part stands, as it is in the archive; None where the lines come without bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +138,16 @@ class _Writer:
         self._asked = asked
         self._entries = entries
         self._freed = freed
-        self._rooms = [os.fdopen(descriptor, "wb") for descriptor in rooms]
+        self._rooms = [mmap.mmap(descriptor, ROOM_BYTES) for descriptor in rooms]
         self._free = list(range(len(rooms)))
+        self._taken: int | None = None
+        """The room of the entry that is being read."""
 
     def work(self, chain: Sequence[Link]) -> None:
         """The life of the process. Nobody being there any more ends it."""
         try:
             for link in chain:
-                for part, items in examined(_in_turn(link)):
+                for part, items in examined(link, self._room):
                     self._write(part, items)
                 self._send(_End())
             aside: Aside = pickle.load(self._asked)  # noqa: S301 - our own process wrote it
@@ -158,18 +165,19 @@ class _Writer:
             (of.cid.data, of.size, of.stored_at, of.pinned, of.expires_at, of.changed, of.has_bytes)
             for of, _ in items.content
         )
-        pieces = [data for _, data in items.content if data]
-        self._send(_Entry(part, replace(items, content=()), lines, self._put(pieces) if pieces else None))
+        room, self._taken = self._taken, None
+        is_there = any(data is not None for _, data in items.content)
+        require(is_there == (room is not None), "bytes of content are put where there is room for them")
+        self._send(_Entry(part, replace(items, content=()), lines, room))
 
-    def _put(self, pieces: Sequence[bytes | memoryview]) -> int:
+    def _room(self, name: str, size: int) -> memoryview | None:
+        """For parts that hold content, one that is free, once there is one."""
+        if hashing_but_content(name):
+            return None
         if not self._free:
             self._free += self._freed.read(1) or self._nobody()
-        number = self._free.pop()
-        room = self._rooms[number]
-        room.seek(0)
-        room.writelines(pieces)
-        room.flush()
-        return number
+        self._taken = self._free.pop()
+        return memoryview(self._rooms[self._taken])[:size]
 
     @staticmethod
     def _nobody() -> bytes:
@@ -182,12 +190,6 @@ class _Writer:
 def _told(block: NamedBlock) -> _NameFields:
     """Without bytes: who needs those of a block, as of few, reads them."""
     return block.name, block.wrong, block.size, block.fits
-
-
-def _in_turn(link: Link) -> Link:
-    """Two threads would only wait for each other: one archive after the other is read here, and others work beside."""
-    known = link.examined
-    return replace(link, examined=replace(known, archive=known.archive.in_turn()))
 
 
 # Here
@@ -204,6 +206,8 @@ class _Process:
         with contextlib.suppress(OSError):  # more than this user may have: it only waits more often
             fcntl.fcntl(entries, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._rooms = tuple(os.memfd_create(f"icn-content-{number}") for number in range(ROOMS))
+        for room in self._rooms:
+            os.truncate(room, ROOM_BYTES)  # memory is taken as it is written to
         there = (entries, freed, asked)
         try:
             self._pid = forked(
@@ -273,13 +277,12 @@ class _Process:
             _line(Cid(cid), size, stored_at, pinned, expires_at, changed, has_bytes)
             for cid, size, stored_at, pinned, expires_at, changed, has_bytes in entry.lines
         )
-        content: list[tuple[ContentLine, bytes | memoryview | None]] = []
-        size, at = sum(line.size for line in lines if line.has_bytes), 0
-        room = memoryview(b"") if entry.room is None else self._look(entry.room, size)
-        for line in lines:
-            content.append((line, room[at : at + line.size] if line.has_bytes else None))
-            at += line.size if line.has_bytes else 0
-        return replace(entry.items, content=tuple(content))
+        if entry.room is None:
+            return replace(entry.items, content=tuple((line, None) for line in lines))
+        looked_at = self._look(entry.room, entry.part.size)
+        places = places_in_car(entry.part.size, [line.size for line in lines])
+        content = tuple((line, looked_at[at : at + line.size]) for line, at in zip(lines, places, strict=True))
+        return replace(entry.items, content=content)
 
     def _look(self, number: int, size: int) -> memoryview:
         """What is in a room, which is free when nothing of this is left."""

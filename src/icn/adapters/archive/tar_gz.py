@@ -14,7 +14,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from isal import igzip, isal_zlib
 
@@ -26,9 +26,10 @@ from icn.adapters.archive.writing import ArchiveExists, hold
 from icn.adapters.files import PRIVATE_FILE, sync_folder
 from icn.kernel.errors import Invalid
 from icn.kernel.limits import KIB, MIB
-from icn.services.ahead import Ahead, in_turn
+from icn.services.archive_check import Hashed, hashing_all
 from icn.stores import tar
 from icn.stores.archive import MANIFEST, MANIFEST_BYTES_MAX, PART_BYTES_MAX, ArchiveDamaged, Part, size_max
+from icn.stores.tar import Read, Room
 
 DAMAGES: tuple[type[Exception], ...] = (igzip.BadGzipFile, isal_zlib.error, zlib.error)  # type: ignore[assignment]  # stub
 """What the compression raises for bytes that are none of its own."""
@@ -42,6 +43,8 @@ GZIP_MAGIC = b"\x1f\x8b\x08"
 """How a member begins."""
 TAIL_BYTES = (64 * KIB, 4 * MIB, MANIFEST_BYTES_MAX)
 """Of the end of a file, searched for the manifest one after the other. It packs to a few dozen bytes for each part."""
+
+Data = TypeVar("Data", bytes, bytes | memoryview)
 
 
 class TarGzFile:
@@ -128,24 +131,31 @@ class TarGzFile:
 class TarGzArchive:
     """Satisfies `services.archive_check.Archive`."""
 
-    def __init__(self, path: Path, keys: Keys | None, reading: Ahead = ahead) -> None:
+    def __init__(self, path: Path, keys: Keys | None) -> None:
         self._path = path
         self._keys = keys
-        self._reading = reading
 
     @property
     def name(self) -> str:
         """The file."""
         return str(self._path)
 
-    def entries(self) -> Iterator[tuple[Part, bytes]]:
+    def entries(self, hashed: Hashed = hashing_all) -> Iterator[tuple[Part, bytes]]:
         """Every entry, decompressed and hashed on another thread."""
-        with contextlib.closing(self._reading(self._read())) as reading:
+
+        def read(unpacked: Read) -> Iterator[tuple[str, bytes]]:
+            return tar.read_entries(unpacked, size_max, piece_bytes=PART_BYTES_MAX)
+
+        with contextlib.closing(ahead(self._read(read, hashed))) as reading:
             yield from reading
 
-    def in_turn(self) -> "TarGzArchive":
+    def entries_in(self, room: Room, hashed: Hashed) -> Iterator[tuple[Part, bytes | memoryview]]:
         """See `Archive`."""
-        return TarGzArchive(self._path, self._keys, in_turn)
+
+        def read(unpacked: Read) -> Iterator[tuple[str, bytes | memoryview]]:
+            return tar.read_entries_into(room, unpacked, size_max)
+
+        return self._read(read, hashed)
 
     def manifest(self) -> bytes | None:
         """The last one that a gzip member begins with, as a backup ends; None for an encrypted file, or without one."""
@@ -160,13 +170,15 @@ class TarGzArchive:
                     return found
         return None
 
-    def _read(self) -> Iterator[tuple[Part, bytes]]:
+    def _read(self, read: Callable[[Read], Iterator[tuple[str, Data]]], hashed: Hashed) -> Iterator[tuple[Part, Data]]:
         try:
-            yield from self._unpacked()
+            yield from self._unpacked(read, hashed)
         except NotAsEncrypted as error:
             raise ArchiveDamaged(self.name, f"its encryption: {error.why}") from error
 
-    def _unpacked(self) -> Iterator[tuple[Part, bytes]]:
+    def _unpacked(
+        self, read: Callable[[Read], Iterator[tuple[str, Data]]], hashed: Hashed
+    ) -> Iterator[tuple[Part, Data]]:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(self._path.open("rb", buffering=0))
             encrypted = is_encrypted(file.read(MAGIC_BYTES))
@@ -180,8 +192,8 @@ class TarGzArchive:
             unpacked: BinaryIO = stack.enter_context(igzip.open(source, "rb"))  # type: ignore[no-untyped-call]  # untyped
             bounded = _Bounded(unpacked, file.tell)
             try:
-                for name, data in tar.read_entries(bounded.read, size_max, piece_bytes=PART_BYTES_MAX):
-                    yield Part(name, len(data), hashlib.sha256(data).hexdigest()), data
+                for name, data in read(bounded.read):
+                    yield Part(name, len(data), hashlib.sha256(data).hexdigest() if hashed(name) else ""), data
             except Invalid as error:
                 raise ArchiveDamaged(self.name, f"{error.what}: {error.why}") from error
             except EOFError as error:

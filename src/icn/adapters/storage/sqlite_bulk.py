@@ -1,10 +1,11 @@
 """A new SQLite store taken full: no log, so that every page is written once, and its own promise of being synced at the
-end alone, which begins early, so that the disk writes while the next batches are made.
+end alone. The disk is made to have what is there all the while, on a thread beside: at the end little is left to do.
 
 Until `close` a crash may leave anything. Afterwards it is a store like any other.
 """
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -16,19 +17,21 @@ from icn.stores.kv import Batch
 
 CACHE_KIB = 4 * 1024
 """Pages are written as they fill; a larger cache only writes them later."""
-
-
-SYNC_BYTES = 64 * 1024 * 1024
-"""After so many loaded the disk is made to have them."""
+SYNC_BYTES = 32 * 1024 * 1024
+"""After so many loaded the disk is made to have them, when it has those before."""
 
 
 class SqliteBulk:
     """Satisfies `filling.Bulk`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._edge = Edge(path)
         self._unsynced = 0
+        self._pool = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
+        with self._edge:
+            # Open as long as the connection is: closing a descriptor of the file ends SQLite's locks on it.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with self._edge:
             self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
@@ -37,6 +40,7 @@ class SqliteBulk:
                 self._connection.pragma("journal_mode", "off")
             except BaseException:
                 self._connection.close()
+                os.close(self._descriptor)
                 raise
 
     def load(self, batch: Batch, views: Views) -> None:
@@ -53,8 +57,9 @@ class SqliteBulk:
                 self._connection.executemany(DELETE, deletes)
             self._connection.execute("COMMIT")
             self._unsynced += sum(len(value) for _, value in puts) + sum(map(len, views.values()))
-            if self._unsynced >= SYNC_BYTES:
-                self._sync()
+            if self._unsynced >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+                self._wait()
+                self._syncing, self._unsynced = self._pool.submit(os.fsync, self._descriptor), 0
 
     def get(self, key: bytes) -> bytes | None:
         """See `filling.Bulk`."""
@@ -70,13 +75,15 @@ class SqliteBulk:
                     self._connection.pragma("journal_mode", "wal")
             finally:
                 self._connection.close()
-            self._sync()
+                self._pool.shutdown()
+                try:
+                    self._wait()
+                    os.fsync(self._descriptor)
+                finally:
+                    os.close(self._descriptor)
 
-    def _sync(self) -> None:
-        # Closing a descriptor of the file ends SQLite's locks on it: between two transactions it holds none.
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._unsynced = 0
+    def _wait(self) -> None:
+        """For the disk to have what it was told to write; raises what kept it from that, which it says once only."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            syncing.result()

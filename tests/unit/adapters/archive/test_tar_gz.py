@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyrage
@@ -12,11 +13,12 @@ from icn.adapters.archive.unfinished import PartsFile
 from icn.adapters.archive.writing import ArchiveExists, resumable, write_archive
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.ids import RAW
+from icn.services.archive_check import hashing_all
 from icn.services.backup import draft, entries
 from icn.services.commands import PutContent
 from icn.stores import tar
 from icn.stores.archive import PART_BYTES_MAX, ArchiveDamaged, Entry, Reached, part_name
-from support.archives import back_up, held, history, nothing, order, restore_into
+from support.archives import archive_at, back_up, held, history, nothing, order, restore_into
 
 IDENTITY = pyrage.x25519.Identity.generate()
 
@@ -121,6 +123,22 @@ def test_what_compresses_very_well_is_stored_so_that_no_reader_takes_it_for_a_bo
     assert (tmp_path / "a.tar.gz").stat().st_size * RATIO_MAX > 56_000_000
     restore_into(store, tmp_path / "a.tar.gz")
     assert held(store) == held(world["a"].store)
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "folder"])
+def test_entries_are_put_where_there_is_room(tmp_path: Path, name: str) -> None:
+    back_up(history(1)["a"].store, tmp_path / name)
+    archive, memory = archive_at(tmp_path / name), memoryview(bytearray(PART_BYTES_MAX))
+
+    def room(entry: str, size: int) -> memoryview | None:
+        return memory[:size] if entry == "content/000001.car" else None
+
+    put = [(part, bytes(data), data) for part, data in archive.entries_in(room, hashing_all)]
+    assert [(part, data) for part, data, _ in put] == list(archive.entries())
+    assert [part.name for part, _, data in put if type(data) is memoryview] == ["content/000001.car"]
+    bare = [part for part, _ in archive.entries_in(room, lambda entry: entry != "content/000001.car")]
+    assert bare == [replace(part, sha256=part.sha256 * (part.name != "content/000001.car")) for part, _, _ in put]
+    assert bare == [part for part, _ in archive.entries(lambda entry: entry != "content/000001.car")]
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
