@@ -28,7 +28,7 @@ from icn.kernel.instant import Duration, Instant, later
 from icn.protocol.libp2p.multiaddr import Multiaddr
 from icn.services.ports import Clock
 
-LOOK_EVERY_SECS = 5.0
+LOOK_EVERY_SECS = 1.0
 WRITTEN_AGAIN_AFTER = Duration(600_000)
 """Without news, so that who is here counts as seen."""
 FORGOTTEN_AFTER = Duration(30 * 86_400_000)
