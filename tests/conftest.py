@@ -13,12 +13,15 @@ from hypothesis import HealthCheck, settings
 from support import postgres
 from support.skips import Skip, forbidden
 
+EXAMPLES = int(os.environ.get("ICN_TEST_EXAMPLES", "40"))
+"""Of each property that says no other number; more for who has the time."""
+
 # Deterministic or not merged: the examples follow from the test's source. Time limits would make a slow machine red.
 settings.register_profile(
     "icn",
     deadline=None,
     derandomize=True,
-    max_examples=100,
+    max_examples=EXAMPLES,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -32,8 +32,8 @@ def hold(chaos: Chaos, run: Callable[[], None], capfd: pytest.CaptureFixture[str
 @pytest.mark.slow
 def test_some_jobs_survive_killed_executors(nodes: Nodes, capfd: pytest.CaptureFixture[str]) -> None:
     chaos = Chaos(SEED, five_nodes(nodes))
-    hold(chaos, lambda: chaos.run(16, cancels=4, kills=3, plagues=1, within=90), capfd)
-    assert chaos.counts["executors killed"] == 3
+    hold(chaos, lambda: chaos.run(8, cancels=2, kills=2, plagues=1, within=90), capfd)
+    assert chaos.counts["executors killed"] == 2
     assert chaos.counts["workers killed"] >= 1
 
 

@@ -32,7 +32,7 @@ from support.held_archive import sealed
 
 pytestmark = pytest.mark.slow
 
-BACKUPS = 200
+BACKUPS = 100
 SEED = 20_261_124
 FULL, INCREMENTAL = "0-full.tar.gz", "1-incremental.tar.gz"
 
@@ -271,7 +271,7 @@ def outcome(way: Callable[..., object], target: MemoryStore, folder: Path) -> st
     return None
 
 
-def test_two_hundred_damaged_backups(
+def test_a_hundred_damaged_backups(
     sample: Sample, way: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused: Counter[str] = Counter()

@@ -331,7 +331,7 @@ def test_no_request_makes_a_server_error() -> None:
     node.found()
     client = Client(create_app(node, SETTINGS), KEY)
 
-    @settings(max_examples=600)
+    @settings(max_examples=6 * settings().max_examples)
     @given(requests())
     def fuzz(request: tuple[str, str, list[tuple[bytes, bytes]], bytes]) -> None:
         method, target, headers, body = request

@@ -49,10 +49,10 @@ def assert_the_same(first: int, count: int) -> Counter[str]:
     return Counter(line["exit"] for line in one.values())
 
 
-def test_two_processes_agree_on_sixty_programs() -> None:
-    exits = assert_the_same(0, 60)
+def test_two_processes_agree_on_twenty_programs() -> None:
+    exits = assert_the_same(0, 20)
     assert set(exits) == {"completed", "trapped"}
-    assert exits["completed"] > 30
+    assert exits["completed"] > 10
 
 
 @pytest.mark.long

@@ -113,7 +113,7 @@ def replay(world: World, made: list[Block], chance: Random) -> State:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(STEPS, st.integers(0, 2**32))
 def test_the_same_blocks_in_any_causal_order_give_the_same_state(
     steps: list[tuple[str, str, str, int]], seed: int
@@ -136,7 +136,7 @@ def test_the_same_blocks_in_any_causal_order_give_the_same_state(
 
 
 @pytest.mark.slow
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(STEPS)
 def test_after_everything_nothing_is_held_and_every_hold_ended_once(steps: list[tuple[str, str, str, int]]) -> None:
     world = history(steps)

@@ -107,7 +107,7 @@ def replica(world: World, made: list[Block], chance: Random) -> Node:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_all_who_stay_agree_in_every_order_of_delivery(seed: int) -> None:
     world = history(Random(seed))

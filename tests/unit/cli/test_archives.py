@@ -34,6 +34,7 @@ def test_an_archive_that_is_not_there_is_not_found(alone, tmp_path, line):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cheap_passphrase")
 def test_a_wrong_passphrase_is_not_authorised(alone, tmp_path):
     path, wrong = tmp_path / "a.tar.gz", tmp_path / "wrong"
     back_up(history()["a"].store, path, encryption=Encryption(passphrase="right"))
@@ -89,6 +90,7 @@ def test_what_does_not_read_back_is_thrown_away_and_said_to_be(alone, tmp_path, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cheap_passphrase")
 @pytest.mark.parametrize("encryption", [None, Encryption(passphrase="right")], ids=["plain", "encrypted"])
 def test_of_a_folder_with_a_damaged_archive_the_rest_is_restored_where_that_is_asked_for(alone, tmp_path, encryption):
     folder, place = tmp_path / "backups", tmp_path / "dag.sqlite"

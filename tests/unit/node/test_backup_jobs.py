@@ -142,6 +142,7 @@ def test_a_backup_that_the_store_does_not_know_of_is_followed_by_one_that_goes_o
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cheap_passphrase")
 @pytest.mark.parametrize("encrypted_to", ["passphrase", "recipient"])
 def test_encrypted_archives_are_opened_by_their_keys_only(tmp_path, encrypted_to):
     pyrage = pytest.importorskip("pyrage")

@@ -140,6 +140,7 @@ def test_the_operator_s_word_lets_the_node_write_at_once(world, tmp_path: Path) 
     assert not restored.is_restored(target)
 
 
+@pytest.mark.usefixtures("cheap_passphrase")
 def test_an_encrypted_archive_does_not_say_what_it_is_before_it_is_read(world, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz.age"
     back_up(world["a"].store, path, encryption=Encryption(passphrase="only an example"))

@@ -238,7 +238,7 @@ def test_a_crash_at_any_point_undoes_nothing_and_pays_nobody_twice(victim: str) 
         assert isinstance(agreed, JobAgreed)
         assert earned(world, *THREE) == [1, 0, 1], crash_at
         assert len(world[HOME].happened(HoldShared)) == 1
-        crash_at += 3
+        crash_at += 6
     assert crash_at > 60
     sound(world)
 

@@ -61,7 +61,7 @@ def test_wherever_it_is_interrupted_it_is_gone_on_with(
     whole = len(back_up(store, tmp_path / "whole.tar.gz").manifest.parts)
     assert whole > 8
     kept_at_most = 0
-    for count in range(whole):
+    for count in range(0, whole, 2):
         path = tmp_path / f"{count}.tar.gz"
         notes = PartsFile(path.with_name(path.name + PARTS_SUFFIX))
         files = TarGzFile(path, seconds=0, encryption=None, replace=False)

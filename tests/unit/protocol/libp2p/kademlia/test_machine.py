@@ -56,9 +56,8 @@ def test_half_of_the_nodes_gone_at_once_hide_nobody_who_is_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_where_one_request_in_five_goes_astray_nearly_everybody_is_found(seed):
-    chance = random.Random(seed)
+def test_where_one_request_in_five_goes_astray_nearly_everybody_is_found():
+    chance = random.Random(0)
     swarm = chain()
     swarm.lost = lambda: chance.random() < 0.2
     pairs = [chance.sample(range(NODES), 2) for _ in range(30)]
