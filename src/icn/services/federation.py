@@ -49,14 +49,15 @@ def _has_no_more(view: PeerView, state: State) -> bool:
 def count_votes(work: UnitOfWork) -> None:
     """Where members vote on admissions: say that the votes are enough, for nodes that this one has voted for.
 
-    Two may have voted at the same time, each without the other's vote; whoever of them sees both says so.
+    Two may have voted at the same time, each without the other's vote; whoever of them sees both says so. Of who has
+    left or was removed since nothing is said: it would never be admitted by that, and so be said again without end.
     """
     federation = work.state.federation
     if federation.federation is None or federation.federation.policy.join_policy is not JoinPolicy.VOTE:
         return
     for member in list(federation.members.values()):
         ancestry = work.context().ancestry
-        if member.votes and not federation.is_admitted(member.node, ancestry):
+        if member.votes and not member.has_ended and not federation.is_admitted(member.node, ancestry):
             votes = federation.votes_for(member.node, ancestry)
             if work.did in votes and len(votes) >= federation.votes_needed(ancestry):
                 work.record(decide_federation(federation, CountVotes(member.node), work.context()))

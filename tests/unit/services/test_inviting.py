@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from icn.domain.federation.events import (
+    AdmissionCounted,
     FederationFounded,
     InvitationIssued,
     InvitationRedeemed,
@@ -22,7 +23,7 @@ from icn.kernel.instant import Instant, seconds
 from icn.kernel.limits import PRESENTATIONS_PER_CONNECTION_MAX
 from icn.protocol.messages import Blocks, Hello, InvitationAnswered, InvitationPresented, Message
 from icn.services.answers import Answer, Done, Refused
-from icn.services.commands import Admit, Invite, Join, ResumeAuthoring, Revoke
+from icn.services.commands import Admit, Invite, Join, Leave, Remove, ResumeAuthoring, Revoke
 from icn.services.effects import Dial, Send
 from icn.services.inputs import PeerUp, Received
 from icn.stores.joining import Aim
@@ -321,6 +322,29 @@ def test_a_last_vote_admits_at_once() -> None:
     assert isinstance(answer, Done)
     assert answer.body["admitted"] is True
     assert world["b"].happened(NodeAdmitted)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_who_was_admitted_by_votes_and_has_gone_is_not_counted_in_again(is_removed: bool) -> None:
+    """Each voter said so again in every block, because of every block of another one that did: without end."""
+    world = inviting(JoinPolicy.VOTE, founders=("b", "c"))
+    world.link_all()
+    new = world["new"].did
+    for voter in ("a", "b"):
+        world.done(voter, Admit(new))
+        world.pass_time(2_000)
+    assert has_joined(world, "new")
+    if is_removed:
+        for voter in ("a", "b", "c"):
+            world.done(voter, Remove(new, "gone bad"))
+    else:
+        world.done("new", Leave())
+    world.pass_time(2_000)
+    assert world["a"].engine.state.federation.has_ended(new)
+    assert len(world["c"].happened(AdmissionCounted)) == 1
+    before = world.roots()
+    world.pass_time(5_000)
+    assert world.roots() == before, "nobody has anything to say any more"
 
 
 def test_a_held_issuer_is_asked_again() -> None:

@@ -98,6 +98,10 @@ def decide(state: FederationState, command: FederationCommand, context: Context)
             return _vouch(state, node, context)
         case CountVotes(node):
             votes, needed = len(state.votes_for(node, context.ancestry)), state.votes_needed(context.ancestry)
+            if state.has_left(node, context.ancestry):
+                raise NodeHasLeft(node)
+            if state.is_removed(node, context.ancestry):
+                raise NodeIsRemoved(node)
             if state.is_admitted(node, context.ancestry):
                 raise AlreadyAdmitted(node)
             if votes < needed:

@@ -22,6 +22,7 @@ from icn.domain.federation.events import (
     NodeAdmitted,
     NodeJoined,
     NodeLeft,
+    NodeRemoved,
 )
 from icn.domain.federation.model import Admission, JoinPolicy, Policy
 from icn.domain.federation.refusals import (
@@ -31,6 +32,7 @@ from icn.domain.federation.refusals import (
     AlreadyVoted,
     LastMember,
     NodeHasLeft,
+    NodeIsRemoved,
     NotEntitledToAdmit,
     NotInFederation,
     UnknownNode,
@@ -155,6 +157,19 @@ def test_votes_are_counted_in_the_ancestry_of_the_record_that_counts_them() -> N
     with pytest.raises(EventRefused, match="more than half"):
         check(state, AdmissionCounted(D), sees_one)
     check(state, AdmissionCounted(D), replace(sees_one, ancestry=builders.Knows({A: 6, B: 5}, {})))
+
+
+@pytest.mark.parametrize(("gone", "refusal"), [(NodeLeft(D), NodeHasLeft), (NodeRemoved(D, 1), NodeIsRemoved)])
+def test_votes_for_who_has_gone_are_not_counted_again(
+    gone: NodeLeft | NodeRemoved, refusal: type[NodeHasLeft | NodeIsRemoved]
+) -> None:
+    state = voting(A)
+    run(state, AdmitNode(D), builders.context(1, sequence=4))
+    run(state, CountVotes(D), builders.context(1, sequence=4))
+    run(state, JoinFederation("icn"), first(4))
+    apply(state, gone, builders.context(4 if isinstance(gone, NodeLeft) else 1, sequence=5))
+    with pytest.raises(refusal):
+        decide(state, CountVotes(D), builders.context(1, sequence=6))
 
 
 def test_a_member_votes_once_and_only_members_vote() -> None:
