@@ -1,5 +1,7 @@
 """What a node holds can be backed up, and a reader of archives takes it: looked at while rows are there that pass."""
 
+import hashlib
+
 from icn.kernel.errors import Invalid
 from icn.services.archive_check import Examination
 from icn.services.backup import BackupOrder, draft, entries
@@ -29,7 +31,8 @@ def all_of_it_is_restorable(name: str, reader: Reader) -> None:
     manifest, examination = draft(reader, _ORDER), Examination()
     try:
         for entry in entries(reader, manifest, Reached(manifest.since)):
-            examination.take(Part(entry.name, len(entry.data), ""), entry.data)
+            part = Part(entry.name, len(entry.data), hashlib.sha256(entry.data).hexdigest())
+            examination.take(part, entry.data)
         read_manifest(write_manifest(manifest))
     except Invalid as error:
         raise Finding(CHECKER, f"{name}: {error.what}: {error.why}") from error
