@@ -34,6 +34,14 @@ def test_a_founder_that_has_not_come_yet_writes_nothing_before_its_joining() -> 
 
 
 @pytest.mark.slow
+def test_who_was_admitted_by_votes_and_leaves_is_not_counted_in_again() -> None:
+    comings = draw_comings(87, 5, SECONDS * 1000)
+    assert comings.by_votes
+    assert comings.leaver in comings.newcomers
+    assert run(87).finding is None
+
+
+@pytest.mark.slow
 def test_a_member_that_never_says_what_it_has_heard_keeps_open_what_was_sent_to_who_is_removed() -> None:
     assert run(1177).finding is None
 

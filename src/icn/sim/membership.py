@@ -70,11 +70,14 @@ def draw_comings(seed: int, nodes: int, span_ms: int) -> Comings:
     count = rng.choice((0, 1, 2))
     newcomers = tuple(range(nodes - count, nodes))
     leaver = rng.choice((None, 1, 1))
+    by_votes = bool(newcomers) and Random(f"{seed}/newcomers voted on").random() < 0.3
+    if by_votes and Random(f"{seed}/one of them leaves").random() < 0.5:
+        leaver = newcomers[0]
     return Comings(
         newcomers=newcomers,
         share_a_line=rng.random() < 0.4,
         revokes=rng.random() < 0.3,
-        by_votes=bool(newcomers) and Random(f"{seed}/newcomers voted on").random() < 0.3,
+        by_votes=by_votes,
         joins_at_us=rng.randrange(1, span_ms) * MS,
         leaver=leaver,
         leaves_at_us=rng.randrange(span_ms // 4, span_ms) * MS,
