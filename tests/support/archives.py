@@ -25,10 +25,10 @@ from icn.services.archive_proof import Proving
 from icn.services.backup import BackupOrder, draft, entries
 from icn.services.beginning import Loading
 from icn.services.commands import PutContent
+from icn.services.content_writing import Restored
 from icn.services.filling import Filled, Reading, Signed, fill
 from icn.services.filling_signed import SignedFilling
 from icn.services.restore_plan import Plan, plan
-from icn.services.restore_writing import Restored
 from icn.services.verify import verify
 from icn.stores import backups, contents, keyspace, schema
 from icn.stores.archive import ArchiveKind, Entry, Manifest, Reached
@@ -164,10 +164,15 @@ def all_here(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signe
 def all_elsewhere(planned: Plan) -> Iterator[tuple[Reading, Callable[[Loading], Signed]]]:
     """Each in a process of its own."""
     with (
-        examined_elsewhere(planned.chain) as examining,
-        begun_elsewhere(partial(SignedFilling, planned)) as signed,
+        examined_elsewhere() as examining,
+        begun_elsewhere(_signed_filling) as signed,
     ):
-        yield examining.reading, signed
+        examining.begin(planned.chain)
+        yield examining.reading, lambda loading: signed(loading, planned)
+
+
+def _signed_filling(loading: Loading, planned: Plan) -> SignedFilling:
+    return SignedFilling(planned, loading)
 
 
 def fill_planned(planned: Plan, filling: Filling, *, no_newer_blocks: bool = False, way: Way = all_here) -> Filled:

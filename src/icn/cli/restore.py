@@ -11,15 +11,14 @@ Not here: what an archive holds (services.backup), believing one (services.archi
 
 import argparse
 import contextlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from icn.adapters.archive.elsewhere import begun_elsewhere
-from icn.adapters.archive.examining import examined_elsewhere
+from icn.adapters.archive.examining import Examining, examined_elsewhere
 from icn.adapters.files import create_atomically, make_private_folders
-from icn.adapters.storage.memory import MemoryStore
-from icn.adapters.storage.opening import open_filling
 from icn.cli.archives import PATIENCE_SECONDS, archives_given, examined, say_left_out
 from icn.cli.arguments import ARCHIVE_KEYS, Action, argument
 from icn.cli.byte_progress import byte_progress
@@ -37,20 +36,22 @@ from icn.cli.offline import (
     shown,
 )
 from icn.cli.session import Session
-from icn.config.loaded import LoadedConfig
-from icn.config.storage import storage
 from icn.kernel.errors import Fault
 from icn.services.archive_check import Archive, Examined, claimed, known_parts
+from icn.services.beginning import Loading
 from icn.services.block_names import Walk, named_blocks
-from icn.services.filling import fill
-from icn.services.filling_signed import SignedFilling
+from icn.services.content_writing import Restored
+from icn.services.filling import Signed, fill
 from icn.services.findings import Report
 from icn.services.restore_plan import Plan, plan
-from icn.services.restore_writing import Restored
 from icn.stores.archive import IDENTITY, ArchiveDamaged
 from icn.stores.kv import Reader
 from icn.stores.restored import is_restored
 from icn.stores.schema import STORE_ID_BYTES
+
+if TYPE_CHECKING:
+    from icn.config.loaded import LoadedConfig
+    from icn.services.filling_signed import SignedFilling
 
 
 def restore_store(session: Session, given: argparse.Namespace) -> Exit:
@@ -72,15 +73,57 @@ def _restore(session: Session, given: argparse.Namespace, archives: list[Archive
         from icn.cli.restoring import restore_online  # what the usual way, into an empty store, does without
 
         return restore_online(session, given, examined(session, archives))
-    loaded = load_for_store(session, given)
-    if not holds_nothing(loaded):
+    with _helped() as helpers:
+        loaded = load_for_store(session, given)
+        is_empty = holds_nothing(loaded)
+        if is_empty and not getattr(given, "dry_run", False):
+            claims = None if getattr(given, "skip_damaged", False) else _claims(archives)  # which say nothing of damage
+            known = claims or examined(session, archives)
+            return _fill(session, given, _planned(session, given, known, _nothing(), loaded), loaded, helpers)
+    if not is_empty:
         return _add(session, given, archives)
-    empty = MemoryStore()
-    if getattr(given, "dry_run", False):  # nothing is made, not even the place
-        return _try(session, _planned(session, given, examined(session, archives), empty, loaded), empty)
-    claims = None if getattr(given, "skip_damaged", False) else _claims(archives)  # which say nothing of damage
-    known = claims or examined(session, archives)
-    return _fill(session, given, _planned(session, given, known, empty, loaded), loaded)
+    empty = _nothing()  # nothing is made, not even the place
+    return _try(session, _planned(session, given, examined(session, archives), empty, loaded), empty)
+
+
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """What may work in processes of their own, begun before anything is locked, or any thread begun.
+
+    They are begun before this command has read its configuration, too, and import what each needs while it does.
+    """
+
+    examining: Examining
+    signed: Callable[..., Signed]
+    proving: contextlib.ExitStack
+    """Ends what takes the signed blocks."""
+    both: contextlib.ExitStack
+
+
+@contextlib.contextmanager
+def _helped() -> Iterator[_Helpers]:
+    with contextlib.ExitStack() as both:
+        examining = both.enter_context(examined_elsewhere())
+        proving = both.enter_context(contextlib.ExitStack())
+        signed = proving.enter_context(begun_elsewhere(_signed_filling, _import_rules))
+        yield _Helpers(examining, signed, proving, both)
+
+
+def _import_rules() -> None:
+    import icn.services.filling_signed  # noqa: F401  # by who takes the signed blocks, which may be another process
+
+
+def _signed_filling(loading: Loading, planned: Plan) -> "SignedFilling":
+    from icn.services.filling_signed import SignedFilling  # as above
+
+    return SignedFilling(planned, loading)
+
+
+def _nothing() -> Reader:
+    """A store that is empty."""
+    from icn.adapters.storage.memory import MemoryStore  # as above
+
+    return MemoryStore()
 
 
 def _claims(archives: list[Archive]) -> list[Examined] | None:
@@ -95,7 +138,7 @@ def _claims(archives: list[Archive]) -> list[Examined] | None:
 
 
 def _planned(
-    session: Session, given: argparse.Namespace, known: list[Examined], target: Reader, loaded: LoadedConfig
+    session: Session, given: argparse.Namespace, known: list[Examined], target: Reader, loaded: "LoadedConfig"
 ) -> Plan:
     planned = plan(
         known,
@@ -108,42 +151,43 @@ def _planned(
     return planned
 
 
-def _fill(session: Session, given: argparse.Namespace, planned: Plan, loaded: LoadedConfig) -> Exit:
+def _fill(
+    session: Session, given: argparse.Namespace, planned: Plan, loaded: "LoadedConfig", helpers: _Helpers
+) -> Exit:
     """Into a store that nobody sees before it is whole."""
-    with contextlib.ExitStack() as elsewhere:
-        # Both before anything is locked, or any thread begun.
-        examining = elsewhere.enter_context(examined_elsewhere(planned.chain))
-        proving = elsewhere.enter_context(contextlib.ExitStack())
-        signed = proving.enter_context(begun_elsewhere(partial(SignedFilling, planned)))
-        with refusing_used():
-            filling = open_filling(storage(require_lasting(loaded)))
-        session.world.say(f"working on the store itself: {shown(loaded)}")
-        with contextlib.closing(filling):
-            try:
-                with byte_progress(session.world, "restoring", sum(one.examined.size for one in planned.chain)) as tell:
-                    filled = fill(
-                        planned,
-                        filling,
-                        session.world.random(STORE_ID_BYTES),
-                        no_newer_blocks=getattr(given, "no_newer_blocks", False),
-                        on_bytes=tell,
-                        reading=examining.reading,
-                        signed=signed,
-                    )
-                    proving.close()
-                with filling.seal() as reader:
-                    report = _verified(reader, planned, given, lambda: examining.walk(filling.aside()))
-                    is_held = is_restored(reader)
-                if report is None or report.ok:
-                    filling.take_place()
-            except BaseException:
-                elsewhere.close()  # nobody loads into what is thrown away
-                with contextlib.suppress(Fault):  # what cannot be is by the next restore; the cause is told
-                    filling.discard()
-                raise
-            if report is not None and not report.ok:
+    from icn.adapters.storage.opening import open_filling  # as above
+    from icn.config.storage import storage
+
+    helpers.examining.begin(planned.chain)
+    with refusing_used():
+        filling = open_filling(storage(require_lasting(loaded)))
+    session.world.say(f"working on the store itself: {shown(loaded)}")
+    with contextlib.closing(filling):
+        try:
+            with byte_progress(session.world, "restoring", sum(one.examined.size for one in planned.chain)) as tell:
+                filled = fill(
+                    planned,
+                    filling,
+                    session.world.random(STORE_ID_BYTES),
+                    no_newer_blocks=getattr(given, "no_newer_blocks", False),
+                    on_bytes=tell,
+                    reading=helpers.examining.reading,
+                    signed=lambda loading: helpers.signed(loading, planned),
+                )
+                helpers.proving.close()
+            with filling.seal() as reader:
+                report = _verified(reader, planned, given, lambda: helpers.examining.walk(filling.aside()))
+                is_held = is_restored(reader)
+            if report is None or report.ok:
+                filling.take_place()
+        except BaseException:
+            helpers.both.close()  # nobody loads into what is thrown away
+            with contextlib.suppress(Fault):  # what cannot be is by the next restore; the cause is told
                 filling.discard()
-                return _thrown_away(session, report)
+            raise
+        if report is not None and not report.ok:
+            filling.discard()
+            return _thrown_away(session, report)
     identity = filled.identity if getattr(given, "with_identity", False) else None
     return _end(session, given, planned, filled.done, report, loaded, identity, is_held=is_held)
 
@@ -211,7 +255,7 @@ def _end(
     planned: Plan,
     done: Restored,
     report: Report | None,
-    loaded: LoadedConfig,
+    loaded: "LoadedConfig",
     identity: bytes | None,
     *,
     is_held: bool,

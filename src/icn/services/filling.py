@@ -16,6 +16,8 @@ store that holds something (`restore`); they are the same:
 - that the archive is what it claimed when the plan was made.
 
 What is told is what is wrong first, in the order of the archives, whichever half comes upon it.
+
+Not imported here: the rules of the federation, which only the half with the signed blocks needs.
 """
 
 import contextlib
@@ -23,16 +25,29 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from icn.kernel.errors import Invalid, Refusal, require
+from icn.kernel.limits import MIB
 from icn.services.archive_check import Examination, Items, hashing_but_content
 from icn.services.beginning import Beginning, Loading
-from icn.services.filling_signed import LOAD_BYTES, SignedFilled
+from icn.services.content_writing import Commits, ContentWriting, Restored, first_rows, put_last_rows
 from icn.services.restore_plan import Link, Plan
-from icn.services.restore_writing import Commits, ContentWriting, Restored, first_rows, put_last_rows
 from icn.services.stage import Stage
 from icn.stores import contents
 from icn.stores.archive import BEGINNING, ArchiveDamaged, Part, Position
 from icn.stores.kv import Batch
 from icn.stores.tar import Room
+
+LOAD_BYTES = 16 * MIB
+"""After so many a batch is handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFilled:
+    """What the signed blocks of all archives came to."""
+
+    done: Restored
+    last_arrival: int
+    """Of the store's journal; -1 where there was no block."""
+
 
 Signed = Stage[Items | None, SignedFilled]
 """See `filling_signed.SignedFilling`."""

@@ -5,29 +5,18 @@ A stage of its own (`stage`), because it takes as long as all of the other half 
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from icn.kernel.limits import MIB
 from icn.services.archive_check import Items
 from icn.services.archive_proof import ReplayRefused, require_chosen, require_reached
 from icn.services.beginning import Beginning, Loading
+from icn.services.content_writing import Commits
+from icn.services.filling import LOAD_BYTES, SignedFilled
 from icn.services.intake import Intake
 from icn.services.restore_plan import Plan
-from icn.services.restore_writing import Commits, Restored, SignedWriting
+from icn.services.restore_writing import SignedWriting
 from icn.stores.archive import ArchiveDamaged
 from icn.stores.kv import Batch
-
-LOAD_BYTES = 16 * MIB
-"""After so many a batch is handed on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignedFilled:
-    """What the signed blocks of all archives came to."""
-
-    done: Restored
-    last_arrival: int
-    """Of the store's journal; -1 where there was no block."""
 
 
 class SignedFilling:

@@ -21,9 +21,10 @@ from icn.kernel.errors import InvariantBroken
 from icn.services import rows
 from icn.services.archive_check import Examination, federation_of, known_parts
 from icn.services.archive_proof import Replay, ReplayRefused, require_chosen
+from icn.services.content_writing import Restored
 from icn.services.intake import Choice, Intake
 from icn.services.restore_plan import ChainBroken, Link, Plan
-from icn.services.restore_writing import Restored, Writing
+from icn.services.restore_writing import Writing
 from icn.stores import archive_parts, blocks, contents
 from icn.stores.archive import ArchiveDamaged, ArchiveKind
 from icn.stores.archive_parts import ContentLine

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from icn.kernel.errors import Kind, Refusal
 from icn.kernel.ids import Did
-from icn.services import rows
 from icn.services.archive_check import Examined
 from icn.stores import backups, blocks, contents, schema
 from icn.stores.archive import BEGINNING, ArchiveDamaged, ArchiveKind, Manifest, Position
@@ -196,6 +195,10 @@ def _owner(manifest: Manifest, target: Reader, configured: Did | None, *, as_new
 
 
 def _check_federation(manifest: Manifest, target: Reader) -> None:
+    if next(iter(target.scan(b"")), None) is None:
+        return  # of none, and the rules that rows of one are read by need not be loaded
+    from icn.services import rows
+
     federation = rows.load_federation(target)
     if federation is None:
         return

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +248,11 @@ def test_the_filter_lets_nothing_be_overlooked(world, tmp_path: Path, monkeypatc
     target = MemoryStore()
     fill_into(target, *paths)
     assert held(target) == held(world["a"].store)
+
+
+def test_who_needs_no_rule_of_the_federation_imports_none() -> None:
+    """They take as long as the configuration, which is read meanwhile."""
+    loaded = "import sys, icn.cli.restore; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
+    assert {"icn.services.filling", "icn.services.restore_plan"} <= set(names)
+    assert not {"icn.services.state", "icn.services.rows", "icn.domain.mesh.rules", "icn.config.schema"} & set(names)

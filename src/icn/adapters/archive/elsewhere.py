@@ -7,7 +7,7 @@
 ```
 
 The process is forked (`forking`), and killed when the context is left. What goes wrong there is raised here, as what it
-is.
+is. It may be forked before it is known what it is to work on, and imports what it needs for that meanwhile.
 
 Where there is one processor only, or more than one thread already, the stage works here.
 """
@@ -45,13 +45,16 @@ def elsewhere(make: Callable[[], Stage[Item, Result]]) -> Iterator[Stage[Item, R
 
 @contextlib.contextmanager
 def begun_elsewhere(
-    make: Callable[[Loading], Stage[Item, Result]],
-) -> Iterator[Callable[[Loading], Stage[Item, Result]]]:
-    """What begins a stage that loads into a store: as `make` does, in a process that is forked at once."""
+    make: Callable[..., Stage[Item, Result]], prepare: Callable[[], None] = lambda: None
+) -> Iterator[Callable[..., Stage[Item, Result]]]:
+    """What begins a stage that loads into a store, in a process that is forked at once, and does `prepare` at once.
+
+    What is given to it, a `Loading` first, `make` is given there: all but that goes there pickled.
+    """
     if not is_worth_it():
         yield make
         return
-    process = _Process(make)
+    process = _Process(make, prepare)
     try:
         yield process.begin
     finally:
@@ -69,6 +72,11 @@ class _NoLoading:
 
 
 # What goes through the pipes, beside batches that are loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    given: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +118,18 @@ class _Link:
         return value
 
 
-def _work(make: Callable[[Loading], Stage[Any, Any]], items: BinaryIO, rows: BinaryIO, answers: BinaryIO) -> None:
+def _work(
+    make: Callable[..., Stage[Any, Any]],
+    prepare: Callable[[], None],
+    items: BinaryIO,
+    rows: BinaryIO,
+    answers: BinaryIO,
+) -> None:
     """The life of the process. Nobody being there any more ends it."""
     try:
-        stage = make(_Link(rows, answers))
+        prepare()
+        begin: _Begin = pickle.load(items)  # noqa: S301 - our own process wrote it
+        stage = make(_Link(rows, answers), *begin.given)
         while isinstance(message := pickle.load(items), _Take):  # noqa: S301 - our own process wrote it
             stage.take(message.item)
         if message.is_abandoned:
@@ -134,13 +150,13 @@ def _work(make: Callable[[Loading], Stage[Any, Any]], items: BinaryIO, rows: Bin
 class _Process(Generic[Item, Result]):
     """Satisfies `Stage` once it was begun."""
 
-    def __init__(self, make: Callable[[Loading], Stage[Item, Result]]) -> None:
+    def __init__(self, make: Callable[..., Stage[Item, Result]], prepare: Callable[[], None]) -> None:
         items, self._items = pipe()
         self._rows, rows = pipe()
         answers, self._answers = pipe()
         there = (items, rows, answers)
         try:
-            self._pid = forked(lambda: _work(make, *there), tuple(one.fileno() for one in there))
+            self._pid = forked(lambda: _work(make, prepare, *there), tuple(one.fileno() for one in there))
         except OSError:  # the system has none left
             for one in (*there, self._items, self._rows, self._answers):
                 one.close()
@@ -152,9 +168,10 @@ class _Process(Generic[Item, Result]):
         self._waiting: deque[tuple[int, Future[None]]] = deque()  # bounded: WAITING_BYTES, in _put()
         self._waiting_bytes = 0
 
-    def begin(self, loading: Loading) -> "_Process[Item, Result]":
+    def begin(self, loading: Loading, *given: Any) -> "_Process[Item, Result]":
         """With the store that the stage loads into, which has this process' threads."""
         self._answering = self._threads.submit(self._answer, loading)
+        self._put(_Begin(given))
         return self
 
     def take(self, item: Item) -> None:
@@ -188,7 +205,7 @@ class _Process(Generic[Item, Result]):
             raise InvariantBroken("a stage is begun before it is given anything")
         return self._answering
 
-    def _put(self, message: _Take | _End) -> None:
+    def _put(self, message: _Begin | _Take | _End) -> None:
         data = pickle.dumps(message)
         while self._waiting and self._waiting_bytes + len(data) > WAITING_BYTES:
             size, sending = self._waiting.popleft()

@@ -61,6 +61,9 @@ PIPE_BYTES = MIB
 class Examining(Protocol):
     """Archives of a chain, and the store that is filled from them, being read."""
 
+    def begin(self, chain: Sequence[Link]) -> None:
+        """These are the archives, which are to be read now."""
+
     @property
     def reading(self) -> Reading:
         """Gives the entries of each archive, in the order of the chain (`filling.examined`)."""
@@ -70,12 +73,12 @@ class Examining(Protocol):
 
 
 @contextlib.contextmanager
-def examined_elsewhere(chain: Sequence[Link]) -> Iterator[Examining]:
-    """Archives, and what is filled from them, read in another process, where that is worth it."""
+def examined_elsewhere() -> Iterator[Examining]:
+    """Archives, and what is filled from them, read in another process, where that is worth it. It is forked at once."""
     if not is_worth_it():
         yield _Here()
         return
-    process = _Process(chain)
+    process = _Process()
     try:
         yield process
     finally:
@@ -84,6 +87,9 @@ def examined_elsewhere(chain: Sequence[Link]) -> Iterator[Examining]:
 
 class _Here:
     """Satisfies `Examining`."""
+
+    def begin(self, chain: Sequence[Link]) -> None:
+        """Each is read when it is asked for."""
 
     @property
     def reading(self) -> Reading:
@@ -143,9 +149,10 @@ class _Writer:
         self._taken: int | None = None
         """The room of the entry that is being read."""
 
-    def work(self, chain: Sequence[Link]) -> None:
+    def work(self) -> None:
         """The life of the process. Nobody being there any more ends it."""
         try:
+            chain: Sequence[Link] = pickle.load(self._asked)  # noqa: S301 - our own process wrote it
             for link in chain:
                 for part, items in examined(link, self._room):
                     self._write(part, items)
@@ -196,8 +203,9 @@ def _told(block: NamedBlock) -> _NameFields:
 
 
 class _Process:
-    def __init__(self, chain: Sequence[Link]) -> None:
-        self._chain = iter(chain)
+    def __init__(self) -> None:
+        self._chain: Iterator[Link] = iter(())
+        """What is to be read yet."""
         self._closing = threading.RLock()
         """What is looked at is let go by any thread, and where the collector finds it in one that has this."""
         self._entries, entries = pipe()
@@ -211,7 +219,7 @@ class _Process:
         there = (entries, freed, asked)
         try:
             self._pid = forked(
-                lambda: _Writer(*there, self._rooms).work(chain),
+                lambda: _Writer(*there, self._rooms).work(),
                 (*(one.fileno() for one in there), *self._rooms),
             )
         except OSError:  # the system has none left
@@ -220,6 +228,11 @@ class _Process:
         finally:
             for one in there:
                 one.close()
+
+    def begin(self, chain: Sequence[Link]) -> None:
+        """See `Examining`."""
+        self._chain = iter(chain)
+        self._ask(chain)
 
     @property
     def reading(self) -> Reading:
@@ -231,9 +244,12 @@ class _Process:
         if aside is None:
             return named_blocks
         require(next(self._chain, None) is None, "a store is read when all archives were")
-        with contextlib.suppress(BrokenPipeError):  # who walks learns why
-            send(self._asked, pickle.dumps(aside))
+        self._ask(aside)
         return self._walk
+
+    def _ask(self, what: Sequence[Link] | Aside) -> None:
+        with contextlib.suppress(BrokenPipeError):  # who waits for an answer learns why
+            send(self._asked, pickle.dumps(what))
 
     def _walk(self, _reader: Reader) -> Iterator[NamedBlock]:
         while isinstance(message := self._next(), _Named):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,59 @@ def test_it_works_in_another_process_and_loads_into_the_store_here() -> None:
     assert told == held.rows[b"sum"] == b"17"
 
 
+class Counting:
+    """A stage without a store."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def take(self, item: bytes) -> None:
+        self._count += len(item)
+
+    def end(self) -> int:
+        return self._count
+
+    def abandon(self) -> None:
+        """Nobody asks."""
+
+
+def test_it_may_be_told_later_what_it_works_on_and_prepares_for_that_meanwhile() -> None:
+    prepared: list[int] = []
+    held = Held()
+    with begun_elsewhere(Times, lambda: prepared.append(2)) as begin:
+        stage = begin(held, prepared, 3)  # a list that is sent, and is empty here
+        stage.take(b"one")
+        assert stage.end() == 0
+        assert prepared == []
+    assert held.rows == {b"times": b"3"}
+    with begun_elsewhere(partial(Prepared, prepared), lambda: prepared.append(2)) as begin:
+        assert begin(held).end() == [2]
+    assert prepared == []
+
+
+class Prepared(Counting):
+    """Tells what was prepared where it works."""
+
+    def __init__(self, prepared: list[int], _loading: Loading) -> None:
+        super().__init__()
+        self._prepared = prepared
+
+    def end(self) -> list[int]:
+        return self._prepared
+
+
+class Times(Counting):
+    """Counts so many times as much as it is given numbers, and says in the store how many times."""
+
+    def __init__(self, loading: Loading, numbers: list[int], times: int) -> None:
+        super().__init__()
+        loading.load(Batch({b"times": str(times).encode()}))
+        self._times = times * len(numbers)
+
+    def end(self) -> int:
+        return super().end() * self._times
+
+
 def test_it_is_worth_it_with_another_processor_and_no_other_thread(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -113,22 +167,6 @@ def test_where_it_is_not_it_works_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stage.end() == (os.getpid(), b"3")
     with elsewhere(Counting) as given:
         assert type(given) is Counting
-
-
-class Counting:
-    """A stage without a store."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def take(self, item: bytes) -> None:
-        self._count += len(item)
-
-    def end(self) -> int:
-        return self._count
-
-    def abandon(self) -> None:
-        """Nobody asks."""
 
 
 def test_more_than_may_wait_is_taken_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:

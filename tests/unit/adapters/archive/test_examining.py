@@ -1,5 +1,6 @@
 """Archives examined in a process of their own hold what they hold, are as wrong, and the process is gone afterwards."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from icn.adapters.archive import examining as module
-from icn.adapters.archive.examining import NAMED_AT_ONCE, ROOMS, examined_elsewhere
+from icn.adapters.archive.examining import NAMED_AT_ONCE, ROOMS, Examining
 from icn.adapters.archive.forking import StageLost
 from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import StorageSettings, open_store
@@ -40,6 +41,27 @@ class Made:
 
     entries: tuple[Entry, ...]
     then: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        MADE.append(self)
+
+    def __reduce__(self) -> tuple[Callable[[int], "Made"], tuple[int]]:
+        """The other process has it, too: it was forked when it was made. What is done then cannot be sent."""
+        return made_before, (next(place for place, made in enumerate(MADE) if made is self),)
+
+
+MADE: list[Made] = []
+
+
+def made_before(place: int) -> Made:
+    return MADE[place]
+
+
+@contextlib.contextmanager
+def examined_elsewhere(chain: tuple[Made, ...]) -> Iterator[Examining]:
+    with module.examined_elsewhere() as examining:
+        examining.begin(chain)
+        yield examining
 
 
 @pytest.fixture(autouse=True)
