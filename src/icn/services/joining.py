@@ -219,10 +219,11 @@ class JoiningService:
         said = f"the invitation was refused: {self.refusal}. " if self.refusal else ""
         line = admission_line(did)
         if federation.policy.join_policy is JoinPolicy.VOTE:
-            votes = 0 if member is None else len(dict.fromkeys(vote.by for vote in member.votes))
-            voters = sum(1 for other in state.federation.members.values() if other.is_admitted)
+            voters = {other.node: None for other in state.federation.members.values() if other.is_admitted}
+            votes = {} if member is None else {vote.by: None for vote in member.votes if vote.by in voters}
             return (
-                f"{said}waiting for admission by the votes of more than half of {voters} members, {votes} have voted: "
+                f"{said}waiting for admission by the votes of more than half of {len(voters)} members, "
+                f"{len(votes)} have voted: "
                 f"each member's operator votes with: {line}"
             )
         return f"{said}waiting for admission: the operator of a member admits this node with: {line}"

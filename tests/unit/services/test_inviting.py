@@ -301,6 +301,10 @@ def test_members_vote_at_the_same_time_and_the_votes_are_counted() -> None:
     assert not has_joined(world, "new")
     told = new.engine.joining.explain(new.engine.state, new.did)
     assert "more than half of 3 members, 1 have voted" in told
+    gone = replace(new.engine.state.federation.members[world["b"].did], left_at=1)
+    new.engine.state.federation.members[gone.node] = gone
+    assert "more than half of 2 members, 0 have voted" in new.engine.joining.explain(new.engine.state, new.did)
+    new.engine.state.federation.members[gone.node] = replace(gone, left_at=None)
     world.link("a", "b")
     world.pass_time(7_000)
     assert has_joined(world, "new")

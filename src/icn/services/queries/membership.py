@@ -9,7 +9,7 @@ from enum import Enum
 
 from icn.domain.dag.feeds import Clock, confirmed_count, quorum
 from icn.domain.federation.confirming import settled_count
-from icn.domain.federation.model import Invitation, JoinPolicy, Member, Removal
+from icn.domain.federation.model import Admission, Invitation, JoinPolicy, Member, Removal
 from icn.kernel.ids import Cid, Did
 from icn.kernel.instant import Instant
 from icn.services import rows
@@ -57,9 +57,9 @@ class MemberView:
     removed: bool
     """Whether members have removed it: its feed has ended."""
     votes: int
-    """Members that have voted for it, where members vote on admissions."""
+    """Members that have voted for it, where members vote on admissions. Who has gone since counts no more."""
     removal_votes: int
-    """Members that have voted to remove it."""
+    """Members that have voted to remove it, without those that have gone since."""
     sequence: int | None
     """Of its newest block here."""
 
@@ -150,6 +150,8 @@ def federation(reader: Reader, here: Did, *, joins: bool, waiting_for: str | Non
 def members(reader: Reader) -> MembersView:
     """The nodes of the federation, in order of their keys."""
     heads = {row.author: row.sequence for _, row in rows.HEADS.rows(reader)}
+    stored = [member for _, member in rows.MEMBERS.rows(reader)]
+    voters = {member.node: None for member in stored if member.is_admitted}
     return MembersView(
         tuple(
             MemberView(
@@ -158,13 +160,17 @@ def members(reader: Reader) -> MembersView:
                 joined=member.joined,
                 left=member.left_at is not None,
                 removed=bool(member.removals),
-                removal_votes=len(dict.fromkeys(vote.by for vote in member.removal_votes)),
-                votes=len(dict.fromkeys(vote.by for vote in member.votes)),
+                removal_votes=_count(member.removal_votes, voters),
+                votes=_count(member.votes, voters),
                 sequence=heads.get(member.node),
             )
-            for _, member in rows.MEMBERS.rows(reader)
+            for member in stored
         )
     )
+
+
+def _count(votes: tuple[Admission, ...], voters: Mapping[Did, None]) -> int:
+    return len(dict.fromkeys(vote.by for vote in votes if vote.by in voters))
 
 
 def removed_count(reader: Reader) -> int:

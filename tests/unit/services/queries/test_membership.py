@@ -8,7 +8,7 @@ from icn.domain.federation.model import Admission, Federation, JoinPolicy, Membe
 from icn.kernel.ids import DAG_CBOR, Cid
 from icn.kernel.instant import Instant
 from icn.services import rows
-from icn.services.queries.membership import Membership, confirmations, federation, membership
+from icn.services.queries.membership import Membership, confirmations, federation, members, membership
 from icn.stores.blocks import ClockEntry
 from icn.stores.kv import Batch, KeyValueStore
 from support.http_node import HttpNode, policy, signer_of
@@ -44,6 +44,19 @@ ADMITTED = (Admission(FOUNDER, 0),)
 )
 def test_how_far_a_node_is(member: Member | None, join_policy: JoinPolicy, expected: Membership) -> None:
     assert membership(store_with(member, join_policy), HERE, joins=True) is expected
+
+
+def test_votes_of_who_has_gone_are_not_shown_as_if_they_counted() -> None:
+    voters = tuple(Admission(voter, 1) for voter in DIDS[1:])
+    concerned = Member(DIDS[0], (), joined=False, votes=voters, removal_votes=voters)
+    store = store_with(concerned, JoinPolicy.VOTE)
+    batch = Batch()
+    for voter in DIDS[1:]:
+        left_at = 5 if voter == DIDS[1] else None
+        rows.MEMBERS.put(batch, voter.public_key, Member(voter, ADMITTED, joined=True, left_at=left_at))
+    store.commit(batch, store.claim())
+    (shown,) = [view for view in members(store).items if view.did == DIDS[0]]
+    assert (shown.votes, shown.removal_votes) == (2, 2)
 
 
 def test_before_any_federation() -> None:
