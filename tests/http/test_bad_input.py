@@ -93,6 +93,24 @@ def test_bodies_that_are_not_what_the_route_takes(operation: Operation) -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    "twice",
+    [b'{"to":"%s","amount":1,"amount":9}', b'{"to":"%s","amount":1,"am\\u006funt":1}'],
+    ids=["plain", "escaped"],
+)
+def test_a_name_that_is_given_twice(twice: bytes) -> None:
+    """Of which a gateway in front of the node may have looked at another one than the node would go by."""
+
+    async def test(world: World) -> None:
+        await world.open_account(MEMBER)
+        answer = await sent(world.client, "/mana/transfer", twice % MEMBER.encode())
+        assert (answer.status, answer.json["code"]) == (400, "http.unparsable")
+        assert "'amount' more than once" in answer.json["detail"]
+        assert (await world.client.get("/events?type=transferred")).json["items"] == []
+
+    run(test)
+
+
 def test_every_fault_of_a_body_is_told_with_its_place() -> None:
     async def test(world: World) -> None:
         answer = await world.client.post("/mana/transfer", {"to": "did:web:x", "amount": "1", "memo": 1})

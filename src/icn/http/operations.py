@@ -71,11 +71,18 @@ class Call:
         return text
 
     def body(self, model: type[Model]) -> Model:
-        """The body as `model`. Raises `NotJson`, or pydantic's `ValidationError`."""
+        """The body as `model`.
+
+        Raises `NotJson`, `Unparsable` for a name given twice, or pydantic's `ValidationError`.
+        """
         content_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json" and not content_type.endswith("+json"):
             raise NotJson
-        return model.model_validate_json(self.raw)
+        body = model.model_validate_json(self.raw)
+        # Only now, when it is as flat as the model. The parser takes the last of several; whoever looked at the request
+        # before it came here may have gone by the first.
+        json.loads(self.raw, object_pairs_hook=_names_once)
+        return body
 
     def query(self, model: type[Model]) -> Model:
         """The query as `model`. Raises `Unparsable` for a name given twice, or pydantic's `ValidationError`."""
@@ -124,6 +131,13 @@ class Call:
         if key and (len(key) > REQUEST_KEY_CHARS_MAX or not all("!" <= char <= "~" for char in key)):
             raise Unparsable(f"an Idempotency-Key has 1 to {REQUEST_KEY_CHARS_MAX} visible ASCII characters")
         return key
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(dict.fromkeys(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unparsable(f"the body gives {twice!r} more than once")
 
 
 @dataclass(frozen=True, slots=True)
