@@ -236,7 +236,16 @@ def test_the_block_of_a_backend(guide: str, databases: Databases, tmp_path: Path
     same(tmp_path / "work", "before", "online", "offline")
 
 
-@pytest.mark.parametrize("backend", list(STARTS))
+@pytest.mark.parametrize(
+    "backend",
+    # What the block says is the same for all; each one's own block is tried above.
+    [
+        "sled",
+        "postgres",
+        pytest.param("sqlite", marks=pytest.mark.long),
+        pytest.param("rocksdb", marks=pytest.mark.long),
+    ],
+)
 def test_the_block_for_all_backends(guide: str, databases: Databases, tmp_path: Path, backend: str) -> None:
     full, incremental, restore, verify = block_with(guide, "dag backup --incremental")
     restore = restore.replace("20240101", "$(date +%Y%m%d)")  # the day of the backup
@@ -324,7 +333,11 @@ def disaster(guide: str, *, with_peer: bool) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("with_peer", [True, False], ids=["with a peer", "alone"])
+@pytest.mark.parametrize(
+    "with_peer",
+    # Alone, the node waits for the operator's word, as above.
+    [pytest.param(True, id="with a peer"), pytest.param(False, id="alone", marks=pytest.mark.long)],
+)
 def test_the_disaster(guide: str, databases: Databases, tmp_path: Path, with_peer: bool) -> None:
     databases.cluster.run("DROP DATABASE IF EXISTS icn_production_new WITH (FORCE)")
     tools = {"PGHOST": "localhost", "PGUSER": "icn_prod_user", "PGPASSWORD": PRODUCTION_PASSWORD}
