@@ -5,6 +5,7 @@ Exit codes (sysexits): 0 stopped as asked; 6 a fault of disk, database or networ
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ EXIT_CONFIG = 78
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. The exit code."""
+    _open_closed_streams()
     arguments = _parser().parse_args(argv)
     try:
         loaded = load(
@@ -49,6 +51,17 @@ _START_REFUSED = (
     *("key.exposed", "key.passphrase_needed", "key.wrong_passphrase"),
 )
 """Faults that only the operator can mend before a start: like a wrong configuration."""
+
+
+def _open_closed_streams() -> None:
+    """Lead nowhere what whoever started this has closed of standard input, output and error.
+
+    Their numbers go to the next that is opened. A socket of the event loop with one of them ends the process when it is
+    closed, and a store would be written to by whatever library complains on standard error.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _run(loaded: LoadedConfig) -> int:
