@@ -155,12 +155,12 @@ class ExecutorService:
         if why_stopped and outcome.exit is ExitKind.CANCELLED:
             outcome = replace(outcome, detail=why_stopped)
         # After a fault of the store everything is begun again, and what has just ended must not be.
-        begun = [effect for effect in work.effects if isinstance(effect, RunJob) and _begins(effect, request)]
-        for effect in begun:
-            work.effects.remove(effect)
+        begun = work.starting.pop((request.job, request.attempt), None)
+        if begun is not None:
+            work.effects.remove(begun)
         was_begun_again = key in self._begun_again
         self._begun_again.pop(key, None)
-        if was_begun_again and not begun:
+        if was_begun_again and begun is None:
             # Perhaps the first guest had ended when it was begun again, and another one runs for nobody now.
             work.effects.append(StopJob(request.job, request.attempt))
         execution = work.state.mesh.executions.get(key)
@@ -332,7 +332,9 @@ class ExecutorService:
             input=given,
             limits=spec.limits,
         )
-        work.effects.append(RunJob(request, module))
+        begun = RunJob(request, module)
+        work.effects.append(begun)
+        work.starting[request.job, request.attempt] = begun
 
     def _read(self, work: UnitOfWork, cid: Cid) -> bytes:
         data = self.content.read(work, cid)
@@ -369,10 +371,6 @@ class ExecutorService:
             self.offering.unsettled.note(work, execution)
         number = work.outbox.reserve()
         work.post(execution.home, number, ReceiptSent(number, sealed, inline))
-
-
-def _begins(effect: RunJob, request: ExecutionRequest) -> bool:
-    return (effect.request.job, effect.request.attempt) == (request.job, request.attempt)
 
 
 def _key(execution: Execution) -> ExecutionKey:

@@ -82,8 +82,9 @@ class OfferingService:
         except Invalid as error:
             raise PeerViolation(f"an announced job is within bounds: {error}") from error
         key = (home, message.job, message.attempt)
-        for earlier in [k for k in self.capacity.reserved if k[:2] == key[:2] and k[2] < message.attempt]:
-            self.capacity.release(earlier)
+        if message.attempt > 1:
+            for earlier in [k for k in self.capacity.reserved if k[:2] == key[:2] and k[2] < message.attempt]:
+                self.capacity.release(earlier)
         promise = self.capacity.reserved.get(key)
         if (
             promise is not None

@@ -29,7 +29,7 @@ from icn.services import rows
 from icn.services.acceptance import keep
 from icn.services.ancestry import BlockAncestry, stored_clock
 from icn.services.answers import Answer, Done, Refused, Reply
-from icn.services.effects import Committed, Effect, Send
+from icn.services.effects import Committed, Effect, RunJob, Send
 from icn.services.inputs import Request
 from icn.services.state import Pairing, State, apply_event, check_event
 from icn.stores import blocks, keyspace
@@ -69,6 +69,8 @@ class UnitOfWork:
     """What the clock says; time limits are measured by it."""
     batch: Batch = field(default_factory=Batch)
     effects: list[Effect] = field(default_factory=list)
+    starting: dict[tuple[JobId, int], RunJob] = field(default_factory=dict)
+    """Those of `effects` that begin an execution which this node has accepted, by job and attempt."""
     local: deque[Message] = field(default_factory=deque)
     """Messages to this node itself; they are taken in the same batch."""
     accepted: list[tuple[Block, Did | None]] = field(default_factory=list)

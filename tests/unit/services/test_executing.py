@@ -293,6 +293,21 @@ def test_a_guest_that_had_ended_when_it_was_begun_again_after_a_fault_leaves_non
     assert places_in_use(world) == 0
 
 
+def test_a_guest_whose_outcome_comes_with_the_batch_after_a_fault_is_not_begun_again() -> None:
+    """Its execution is taken up in that batch, before the outcome is read."""
+    world = executor("a")
+    assign(world, "a", announce(world, "a", "one"))
+    asked = list(running(world))
+    world[EXECUTOR].store.fail_next = 1
+    with pytest.raises(StoreUnavailable):
+        cancel(world, JobAnnounced(builders.job_id(world["a"].did, "another"), 1, 0, world.spec()))
+    end(world, ExitKind.COMPLETED)
+    assert running(world) == asked
+    assert stopped(world) == []
+    assert [kind for kind, _ in issued(world)] == [ExitKind.COMPLETED]
+    assert places_in_use(world) == 0
+
+
 def test_a_guest_whose_deadline_passed_during_a_fault_of_the_store_is_stopped() -> None:
     """It was answered and its place was given away while it went on."""
     world = executor("a")
