@@ -6,7 +6,7 @@ answers are collected here. When the commit fails, the live state is ahead of th
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from icn.domain.context import Context, EventRefused
@@ -106,9 +106,7 @@ class UnitOfWork:
 
     def clock_of(self, author: Did, sequence: int) -> Clock:
         """The clock of a block that is stored or comes with this batch."""
-        place = (author, sequence)
-        pending = self.state.feeds.recent_clocks.get(place) or self._clocks.get(place)
-        return pending if pending is not None else stored_clock(self.store, self.state.feeds, author, sequence)
+        return _clock_of(self.state, self.store, self._clocks, author, sequence)
 
     def has_block(self, cid: Cid) -> bool:
         """Whether a signed block is in its feed here, or comes with this batch."""
@@ -126,9 +124,11 @@ class UnitOfWork:
 
     def context_of(self, author: Did, sequence: int, time: Instant, clock: Clock) -> Context:
         """The context of the block (author, sequence) with this clock."""
+        state, store, clocks = self.state, self.store, self._clocks
 
         def clock_of(who: Did, number: int) -> Clock:
-            return clock if (who, number) == (author, sequence) else self.clock_of(who, number)
+            # Without this unit of work, which keeps a context: nobody else would ever let go of either.
+            return clock if (who, number) == (author, sequence) else _clock_of(state, store, clocks, who, number)
 
         return _context(author, sequence, time, BlockAncestry(clock, self.state.federation, clock_of))
 
@@ -305,6 +305,15 @@ _committed = maker(Committed)
 _context = maker(Context)
 _send = maker(Send)
 _envelope = maker(Envelope)
+
+
+def _clock_of(
+    state: State, store: Reader, clocks: Mapping[tuple[Did, int], Clock], author: Did, sequence: int
+) -> Clock:
+    """`UnitOfWork.clock_of`. `clocks`: of blocks that come with the batch."""
+    place = (author, sequence)
+    pending = state.feeds.recent_clocks.get(place) or clocks.get(place)
+    return pending if pending is not None else stored_clock(store, state.feeds, author, sequence)
 
 
 def _may_change(answer: Answer) -> bool:
