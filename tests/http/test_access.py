@@ -72,6 +72,39 @@ def test_authentication_is_off_only_where_it_was_switched_off() -> None:
     asyncio.run(test(world(HttpSettings(None, require_auth=False))))
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7845"}, 200),
+        ({"host": "[::1]:7845"}, 200),
+        ({"host": "localhost:7845", "origin": "http://localhost:7845"}, 200),
+        ({"host": "icn-node-1:7845"}, 200),
+        ({"host": "desk.local"}, 200),
+        ({"host": "LOCALHOST.", "origin": "http://localhost."}, 200),
+        ({"host": "localhost:7845", "origin": "http://localhost:3000"}, 403),
+        ({"host": "127.0.0.1:7845", "origin": "https://evil.example"}, 403),
+        ({"host": "127.0.0.1:7845", "origin": "null"}, 403),
+        ({"host": "evil.example:7845"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({"host": "evil.example:7845", "origin": "http://evil.example:7845"}, 403),
+        ({"host": "[::1"}, 403),
+    ],
+)
+def test_a_page_of_another_site_asks_nothing_of_a_node_without_a_key(headers: dict[str, str], status: int) -> None:
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
+    with_key = [(b"x-api-key", KEY.encode()), *given]
+
+    async def test(open_world: World, closed_world: World) -> None:
+        answer = await open_world.stranger.send("GET", "/info", headers=given)
+        assert answer.status == status, answer.body
+        if status != 200:
+            assert answer.json["code"] == "access.foreign_page"
+        assert (await open_world.stranger.send("GET", "/health", headers=given)).status == 200
+        assert (await closed_world.stranger.send("GET", "/info", headers=with_key)).status == 200
+
+    asyncio.run(test(world(HttpSettings(None, require_auth=False)), world()))
+
+
 def test_every_answer_bears_a_correlation_id() -> None:
     async def test(world: World) -> None:
         given = await world.client.get("/health", x_correlation_id="order-17")

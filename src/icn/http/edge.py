@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from icn.http.browsers import check_page
 from icn.http.ports import NodeApi
 from icn.http.problems import BodyOverdue, BodyTooLarge, Disconnected, KeyNeeded, Unparsable, answering
 from icn.http.settings import HttpSettings
@@ -35,7 +36,15 @@ CORRELATION_CHARS_MAX = 128
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/")
 NO_ROUTE = "(none)"
 """The route of requests that met none, in logs and metrics."""
-SINGLE_HEADERS = (b"x-api-key", b"authorization", b"idempotency-key", b"content-type", b"content-length")
+SINGLE_HEADERS = (
+    b"x-api-key",
+    b"authorization",
+    b"idempotency-key",
+    b"content-type",
+    b"content-length",
+    b"host",
+    b"origin",
+)
 """Headers that mean nothing when they are given twice."""
 
 
@@ -75,6 +84,8 @@ class Edge:
             check_single(scope)
             if path not in OPEN_PATHS:
                 check_key(headers, self.settings)
+                if not self.settings.require_auth:
+                    check_page(headers)
             given: Receive
             if path in STREAMED_PATHS:
                 given = _Pieces(receive, self.settings.import_body_bytes_max, self.settings.body_seconds_max).receive
