@@ -142,6 +142,14 @@ def hear_another_root(engine: Engine, view: PeerView) -> None:
     view.root = "another"
 
 
+def tell_it_what_it_has_said(engine: Engine, view: PeerView) -> None:
+    view.told = view.root
+
+
+def leave_it_alone_once_more(engine: Engine, view: PeerView) -> None:
+    view.rounds_rested += 1
+
+
 def remember_since_when_it_differs(engine: Engine, view: PeerView) -> None:
     view.differs_since = engine.clock.now()
 
@@ -156,6 +164,8 @@ def mark_time(engine: Engine, view: PeerView) -> None:
         (remember_a_comparison, True),
         (compare_another_feed_next, True),
         (hear_another_root, True),
+        (tell_it_what_it_has_said, True),
+        (leave_it_alone_once_more, False),
         (remember_since_when_it_differs, False),
         (mark_time, False),
     ],

@@ -3,7 +3,8 @@
 ```
  a commit ─> Publish; gossip brings it to everybody, who lacks its ancestors asks with Want
  news, ours or others' ─> Heads, a little later, to those who have not shown since that they have it
- anti-entropy ─> Heads to everybody, which repairs whatever was lost on the way
+ anti-entropy ─> Heads to everybody who is not known to have all this, and now and then to those who are, which repairs
+                 whatever was lost on the way
 ```
 
 A peer that does not gossip, and one that a publication missed, learn of a block by the second. Most have shown by then
@@ -53,10 +54,12 @@ class Announcing:
 
     def _relay(self, work: UnitOfWork) -> None:
         """Tell those who have not shown that they have what was news."""
-        tell = telling.for_each(work)
-        for view in self.peers.greeted():
-            if any(view.counts.get(author, 0) < count for author, count in self.relayed.items()):
-                work.send(view.did, tell(view.did))
+        lacking = [
+            view
+            for view in self.peers.greeted()
+            if any(view.counts.get(author, 0) < count for author, count in self.relayed.items())
+        ]
+        telling.tell(work, lacking)
         self.relay_at, self.relayed = None, {}
         if self.more_came:
             self._relay_later(work)
@@ -71,9 +74,7 @@ class Announcing:
             self._relay(work)
         if work.wall >= later(self.heads_sent_at, self.terms.anti_entropy):
             self.heads_sent_at = work.wall
-            tell = telling.for_each(work)
-            for view in self.peers.greeted():
-                work.send(view.did, tell(view.did))
+            telling.tell_in_turn(work, self.peers.greeted())
             return True
         return False
 

@@ -29,6 +29,10 @@ class PeerView:
     federation: Cid | None = None
     counts: dict[Did, int] = field(default_factory=dict)
     root: str = ""
+    told: str = ""
+    """The root that it was last told; empty where it has not been told all."""
+    rounds_rested: int = 0
+    """Rounds of anti-entropy since, in which it was told nothing because it has what is here."""
     differs_since: Instant | None = None
     """Since when it has reported another root than ours was at the time; none while it reports ours."""
     executes: bool = False

@@ -109,7 +109,7 @@ class ReplicationService:
         self.named.pop(peer, None)
         view = self.peers.views.get(peer)
         if view is not None and view.greeted:
-            work.send(peer, telling.for_each(work)(peer))
+            telling.tell(work, [view])
             view.greeted, view.wanted_at = False, None
 
     def dismiss(self, work: UnitOfWork, view: PeerView, *, knows: bool = False) -> None:
@@ -210,9 +210,8 @@ class ReplicationService:
     def ask_everybody(self, work: UnitOfWork) -> list[Did]:
         """Tell every peer what is here and ask for what it has besides, at once. Whom."""
         views = self.peers.greeted()
-        tell = telling.for_each(work)
+        telling.tell(work, views)
         for view in views:
-            work.send(view.did, tell(view.did))
             self.arrivals.want(work, view)
         return [view.did for view in views]
 

@@ -34,7 +34,8 @@ class ReplicationTerms:
     """How blocks are kept moving."""
 
     anti_entropy: Duration = Duration(5_000)
-    """Everybody is told what we have this often, so that what was lost on the way is asked for."""
+    """Who is not known to have what we have is told of it this often, so that what was lost on the way is asked for;
+    who has it is told in every twelfth round."""
     relay_after: Duration = Duration(500)
     """How long peers have to show that gossip brought them a block, before we tell them that it is there."""
     acknowledge_after: Duration = Duration(200)

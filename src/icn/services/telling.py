@@ -6,7 +6,7 @@ through all other feeds, some at a time, so that every feed is named after a whi
 a message may is a question about those alone, and is answered so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from icn.domain.dag.feeds import Clock, Feeds
 from icn.kernel import limits
@@ -18,15 +18,35 @@ from icn.services.work import UnitOfWork
 
 TURN_MS = 5_000
 """So long the same feeds are named beside those that a message is about."""
+ROUNDS_RESTED_MAX = 11
+"""Rounds of anti-entropy in a row that a peer is left alone while it has what is here: a minute, with the twelfth."""
 
 
-def for_each(work: UnitOfWork) -> Callable[[Did], Heads]:
-    """What to tell each peer of what is here now. The same to all, where it all fits."""
+def tell(work: UnitOfWork, views: Iterable[PeerView]) -> None:
+    """Tell peers what is here now. The same to all, where it all fits."""
     root = work.state.feeds.root()
-    if len(work.state.feeds.heads) > limits.CLOCK_ENTRIES_MAX:
-        return lambda peer: Heads(counts(work, peer), root)
-    heads = Heads(feed_counts(work.state.feeds.clock()), root)
-    return lambda _: heads
+    fits = len(work.state.feeds.heads) <= limits.CLOCK_ENTRIES_MAX
+    heads = Heads(feed_counts(work.state.feeds.clock()), root) if fits else None
+    for view in views:
+        work.send(view.did, heads or Heads(counts(work, view.did), root))
+        # Where one message does not name every feed, the next one names others.
+        view.told, view.rounds_rested = root if fits else "", 0
+
+
+def tell_in_turn(work: UnitOfWork, views: Iterable[PeerView]) -> None:
+    """A round of anti-entropy: tell those who need it.
+
+    Who last said that it has what is here, and was told that it is here, learns nothing by hearing it again; it is told
+    in every twelfth round, and at once when either side has something else.
+    """
+    root = work.state.feeds.root()
+    due = []
+    for view in views:
+        if view.root == view.told == root and view.rounds_rested < ROUNDS_RESTED_MAX:
+            view.rounds_rested += 1
+        else:
+            due.append(view)
+    tell(work, due)
 
 
 def counts(work: UnitOfWork, peer: Did) -> tuple[FeedCount, ...]:

@@ -482,6 +482,45 @@ def test_what_was_lost_on_the_way_is_found_by_anti_entropy() -> None:
     assert len(dict.fromkeys(world.roots())) == 1
 
 
+def heads_told(world: World, milliseconds: int) -> int:
+    """How often somebody tells somebody what is where, in so long."""
+    told = []
+    world.drop = lambda _from, _to, message: told.append(message) if isinstance(message, Heads) else None
+    world.pass_time(milliseconds, step=200)
+    world.drop = None
+    return len(told)
+
+
+def test_who_has_what_is_here_is_told_so_once_a_minute() -> None:
+    world = federation("a", "b", "c")
+    world.done("a", OpenAccountFor(builders.did(50)))
+    world.pass_time(20_000, step=200)
+    every_pair = 6
+    assert heads_told(world, 60_000) == every_pair
+    assert heads_told(world, 60_000) == every_pair
+    world.done("a", OpenAccountFor(builders.did(51)))
+    assert heads_told(world, 10_000) >= every_pair
+
+
+def test_who_was_told_and_does_not_say_that_it_has_it_is_told_again_in_each_round() -> None:
+    world = federation("a", "b")
+    world.pass_time(20_000, step=200)
+    told = []
+
+    def b_is_deaf(_from: str, to: str, message: object) -> bool:
+        if isinstance(message, Heads) and to == "b":
+            told.append(message)
+        return to == "b"
+
+    world.drop = b_is_deaf
+    world.done("a", OpenAccountFor(builders.did(50)))
+    world.pass_time(25_000, step=200)
+    assert len(told) >= 5
+    world.drop = None
+    world.pass_time(6_000, step=200)
+    assert len(dict.fromkeys(world.roots())) == 1
+
+
 def test_a_silent_peer_is_asked_again() -> None:
     world = federation("a", "b")
     world.drop = lambda _from, _to, message: isinstance(message, Announce | Want)

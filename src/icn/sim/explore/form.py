@@ -15,6 +15,7 @@ States whose forms are equal are explored once. What a form leaves out, and why 
   ran has them in order of events, and both must do the same. Soft state keeps its order: who waited first comes first.
 - **Order of arrival** of blocks, and the rows that find blocks again: they follow from which blocks are there.
 - **Fields that do not count** when two values are compared (`compare=False`): what is remembered to save work.
+- **How often a peer was left alone** because it has what is here: what it is told in the end, it knows.
 - **Names of roots**: among honest nodes a root says how many blocks of each feed there are, and those counts are kept.
 
 What it cannot see, therefore: a defect that hangs on one of these. `Form.EXACT` leaves nothing out but such
@@ -53,6 +54,8 @@ TOLD_ONLY = frozenset(
 """Fields with an instant that nothing waits for. `settled_at` waits for nothing where no mana regenerates."""
 LEFT_OUT = frozenset(("store", "signer", "terms", "clock", "fence", "state", "marked_at"))
 """Of the engine: what is the same in all states of a node, stands in its place otherwise, or is of time marks."""
+_VIEW_LEFT_OUT = TOLD_ONLY | {"root", "told", "rounds_rested"}
+"""Of what is known of a peer: what is written otherwise, or is in the list above."""
 _NOT_ROWS = (
     keyspace.JOURNAL,
     keyspace.BLOCK_META,
@@ -340,8 +343,9 @@ def _view(value: PeerView, writing: _Writing) -> Any:
     names = tuple(each.name for each in fields(value))
     if writing.is_exact:
         return _mutable(value, names, writing)
-    told = writing.forms.roots.get(value.root, value.root)
-    return told, _mutable(value, tuple(name for name in names if name != "root" and name not in TOLD_ONLY), writing)
+    said = writing.forms.roots.get(value.root, value.root)
+    left = _mutable(value, tuple(name for name in names if name not in _VIEW_LEFT_OUT), writing)
+    return said, value.told == value.root, left
 
 
 def _greeting(value: Any, writing: _Writing) -> Any:
