@@ -127,6 +127,7 @@ def _take(
             content.take(items)
             commits.let_go()
             identity = items.identity or identity
+            del items  # what is not looked at while the next is waited for can be used for that
             on_bytes(part.size)
     return identity
 

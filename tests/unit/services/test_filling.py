@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +13,18 @@ from icn.adapters.storage.filling import FillingInPlace
 from icn.adapters.storage.memory import MemoryStore
 from icn.domain.dag.block import parse_block, sign_block
 from icn.kernel.ids import RAW, Cid
-from icn.services.archive_check import claimed
-from icn.services.beginning import NO_VIEWS, Views
+from icn.services.archive_check import Items, claimed
+from icn.services.beginning import NO_VIEWS, Views, with_views
 from icn.services.commands import PutContent
-from icn.services.restore_plan import ChainBroken, ForeignArchive
+from icn.services.filling import examined, fill
+from icn.services.restore_plan import ChainBroken, ForeignArchive, Link, plan
 from icn.stores import backups, blocks, contents, keyspace, moving, restored, schema
-from icn.stores.archive import IDENTITY, ArchiveDamaged, ArchiveKind, Entry
+from icn.stores.archive import IDENTITY, ArchiveDamaged, ArchiveKind, Entry, Part
 from icn.stores.kv import Batch, StoreUnavailable
 from support import builders
 from support.archives import (
     NEW_STORE,
+    all_here,
     assert_whole,
     back_up,
     commit_beside,
@@ -29,6 +33,7 @@ from support.archives import (
     fill_planned,
     held,
     history,
+    nothing,
     restore_into,
 )
 
@@ -154,8 +159,6 @@ def test_an_encrypted_archive_does_not_say_what_it_is_before_it_is_read(world, t
 
 
 def test_the_key_file_in_an_archive_is_handed_out(world, tmp_path: Path) -> None:
-    from icn.services.restore_plan import plan
-
     path = tmp_path / "a.tar.gz"
     back_up(world["a"].store, path, extra=[Entry(IDENTITY, b"sealed")])
     planned = plan([claimed(TarGzArchive(path, None))], MemoryStore(), configured=None, as_new=False)
@@ -208,8 +211,6 @@ class _Claiming(TarGzArchive):
 
 
 def _fill(source: TarGzArchive) -> None:
-    from icn.services.restore_plan import plan
-
     planned = plan([claimed(source)], MemoryStore(), configured=None, as_new=False)
     fill_planned(planned, FillingInPlace(MemoryStore()))
 
@@ -256,3 +257,41 @@ def test_who_needs_no_rule_of_the_federation_imports_none() -> None:
     names = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert {"icn.services.filling", "icn.services.restore_plan"} <= set(names)
     assert not {"icn.services.state", "icn.services.rows", "icn.domain.mesh.rules", "icn.config.schema"} & set(names)
+
+
+class Room(bytearray):
+    """Memory that says when nobody looks at it any more."""
+
+
+class Written:
+    """A store that is written to at once."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+
+    def load(self, batch: Batch, views: Views = NO_VIEWS) -> None:
+        self.rows.update(with_views(batch, views).operations)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.rows.get(key)
+
+
+def test_nothing_is_looked_at_any_more_while_the_next_entry_is_waited_for(world, tmp_path: Path) -> None:
+    """Or who has a few rooms waits for ever for one of them, where a write that went wrong holds on to the others."""
+    (path,) = chain(world, tmp_path, 0)
+    planned = plan([claimed(TarGzArchive(path, None))], MemoryStore(), configured=None, as_new=False)
+    rooms: list[weakref.ref[Room]] = []
+
+    def in_room(data: bytes | memoryview | None) -> memoryview | None:
+        room = Room(data or b"")
+        rooms.append(weakref.ref(room))
+        return None if data is None else memoryview(room)
+
+    def reading(link: Link) -> Iterator[tuple[Part, Items]]:
+        for part, items in examined(link):
+            yield part, replace(items, content=tuple((line, in_room(data)) for line, data in items.content))
+            assert [room for room in rooms if room() is not None] == []
+
+    with all_here(planned) as (_, signed):
+        fill(planned, Written(), NEW_STORE, no_newer_blocks=False, on_bytes=nothing, reading=reading, signed=signed)
+    assert rooms
