@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
 KILLS_LONG = int(os.environ.get("ICN_CRASHES", "60"))
 """Of each pair of engines."""
-KILLS_SHORT = 3
+KILLS_SHORT = 2
 CALLS = {
     "write": 60,
     "pwrite64": 60,

@@ -24,8 +24,8 @@ from support.stores import BACKENDS
 SEED = int(os.environ.get("ICN_CRASH_SEED", "1"))
 CRASHES_LONG = int(os.environ.get("ICN_CRASHES", "250"))
 """Of each kind, on each backend."""
-CRASHES_SHORT = 8
-POSTGRESQL_CRASHES_SHORT = 3
+CRASHES_SHORT = 5
+POSTGRESQL_CRASHES_SHORT = 2
 POSTGRESQL_LOSSES_SHORT = 2
 LOSSES_UNTIL_SEEN_MAX = 40
 

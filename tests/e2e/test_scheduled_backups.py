@@ -54,7 +54,7 @@ def test_a_node_backs_itself_up_keeps_what_it_says_and_proves_it(nodes: Nodes, t
     target = tmp_path / "target"
     node = nodes.start("node", *flags(target, full_every=3, keep_last=2, drill_interval_secs=1))
     cid = node.ask("POST", "/dag/put", {"data": base64_of(b"precious"), "pin": True})["cid"]
-    backups_made(node, 7)
+    backups_made(node, 5)
     wait_until("a proof", lambda: metric(node, VERIFIED))
     wait_until("the first chain's end", lambda: said(node, "backup deleted"))
     listed = archives(node)

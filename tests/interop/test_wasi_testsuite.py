@@ -15,7 +15,7 @@ from support.wasm_pool import LIMITS, MIB, WAIT_S, Driver, pool, request
 
 pytestmark = pytest.mark.slow
 
-ROOM = replace(LIMITS, fuel=10**9, memory_bytes=64 * MIB, wall_ms=30_000)
+ROOM = replace(LIMITS, fuel=10**8, memory_bytes=64 * MIB, wall_ms=30_000)
 BY_ITSELF = {ExitKind.COMPLETED, ExitKind.TRAPPED, ExitKind.OUT_OF_FUEL}
 """How a test ends that finds no directory: it says so, asserts, or tries every descriptor there could be."""
 

@@ -39,13 +39,13 @@ def test_who_copies_what_others_reveal_has_pledged_something_else():
 
 @pytest.mark.slow
 def test_colluders_win_as_often_as_the_binomial_says_and_never_where_the_home_runs_the_job_too():
-    alone, confirmed = Trial(Lie.TOGETHER, 120), Trial(Lie.TOGETHER, 120, recheck=True)
+    alone, confirmed = Trial(Lie.TOGETHER, 60), Trial(Lie.TOGETHER, 60, recheck=True)
     counts = measure(alone)
     assert counts.wrong > 0
     assert what_is_wrong(alone, counts) == ""
     assert "binomial 13/125" in describe(alone, counts, 0)
     counts = measure(confirmed)
-    assert (counts.accepted, counts.wrong, counts.paid_for_lies) == (120, 0, 0)
+    assert (counts.accepted, counts.wrong, counts.paid_for_lies) == (60, 0, 0)
 
 
 @pytest.mark.slow
