@@ -368,7 +368,7 @@ def _check_manifest(manifest: Manifest) -> None:
     for fork in manifest.forks:
         for cid in fork.kept:
             Cid.parse(cid)
-        if not 0 <= fork.sequence < 2**63:
+        if not 0 <= fork.sequence < 2**64:  # as its author signed it, whatever its feed has come to
             raise Invalid("manifest", "a fork is at a number out of bounds")
     for removal in manifest.removals:
         if not (0 <= removal.sequence < 2**63 and 0 <= removal.accepted < 2**63):

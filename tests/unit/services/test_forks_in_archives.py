@@ -7,7 +7,7 @@ import pytest
 
 from icn.adapters.archive.ahead import ahead
 from icn.adapters.storage.memory import MemoryStore
-from icn.domain.federation.events import NodeJoined
+from icn.domain.federation.events import EquivocationProven, NodeJoined
 from icn.kernel.errors import PeerViolation
 from icn.services import rows
 from icn.services.archive_proving import prove
@@ -17,8 +17,10 @@ from icn.services.verify import verify
 from icn.sim import checkers
 from icn.stores import blocks
 from icn.stores.archive import ArchiveKind
+from support import builders
 from support.archives import archive_at, back_up, fill_into, nothing, order, proving_here, restore_into
 from support.forker import Forker
+from support.impostor import Impostor
 from support.world import federation
 
 
@@ -47,6 +49,31 @@ def test_a_store_with_forks_is_restored_as_it_was(tmp_path: Path, kept: bool, in
     checkers.same_state("restored", "a", node.engine.state, rows.load(target))
     assert not verify(target, node.did, deep=True).findings
     assert not prove(archive_at(tmp_path / "full.tar.gz"), nothing, ahead, proving_here).findings
+
+
+@pytest.mark.parametrize("sequence", [2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("into", [fill_into, restore_into])
+def test_two_blocks_with_a_number_that_no_feed_comes_to_spoil_no_backup(tmp_path: Path, into, sequence: int) -> None:
+    """Where anybody may join anybody can sign them, and an archive names the fork of each author."""
+    world = federation("a", "b", "c")
+    accuser, accused = (Impostor.stranger(world, number, *world.nodes) for number in (66, 67))
+    head = accused.head
+    assert head is not None
+    place = {"federation": accused.federation, "sequence": sequence, "previous": head.cid}
+    signed = (builders.block(accused.number, (), **place, time=world.clock.time + n) for n in (0, 1))
+    pair = sorted(signed, key=lambda one: one.cid)
+    proof = EquivocationProven(accused.did, sequence, pair[0].cid, pair[1].cid)
+    accuser.say(accuser.block(proof, parents=accuser.parents("a")), *world.nodes)
+    for block in pair:
+        accuser.say(block, *world.nodes)
+    world.pass_time(3_000)
+    node = world["a"]
+    assert accused.did in node.engine.state.cuts
+    back_up(node.store, tmp_path / "full.tar.gz")
+    target = MemoryStore()
+    into(target, tmp_path / "full.tar.gz")
+    checkers.same_state("restored", "a", node.engine.state, rows.load(target))
+    assert not verify(target, node.did, deep=True).findings
 
 
 @pytest.mark.parametrize("into", [fill_into, restore_into])

@@ -30,8 +30,8 @@ from icn.kernel.making import maker
 RECENT_BLOCKS_MAX = 1024
 """Blocks that are known without asking the store: what new ones name and confirm is hardly ever older."""
 
-NEVER = 2**63
-"""Beyond every number of a block."""
+NEVER = 2**64
+"""Beyond every number of a block: 64 bits hold those, and whoever signs blocks writes what he likes into them."""
 
 Clock = Mapping[Did, int]
 """Author to the number of that author's blocks in the ancestry (the highest sequence plus one)."""
