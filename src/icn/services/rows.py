@@ -1,7 +1,7 @@
 """The state as rows: which tables there are, how they are saved with the commit that changed them, how loaded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from icn.domain.dag.block import Block, Place
 from icn.domain.dag.feeds import Feeds, Head
@@ -97,6 +97,9 @@ HOLDS = Table("hold", Hold)
 TRANSITS = Table("transit", Transit)
 COUNTS = Table("home", HomeCounts)
 SUPPLY = Table("supply", Supply)
+"""The lower 64 bits of each sum."""
+SUPPLY_ABOVE = Table("supply_above", Supply)
+"""The rest, where mana was minted beyond them: each account holds at most 53 bits, but nobody bounds their number."""
 JOBS = Table("job", Job)
 """All jobs, ended ones too, by id."""
 JOBS_BY_TIME = Table("job_time", PositionRow)
@@ -131,6 +134,8 @@ _CLOCK_BEHIND_TIME = CID_BYTES + len(
 )
 """Where the clock stands in the row of a head, but for the length of the time before it."""
 _ONLY = b"-"
+_ROW_BITS = 64
+"""Of an integer in a row."""
 _MARK = shape_of(PositionRow).encode(PositionRow(0, 0))
 """Of a row that says nothing: its key does."""
 
@@ -262,7 +267,7 @@ def _save_federation(state: State, batch: Batch) -> None:
 def _save_ledger(state: State, batch: Batch) -> None:
     ledger, touched = state.ledger, state.ledger.touched
     if touched.accounts or touched.holds or touched.transits:
-        SUPPLY.put(batch, _ONLY, ledger.supply)
+        _save_supply(batch, ledger.supply)
     for owner, home in touched.accounts:
         ACCOUNTS.put(batch, account_key(owner, home), ledger.accounts[owner, home])
     for home, hold in touched.holds:
@@ -275,6 +280,15 @@ def _save_ledger(state: State, batch: Batch) -> None:
     touched.holds.clear()
     touched.transits.clear()
     touched.homes.clear()
+
+
+def _save_supply(batch: Batch, supply: Supply) -> None:
+    if supply.minted >> _ROW_BITS == 0:  # all others are parts of it, and it never falls
+        SUPPLY.put(batch, _ONLY, supply)
+        return
+    sums = astuple(supply)
+    SUPPLY.put(batch, _ONLY, Supply(*(amount % (1 << _ROW_BITS) for amount in sums)))
+    SUPPLY_ABOVE.put(batch, _ONLY, Supply(*(amount >> _ROW_BITS for amount in sums)))
 
 
 def forget_ended(state: State, batch: Batch, reader: Reader) -> None:
@@ -361,7 +375,7 @@ def load_as_far_as_they_go(reader: Reader) -> State:
     ledger.holds = {(hold.home, hold.id): hold for _, hold in HOLDS.rows(reader)}
     ledger.transits = {(transit.payer_home, transit.number): transit for _, transit in TRANSITS.rows(reader)}
     ledger.counts = {Did.from_public_key(key): counts for key, counts in COUNTS.rows(reader)}
-    ledger.supply = SUPPLY.get(reader, _ONLY) or Supply()
+    ledger.supply = load_supply(reader)
     for key, _ in OPEN_JOBS.rows(reader):
         job = JOBS.get(reader, key)
         require(job is not None, "an open job has its row")
@@ -398,7 +412,11 @@ def load_federation(reader: Reader) -> Federation | None:
 
 def load_supply(reader: Reader) -> Supply:
     """The supply as committed."""
-    return SUPPLY.get(reader, _ONLY) or Supply()
+    stored, above = SUPPLY.get(reader, _ONLY) or Supply(), SUPPLY_ABOVE.get(reader, _ONLY)
+    if above is None:
+        return stored
+    pairs = zip(astuple(stored), astuple(above), strict=True)
+    return Supply(*(low + (high << _ROW_BITS) for low, high in pairs))
 
 
 def load_position(reader: Reader) -> PositionRow:

@@ -43,6 +43,8 @@ PART_BYTES_MAX = PART_BYTES + limits.CONTENT_BYTES_MAX + limits.MIB
 """A part that is read: one block more, and the names and lengths of all."""
 PARTS_MAX = 200_000
 """Entries of one archive: with all of them full, more than three terabytes."""
+SUM_BITS_MAX = 128
+"""Of all mana: an account holds 53, and there may be many."""
 MANIFEST_BYTES_MAX = 64 * limits.MIB
 MANIFEST_VALUES_MAX = 2_000_000
 """Commas and opening brackets of a manifest: four per part, with room. Bytes alone do not bound what parsing takes."""
@@ -347,8 +349,10 @@ def manifest_hash(data: bytes) -> str:
 def _check_manifest(manifest: Manifest) -> None:
     numbers = [manifest.since.arrival, manifest.since.change, manifest.to.arrival, manifest.to.change]
     numbers += [manifest.counts.blocks, manifest.counts.evidence, manifest.counts.content, manifest.counts.local]
-    numbers += [manifest.ledger.minted, manifest.ledger.burned, *(part.size for part in manifest.parts)]
-    if min(numbers) < 0 or max(numbers) >= 2**63 or not manifest.to.covers(manifest.since):
+    numbers += [part.size for part in manifest.parts]
+    sums = [manifest.ledger.minted, manifest.ledger.burned]
+    are_sums = min(sums) >= 0 and max(sums) < 2**SUM_BITS_MAX
+    if min(numbers) < 0 or max(numbers) >= 2**63 or not are_sums or not manifest.to.covers(manifest.since):
         raise Invalid("manifest", "a number is out of bounds")
     named = max(len(manifest.heads), len(manifest.forks), len(manifest.removals))
     if len(manifest.parts) > PARTS_MAX or named > AUTHORS_NAMED_MAX:

@@ -2,6 +2,8 @@
 
 from typing import get_args
 
+import pytest
+
 from icn.domain.federation.events import (
     EquivocationProven,
     FederationFounded,
@@ -10,7 +12,7 @@ from icn.domain.federation.events import (
     NodeLeft,
     RemovalVoted,
 )
-from icn.domain.federation.model import JoinPolicy
+from icn.domain.federation.model import JoinPolicy, Policy
 from icn.domain.ledger.events import AccountOpened, TransferReceived, Transferred
 from icn.domain.ledger.model import TransferNumber
 from icn.domain.mesh.events import (
@@ -42,17 +44,20 @@ from icn.domain.mesh.model import Status
 from icn.domain.records import Event
 from icn.kernel.ids import DAG_CBOR, Did
 from icn.kernel.instant import Instant
-from icn.kernel.mana import Mana
+from icn.kernel.mana import MANA_MAX, Mana
+from icn.kernel.signing import SeedSigner
 from icn.protocol.libp2p.gossipsub.inputs import Verdict
 from icn.protocol.messages import Announce, FeedCount, Hello
+from icn.services import rows
 from icn.services.commands import Pay, PutContent
 from icn.services.inputs import Gossiped, PeerDown, PeerUp, Received
+from icn.sim.backing_up import all_of_it_is_restorable
 from icn.stores import blocks
 from support import builders
 from support.agreeing import agree
 from support.hostile_worlds import NAMES, invited, lenient
 from support.impostor import Impostor
-from support.world import federation, terms
+from support.world import World, federation, terms
 
 
 def test_a_second_genesis_that_is_void_stops_nobody() -> None:
@@ -71,6 +76,37 @@ def test_numbers_of_void_transfers_do_not_outgrow_their_rows() -> None:
     evil.say(evil.block(paid, parents=evil.parents("a")), "a", "b", "c")
     world.pass_time(3_000)
     agree(world, "a", "b", "c")
+
+
+@pytest.mark.slow
+def test_a_federation_that_grants_all_that_an_account_holds_does_not_outgrow_the_row_of_its_supply() -> None:
+    world = World()
+    for name in NAMES:
+        world.add(name, terms())
+    all_of_it = Mana(MANA_MAX)
+    policy = builders.policy(initial_grant=all_of_it, mana_cap=all_of_it, grants_per_node_max=1000)
+    world.found("a", policy, founders=NAMES[1:])
+    world.link_all()
+    world.pass_time(2_000)
+    owners = iter(range(1, 2_101))
+    for name in NAMES[1:]:
+        rich = Impostor.of(world, name)
+        grants = [_grant(rich.did, next(owners), policy) for _ in range(700)]
+        rich.say(rich.block(*grants, parents=rich.parents("a")), "a")
+    supply = world["a"].engine.state.ledger.supply
+    assert supply.minted >= 2**64
+    world.restart("a")
+    assert world["a"].engine.state.ledger.supply == supply
+    assert rows.load_supply(world["a"].store) == supply
+    world.done("a", Pay(world["b"].did, Mana(1), ""))
+    assert world["a"].engine.state.ledger.supply.is_balanced
+    all_of_it_is_restorable("a", world["a"].store)
+    agree(world, "a")
+
+
+def _grant(home: Did, owner: int, policy: Policy) -> AccountOpened:
+    did = SeedSigner(owner.to_bytes(32, "big")).did
+    return AccountOpened(did, home, 0, policy.mana_cap, policy.regeneration_per_hour, policy.initial_grant)
 
 
 def test_who_was_admitted_by_a_void_record_and_never_said_that_it_joins_stops_nobody() -> None:
