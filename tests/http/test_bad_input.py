@@ -200,6 +200,8 @@ def test_a_request_that_does_not_arrive_is_given_up() -> None:
         "/events?since=yesterday",
         "/events?since=0001-01-01T00:00:00%2B23:59x",
         "/events?tail=0",
+        "/events?tail=1&cursor=0-0",
+        "/events?tail=1&limit=5",
         "/events?actor=did:web:x",
         "/account/did:key:z/mana",
         "/account/%FF/mana",

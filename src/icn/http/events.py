@@ -6,6 +6,7 @@ from icn.http.bodies import EventsQuery
 from icn.http.following import STREAM, Feed, streamed
 from icn.http.moments import instant_of
 from icn.http.operations import Call, Operation, paged
+from icn.kernel.errors import Invalid
 from icn.kernel.ids import Did, JobId
 from icn.services.queries import events
 from icn.services.queries.events import BEGINNING, EventFilter, EventView, Position
@@ -16,6 +17,8 @@ from icn.stores.kv import Reader
 async def listed(call: Call) -> Response:
     """A page, or with `Accept: text/event-stream` everything from there on."""
     query = call.query(EventsQuery)
+    if query.tail is not None and not query.model_fields_set.isdisjoint(("cursor", "limit")):
+        raise Invalid("tail", "the newest so many are asked for without a cursor and a limit")
     wanted = EventFilter(
         types=None if query.type is None else events.types_named(query.type),
         since=None if query.since is None else instant_of("since", query.since),
