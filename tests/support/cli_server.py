@@ -2,6 +2,7 @@
 
 import io
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -99,8 +100,8 @@ class NodeDouble:
 
 
 @contextmanager
-def serving() -> Iterator[NodeDouble]:
-    """A server on a port of the system's choice, gone afterwards."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[NodeDouble]:
+    """A server on a port of the system's choice, gone afterwards. `tls`: its side, where it speaks TLS."""
     node = NodeDouble()
 
     class Answering(BaseHTTPRequestHandler):
@@ -135,9 +136,11 @@ def serving() -> Iterator[NodeDouble]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    if tls is not None:  # an accepted connection shakes hands first; one that fails to is dropped
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    node.url = f"http://127.0.0.1:{server.server_port}"
+    node.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
     try:
         yield node
     finally:

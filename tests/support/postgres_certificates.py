@@ -37,11 +37,23 @@ def authority(name: str) -> Authority:
 def certificate_for(issuer: Authority, address: str) -> tuple[bytes, bytes]:
     """For a server at an IP address: the certificate and its key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder(_named(address), issuer.name, key)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(issuer.key, hashes.SHA256())
-    )
+    return _for_server(_builder(_named(address), issuer.name, key), address, key, issuer.key)
+
+
+def self_signed(address: str) -> tuple[bytes, bytes]:
+    """For a server at an IP address, signed by nobody else: the certificate, no authority's, and its key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _for_server(_builder(_named(address), _named(address), key), address, key, key)
+
+
+def _for_server(
+    builder: x509.CertificateBuilder,
+    address: str,
+    key: ec.EllipticCurvePrivateKey,
+    signs: ec.EllipticCurvePrivateKey,
+) -> tuple[bytes, bytes]:
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    certificate = builder.add_extension(names, critical=False).sign(signs, hashes.SHA256())
     return (
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),

@@ -156,6 +156,17 @@ GLOBAL = (
     argument(
         "--api-key-file", metavar="FILE", help="holds the API key; default ICN_API_KEY, or the file ICN_API_KEY_FILE"
     ),
+    argument("--token", metavar="TOKEN", help="seen by everybody on this machine; better --token-file"),
+    argument(
+        "--token-file",
+        metavar="FILE",
+        help="holds a token, sent in place of a key; default ICN_AUTH_TOKEN, or the file ICN_AUTH_TOKEN_FILE",
+    ),
+    argument(
+        "--cacert",
+        metavar="FILE",
+        help="for https://: certificates (PEM) to trust in place of the system's authorities; default ICN_CACERT",
+    ),
     argument("--timeout", metavar="S", type=seconds, help="seconds to wait for the node"),
     argument("--output", choices=("table", "json"), help="tables to read, or the API's JSON; default table"),
 )

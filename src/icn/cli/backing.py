@@ -102,7 +102,7 @@ class NodeBacking:
         try:
             self._connection, response = client.open(client.request("GET", "/dag/backup", query=query))
         except (NotConnected, Lost) as error:
-            raise client.unreachable(str(error)) from error
+            raise client.unreachable(error) from error
         if response.status != 200:
             raise client.refusal(response, response.read(ERROR_BYTES_MAX))
         self._stream = _read_stream(response)

@@ -21,11 +21,14 @@ from icn.cli.answer import Answer
 from icn.cli.endings import Ended, Exit
 from icn.cli.problems import ended_by
 from icn.cli.settings import Connection
+from icn.cli.trust import next_step_for
 from icn.cli.world import World
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """Base64 of the largest content is a sixth of this."""
 ERROR_BYTES_MAX = 64 * 1024
+UNREACHABLE = "cli.unreachable"
+UNTRUSTED = "cli.untrusted"
 RETRY_PAUSES = (0.25, 0.5, 1.0)
 """Seconds before each repetition after a lost connection."""
 
@@ -46,6 +49,14 @@ class Request:
 
 class NotConnected(Exception):
     """Nobody could be reached: nothing was sent."""
+
+
+class Untrusted(NotConnected):
+    """Somebody is there, and does not prove to be who was meant."""
+
+    def __init__(self, why: str, next_step: str) -> None:
+        super().__init__(why)
+        self.next_step = next_step
 
 
 class Lost(Exception):
@@ -80,7 +91,7 @@ class Client:
         try:
             return self._once(request)
         except NotConnected as error:
-            raise self.unreachable(str(error)) from error
+            raise self.unreachable(error) from error
         except Lost as error:
             raise self.unreachable(str(error), next_step="Part of it may have been taken; send it again.") from error
 
@@ -97,7 +108,7 @@ class Client:
             finally:
                 connection.close()
         except NotConnected as error:
-            raise self.unreachable(str(error)) from error
+            raise self.unreachable(error) from error
         except TimeoutError as error:
             raise self._no_answer(request) from error
         except (Lost, http.client.IncompleteRead) as error:
@@ -135,6 +146,8 @@ class Client:
         }
         if self._connection.api_key is not None:
             given["x-api-key"] = self._connection.api_key
+        if self._connection.token is not None:
+            given["Authorization"] = f"Bearer {self._connection.token}"
         if body is not None:
             given["Content-Type"] = "application/json"
         if key is not None:
@@ -175,12 +188,15 @@ class Client:
             correlation_id=response.getheader("x-correlation-id") or self._correlation_id,
         )
 
-    def unreachable(self, why: str, *, next_step: str = "") -> Ended:
-        """Nobody answers."""
+    def unreachable(self, why: Exception | str, *, next_step: str = "") -> Ended:
+        """Nobody answers, or not who was meant."""
+        code = UNREACHABLE
+        if isinstance(why, Untrusted):
+            code, next_step = UNTRUSTED, next_step or why.next_step
         return Ended(
             Exit.UNREACHABLE,
             f"no connection to the node at {self._connection.address}: {why}",
-            code="cli.unreachable",
+            code=code,
             next_step=next_step or "Is it running, and is --node or ICN_NODE_URL its address?",
         )
 
@@ -199,7 +215,7 @@ class Client:
                 return self._once(request)
             except NotConnected as error:
                 if not lost:
-                    raise self.unreachable(str(error)) from error
+                    raise self.unreachable(error) from error
                 lost = str(error)
             except Lost as error:
                 lost = str(error)
@@ -230,13 +246,17 @@ class Client:
         return Answer(response.status, body)
 
     def _connected(self) -> http.client.HTTPConnection:
-        address, timeout = self._connection.address, self._connection.timeout
-        kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+        address, timeout, trust = self._connection.address, self._connection.timeout, self._connection.trust
         try:
-            connection = kind(address.host, address.port, timeout=timeout)
+            connection = (
+                http.client.HTTPSConnection(address.host, address.port, timeout=timeout, context=trust)
+                if address.scheme == "https"
+                else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+            )
             connection.connect()
         except ssl.SSLCertVerificationError as error:
-            raise NotConnected(f"its certificate is not trusted: {error.verify_message}") from error
+            next_step = next_step_for(error, was_told=trust is not None)
+            raise Untrusted(f"its certificate is not trusted: {error.verify_message}", next_step) from error
         except TimeoutError as error:
             raise NotConnected(f"not within {timeout:g} s") from error
         except (OSError, UnicodeError, http.client.InvalidURL) as error:  # UnicodeError: a name no DNS can hold

@@ -86,7 +86,7 @@ def follow(client: Client, world: World, path: str, query: Query, *, begins: str
             reason = "the stream ended"
         except (NotConnected, Lost) as error:
             if not has_answered:
-                raise client.unreachable(str(error)) from error
+                raise client.unreachable(error) from error
             reason = str(error)
         except Ended as ended:
             if not has_answered or ended.exit_status not in {Exit.FAULT, Exit.UNREACHABLE}:

@@ -79,8 +79,9 @@ def _perform(argv: Sequence[str], world: World) -> Exit:
         _, action, given = parse(argv, world.print)
     except Shown:
         return Exit.DONE
-    if getattr(given, "api_key", None) is not None:
-        world.say("warning: a key on the command line is seen by everybody on this machine; use --api-key-file")
+    for name, what, better in (("api_key", "key", "--api-key-file"), ("token", "token", "--token-file")):
+        if getattr(given, name, None) is not None:
+            world.say(f"warning: a {what} on the command line is seen by everybody on this machine; use {better}")
     return action.run(Session(world, given, patience=action.patience), given)
 
 

@@ -85,14 +85,20 @@ def configured_did(loaded: "LoadedConfig") -> "Did | None":
 
 
 def node_answers(session: "Session") -> bool:
-    """Whether an ICN node is alive at the session's address. Raises `Ended` where the address itself is wrong."""
-    from icn.cli.client import Client
+    """Whether an ICN node is alive at the session's address.
+
+    Raises `Ended` where the address itself is wrong, and where somebody is there whose certificate is not trusted: it
+    may be the node, and which of the two stores is meant is not for this program to guess.
+    """
+    from icn.cli.client import UNTRUSTED, Client
     from icn.cli.settings import connection_of
 
     connection = connection_of(session.given, session.world.environ(), patience=HEALTH_SECONDS_MAX)
     try:
         answer = Client(connection, session.world, "cli-health").get("/health").document()
-    except Ended:  # nobody, or somebody who does not talk like a node: the store's own lock decides
+    except Ended as ended:  # nobody, or somebody who does not talk like a node: the store's own lock decides
+        if ended.code == UNTRUSTED:
+            raise
         return False
     return bool(answer.value_or_none("status") == "ok")
 
@@ -195,6 +201,7 @@ def shown(loaded: "LoadedConfig") -> str:
 
 def load_for_store(session: "Session", given: argparse.Namespace) -> "LoadedConfig":
     """The configuration as icn-node would read it, as far as it is about the store. Warnings go to standard error."""
+    from icn.cli.settings import TOKEN_VARIABLES
     from icn.config.flags import FlagValue
     from icn.config.load import STORE_SECTIONS, load
 
@@ -202,7 +209,9 @@ def load_for_store(session: "Session", given: argparse.Namespace) -> "LoadedConf
     loaded = load(
         flags=flags,
         config_path=getattr(given, "config", None),
-        environ=session.world.environ(),
+        environ={  # the token is this program's, which a node would refuse as a setting that it has not
+            name: value for name, value in session.world.environ().items() if name not in TOKEN_VARIABLES
+        },
         sections=STORE_SECTIONS,
     )
     for warning in loaded.warnings:

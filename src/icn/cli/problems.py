@@ -10,7 +10,7 @@ from icn.cli.endings import Ended, Exit
 
 _NEXT_STEPS = {
     400: "Look at the command's --help.",
-    401: "Give the node's API key: --api-key-file FILE, or the variable ICN_API_KEY.",
+    401: "Give the node's API key: --api-key-file FILE or ICN_API_KEY; or a token: --token-file or ICN_AUTH_TOKEN.",
     402: "Look at icn-cli mana balance; mana comes back with time.",
     403: "This key may not do that: ask the node's operator.",
     404: "Look whether the name is right and the node the one you mean.",

@@ -25,6 +25,9 @@ one line each, to standard error.
 A write is sent under an `Idempotency-Key` and repeated under the same key when the connection is lost, so it is done
 once. When no answer comes at all, the error names the key: repeat the command with `--idempotency-key` to be sure.
 
+A key is sent as `x-api-key`, a token as `Authorization: Bearer`. There is one of the two: both on the command line, or
+both in variables, are refused; what is on the command line replaces what is in variables.
+
 What a CID names is checked here: content and outputs that do not match are not written, and the exit status is 5.
 """
 _VARIABLES = """\
@@ -35,6 +38,9 @@ _VARIABLES = """\
 | `ICN_NODE_URL` | the node's API, when `--node` is not given |
 | `ICN_API_KEY` | the API key, when no option gives one |
 | `ICN_API_KEY_FILE` | a file that holds it |
+| `ICN_AUTH_TOKEN` | the token, when no option gives one; `icn-node` has none yet, and refuses the variable |
+| `ICN_AUTH_TOKEN_FILE` | a file that holds it |
+| `ICN_CACERT` | the certificates to trust, when `--cacert` is not given; only for `https://` |
 | `ICN_KEY_PASSPHRASE` | the passphrase of a key file, for `identity`; or `ICN_KEY_PASSPHRASE_FILE` |
 | `ICN_CLI_NEW_PASSPHRASE` | the new one, for `identity passphrase`; or `ICN_CLI_NEW_PASSPHRASE_FILE` |
 """

@@ -37,8 +37,12 @@ class Session:
         """The connection to the node. Raises `Ended` when the command line or the environment names none."""
         from icn.cli.client import Client
         from icn.cli.settings import connection_of
+        from icn.cli.trust import CACERT_VARIABLE
 
-        connection = connection_of(self.given, self.world.environ(), patience=self._patience)
+        environ = self.world.environ()
+        connection = connection_of(self.given, environ, patience=self._patience)
+        if environ.get(CACERT_VARIABLE) and connection.address.scheme != "https":
+            self.world.say(f"warning: {CACERT_VARIABLE} is not looked at: {connection.address} is not https://")
         return Client(connection, self.world, "cli-" + self.world.random(CORRELATION_BYTES).hex())
 
     @cached_property

@@ -10,7 +10,7 @@ from icn.config.catalog import VARIABLE_PREFIX, Catalog, suggestion
 from icn.config.secrets import Variables
 from icn.config.sources import Given, Layer, Origin, Problem
 
-_OF_THE_CLI = re.compile(r"ICN_(NODE_URL|CLI_[A-Z0-9_]+)\Z")
+_OF_THE_CLI = re.compile(r"ICN_(NODE_URL|CACERT|CLI_[A-Z0-9_]+)\Z")
 """`icn-cli` reads these; a shell often has both programs' variables."""
 _SERVICE_LINK_NAME = re.compile(
     r"ICN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)\Z"

@@ -16,8 +16,8 @@ Generated from the schema by `icn.config.reference`; do not edit.
 A value comes from, later ones winning: the default, a template (test mode), the file given by `--config`, the
 environment, the flags. `icn-node config show --effective --origin` prints every value and where it came from;
 `icn-node config check` prints everything that is wrong. An unknown section, key or variable that begins with `ICN_`
-stops the start. `icn-cli` has variables of its own (`ICN_NODE_URL`, `ICN_CLI_…`), and Kubernetes sets some for a
-service whose name begins with icn; those are left alone.
+stops the start. `icn-cli` has variables of its own (`ICN_NODE_URL`, `ICN_CACERT`, `ICN_CLI_…`), and Kubernetes sets
+some for a service whose name begins with icn; those are left alone.
 
 Every key can be given
 

@@ -78,6 +78,7 @@ def test_a_mistake_in_the_environment_names_variable_key_and_remedy(loading, env
     "env",
     [
         {"ICN_NODE_URL": "http://localhost:7845"},
+        {"ICN_CACERT": "/etc/icn/ca.pem"},
         {"ICN_CLI_OUTPUT": "json"},
         {
             "ICN_NODE_SERVICE_HOST": "10.0.0.1",
