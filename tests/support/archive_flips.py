@@ -11,12 +11,13 @@ mend: the store is there, or its peers are, and another backup is made.
 
 import shutil
 from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from random import Random
 
 from icn.adapters.storage.memory import MemoryStore
 from icn.kernel.errors import Refusal
-from icn.services.ahead import in_turn
+from icn.services.ahead import Item
 from icn.services.archive_proving import prove
 from support.archives import Held, archive_at, back_up, fill_into, held, nothing, proving_here
 from support.bit_flip_repairs import history
@@ -24,6 +25,11 @@ from support.bit_flips import turn_over
 from support.stores import fill
 
 FILE, FOLDER = "one.tar.gz", "one"
+
+
+def in_turn(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Satisfies `services.ahead.Ahead`, without threads: each is made when it is asked for."""
+    yield from items
 
 
 def count_archives(folder: Path, number: int, seed: int) -> Counter[str]:

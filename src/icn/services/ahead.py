@@ -1,6 +1,6 @@
-"""Making items before they are asked for, as a caller with threads can have it; without, each in its turn.
+"""Making items before they are asked for, as a caller with threads can have it.
 
-The order and the items are the same either way. Not here: the threads (adapters.archive.ahead).
+The order and the items are the same. Not here: the threads (adapters.archive.ahead).
 """
 
 from collections.abc import Generator, Iterator
@@ -14,8 +14,3 @@ class Ahead(Protocol):
 
     def __call__(self, items: Iterator[Item], /) -> Generator[Item, None, None]:
         """Raises what making them raises. Is closed, or read to its end."""
-
-
-def in_turn(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Each is made when it is asked for."""
-    yield from items

@@ -4,6 +4,7 @@ end alone. The disk is made to have what is there all the while, on a thread bes
 Until `close` a crash may leave anything. Afterwards it is a store like any other.
 """
 
+import contextlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -69,18 +70,16 @@ class SqliteBulk:
 
     def close(self) -> None:
         """See `filling.Bulk`."""
-        with self._edge:
+        with self._edge, contextlib.ExitStack() as last:
+            last.callback(os.close, self._descriptor)
+            last.callback(self._pool.shutdown)
             try:
                 if not self._connection.in_transaction:
                     self._connection.pragma("journal_mode", "wal")
             finally:
                 self._connection.close()
-                self._pool.shutdown()
-                try:
-                    self._wait()
-                    os.fsync(self._descriptor)
-                finally:
-                    os.close(self._descriptor)
+            self._wait()
+            os.fsync(self._descriptor)
 
     def _wait(self) -> None:
         """For the disk to have what it was told to write; raises what kept it from that, which it says once only."""
