@@ -239,3 +239,14 @@ def test_the_program_says_that_it_found_nothing(capsys, tmp_path):
     assert main(["--seed", "0", "--nodes", "3", "--tempo", "dense", "--seconds", "6", "--trace", str(trace)]) == 0
     assert "1 seeds, 0 findings" in capsys.readouterr().out
     assert trace.read_text(encoding="utf-8").count("\n") > 30
+
+
+def test_a_node_that_was_let_go_on_a_moment_ago_has_not_said_yet_what_it_found() -> None:
+    # Held until it had its own newest block, it got that with the two blocks that prove a fork: all roots were equal.
+    world = World(Plan(seed=3, nodes=3, seconds=5))
+    assert world.run().finding is None
+    assert world._unrest() == ""
+    engine = world.nodes[1].engine
+    assert engine is not None
+    engine._resumed = False
+    assert world._unrest() == "n1 goes on with its own in its next batch"

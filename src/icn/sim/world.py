@@ -254,6 +254,8 @@ class World:
             engine = node.engine
             if engine is None:
                 return f"{node.name} is down"
+            if not engine.has_resumed and not engine.authorship.is_held:
+                return f"{node.name} goes on with its own in its next batch"
             state = engine.state
             if state.mesh.jobs:
                 return f"{node.name} has open jobs: {[str(job) for job in state.mesh.jobs]}"
