@@ -208,8 +208,9 @@ def test_a_flood_of_subscriptions_ends_the_connection(server):
 def test_a_flood_of_advertisements_makes_the_advertiser_worth_less(server):
     with gossiped_at(server) as attacker:
         attacker.say(subscribe=(TOPIC,))
-        for _ in range(60):
-            attacker.say(IHave(TOPIC, tuple(os.urandom(40) for _ in range(1000))))
+        with suppress(ConnectionError):  # a slow node may have had enough of it before it ends
+            for _ in range(60):
+                attacker.say(IHave(TOPIC, tuple(os.urandom(40) for _ in range(1000))))
         assert attacker.is_scored()
 
 
