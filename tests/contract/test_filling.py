@@ -15,7 +15,7 @@ from icn.adapters.storage.memory import MemoryStore
 from icn.adapters.storage.opening import open_filling
 from icn.stores import moving, schema
 from icn.stores.copying import TargetInUse
-from icn.stores.kv import Batch, Fence, StoreInUse
+from icn.stores.kv import Batch, Fence, StoreFull, StoreInUse
 from icn.stores.moving import StoreIncomplete
 from support.archives import assert_whole, back_up, fill_from, held, history
 from support.processes import CLI, run
@@ -239,4 +239,25 @@ def test_nothing_is_written_while_another_thread_reads() -> None:
         filling.load(batch({b"b": b"value"}))
         assert asked.result() is None
     assert written.wait(30)
+    filling.close()
+
+
+def test_each_who_fills_the_store_is_told_of_a_batch_that_could_not_be_written() -> None:
+    """Who was not told would go on, and wait for room in which the rows stand that nobody has let go."""
+
+    class Full(MemoryStore):
+        def commit(self, changes: Batch, fence: Fence) -> None:
+            if b"b" in changes.operations:
+                raise StoreFull("no space")
+            super().commit(changes, fence)
+
+    filling = FillingInPlace(Full())
+    filling.load(batch({b"b": b"value"}))
+    with pytest.raises(StoreFull):
+        filling.load(batch({b"one": b"of the two"}))
+    with pytest.raises(StoreFull):
+        filling.get(b"the other")
+    with pytest.raises(StoreFull):
+        filling.load(batch({b"the": b"other"}))
+    filling.discard()
     filling.close()

@@ -114,9 +114,10 @@ class _Behind:
             self._wait()
 
     def _wait(self) -> None:
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+        """What went wrong stays: each caller is told, or one would go on, and wait for what the failed batch holds."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
 
     def end(self) -> None:
         """Nothing more comes, and what went wrong matters to nobody."""
