@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 import icn
 from icn.cli.answer import Answer
-from icn.cli.endings import Ended, Exit
+from icn.cli.endings import Ended, Exit, Interrupted
 from icn.cli.problems import ended_by
 from icn.cli.settings import Connection
 from icn.cli.trust import next_step_for
@@ -206,7 +206,7 @@ class Client:
         except KeyboardInterrupt:
             if request.key is None:
                 raise
-            raise Ended(Exit.INTERRUPTED, "interrupted", next_step=self._going_on(request, "")) from None
+            raise Interrupted(self._going_on(request, "")) from None
 
     def _try(self, request: Request) -> Answer:
         lost = ""

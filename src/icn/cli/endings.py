@@ -41,6 +41,14 @@ MEANINGS: dict[Exit, str] = {
 """One line each, for the help and docs/cli.md."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while something may have been done. No `Ended`: some go on when a node does not answer as it should."""
+
+    def __init__(self, next_step: str) -> None:
+        self.next_step = next_step
+        super().__init__(next_step)
+
+
 _OF_KINDS = {
     Kind.NOT_FOUND: Exit.NOT_FOUND_OR_UNVERIFIED,
     Kind.UNAUTHENTICATED: Exit.NOT_AUTHORISED,

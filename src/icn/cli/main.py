@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from icn.adapters.collecting import collect_no_more, collect_seldom
-from icn.cli.endings import Ended, Exit, exit_of_refusal
+from icn.cli.endings import Ended, Exit, Interrupted, exit_of_refusal
 from icn.cli.parsing import Shown, parse
 from icn.cli.session import Session
 from icn.cli.world import World, abandon_standard_output
@@ -52,6 +52,9 @@ def run(argv: Sequence[str], world: World) -> Exit:
             world.stdout.flush()
         world.say(ended.line())
         return ended.exit_status
+    except Interrupted as interrupted:
+        world.say(Ended(Exit.INTERRUPTED, "interrupted", next_step=interrupted.next_step).line())
+        return Exit.INTERRUPTED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:

@@ -56,6 +56,18 @@ def test_all_is_well(doubles: list[NodeDouble], folder: Folder) -> None:
     assert len([key for key in keys if "-job-" in key]) == len({key for key in keys if "-job-" in key}) == 6
 
 
+def test_an_interrupt_ends_it(doubles: list[NodeDouble], folder: Folder) -> None:
+    """Also in a request that could be repeated: it is no answer that was not as it should be."""
+    for double in doubles:
+        well(double)
+    doubles[0].on("POST", "/dag/put", Reply(hang_up=True))
+    command = CommandLine()
+    command.interrupt_after = 1
+    ran = command("devnet", "load", "--dir", folder.root, "--settling", "0.05", "--within", "5", "--jobs", "1")
+    assert ran.status is Exit.INTERRUPTED, ran.err
+    assert not any("POST" in one for double in doubles[1:] for one in double.requests)
+
+
 @pytest.mark.parametrize(
     ("route", "reply", "wrong"),
     [
