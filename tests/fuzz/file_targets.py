@@ -1,6 +1,7 @@
 """The decoders of files that somebody hands to an operator: backups and their encryption, modules of jobs."""
 
 import gzip
+import hashlib
 import io
 import tempfile
 from functools import cache
@@ -65,7 +66,7 @@ def read_tar(data: bytes) -> None:
     """A whole backup, unpacked: entries, their order, and what each holds."""
     run = Examination()
     for name, content in tar.read_entries(io.BytesIO(data).read, archive.size_max):
-        run.take(Part(name, len(content), ""), content)
+        run.take(Part(name, len(content), hashlib.sha256(content).hexdigest()), content)
     run.end()
 
 

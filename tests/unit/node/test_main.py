@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import clean_environment
+
 PROGRAM = [sys.executable, "-c", "import sys; from icn.node.main import main; sys.exit(main())"]
 CHECK = [*PROGRAM, "config", "check", "--test-mode"]
 PROBE = """
@@ -21,7 +23,9 @@ NUMBERS = [sys.executable, "-c", PROBE]
 
 def ended(program: list[str], closed: str, cwd: Path) -> int:
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *program]
-    return subprocess.run(shell, cwd=cwd, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(
+        shell, cwd=cwd, capture_output=True, timeout=60, check=False, env=clean_environment()
+    ).returncode
 
 
 @pytest.mark.slow
