@@ -10,6 +10,7 @@ from icn.kernel.ids import PeerId
 from icn.kernel.making import maker
 from icn.protocol.libp2p.gossipsub.effects import SendRpc
 from icn.protocol.libp2p.gossipsub.rpc import Control, Rpc, Subscription, encode
+from icn.protocol.libp2p.gossipsub.settings import RPC_MESSAGES_MAX
 
 _send = maker(SendRpc)
 RPC_OVERHEAD_BYTES = 16
@@ -66,12 +67,12 @@ class Outgoing:
         return sent
 
     def _parts(self, messages: list[bytes]) -> list[tuple[bytes, ...]]:
-        """`messages` in RPCs of bounded size; a quarter is left for what goes with the first."""
+        """`messages` in RPCs of bounded size and number; a quarter is left for what goes with the first."""
         parts: list[list[bytes]] = []
         size = 0
         for message in messages:
             wanted = len(message) + RPC_OVERHEAD_BYTES
-            if not parts or size + wanted > self._rpc_bytes_max * 3 // 4:
+            if not parts or size + wanted > self._rpc_bytes_max * 3 // 4 or len(parts[-1]) >= RPC_MESSAGES_MAX:
                 parts.append([])
                 size = 0
             parts[-1].append(message)

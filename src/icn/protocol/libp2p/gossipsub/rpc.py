@@ -17,7 +17,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from icn.kernel.errors import Invalid
-from icn.protocol.libp2p.gossipsub.settings import ADVERTISED_IDS_MAX, MESSAGE_ID_BYTES_MAX, TOPIC_BYTES_MAX
+from icn.protocol.libp2p.gossipsub.settings import (
+    ADVERTISED_IDS_MAX,
+    MESSAGE_ID_BYTES_MAX,
+    RPC_FIELDS_MAX,
+    TOPIC_BYTES_MAX,
+)
 from icn.protocol.libp2p.protobuf import Message, bytes_field, number_field
 
 _SUBSCRIPTIONS, _PUBLISH, _CONTROL = 1, 2, 3
@@ -89,7 +94,7 @@ def encode(rpc: Rpc) -> bytes:
 
 def decode(data: bytes) -> Rpc:
     """What a peer said. Raises `Invalid` for what no honest peer sends."""
-    message = Message(data)
+    message = Message(data, fields_max=RPC_FIELDS_MAX)
     controls: list[Control] = []
     for raw in message.byte_strings(_CONTROL):
         _decode_controls(Message(raw), controls)

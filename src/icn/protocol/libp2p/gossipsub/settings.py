@@ -24,6 +24,10 @@ MESSAGE_ID_BYTES_MAX = 256
 """Ours have 46: peer id and sequence number. Other applications choose others."""
 ADVERTISED_IDS_MAX = 5_000
 """Ids in one IHAVE, and taken from one RPC; the value of go and js (`MaxIHaveLength`)."""
+RPC_FIELDS_MAX = 2 * ADVERTISED_IDS_MAX
+"""Of one RPC that comes: all that one IWANT of ours may ask for, however small, and what others say at once."""
+RPC_MESSAGES_MAX = 512
+"""Of one RPC that is sent. There are routers that give up a stream on which an RPC has more than 1024 fields."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
+from icn.kernel.limits import MIB
 from icn.protocol.libp2p.gossipsub.outgoing import Outgoing
 from icn.protocol.libp2p.gossipsub.rpc import Graft, Rpc, Subscription, decode
+from icn.protocol.libp2p.gossipsub.settings import ADVERTISED_IDS_MAX
 from support.gossip_talk import peer
 
 ANN, BOB = peer("ann"), peer("bob")
@@ -29,6 +31,17 @@ def test_messages_that_are_too_many_for_one_rpc_go_in_several():
     assert [len(rpc.controls) for rpc in sent] == [1, 0, 0, 0]
     out.message(ANN, bytes(5_000))
     assert len(out.take()) == 1
+
+
+def test_very_many_small_messages_go_in_several_rpcs_too():
+    """What a node answers to one IWANT of thousands of ids must not end the stream that it answers on."""
+    out = Outgoing(4 * MIB)
+    messages = [b"%d" % number for number in range(ADVERTISED_IDS_MAX)]
+    for message in messages:
+        out.message(peer("ann"), message)
+    rpcs = [decode(sent.data) for sent in out.take()]
+    assert [message for rpc in rpcs for message in rpc.messages] == messages
+    assert max(len(rpc.messages) for rpc in rpcs) <= 1024
 
 
 def test_nothing_is_said_to_who_is_gone():

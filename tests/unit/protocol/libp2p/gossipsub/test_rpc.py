@@ -29,6 +29,12 @@ def test_what_is_written_is_read(rpc):
     assert decode(encode(rpc)) == rpc
 
 
+def test_all_that_was_asked_for_may_come_in_one_rpc():
+    """As another implementation sends it: it bounds an RPC by its bytes."""
+    rpc = Rpc(messages=tuple(b"%d" % number for number in range(ADVERTISED_IDS_MAX)), controls=(Graft("topic"),))
+    assert decode(encode(rpc)) == rpc
+
+
 @given(st.binary(max_size=300))
 def test_bytes_of_any_kind_are_an_rpc_or_invalid(data):
     with contextlib.suppress(Invalid):
