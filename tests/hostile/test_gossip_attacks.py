@@ -24,6 +24,7 @@ from icn.protocol.libp2p.gossipsub.settings import (
     MESHSUB_1_1,
     PAYLOAD_BYTES_MAX,
     RPC_BYTES_MAX,
+    RPC_FIELDS_MAX,
     GossipSettings,
     OverlaySettings,
     RouterSettings,
@@ -166,7 +167,7 @@ GARBAGE = {
     "a topic without a name": bytes_field(3, bytes_field(3, b"")),
     "an id of nothing": bytes_field(3, bytes_field(2, bytes_field(1, b""))),
     "an id of 100 KB": bytes_field(3, bytes_field(2, bytes_field(1, b"i" * 100_000))),
-    "two thousand fields": number_field(9, 1) * 2_000,
+    "too many fields": number_field(9, 1) * (RPC_FIELDS_MAX + 1),
 }
 
 
